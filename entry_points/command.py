@@ -1,0 +1,51 @@
+"""How does a command line become one call, and every error one line?"""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from lmc_mlflow.config.flags import flag_parser, parse_flags
+from lmc_mlflow.data.datasets import DATASETS
+from lmc_mlflow.data.shifts import SHIFTS
+from lmc_mlflow.models.registry import MODEL_FORMS
+from lmc_mlflow.tracking.process import Terminated, termination_raises
+from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
+
+Config = TypeVar("Config")
+CATALOGUES = {
+    "dataset": list(DATASETS),
+    "shift": [family.form for family in SHIFTS.values()],
+    "model": list(MODEL_FORMS),
+}
+USER_ERRORS = (ValueError, StoreError, FloatingPointError, OSError, *STORE_FAILURES)
+
+
+def run_command(
+    name: str, workflow: Callable[[Config], Sequence[str]], argv: Sequence[str] | None, command: type[Config]
+) -> int:
+    """Parse flags, run, print what the workflow has to say; the exit status.
+
+    Args:
+        name: of the entry point.
+        workflow: takes its configuration, returns lines to print.
+        argv: flags; None: those of the process.
+        command: class of its configuration.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    flags = sys.argv[1:] if argv is None else list(argv)
+    if {"-h", "--help"} & set(flags):
+        print(flag_parser(name, command, CATALOGUES).format_help())
+        return 0
+    try:
+        with termination_raises():
+            config = parse_flags(name, command, flags, CATALOGUES)
+            lines = workflow(config)
+    except (KeyboardInterrupt, Terminated):
+        print(f"{name}: stopped; the same command resumes it", file=sys.stderr)
+        return 130
+    except USER_ERRORS as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0

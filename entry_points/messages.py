@@ -1,0 +1,57 @@
+"""What is printed when a command is done: what came out, and what to type next."""
+
+from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
+from lmc_mlflow.workflows.interpolate import PathOutcome
+from lmc_mlflow.workflows.repair import RepairOutcome
+from lmc_mlflow.workflows.story import StoryOutcome
+from lmc_mlflow.workflows.train_pair import PairOutcome
+
+
+def pair_lines(outcome: PairOutcome) -> list[str]:
+    """After train_pair."""
+    return [
+        f"pair {outcome.pair} ({outcome.how})",
+        f"  side A {outcome.endpoints['A']}",
+        f"  side B {outcome.endpoints['B']}",
+        "walk between its endpoints:",
+        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.pair}",
+        *_browse(outcome.experiment_id, outcome.pair),
+    ]
+
+
+def path_lines(outcome: PathOutcome) -> list[str]:
+    """After interpolate."""
+    lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
+    for key in ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "angle_deg"):
+        if key in outcome.metrics:
+            lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
+    return lines + _browse(outcome.experiment_id, outcome.path)
+
+
+def story_lines(outcome: StoryOutcome) -> list[str]:
+    """After main."""
+    return [outcome.table, *_browse(outcome.experiment_id, outcome.run)]
+
+
+def repair_lines(outcome: RepairOutcome) -> list[str]:
+    """After repair."""
+    lines = [
+        f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
+        for o in outcome.orphans
+    ]
+    if not lines:
+        return [f"no run was left RUNNING by a dead process ({outcome.num_alive} alive)"]
+    what = "ended as KILLED" if outcome.ended else "dead; end them with -P apply=true"
+    return [*lines, f"{len(lines)} runs {what}; {outcome.num_alive} alive and left alone"]
+
+
+def _browse(experiment_id: str, run_id: str) -> list[str]:
+    uri = tracking_uri()
+    command = ui_command(uri)
+    start = [f"  {command}"] if command else []
+    return [
+        "browse:",
+        *start,
+        f"  this run   {run_link(uri, experiment_id, run_id)}",
+        f"  all runs   {view_link(uri, experiment_id)}",
+    ]

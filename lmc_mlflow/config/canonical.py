@@ -1,0 +1,98 @@
+"""How does a configuration become flat text (flags, params), nested JSON and a fingerprint, and come back?"""
+
+import dataclasses
+import hashlib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.config.options import Option, option_of, read_value, write_value
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of a command: its flat name, where it lives, its type, default and rule."""
+
+    name: str
+    section: str
+    kind: Any
+    default: Any
+    rule: Option
+
+
+def section_types(command: type) -> dict[str, type]:
+    """Section name -> section class of a command's configuration."""
+    hints = typing.get_type_hints(command)
+    return {spec.name: hints[spec.name] for spec in dataclasses.fields(command)}
+
+
+def parameters(command: type) -> dict[str, Parameter]:
+    """Flat name -> parameter, in the order of declaration; the defaults are the command's own."""
+    found: dict[str, Parameter] = {}
+    for spec in dataclasses.fields(command):
+        section = section_types(command)[spec.name]
+        defaults = spec.default_factory() if spec.default_factory is not dataclasses.MISSING else None
+        hints = typing.get_type_hints(section)
+        for inner in dataclasses.fields(section):
+            assert inner.name not in found, f"two options are called {inner.name}"
+            default = getattr(defaults, inner.name) if defaults is not None else inner.default
+            found[inner.name] = Parameter(inner.name, spec.name, hints[inner.name], default, option_of(inner))
+    return found
+
+
+def from_texts(command: type[Config], texts: Mapping[str, str]) -> Config:
+    """A configuration from flat names and texts; what is not named keeps its default.
+
+    Raises:
+        ValueError: an unknown name (with the nearest known one), or a value that is not allowed.
+    """
+    known = parameters(command)
+    for name in texts:
+        if name not in known:
+            raise unknown_name("parameter", name, known)
+    values: dict[str, dict[str, Any]] = {section: {} for section in section_types(command)}
+    for name, parameter in known.items():
+        value = read_value(name, parameter.kind, texts[name]) if name in texts else parameter.default
+        values[parameter.section][name] = value
+    return command(**{name: section(**values[name]) for name, section in section_types(command).items()})
+
+
+def _walk(config: object) -> Iterator[tuple[Parameter, Any]]:
+    for name, parameter in parameters(type(config)).items():
+        yield parameter, getattr(getattr(config, parameter.section), name)
+
+
+def to_params(config: object) -> dict[str, str]:
+    """`section.field` -> canonical text, defaults included: what is logged."""
+    return {f"{p.section}.{p.name}": write_value(value) for p, value in _walk(config)}
+
+
+def to_nested(config: object) -> dict[str, dict[str, str]]:
+    """Section -> field -> canonical text: what `checkpoint/config.json` holds."""
+    nested: dict[str, dict[str, str]] = {}
+    for p, value in _walk(config):
+        nested.setdefault(p.section, {})[p.name] = write_value(value)
+    return nested
+
+
+def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) -> Config:
+    """The inverse of `to_nested`; fields that a newer version knows and this one does not are an error."""
+    return from_texts(command, {name: text for section in nested.values() for name, text in section.items()})
+
+
+def fingerprint(config: object) -> str:
+    """Digest of the fields that differ from their section's defaults and decide the result.
+
+    New options may be added later without changing the fingerprint of old configurations, as long
+    as their default keeps the old behaviour.
+    """
+    lines = []
+    for p, value in _walk(config):
+        plain = next(s for s in dataclasses.fields(type(getattr(config, p.section))) if s.name == p.name).default
+        if p.rule.identity and value != plain:
+            lines.append(f"{p.section}.{p.name}={write_value(value)}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

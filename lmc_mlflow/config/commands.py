@@ -1,0 +1,66 @@
+"""Which sections does each command take? One frozen configuration for each entry point."""
+
+from dataclasses import dataclass, field
+
+from lmc_mlflow.config.sections import (
+    DataConfig,
+    EndsConfig,
+    ModelConfig,
+    NoiseConfig,
+    OptimizationConfig,
+    PathConfig,
+    RepairConfig,
+    ResumeConfig,
+    RuntimeConfig,
+    StoryConfig,
+)
+
+
+@dataclass(frozen=True)
+class TrainPairConfig:
+    """Train one network on each side of a data shift."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
+
+
+@dataclass(frozen=True)
+class InterpolateConfig:
+    """Walk the straight line between any two logged networks."""
+
+    ends: EndsConfig
+    path: PathConfig = field(default_factory=PathConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
+class MainConfig:
+    """The one-minute story: two pairs, a path inside one and a path between them."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimization: OptimizationConfig = field(default_factory=lambda: OptimizationConfig(epochs=30))
+    path: PathConfig = field(default_factory=PathConfig)
+    story: StoryConfig = field(default_factory=StoryConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
+
+
+@dataclass(frozen=True)
+class RepairCommandConfig:
+    """List runs that a dead process left RUNNING, and end them truthfully."""
+
+    repair: RepairConfig = field(default_factory=RepairConfig)
+
+
+COMMANDS: dict[str, type] = {
+    "main": MainConfig,
+    "train_pair": TrainPairConfig,
+    "interpolate": InterpolateConfig,
+    "repair": RepairCommandConfig,
+}

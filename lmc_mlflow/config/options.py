@@ -1,0 +1,114 @@
+"""How is one field of a configuration declared, read from text, checked and written as text?"""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmc_mlflow.config.choices import unknown_name
+
+AUTO = "auto"
+_TRUE = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a field means and which values it takes.
+
+    `identity` is False for fields that change how a result is reached (device, folders) but not
+    which result it is: those stay out of the fingerprint.
+    """
+
+    help: str
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    identity: bool = True
+
+
+def option(default: Any, help: str, **rules: Any) -> Any:
+    """A dataclass field with its `Option`; `rules` are the further fields of `Option`."""
+    return field(default=default, metadata={"option": Option(help, **rules)})
+
+
+def option_of(spec: "dataclasses.Field[Any]") -> Option:
+    """The `Option` that a field was declared with."""
+    found = spec.metadata["option"]
+    assert isinstance(found, Option)
+    return found
+
+
+def read_value(name: str, kind: Any, text: str) -> Any:
+    """Text to value by the field's type; `auto` is None where None is allowed.
+
+    Raises:
+        ValueError: the text is no value of that type.
+    """
+    if isinstance(kind, types.UnionType):
+        if text == AUTO:
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if kind is bool:
+        if text.lower() not in _TRUE:
+            raise ValueError(f"{name}={text!r}: give true or false")
+        return _TRUE[text.lower()]
+    if kind is str:
+        return text
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        return tuple(read_value(name, inner, part.strip()) for part in text.split(",") if part.strip())
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{name}={text!r}: give {what}") from None
+
+
+def write_value(value: Any) -> str:
+    """Value to its canonical text, the one that is logged: `read_value` gives the value back."""
+    if value is None:
+        return AUTO
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(write_value(part) for part in value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def check_value(name: str, value: Any, rule: Option) -> None:
+    """Hold a value against its rule.
+
+    Raises:
+        ValueError: naming the field, the value and what would be allowed.
+    """
+    if value is None:
+        return
+    if isinstance(value, tuple):
+        for part in value:
+            check_value(name, part, rule)
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}={value}: give a finite number")
+    if rule.choices and value not in rule.choices:
+        raise unknown_name(name, str(value), rule.choices)
+    if rule.minimum is not None and value < rule.minimum:
+        raise ValueError(f"{name}={value}: must be at least {rule.minimum}")
+    if rule.above is not None and value <= rule.above:
+        raise ValueError(f"{name}={value}: must be greater than {rule.above}")
+    if rule.maximum is not None and value > rule.maximum:
+        raise ValueError(f"{name}={value}: must be at most {rule.maximum}")
+
+
+class Section:
+    """Base of every group of options: checks each field once, when the frozen value is made."""
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):  # type: ignore[arg-type]
+            check_value(spec.name, getattr(self, spec.name), option_of(spec))
+        self.check()
+
+    def check(self) -> None:
+        """Rules that tie fields together; sections with such rules override this."""

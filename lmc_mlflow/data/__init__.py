@@ -1,0 +1,1 @@
+"""Which images does each side see?"""

@@ -1,0 +1,77 @@
+"""How does a folder of images, one folder a class, become one array?"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+GREY_MODES = ("1", "L", "I", "I;16", "F")
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """Images (N, C, H, W) in 0..255, labels (N,), class names in sorted order."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
+    """Every image below `root`/<class>/ that Pillow can read, in sorted order.
+
+    Args:
+        root: a folder of class folders.
+        image_size: height and width to bring every image to (bilinear); None: they are of one size.
+
+    Raises:
+        ValueError: no such folder, no images, a file that is no image or is damaged, or images of
+            several sizes or kinds where image_size is None.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+
+    if not root.is_dir():
+        raise ValueError(f"imagefolder: {root} is no folder; data_root must hold train/<class>/ and test/<class>/")
+    try:
+        classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
+        Image.init()
+        known = tuple(sorted({*IMG_EXTENSIONS, *Image.registered_extensions()}))
+        index = {name: i for i, name in enumerate(classes)}
+        files = make_dataset(str(root), index, extensions=known) if classes else []
+    except FileNotFoundError as error:  # torchvision: a class folder without images
+        raise ValueError(f"imagefolder: {root}: {error}".splitlines()[0]) from None
+    except PermissionError as error:
+        raise ValueError(f"imagefolder: {error.filename} cannot be read: permission denied") from None
+    if not files:
+        raise ValueError(f"imagefolder: {root} holds no images; put them into {root}/<class>/")
+    with ThreadPoolExecutor() as pool:
+        read = pool.map(lambda item: _read(Path(item[0]), image_size), files, chunksize=64)
+        arrays = list(
+            tqdm(read, total=len(files), desc=f"reading {root.name} images", unit="img", leave=False, disable=None)
+        )
+    if any(array.shape[0] != arrays[0].shape[0] for array in arrays):  # grey and colour mixed: all to colour
+        arrays = [np.repeat(array, 3, axis=0) if array.shape[0] == 1 else array for array in arrays]
+    for (path, _), array in zip(files, arrays, strict=True):
+        if array.shape != arrays[0].shape:
+            raise ValueError(
+                f"imagefolder: {path} is {array.shape[1:]}, {files[0][0]} is {arrays[0].shape[1:]}; give "
+                "image_size=<pixels>"
+            )
+    return FolderImages(np.stack(arrays), np.array([label for _, label in files], dtype=np.int64), classes)
+
+
+def _read(path: Path, image_size: int | None) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise ValueError(f"imagefolder: {path} cannot be read as an image ({error}); replace or remove it") from None
+    if image_size is not None:
+        plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR)
+    array = np.asarray(plain, dtype=np.uint8)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)

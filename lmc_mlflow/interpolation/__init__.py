@@ -1,0 +1,1 @@
+"""What lies on the straight line between two networks?"""

@@ -1,0 +1,42 @@
+"""Is what was read back what was written? sha256 of every artifact of a run."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def render_manifest(digests: Mapping[str, str]) -> str:
+    """The text of manifest.json: artifact path -> sha256."""
+    return json.dumps({"sha256": dict(sorted(digests.items()))}, indent=1)
+
+
+def verify(manifest: Path, files: Mapping[str, Path]) -> None:
+    """Hold local copies of a run's artifacts against its manifest.
+
+    Args:
+        manifest: local copy of manifest.json.
+        files: artifact path -> local copy.
+
+    Raises:
+        ValueError: a file is not listed, or not the one that was logged.
+    """
+    try:
+        listed = json.loads(manifest.read_text())["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ValueError(f"{MANIFEST} cannot be read: the run's artifacts are damaged") from None
+    for name, local in files.items():
+        if name not in listed:
+            raise ValueError(f"{name} is not in {MANIFEST}: the run's artifacts are not complete")
+        if sha256_of(local) != listed[name]:
+            raise ValueError(
+                f"{name} was altered after it was logged (its sha256 differs from {MANIFEST}); do not use it"
+            )

@@ -1,0 +1,141 @@
+"""How does a name become a network, from a seeded initialization?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.models.mlp import FORM, mlp, parse_mlp, table_v_names
+from lmc_mlflow.models.resnet import resnet
+from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
+from lmc_mlflow.seeds import global_stream
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that decides a network's shape: with it and a state dict the network is rebuilt."""
+
+    model: str
+    channels: int
+    height: int
+    width: int
+    num_classes: int
+    dropout_rate: float = 0.5
+
+    def difference(self, other: "NetworkSpec") -> str | None:
+        """The first field in which the two differ, in words, or None."""
+        for name, mine in vars(self).items():
+            theirs = getattr(other, name)
+            if mine != theirs:
+                return f"{name}: {mine} vs {theirs}"
+        return None
+
+
+Builder = Callable[[NetworkSpec, nn.Module], nn.Module]
+
+NETWORKS: Mapping[str, Builder] = {
+    "resnet10": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output),
+    "resnet22": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output),
+    "vgg11": lambda spec, output: vgg(VGG11, 1, spec.channels, spec.num_classes, output),
+    "vgg19": lambda spec, output: vgg(VGG19, 1, spec.channels, spec.num_classes, output),
+    "vgg_like": lambda spec, output: vgg(VGG_LIKE, 5, spec.channels, spec.num_classes, output),
+}
+MODEL_FORMS = (FORM, *NETWORKS, "timm:<name>")
+
+
+def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
+    """The network on the CPU, initialized from PyTorch's generator set to `seed`; maps (N, C, H, W) to
+    log-probabilities (N, K).
+
+    Raises:
+        ValueError: an unknown name, or images that this network cannot take.
+    """
+    with global_stream(seed, torch.device("cpu")):
+        network = _builder(spec)(spec, nn.LogSoftmax(dim=1))
+    _try_out(network, spec)
+    return network
+
+
+def trainable(network: nn.Module) -> list[str]:
+    """Names of the trainable parameters, in order."""
+    return [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+
+
+def weight_arrays(network: nn.Module) -> list[str]:
+    """Names of the weight matrices and kernels: trainable parameters with two axes or more.
+
+    Chosen by shape and not by name, so that biases and the scales of normalization layers, which
+    all start alike, stay out whatever a network calls them.
+    """
+    named = dict(network.named_parameters())
+    return [name for name in trainable(network) if named[name].ndim >= 2]
+
+
+def num_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters (P of Table V)."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def _builder(spec: NetworkSpec) -> Builder:
+    if spec.model.startswith("timm:"):
+        return _timm_network
+    if spec.model.startswith("mlp_"):
+        layers = parse_mlp(spec.model)
+        inputs = spec.channels * spec.height * spec.width
+        return lambda spec, output: mlp(layers, inputs, spec.num_classes, spec.dropout_rate, output)
+    if spec.model not in NETWORKS:
+        raise unknown_name("model", spec.model, [*NETWORKS, *table_v_names(), FORM, "timm:<name>"])
+    return NETWORKS[spec.model]
+
+
+class TimmNetwork(nn.Module):
+    """A timm network followed by the output module."""
+
+    def __init__(self, body: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K)."""
+        out: Tensor = self.output(self.body(x))
+        return out
+
+
+def _timm_network(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    import timm
+
+    name = spec.model.removeprefix("timm:")
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f" (did you mean {' or '.join('timm:' + n for n in near)}?)" if near else ""
+        raise ValueError(f"model {spec.model!r}: timm {timm.__version__} knows no such network{hint}")
+    options: dict[str, Any] = {"pretrained": False, "in_chans": spec.channels, "num_classes": spec.num_classes}
+    try:  # vision transformers are built for one image size, convolutional networks refuse to hear of it
+        body = timm.create_model(name, img_size=(spec.height, spec.width), **options)
+    except TypeError:
+        body = timm.create_model(name, **options)
+    return TimmNetwork(body, output)
+
+
+def _try_out(network: nn.Module, spec: NetworkSpec) -> None:
+    size = f"{spec.channels} x {spec.height} x {spec.width}"
+    network.eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(network(torch.zeros(2, spec.channels, spec.height, spec.width)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"model {spec.model!r} cannot take images of {size} ({reason}); choose another network or image size"
+        ) from None
+    if shape != (2, spec.num_classes):
+        raise ValueError(
+            f"model {spec.model!r} maps 2 images of {size} to {shape}, not to (2, {spec.num_classes}); it "
+            "is no classifier"
+        )
+    network.train()

@@ -1,0 +1,1 @@
+"""What is in the store? The read side of the tracking server."""

@@ -1,0 +1,156 @@
+"""Which network did a run log? Its checkpoint, verified, with everything that rebuilds it and its data."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lmc_mlflow.config.canonical import from_nested
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.data.shifts import Sides
+from lmc_mlflow.manifest import MANIFEST, verify
+from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.query.runs import children, resolve_run
+from lmc_mlflow.weights import check_compatible
+
+CHECKPOINT = "checkpoint/model.safetensors"
+CHECKPOINT_CONFIG = "checkpoint/config.json"
+SPLIT = "split.npz"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LoggedNetwork:
+    """A network as a run logged it.
+
+    Attributes:
+        run: the run.
+        spec: what rebuilds the architecture.
+        state: the state dict, on the CPU.
+        config: how it was trained.
+        side: the side it was trained on.
+        split_run: id of the run whose `split.npz` holds that side's indices.
+        digests: of the data set (`data`), the test set (`test`) and its training subset (`train`).
+    """
+
+    run: Run
+    spec: NetworkSpec
+    state: dict[str, Tensor]
+    config: TrainPairConfig
+    side: str
+    split_run: str
+    digests: dict[str, str]
+
+    def network(self) -> nn.Module:
+        """The network itself, in evaluation mode."""
+        network = build_network(self.spec, seed=0)
+        network.load_state_dict(self.state)
+        return network.eval()
+
+
+def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
+    """The network that a run logged, every byte verified against its manifest.
+
+    Args:
+        client: of the server.
+        run_id: an id or a unique prefix of one.
+
+    Raises:
+        ValueError: no such run, not finished, without a checkpoint, or with an altered one.
+    """
+    run = _finished(resolve_run(client, run_id))
+    label = f"run {run.info.run_id}"
+    with tempfile.TemporaryDirectory() as folder:
+        files = _download(client, run, [CHECKPOINT, CHECKPOINT_CONFIG], Path(folder))
+        try:
+            content = json.loads(files[CHECKPOINT_CONFIG].read_text())
+            if content["format"] != FORMAT:
+                raise ValueError(
+                    f"written in format {content['format']}, this version reads {FORMAT}; update lmc_mlflow"
+                )
+            state = load_file(files[CHECKPOINT])
+            logged = LoggedNetwork(
+                run=run,
+                spec=NetworkSpec(**content["network"]),
+                state=state,
+                config=from_nested(TrainPairConfig, content["config"]),
+                side=content["side"],
+                split_run=content["split_run"],
+                digests=content["digests"],
+            )
+            check_compatible(build_network(logged.spec, seed=0).state_dict(), state)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{label}: its checkpoint cannot be used: {error}") from None
+    return logged
+
+
+def load_split(client: MlflowClient, run_id: str) -> Sides:
+    """The two sides that a pair run logged.
+
+    Raises:
+        ValueError: missing or altered.
+    """
+    run = resolve_run(client, run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        files = _download(client, run, [SPLIT], Path(folder))
+        with np.load(files[SPLIT], allow_pickle=False) as arrays:
+            return Sides(arrays["A"], arrays["B"])
+
+
+def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
+    """The run ids of a finished pair's sides A and B.
+
+    Raises:
+        ValueError: no such run, not a pair, or not finished.
+    """
+    run = resolve_run(client, pair_id)
+    kind = run.data.tags.get("lmc.kind")
+    if kind != "pair":
+        raise ValueError(
+            f"run {run.info.run_id} is of kind {kind or 'none of ours'}, not a pair; give the pair's id, "
+            "or run_a and run_b"
+        )
+    _finished(run)
+    sides = {child.data.tags.get("lmc.side"): child.info.run_id for child in children(client, run, "endpoint")}
+    if not {"A", "B"} <= set(sides):
+        raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
+    return sides["A"], sides["B"]
+
+
+def _finished(run: Run) -> Run:
+    if run.info.lifecycle_stage != "active":
+        raise ValueError(f"run {run.info.run_id} is deleted; restore it in the UI first")
+    if run.info.status != "FINISHED":
+        raise ValueError(
+            f"run {run.info.run_id} is {run.info.status}, not FINISHED; repeat the command that started it to resume it"
+        )
+    return run
+
+
+def _download(client: MlflowClient, run: Run, paths: list[str], folder: Path) -> dict[str, Path]:
+    """Artifacts of a run, verified: artifact path -> local copy below the folder."""
+    label = f"run {run.info.run_id}"
+    files: dict[str, Path] = {}
+    for i, path in enumerate([MANIFEST, *paths]):
+        target = folder / str(i)
+        target.mkdir()
+        try:
+            files[path] = Path(client.download_artifacts(run.info.run_id, path, str(target)))
+        except (MlflowException, OSError):
+            kind = run.data.tags.get("lmc.kind", "none of ours")
+            raise ValueError(
+                f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, pairs have splits"
+            ) from None
+    try:
+        verify(files.pop(MANIFEST), files)
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from None
+    return files

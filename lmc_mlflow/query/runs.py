@@ -1,0 +1,102 @@
+"""Which runs are there? Found by id, prefix, tags or parent; always to the last page."""
+
+import re
+from collections.abc import Sequence
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run as Run
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+PAGE = 1000
+
+
+def default_client() -> MlflowClient:
+    """A client of the server that MLflow's own settings name."""
+    return MlflowClient(tracking_uri=mlflow.get_tracking_uri())
+
+
+def all_experiments(client: MlflowClient) -> list[str]:
+    """The ids of all active experiments."""
+    ids: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_experiments(view_type=ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token)
+        ids += [experiment.experiment_id for experiment in page]
+        token = page.token
+        if not token:
+            return ids
+
+
+def search(client: MlflowClient, filter_string: str, experiment_ids: Sequence[str] | None = None) -> list[Run]:
+    """All active runs that match an MLflow filter, oldest first, over every page.
+
+    Args:
+        client: of the server.
+        filter_string: in MLflow's search syntax.
+        experiment_ids: where to look; None: everywhere.
+    """
+    ids = list(experiment_ids) if experiment_ids is not None else all_experiments(client)
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            ids, filter_string, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def resolve_run(client: MlflowClient, run_id: str) -> Run:
+    """The run with this id, or the only one whose id begins so.
+
+    Raises:
+        ValueError: no run or several; says which.
+    """
+    if not re.fullmatch(r"[0-9A-Za-z_-]+", run_id):
+        raise ValueError(
+            f"run id {run_id!r}: letters and digits only; copy it from the UI or from what train_pair printed"
+        )
+    if len(run_id) == 32:
+        try:
+            return client.get_run(run_id)
+        except MlflowException:
+            pass_on = f"run {run_id} does not exist in {mlflow.get_tracking_uri()}"
+            raise ValueError(f"{pass_on}; check the id, and MLFLOW_TRACKING_URI if it is in another store") from None
+    found = search(client, f"attributes.run_id LIKE '{run_id}%'")
+    if not found:
+        raise ValueError(
+            f"no run's id begins with {run_id!r} in {mlflow.get_tracking_uri()}; check the id, and MLFLOW_TRACKING_URI"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"{len(found)} runs' ids begin with {run_id!r} "
+            f"({', '.join(r.info.run_id[:12] for r in found[:4])}); give more of it"
+        )
+    return found[0]
+
+
+def children(client: MlflowClient, run: Run, kind: str) -> list[Run]:
+    """The runs of a kind below a run, oldest first."""
+    where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.`lmc.kind` = '{kind}'"
+    return search(client, where, [run.info.experiment_id])
+
+
+def find_pairs(client: MlflowClient, experiment_id: str, fingerprint: str, data_digest: str) -> list[Run]:
+    """The pair runs of one configuration on one data set, oldest first, whatever their state."""
+    wanted = {"lmc.kind": "pair", "lmc.fingerprint": fingerprint, "lmc.data_digest": data_digest}
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+    return search(client, where, [experiment_id])
+
+
+def metric_curve(client: MlflowClient, run_id: str, key: str) -> dict[int, float]:
+    """A metric of a run over its steps; empty if it was never logged."""
+    return {point.step: point.value for point in client.get_metric_history(run_id, key)}
+
+
+def latest_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
+    """Every metric of a run at its last step."""
+    return dict(client.get_run(run_id).data.metrics)

@@ -1,0 +1,42 @@
+"""Where does randomness come from? Named streams, each a digest of (seed, name, index)."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def derive_seed(seed: int, name: str, index: int = 0) -> int:
+    """The 63-bit seed of the stream (seed, name, index).
+
+    Unlike seed + index, no two (seed, index) share a stream: seed 0 epoch 1 is not seed 1 epoch 0.
+    """
+    digest = hashlib.sha256(f"{seed}/{name}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def stream(seed: int, name: str, index: int = 0) -> torch.Generator:
+    """A fresh CPU generator of that stream."""
+    return torch.Generator().manual_seed(derive_seed(seed, name, index))
+
+
+@contextmanager
+def global_stream(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the block PyTorch's global generators start from `seed`; after it they are as before.
+
+    Network initialization, dropout and the replay of the paper's draws have no other way in.
+    """
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,1 @@
+"""How are runs written? The write side of the tracking server."""

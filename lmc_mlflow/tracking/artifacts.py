@@ -1,0 +1,134 @@
+"""How do numbers, files and figures get into one run?"""
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lmc_mlflow.manifest import MANIFEST, render_manifest, sha256_of
+
+PARAMS_PER_CALL = 100
+METRICS_PER_CALL = 1000
+
+
+class TrackedRun:
+    """One run that is being written: remembers the digests of its artifacts and whether it has ended."""
+
+    def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.experiment_id = experiment_id
+        self._digests: dict[str, str] = {}
+        self._ended = False
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Log canonical `section.field` texts; the same text again is no change."""
+        batch = [Param(key, value) for key, value in params.items()]
+        for start in range(0, len(batch), PARAMS_PER_CALL):
+            self.client.log_batch(self.run_id, params=batch[start : start + PARAMS_PER_CALL])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log some numbers in one call."""
+        self.log_curves({key: [(step, value)] for key, value in metrics.items()})
+
+    def log_curves(self, curves: Mapping[str, list[tuple[int, float]]]) -> None:
+        """Log whole curves: key -> (integer step, value) points."""
+        now = time.time_ns() // 1_000_000
+        points = [Metric(key, value, now, step) for key, curve in curves.items() for step, value in curve]
+        for start in range(0, len(points), METRICS_PER_CALL):
+            self.client.log_batch(self.run_id, metrics=points[start : start + METRICS_PER_CALL])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags, one call each (a batch would count against the server's limits on length)."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+    def describe(self, markdown: str) -> None:
+        """Set the description that the UI shows above everything else."""
+        self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
+
+    def log_dataset(self, name: str, digest: str, source: str, profile: Mapping[str, Any], context: str) -> None:
+        """Log a data set input under a digest of our own."""
+        dataset = Dataset(
+            name=name,
+            digest=digest,
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(profile),
+        )
+        inputs = [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])]
+        self.client.log_inputs(self.run_id, datasets=inputs)
+
+    def log_text(self, text: str, path: str) -> None:
+        """Log a text file."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            local.write_text(text)
+            self._log_file(local, path)
+
+    def log_json(self, content: Any, path: str) -> None:
+        """Log JSON."""
+        self.log_text(json.dumps(content, indent=1), path)
+
+    def log_arrays(self, arrays: Mapping[str, NDArray[Any]], path: str) -> None:
+        """Log arrays as one .npz (no pickles)."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            np.savez_compressed(local, **arrays)  # type: ignore[arg-type]
+            self._log_file(local, path)
+
+    def log_tensors(self, tensors: Mapping[str, Tensor], path: str) -> None:
+        """Log tensors as safetensors."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, local)
+            self._log_file(local, path)
+
+    def log_figure(self, figure: Figure, path: str) -> None:
+        """Log a figure as PNG."""
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / Path(path).name
+            figure.savefig(local, dpi=120)
+            self._log_file(local, path)
+
+    def log_scratch(self, local: Path, folder: str) -> None:
+        """Log a file that is deleted when the run is done, and so stays out of the manifest."""
+        self.client.log_artifact(self.run_id, str(local), folder)
+
+    def delete_artifacts(self, path: str) -> None:
+        """Delete artifacts below a path, where the artifact store can."""
+        repository = get_artifact_repository(self.client.get_run(self.run_id).info.artifact_uri)
+        repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
+
+    def _log_file(self, local: Path, path: str) -> None:
+        parent = str(Path(path).parent)
+        self.client.log_artifact(self.run_id, str(local), None if parent == "." else parent)
+        self._digests[path] = sha256_of(local)
+
+    def seal(self) -> None:
+        """Write the manifest: from now on the artifacts count as whole."""
+        self.log_text(render_manifest(self._digests), MANIFEST)
+
+    def finish(self) -> None:
+        """End the run FINISHED, unless it has ended."""
+        if not self._ended:
+            self.client.set_terminated(self.run_id, status="FINISHED")
+            self._ended = True
+
+    def end(self, status: str, why: str) -> None:
+        """End the run FAILED or KILLED with a reason, unless it has ended."""
+        if not self._ended:
+            self._ended = True
+            self.client.set_tag(self.run_id, "lmc.error", why)
+            self.client.set_terminated(self.run_id, status=status)

@@ -1,0 +1,78 @@
+"""Which process writes a run, and is it still alive?"""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+
+import psutil
+
+HEARTBEAT = "lmc.heartbeat"
+HEARTBEAT_SECONDS = 60
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM, SIGHUP); like KeyboardInterrupt it passes every `except Exception`."""
+
+
+@contextmanager
+def termination_raises() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP raise `Terminated` in the main thread, so that runs end truthfully."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(number: int, _frame: FrameType | None) -> None:
+        raise Terminated(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that tell which process writes a run, and that it lives now."""
+    me = psutil.Process()
+    return {
+        "lmc.host": socket.gethostname(),
+        "lmc.pid": str(me.pid),
+        "lmc.process_started": f"{me.create_time():.2f}",
+        HEARTBEAT: now(),
+    }
+
+
+def now() -> str:
+    """The time as it stands in a heartbeat: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def is_alive(tags: Mapping[str, str], stale_minutes: float) -> bool:
+    """Whether the process that wrote these tags still runs.
+
+    On this machine the process itself is asked (its start time tells it from a later one of the
+    same number); of another machine the heartbeat must be younger than `stale_minutes`. A run
+    without these tags is not ours to judge and counts as alive.
+    """
+    if "lmc.host" not in tags or HEARTBEAT not in tags:
+        return True
+    if tags["lmc.host"] == socket.gethostname():
+        try:
+            process = psutil.Process(int(tags["lmc.pid"]))
+            same = abs(process.create_time() - float(tags["lmc.process_started"])) < 1
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+    age = datetime.now(UTC) - datetime.fromisoformat(tags[HEARTBEAT])
+    return age.total_seconds() < 60 * stale_minutes
+
+
+def is_this_process(tags: Mapping[str, str]) -> bool:
+    """Whether it is this very process that wrote these tags."""
+    return tags.get("lmc.host") == socket.gethostname() and tags.get("lmc.pid") == str(os.getpid())

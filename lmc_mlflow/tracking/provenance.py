@@ -1,0 +1,48 @@
+"""What produced a run? Code, versions and user, as tags."""
+
+import getpass
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import lmc_mlflow
+
+PACKAGES = ("mlflow", "torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
+PROJECT_ROOT = Path(lmc_mlflow.__file__).resolve().parent.parent
+
+
+def provenance_tags() -> dict[str, str]:
+    """Tags: our version, git commit, whether the tree was dirty, Python and package versions, user."""
+    tags = {
+        "lmc.version": lmc_mlflow.__version__,
+        "lmc.python": platform.python_version(),
+        "lmc.packages": " ".join(f"{name}=={version(name)}" for name in PACKAGES),
+        "lmc.platform": platform.platform(terse=True),
+        "mlflow.user": _user(),
+    }
+    commit = _git("rev-parse", "HEAD")
+    if commit is not None:
+        tags["mlflow.source.git.commit"] = commit
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        tags["lmc.git_dirty"] = "true" if changed else "false"
+    return tags
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
+
+
+def _git(*command: str) -> str | None:
+    if not (PROJECT_ROOT / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(PROJECT_ROOT), *command], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

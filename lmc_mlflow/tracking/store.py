@@ -1,0 +1,120 @@
+"""Which tracking server and experiment are written to, and can they be? Found out in seconds, before any training."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import mlflow
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+PROBE_SECONDS = 5
+STORE_FAILURES = (MlflowException, SQLAlchemyError)
+"""What MLflow raises when a store fails in the middle of the work."""
+
+
+class StoreError(RuntimeError):
+    """The tracking server or its artifact location cannot be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking server and the experiment that new runs go to."""
+
+    client: MlflowClient
+    uri: str
+    experiment_id: str
+
+
+def open_store(experiment_id: str | None = None) -> Store:
+    """Connect to the server that MLflow's own settings name, and make sure that it can be written to.
+
+    The server is `MLFLOW_TRACKING_URI` (MLflow's default is `sqlite:///mlflow.db` in the working
+    directory); the experiment is `MLFLOW_EXPERIMENT_ID`, `MLFLOW_EXPERIMENT_NAME` (made if there is
+    none), or else `experiment_id`, or else MLflow's default experiment.
+
+    Raises:
+        StoreError: no server there, no such experiment, or an artifact location that cannot be written.
+    """
+    uri = mlflow.get_tracking_uri()
+    _check_server(uri)
+    with impatient_client():
+        try:
+            client = MlflowClient(tracking_uri=uri)
+            experiment = _experiment(client, experiment_id)
+            _check_artifacts(uri, experiment)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            raise StoreError(
+                f"tracking store {uri} cannot be used ({_first_line(error)}); check MLFLOW_TRACKING_URI"
+            ) from None
+    return Store(client, uri, experiment.experiment_id)
+
+
+@contextmanager
+def impatient_client() -> Iterator[None]:
+    """Within the block a failing request fails at once, instead of after MLflow's minutes of retries."""
+    settings = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(2 * PROBE_SECONDS)}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _check_server(uri: str) -> None:
+    if urlparse(uri).scheme not in ("http", "https"):
+        return
+    try:
+        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise StoreError(
+            f"no tracking server answers at {uri} ({type(error).__name__}); start one or correct MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
+    chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if chosen is None and name is not None:
+        found = client.get_experiment_by_name(name)
+        chosen = found.experiment_id if found else client.create_experiment(name)
+    experiment = client.get_experiment(chosen or experiment_id or "0")
+    if experiment.lifecycle_stage != "active":
+        raise StoreError(
+            f"experiment {experiment.name!r} is deleted; restore it or set MLFLOW_EXPERIMENT_NAME to another name"
+        )
+    return experiment
+
+
+def _check_artifacts(uri: str, experiment: Experiment) -> None:
+    location = urlparse(experiment.artifact_location)
+    if location.scheme == "mlflow-artifacts" and urlparse(uri).scheme not in ("http", "https"):
+        raise StoreError(
+            f"experiment {experiment.name!r} was made by a server, which alone can store its artifacts: "
+            "start `mlflow server` and set MLFLOW_TRACKING_URI to it, or choose another name with "
+            "MLFLOW_EXPERIMENT_NAME "
+            "(`mlflow run --experiment-name`)"
+        )
+    if location.scheme in ("", "file"):
+        folder = Path(url2pathname(location.path) if location.scheme else experiment.artifact_location)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"probe")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

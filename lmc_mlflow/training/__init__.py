@@ -1,0 +1,1 @@
+"""How are networks trained, checked and resumed?"""

@@ -1,0 +1,156 @@
+"""Which SGD noise does a side see? Batch order, flips and dropout draws, from named streams or as the "
+"paper draws them."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lmc_mlflow.config.sections import NoiseConfig
+from lmc_mlflow.seeds import derive_seed, global_stream, stream
+
+PAPER_SEED_OFFSET = 100
+"""Algorithm 1, else-branch: the second network's noise starts from seed + 100."""
+
+
+@dataclass
+class EpochDraws:
+    """The draws of one epoch, batch by batch.
+
+    Attributes:
+        order: (N,) positions in the side's training subset, on the CPU.
+        flipped: one (n,) boolean tensor for each batch handed out so far, on the CPU.
+    """
+
+    order: Tensor
+    batch_size: int
+    device: torch.device
+    flips: bool
+    all_flips: Tensor | None = None
+    flipped: list[Tensor] = field(default_factory=list)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Positions (n,) and flips (n,) or None of each batch, on the training device."""
+        order = self.order.to(self.device)
+        for start in range(0, len(order), self.batch_size):
+            positions = order[start : start + self.batch_size]
+            yield positions, self._next_flips(start, len(positions))
+
+    def _next_flips(self, start: int, size: int) -> Tensor | None:
+        if not self.flips:
+            return None
+        # The paper's loader draws a batch's flips just before the batch is used, in between the
+        # dropout draws of its neighbours; named streams have drawn them all beforehand.
+        drawn = torch.rand(size) < 0.5 if self.all_flips is None else self.all_flips[start : start + size]
+        self.flipped.append(drawn)
+        return drawn.to(self.device)
+
+
+class NoiseStream(Protocol):
+    """The noise of one side over all epochs."""
+
+    def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> AbstractContextManager[EpochDraws]:
+        """The draws of an epoch (counted from 1); dropout draws are this stream's within the block."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What has to be kept to continue after the last whole epoch."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from such a state."""
+
+
+def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device) -> NoiseStream:
+    """The noise of side `A` or `B`.
+
+    Args:
+        config: same or different noise, named streams or the paper's.
+        seed: of the initialization; named streams follow it unless noise_seed is given.
+        side: both sides share every draw under `noise=same`.
+        device: where training runs.
+    """
+    if config.noise_scope == "paper":
+        if config.noise == "same":
+            return PaperNoise(device, start=None)
+        return PaperNoise(device, start=seed if side == "A" else seed + PAPER_SEED_OFFSET)
+    own = "/B" if config.noise == "different" and side == "B" else ""
+    return NamedNoise(seed if config.noise_seed is None else config.noise_seed, own, device)
+
+
+@dataclass(frozen=True)
+class NamedNoise:
+    """Order, flips and dropout from three streams, each a digest of (seed, name, epoch)."""
+
+    seed: int
+    own: str
+    device: torch.device
+
+    @contextmanager
+    def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
+        """See `NoiseStream`."""
+        order = torch.randperm(num_samples, generator=stream(self.seed, f"order{self.own}", epoch))
+        all_flips = (
+            torch.rand(num_samples, generator=stream(self.seed, f"flip{self.own}", epoch)) < 0.5 if flips else None
+        )
+        with global_stream(derive_seed(self.seed, f"dropout{self.own}", epoch), self.device):
+            yield EpochDraws(order, batch_size, self.device, flips, all_flips)
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing: every epoch has streams of its own."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to do."""
+
+
+@dataclass
+class PaperNoise:
+    """Algorithm 1 of Hepburn et al., draw for draw, without its DataLoader.
+
+    With the same noise (`start` None) PyTorch's generator is set to the epoch's number at each
+    epoch. With different noise it is set once, to `start`, and runs on through all epochs, each of
+    which ends with the draw that the test loader makes.
+    """
+
+    device: torch.device
+    start: int | None
+    _left: dict[str, Tensor] = field(default_factory=dict)
+
+    @contextmanager
+    def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
+        """See `NoiseStream`."""
+        with global_stream(epoch if self.start is None else self.start, self.device):
+            if self.start is not None and self._left:
+                torch.set_rng_state(self._left["cpu"])
+                if "cuda" in self._left:
+                    torch.cuda.set_rng_state(self._left["cuda"], self.device)
+            _draw_seed()  # the loader's base seed
+            sampler = torch.Generator().manual_seed(_draw_seed())
+            yield EpochDraws(torch.randperm(num_samples, generator=sampler), batch_size, self.device, flips)
+            if self.start is not None:
+                _draw_seed()  # the test loader's base seed
+                self._left = {"cpu": torch.get_rng_state()}
+                if self.device.type == "cuda":
+                    self._left["cuda"] = torch.cuda.get_rng_state(self.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """The generators' states where they run on through the epochs."""
+        return dict(self._left)
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from `state`."""
+        self._left = {name: tensor.cpu() for name, tensor in state.items()}
+
+
+def _draw_seed() -> int:
+    return int(torch.empty((), dtype=torch.int64).random_().item())
+
+
+def initialization_seeds(init: str, noise_scope: str, seed: int) -> tuple[int, int]:
+    """The seeds from which PyTorch's generator initializes side A and side B."""
+    if noise_scope == "paper":
+        return seed, seed if init == "same" else seed + PAPER_SEED_OFFSET
+    first = derive_seed(seed, "init")
+    return first, first if init == "same" else derive_seed(seed, "init/B")

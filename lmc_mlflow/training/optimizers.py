@@ -1,0 +1,40 @@
+"""How does a step change the weights? The update rule and the learning rate of each step."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.config.sections import OptimizationConfig
+
+OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Optimizer]] = {
+    "adam": lambda params, c: torch.optim.Adam(params, lr=c.lr, weight_decay=c.weight_decay),
+    "adamw": lambda params, c: torch.optim.AdamW(params, lr=c.lr, weight_decay=c.weight_decay),
+    "sgd": lambda params, c: torch.optim.SGD(
+        params, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay
+    ),
+}
+
+
+def make_optimizer(params: Iterable[Parameter], config: OptimizationConfig) -> Optimizer:
+    """The optimizer of a configuration."""
+    return lookup(OPTIMIZERS, config.optimizer, "optimizer")(params, config)
+
+
+def learning_rate(config: OptimizationConfig, step: int, steps_per_epoch: int) -> float:
+    """The learning rate of a step (counted from 0): linear warm-up, then constant or a half cosine to 0."""
+    warmup = config.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - warmup) / (config.epochs * steps_per_epoch - warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def noise_scale(lr: float, num_samples: int, batch_size: int) -> float:
+    """g = lr (N / B - 1), the noise scale of SGD (Smith and Le; Hepburn et al., section IV-B)."""
+    return lr * (num_samples / batch_size - 1)

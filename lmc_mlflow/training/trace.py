@@ -1,0 +1,77 @@
+"""Did both sides see the same SGD noise? Digests of every epoch's draws, and the labels that the paper prints."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmc_mlflow.training.noise import EpochDraws
+
+TRACED_EPOCHS = (1, 20)
+TRACED_BATCH = 10
+TRACED_LABELS = 10
+
+
+@dataclass(frozen=True)
+class EpochTrace:
+    """What one side drew in one epoch: digests of positions, labels and flips, and some labels.
+
+    `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20, and is None in
+    other epochs or where an epoch has fewer batches.
+    """
+
+    epoch: int
+    positions: str
+    labels: str
+    flips: str
+    labels_of_batch_10: list[int] | None
+
+
+def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
+    """The trace of an epoch that has been drawn to its end.
+
+    Args:
+        epoch: counted from 1.
+        draws: of that epoch.
+        labels: (N,) of the side's training subset, on the CPU.
+    """
+    seen = labels[draws.order]
+    start = (TRACED_BATCH - 1) * draws.batch_size
+    traced = epoch in TRACED_EPOCHS and start < len(seen)
+    return EpochTrace(
+        epoch=epoch,
+        positions=_digest(draws.order),
+        labels=_digest(seen),
+        flips=_digest(torch.cat(draws.flipped)) if draws.flipped else "",
+        labels_of_batch_10=seen[start : start + min(TRACED_LABELS, draws.batch_size)].tolist() if traced else None,
+    )
+
+
+def noise_check(traces: dict[str, list[EpochTrace]]) -> dict[str, Any]:
+    """What `noise_check.json` holds: whether the sides agree, the paper's labels, every digest."""
+    a, b = traces["A"], traces["B"]
+    pairs = list(zip(a, b, strict=True))
+    return {
+        "same_positions": all(x.positions == y.positions for x, y in pairs),
+        "same_labels": all(x.labels == y.labels for x, y in pairs),
+        "same_flips": all(x.flips == y.flips for x, y in pairs),
+        "first_10_labels_of_batch_10": {
+            f"epoch_{x.epoch}": {"A": x.labels_of_batch_10, "B": y.labels_of_batch_10}
+            for x, y in pairs
+            if x.epoch in TRACED_EPOCHS
+        },
+        "note": f"epochs and batches are counted from 1; null: that epoch has fewer than {TRACED_BATCH} batches",
+        "digests": {side: [asdict(trace) for trace in traces[side]] for side in traces},
+    }
+
+
+def noise_digest(traces: list[EpochTrace]) -> str:
+    """One digest of everything a side drew."""
+    lines = [f"{t.epoch} {t.positions} {t.labels} {t.flips}" for t in traces]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()[:16]

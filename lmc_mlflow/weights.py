@@ -1,0 +1,69 @@
+"""What can be said of two state dicts alone: do they fit, what lies between them, how far apart are they?"""
+
+import math
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+
+
+def check_compatible(a: State, b: State) -> None:
+    """Both must hold the same names with the same shapes and types.
+
+    Raises:
+        ValueError: naming the first difference.
+    """
+    for name in a:
+        if name not in b:
+            raise ValueError(f"{name}: only the first network has it")
+        if a[name].shape != b[name].shape:
+            raise ValueError(f"{name}: shape {tuple(a[name].shape)} vs {tuple(b[name].shape)}")
+        if a[name].dtype != b[name].dtype:
+            raise ValueError(f"{name}: type {a[name].dtype} vs {b[name].dtype}")
+    for name in b:
+        if name not in a:
+            raise ValueError(f"{name}: only the second network has it")
+
+
+def interpolate(a: State, b: State, alpha: float) -> dict[str, Tensor]:
+    """(1 - alpha) a + alpha b; exactly a at 0 and exactly b at 1.
+
+    Integers (batch norm's `num_batches_tracked`) are counts, not positions: they are copied from a.
+    """
+    return {name: torch.lerp(a[name], b[name], alpha) if a[name].is_floating_point() else a[name].clone() for name in a}
+
+
+def _flat(state: State, names: Collection[str]) -> Tensor:
+    return torch.cat([state[name].detach().double().flatten() for name in names])
+
+
+def cosine(a: State, b: State, names: Collection[str]) -> float:
+    """Cosine of the angle between the two vectors of the named tensors (Hepburn et al., Appendix D)."""
+    left, right = _flat(a, names), _flat(b, names)
+    norms = left.norm() * right.norm()
+    return float(left @ right / norms) if norms > 0 else math.nan
+
+
+def angle_deg(a: State, b: State, names: Collection[str]) -> float:
+    """The angle between the two vectors in degrees, 0 to 180.
+
+    By atan2 of the difference and the sum of the unit vectors, which keeps its digits where the
+    arc cosine loses them (nearly parallel vectors).
+    """
+    left, right = _flat(a, names), _flat(b, names)
+    if left.norm() == 0 or right.norm() == 0:
+        return math.nan
+    left, right = left / left.norm(), right / right.norm()
+    return math.degrees(2 * math.atan2(float((left - right).norm()), float((left + right).norm())))
+
+
+def manhattan(a: State, b: State, names: Collection[str]) -> float:
+    """Sum of absolute differences (Hepburn et al., Appendix D, k = 1)."""
+    return float((_flat(a, names) - _flat(b, names)).abs().sum())
+
+
+def euclidean_squared(a: State, b: State, names: Collection[str]) -> float:
+    """Sum of squared differences (Hepburn et al., Appendix D, k = 2)."""
+    return float((_flat(a, names) - _flat(b, names)).square().sum())

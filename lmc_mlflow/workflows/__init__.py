@@ -1,0 +1,1 @@
+"""What can be asked for? Configurations and run ids in, run ids out; every piece of work is a tracked run."""

@@ -1,0 +1,30 @@
+"""Where does the work run?"""
+
+import torch
+
+from lmc_mlflow.config.sections import RuntimeConfig
+from lmc_mlflow.seeds import set_determinism
+
+
+def prepare_machine(config: RuntimeConfig) -> torch.device:
+    """Set threads and determinism, and give the device.
+
+    Raises:
+        ValueError: no such device here.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    set_determinism(config.deterministic)
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(config.device)
+    except RuntimeError:
+        raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={config.device!r}: this machine has {torch.cuda.device_count()} CUDA devices; choose cpu or auto"
+        )
+    return device

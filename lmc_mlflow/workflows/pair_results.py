@@ -1,0 +1,95 @@
+"""What is logged of a trained pair: checkpoints, noise check, learning curves, cost, a description?"""
+
+import pandas as pd
+
+from lmc_mlflow.config.canonical import to_nested
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.models.registry import num_parameters
+from lmc_mlflow.plots.learning import learning_figure
+from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT
+from lmc_mlflow.query.runs import latest_metrics, metric_curve
+from lmc_mlflow.training.loop import Trainee
+from lmc_mlflow.training.optimizers import noise_scale
+from lmc_mlflow.training.trace import noise_check, noise_digest
+from lmc_mlflow.workflows.pair_runs import PairRuns, pair_name
+from lmc_mlflow.workflows.pair_setup import network_spec
+
+CURVES = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
+
+
+def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
+    """Checkpoints, cost and description of both endpoints; each is sealed and finished."""
+    for t in trainees:
+        run = runs.endpoints[t.side]
+        content = {
+            "format": FORMAT,
+            "network": vars(network_spec(config, data)),
+            "config": to_nested(config),
+            "side": t.side,
+            "split_run": runs.pair.run_id,
+            "digests": {"data": data.digest, "test": data.test.digest, "train": data.side(t.side).digest},
+        }
+        run.log_tensors(t.network.state_dict(), CHECKPOINT)
+        run.log_json(content, CHECKPOINT_CONFIG)
+        num_samples = len(data.side(t.side))
+        run.log_metrics(
+            {
+                "cost/train_seconds": t.train_seconds,
+                "cost/images_per_second": num_samples * config.optimization.epochs / max(t.train_seconds, 1e-9),
+                "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
+                "num_parameters": num_parameters(t.network),
+            }
+        )
+        run.set_tags({"lmc.noise_digest": noise_digest(t.traces)})
+        last = latest_metrics(run.client, run.run_id)
+        run.describe(
+            f"**Test accuracy {last['test/accuracy']:.2%}**, test loss {last['test/loss']:.4f}; "
+            f"training accuracy {last['train/accuracy']:.2%}, loss {last['train/loss']:.4f}.\n\n"
+            f"Side {t.side} of pair `{runs.pair.run_id}`: {pair_name(config)}, {num_samples:,} training images, "
+            f"{num_parameters(t.network):,} parameters, {config.optimization.epochs} epochs."
+        )
+        run.seal()
+        run.finish()
+
+
+def log_pair(
+    runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], wall_seconds: float
+) -> None:
+    """Noise check, learning curves, cost and description of the pair, which is sealed and finished."""
+    pair = runs.pair
+    check = noise_check({t.side: t.traces for t in trainees})
+    pair.log_json(check, "noise_check.json")
+    pair.set_tags({"lmc.same_noise": "true" if check["same_positions"] and check["same_flips"] else "false"})
+    curves = learning_curves(runs)
+    pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
+    pair.log_metrics({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
+    last = {side: latest_metrics(run.client, run.run_id) for side, run in runs.endpoints.items()}
+    rows = "\n".join(
+        f"| {side} | {last[side]['test/accuracy']:.2%} | {last[side]['test/loss']:.4f} | "
+        f"{last[side]['train/loss']:.4f} "
+        f"| {len(data.side(side)):,} | `{run.run_id}` |"
+        for side, run in runs.endpoints.items()
+    )
+    pair.describe(
+        "| side | test accuracy | test loss | training loss | images | run |\n|---|---|---|---|---|---|\n"
+        f"{rows}\n\nTwo `{config.model.model}` from "
+        f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "
+        f"(seed {config.model.seed}) on the two sides of `{config.data.shift}` of {config.data.dataset}, "
+        f"{config.noise.noise} noise, "
+        f"{config.optimization.epochs} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
+        f"pair={pair.run_id}`."
+    )
+    pair.seal()
+    pair.finish()
+
+
+def learning_curves(runs: PairRuns) -> pd.DataFrame:
+    """Both sides' curves as logged: columns epoch, side, split, loss, accuracy."""
+    tables = []
+    for side, run in runs.endpoints.items():
+        for split in ("train", "test"):
+            columns = {name: metric_curve(run.client, run.run_id, f"{split}/{name}") for name in ("loss", "accuracy")}
+            table = pd.DataFrame(columns).rename_axis("epoch").reset_index()
+            tables.append(table.assign(side=side, split=split))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,130 @@
+"""Which three runs is a pair, and what is logged on them before training?"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.data.loading import SIDES, ShiftedData
+from lmc_mlflow.query.networks import SPLIT
+from lmc_mlflow.query.runs import Run, children, find_pairs
+from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.tracking.runs import open_run, point_launcher_at, probe_artifacts, reopen_run
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.training.optimizers import noise_scale
+
+STALE_MINUTES = 30
+
+
+@dataclass(frozen=True)
+class PairRuns:
+    """A pair run and its two endpoint runs, being written."""
+
+    pair: TrackedRun
+    endpoints: dict[str, TrackedRun]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the store holds of a configuration: a finished pair, an interrupted one, or neither."""
+
+    finished: Run | None
+    interrupted: Run | None
+
+
+def pair_name(config: TrainPairConfig) -> str:
+    """What a person would call the pair."""
+    extras = [f"lr {config.optimization.lr:g}", f"B {config.optimization.batch_size}"]
+    if config.noise.noise != "same":
+        extras.append("different noise")
+    if config.model.init != "same":
+        extras.append("different init")
+    return (
+        f"{config.data.dataset} {config.model.model} {config.data.shift} seed {config.model.seed} ({', '.join(extras)})"
+    )
+
+
+def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
+    """Look for the same configuration on the same data in the store.
+
+    Raises:
+        ValueError: it is being trained at this moment.
+    """
+    runs = find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest)
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    others = [run for run in runs if run.info.status != "FINISHED"]
+    for run in others:
+        if run.info.status == "RUNNING" and is_alive(run.data.tags, STALE_MINUTES):
+            tags = run.data.tags
+            raise ValueError(
+                f"run {run.info.run_id} is training this configuration now (process {tags.get('lmc.pid')} "
+                f"on {tags.get('lmc.host')}); "
+                "wait for it or stop it"
+            )
+    return Before(finished[-1] if finished else None, others[-1] if others else None)
+
+
+def open_pair(
+    store: Store,
+    config: TrainPairConfig,
+    data: ShiftedData,
+    interrupted: Run | None,
+    parent: TrackedRun | None,
+    keep: Callable[[TrackedRun], TrackedRun],
+) -> PairRuns:
+    """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
+    tags = _tags(config, data)
+    name = pair_name(config)
+    if interrupted is None:
+        pair = keep(open_run(store, "pair", name, tags, parent))
+        known: dict[str | None, Run] = {}
+    else:
+        pair = keep(reopen_run(store, interrupted))
+        point_launcher_at(store, pair.run_id, "resumed an interrupted pair")
+        if parent is not None:
+            pair.set_tags({"mlflow.parentRunId": parent.run_id})
+        known = {run.data.tags.get("lmc.side"): run for run in children(store.client, interrupted, "endpoint")}
+    endpoints = {}
+    for side in SIDES:
+        if side in known:
+            endpoints[side] = keep(reopen_run(store, known[side]))
+        else:
+            endpoints[side] = keep(open_run(store, "endpoint", f"{name} side {side}", {**tags, "lmc.side": side}, pair))
+    probe_artifacts(pair, _config_text(config), "config.json")
+    pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, SPLIT)
+    for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
+        _log_inputs(run, config, data, side)
+    for run in (pair, *endpoints.values()):
+        run.log_params(to_params(config))
+    for side, run in endpoints.items():
+        g = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
+        run.set_tags({"lmc.noise_scale": f"{g:.6g}"})
+    return PairRuns(pair, endpoints)
+
+
+def _tags(config: TrainPairConfig, data: ShiftedData) -> dict[str, str]:
+    return {
+        "lmc.dataset": config.data.dataset,
+        "lmc.model": config.model.model,
+        "lmc.shift": config.data.shift,
+        "lmc.seed": str(config.model.seed),
+        "lmc.noise": config.noise.noise,
+        "lmc.lr": f"{config.optimization.lr:g}",
+        "lmc.batch_size": str(config.optimization.batch_size),
+        "lmc.fingerprint": fingerprint(config),
+        "lmc.data_digest": data.digest,
+    }
+
+
+def _config_text(config: TrainPairConfig) -> str:
+    return json.dumps(to_nested(config), indent=1)
+
+
+def _log_inputs(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, side: str) -> None:
+    name, root = config.data.dataset, config.data.data_root
+    part = data.side(side)
+    profile = {"num_images": len(part), "num_classes": len(data.classes)}
+    run.log_dataset(f"{name} {config.data.shift} side {side}", part.digest, root, profile, f"train_{side.lower()}")
+    run.log_dataset(f"{name} test", data.test.digest, root, {"num_images": len(data.test)}, "test")

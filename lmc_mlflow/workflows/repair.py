@@ -1,0 +1,55 @@
+"""Which runs did a dead process leave RUNNING, and how do they end truthfully?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.commands import RepairCommandConfig
+from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.process import HEARTBEAT, is_alive
+from lmc_mlflow.tracking.runs import end_orphan
+from lmc_mlflow.tracking.store import open_store
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A run that says RUNNING and whose process is gone."""
+
+    run_id: str
+    name: str
+    kind: str
+    host: str
+    pid: str
+    heartbeat: str
+
+
+@dataclass(frozen=True)
+class RepairOutcome:
+    """The orphans, whether they were ended, and how many runs are alive."""
+
+    orphans: list[Orphan]
+    ended: bool
+    num_alive: int
+
+
+def repair(config: RepairCommandConfig) -> RepairOutcome:
+    """Find runs of ours left RUNNING by processes that are gone, in all experiments, and end them if asked to.
+
+    A run whose process lives is never touched, nor is a run that is not ours.
+    """
+    store = open_store()
+    running = search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.kind` != ''")
+    dead = [run for run in running if not is_alive(run.data.tags, config.repair.stale_minutes)]
+    if config.repair.apply:
+        for run in dead:
+            end_orphan(store, run)
+    orphans = [
+        Orphan(
+            run.info.run_id,
+            run.info.run_name or "",
+            run.data.tags["lmc.kind"],
+            run.data.tags["lmc.host"],
+            run.data.tags["lmc.pid"],
+            run.data.tags[HEARTBEAT],
+        )
+        for run in dead
+    ]
+    return RepairOutcome(orphans, config.repair.apply, len(running) - len(dead))

@@ -1,0 +1,69 @@
+"""What do all tests share? A ready tracking store in a folder of their own, and a small quick configuration."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(1)
+
+QUICK = [
+    "--model=mlp_l1_w16",
+    "--epochs=3",
+    "--device=cpu",
+    "--threads=1",
+]
+"""Flags of a training that takes a second."""
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly migrated SQLite store: migrating takes seconds, copying does not."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """An empty store in the test's own folder, which is also the working directory."""
+    database = tmp_path / "mlflow.db"
+    shutil.copy(empty_store, database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (str(tmp_path / "mlruns" / "0"),))
+    connection.close()
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    monkeypatch.chdir(tmp_path)
+    yield MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+
+def command(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run an entry point as a process of its own, as a user does."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", f"entry_points.{name}", *flags],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
+
+
+def runs_of_kind(client: MlflowClient, kind: str) -> list:
+    """All runs of a kind in the default experiment, oldest first."""
+    return client.search_runs(["0"], f"tags.`lmc.kind` = '{kind}'", order_by=["attributes.start_time ASC"])
