@@ -42,7 +42,7 @@ class MainConfig:
     """The one-minute story: two pairs, a path inside one and a path between them."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(model="mlp_l3_w256_512_256"))
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     optimization: OptimizationConfig = field(default_factory=lambda: OptimizationConfig(epochs=30))
     path: PathConfig = field(default_factory=PathConfig)

@@ -125,7 +125,7 @@ def _torchvision(maker: Callable[..., Any], config: DataConfig, train: bool) -> 
         raise ValueError(
             f"{name}: not whole under data_root={root!r} and not to be downloaded there ({reason}); put its files there"
         ) from None
-    except (AssertionError, ValueError, EOFError, UnpicklingError):
+    except (AssertionError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
         raise ValueError(
             f"{name}: a file under data_root={root!r} is damaged or cut short; delete it to have it downloaded again"
         ) from None

@@ -1,5 +1,6 @@
 """How does a folder of images, one folder a class, become one array?"""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-GREY_MODES = ("1", "L", "I", "I;16", "F")
+GREY_MODES = ("1", "L")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
     if not root.is_dir():
         raise ValueError(f"imagefolder: {root} is no folder; data_root must hold train/<class>/ and test/<class>/")
     try:
+        for _ in os.walk(root, onerror=_refuse, followlinks=True):  # torchvision passes over what it may not read
+            pass
         classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
         Image.init()
         known = tuple(sorted({*IMG_EXTENSIONS, *Image.registered_extensions()}))
@@ -64,10 +67,16 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
     return FolderImages(np.stack(arrays), np.array([label for _, label in files], dtype=np.int64), classes)
 
 
+def _refuse(error: OSError) -> None:
+    raise error
+
+
 def _read(path: Path, image_size: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             image.load()
+            if image.mode.startswith(("I", "F")):  # Pillow would clip them at 255
+                raise ValueError(f"its pixels, of mode {image.mode}, have more than 8 bits")
             plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise ValueError(f"imagefolder: {path} cannot be read as an image ({error}); replace or remove it") from None

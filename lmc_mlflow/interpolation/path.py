@@ -13,7 +13,7 @@ from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
-from lmc_mlflow.models.registry import trainable
+from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.predictions import Scores
 from lmc_mlflow.seeds import stream

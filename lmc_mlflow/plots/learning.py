@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lmc_mlflow.plots.style import SIDE_STYLES, house_style, panels
+from lmc_mlflow.plots.style import SIDE_STYLES, house_style, legend_below, panels
 
 
 def learning_figure(table: pd.DataFrame, title: str) -> Figure:
@@ -24,9 +24,9 @@ def learning_figure(table: pd.DataFrame, title: str) -> Figure:
                 "alpha": 0.75 if split == "train" else 1.0,
             }
             rows = rows.sort_values("epoch")
-            loss_panel.plot(rows["epoch"], rows["loss"], label=f"{side} {split}", **style)
+            loss_panel.plot(rows["epoch"], rows["loss"], label=f"side {side}, {split}", **style)
             accuracy_panel.plot(rows["epoch"], 100 * rows["accuracy"], **style)
         loss_panel.set(xlabel="epoch", ylabel="loss (nats per sample)", yscale="log")
         accuracy_panel.set(xlabel="epoch", ylabel="accuracy (%)")
-        loss_panel.legend(fontsize="small", title="side, data")
+        legend_below(figure, loss_panel, columns=4)
     return figure

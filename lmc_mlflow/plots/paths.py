@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.interpolation.barriers import barrier_in_basin
-from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, panels
+from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
 
 
 def path_figure(table: pd.DataFrame, title: str) -> Figure:
@@ -37,7 +38,7 @@ def path_figure(table: pd.DataFrame, title: str) -> Figure:
         _mark_barrier(loss_panel, accuracy_panel, table)
         loss_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="loss (nats per sample)")
         accuracy_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="accuracy (%)")
-        loss_panel.legend(fontsize="small")
+        legend_below(figure, loss_panel, columns=3)
     return figure
 
 
@@ -99,5 +100,8 @@ def polar_figure(table: pd.DataFrame, title: str) -> Figure:
             panel.set_thetamax(max(30.0, 15 * np.ceil(widest / 15)))  # type: ignore[attr-defined]
             panel.set_rmin(0)  # type: ignore[attr-defined]
             panel.set_title(f"radius: {name}", fontsize="small")
+            panel.yaxis.set_major_locator(MaxNLocator(3))
+            panel.tick_params(labelsize="small")
+        figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # type: ignore[union-attr,call-arg]
         figure.colorbar(points, ax=polar_panels, label="alpha", shrink=0.7)
     return figure

@@ -38,3 +38,9 @@ def panels(
     axes = figure.subplots(1, columns, squeeze=False, **options)
     figure.suptitle(title, fontsize="medium")
     return figure, list(axes[0])
+
+
+def legend_below(figure: Figure, panel: Axes, columns: int) -> None:
+    """One legend for the whole figure, below it: it can never cover data."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)

@@ -33,8 +33,12 @@ class TrackedRun:
         self._ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log canonical `section.field` texts; the same text again is no change."""
-        batch = [Param(key, value) for key, value in params.items()]
+        """Log canonical `section.field` texts.
+
+        Params are write-once: a resumed run keeps those it has (the device of the first process, say).
+        """
+        known = self.client.get_run(self.run_id).data.params
+        batch = [Param(key, value) for key, value in params.items() if key not in known]
         for start in range(0, len(batch), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=batch[start : start + PARAMS_PER_CALL])
 

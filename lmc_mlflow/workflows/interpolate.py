@@ -10,7 +10,8 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.interpolation.barriers import alpha_grid, connected
 from lmc_mlflow.interpolation.path import Path, walk
-from lmc_mlflow.models.registry import build_network, trainable, weight_arrays
+from lmc_mlflow.models.parameters import trainable, weight_arrays
+from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.plots.paths import path_figure, polar_figure
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed

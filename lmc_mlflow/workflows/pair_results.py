@@ -5,7 +5,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import ShiftedData
-from lmc_mlflow.models.registry import num_parameters
+from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.plots.learning import learning_figure
 from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT
 from lmc_mlflow.query.runs import latest_metrics, metric_curve

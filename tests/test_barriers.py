@@ -1,0 +1,117 @@
+"""Is every definition of a barrier the one that it is named after? Hand-worked paths."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmc_mlflow.interpolation.barriers import (
+    PathSummary,
+    alpha_grid,
+    barrier,
+    barrier_in_basin,
+    barrier_over_chord,
+    connected,
+    summarize,
+)
+
+ALPHAS = np.linspace(0, 1, 5)
+# name: losses at alpha 0, 1/4, 1/2, 3/4, 1; barrier; over the chord; in the basin; alpha at the barrier
+HAND_WORKED = {
+    "a parabola has no barrier": ([1, 0.25, 0, 0.25, 1], 0, 0, 0, 0.5),
+    "a monotone line is half its drop above the mean of its ends": ([0, 0.25, 0.5, 0.75, 1], 0.5, 0, 0, 0.0),
+    "a W hides its barrier below its ends": ([1, 0, 0.5, 0, 1], 0, 0, 0.5, 0.5),
+    "a lopsided W is measured from the mean of its minima": ([1, 0.2, 0.8, 0.4, 0.9], 0.05, 0, 0.5, 0.5),
+    "an M is as high as its humps": ([0, 1, 0.5, 1, 0], 1, 1, 1, 0.25),
+    "a plateau is flat": ([2, 2, 2, 2, 2], 0, 0, 0, 0.0),
+    "a hump on a slope is lower over the chord than over the mean": ([0, 0, 0.9, 0.5, 1], 0.5, 0.4, 0.65, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", HAND_WORKED)
+def test_hand_worked_barriers(name: str) -> None:
+    losses, over_mean, over_chord, in_basin, alpha = HAND_WORKED[name]
+    curve = np.array(losses, dtype=float)
+    basin = barrier_in_basin(curve)
+    assert barrier(curve) == pytest.approx(over_mean)
+    assert barrier_over_chord(ALPHAS, curve) == pytest.approx(over_chord, abs=1e-12)
+    assert basin.height == pytest.approx(in_basin)
+    assert ALPHAS[basin.top] == alpha
+
+
+def test_a_barrier_in_a_basin_names_the_minima_beside_it() -> None:
+    basin = barrier_in_basin(np.array([1, 0.2, 0.8, 0.4, 0.9]))
+    assert (basin.left, basin.top, basin.right) == (1, 2, 3)
+
+
+def test_the_accuracy_delta_is_taken_at_the_barrier_and_the_worst_one_anywhere() -> None:
+    losses = np.array([0.5, 1, 2, 1, 0.5])
+    accuracies = np.array([0.9, 0.6, 0.7, 0.8, 0.8])
+    summary = summarize(ALPHAS, losses, accuracies, test_accuracies=np.array([0.5, 0, 0, 0, 0.3]))
+    assert summary.alpha_at_barrier == 0.5
+    assert summary.accuracy_delta == pytest.approx(0.7 - 0.85)
+    assert summary.min_accuracy_delta == pytest.approx(0.6 - 0.85)
+    assert summary.error_barrier == pytest.approx(0.4 - 0.15)
+    assert summary.error_barrier_normalized == pytest.approx(0.25 / 0.4)  # by the mean of the test accuracies' ends
+
+
+@pytest.mark.parametrize(
+    ("num_alphas", "expected"),
+    [(2, [0, 0.5, 1]), (3, [0, 0.5, 1]), (4, [0, 1 / 3, 0.5, 2 / 3, 1]), (5, [0, 0.25, 0.5, 0.75, 1])],
+)
+def test_the_grid_always_holds_both_ends_and_the_middle(num_alphas: int, expected: list[float]) -> None:
+    assert alpha_grid(num_alphas) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_alphas", [2, 11, 20, 21, 500, 501])
+def test_every_alpha_has_an_integer_step_of_its_own(num_alphas: int) -> None:
+    alphas = alpha_grid(num_alphas)
+    assert len({round(1000 * alpha) for alpha in alphas}) == len(alphas)
+
+
+def _summary(in_basin: float, delta: float) -> PathSummary:
+    return PathSummary(9.0, 9.0, in_basin, 9.0, 9.0, delta, -0.9, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("test", "train", "verdict"),
+    [
+        ((0.0, 0.0), (0.0, 0.0), "yes"),
+        ((0.0, -0.0599), (0.1, 0.0), "yes"),  # the thresholds themselves still connect
+        ((0.2, 0.0), (0.0, 0.0), "no"),
+        ((0.0, -0.061), (0.0, 0.0), "no"),
+        ((0.0, 0.0), (0.0, -0.16), "apparent"),  # Hepburn et al., IV-C: overfitting hides the break
+        ((0.0, 0.0), (0.4, 0.0), "apparent"),
+    ],
+)
+def test_the_verdict_follows_test_data_first(
+    test: tuple[float, float], train: tuple[float, float], verdict: str
+) -> None:
+    summaries = {"test": _summary(*test), "train_a": _summary(*train), "train_b": _summary(0, 0)}
+    assert connected(summaries, barrier_threshold=0.1, accuracy_delta_threshold=-0.06) == verdict
+
+
+def test_without_test_data_any_break_disconnects() -> None:
+    assert connected({"train_a": _summary(0, 0), "train_b": _summary(1, 0)}, 0.1, -0.06) == "no"
+
+
+CURVES = st.lists(st.floats(0, 10), min_size=3, max_size=12).map(np.array)
+
+
+@given(CURVES)
+def test_a_barrier_over_the_chord_never_exceeds_one_over_the_mean_by_more_than_the_ends_differ(
+    curve: np.ndarray,
+) -> None:
+    alphas = np.linspace(0, 1, len(curve))
+    assert barrier_over_chord(alphas, curve) >= 0
+    assert barrier(curve) >= abs(curve[0] - curve[-1]) / 2 - 1e-12
+    assert barrier_over_chord(alphas, curve) <= barrier(curve) + abs(curve[0] - curve[-1]) / 2 + 1e-12
+
+
+@given(CURVES)
+def test_a_path_walked_backwards_has_the_same_barriers(curve: np.ndarray) -> None:
+    alphas = np.linspace(0, 1, len(curve))
+    back = curve[::-1].copy()
+    assert barrier(back) == pytest.approx(barrier(curve))
+    assert barrier_over_chord(alphas, back) == pytest.approx(barrier_over_chord(alphas, curve))
+    assert barrier_in_basin(back).height == pytest.approx(barrier_in_basin(curve).height)

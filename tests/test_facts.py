@@ -1,0 +1,60 @@
+"""Do the facts about MLflow that the project is built on still hold? An upgrade that changes one is caught here."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+
+def test_params_are_write_once_but_the_same_text_may_be_logged_again(store: MlflowClient) -> None:
+    run = store.create_run("0").info.run_id
+    store.log_param(run, "optimization.lr", "0.001")
+    store.log_param(run, "optimization.lr", "0.001")
+    with pytest.raises(MlflowException, match="Changing param values is not allowed"):
+        store.log_param(run, "optimization.lr", "1e-3")
+
+
+def test_the_same_step_logged_at_two_times_is_two_points(store: MlflowClient) -> None:
+    run = store.create_run("0").info.run_id
+    for timestamp in (1, 1, 2):
+        store.log_batch(run, metrics=[Metric("x", 1.0, timestamp, 5)])
+    assert len(store.get_metric_history(run, "x")) == 2
+
+
+def test_run_ids_can_be_searched_by_prefix(store: MlflowClient) -> None:
+    run = store.create_run("0").info.run_id
+    found = store.search_runs(["0"], f"attributes.run_id LIKE '{run[:8]}%'")
+    assert [r.info.run_id for r in found] == [run]
+
+
+def test_an_ended_run_can_be_reopened(store: MlflowClient) -> None:
+    run = store.create_run("0").info.run_id
+    store.set_terminated(run, "KILLED")
+    store.update_run(run, status="RUNNING")
+    assert store.get_run(run).info.status == "RUNNING"
+
+
+def test_the_client_stops_at_a_page_and_gives_a_token(store: MlflowClient) -> None:
+    for _ in range(3):
+        store.create_run("0")
+    page = store.search_runs(["0"], max_results=2)
+    assert len(page) == 2
+    assert page.token
+
+
+def test_the_query_reads_every_page(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmc_mlflow.query import runs
+
+    ids = [store.create_run("0").info.run_id for _ in range(5)]
+    monkeypatch.setattr(runs, "PAGE", 2)
+    assert [run.info.run_id for run in runs.search(store, "")] == ids
+
+
+def test_mlflow_itself_keeps_no_checksums(store: MlflowClient, tmp_path: Path) -> None:
+    run = store.create_run("0").info.run_id
+    store.log_text(run, "a", "x.txt")
+    stored = next((tmp_path / "mlruns").rglob("x.txt"))
+    stored.write_text("b")
+    assert Path(store.download_artifacts(run, "x.txt", str(tmp_path))).read_text() == "b"

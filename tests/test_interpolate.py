@@ -1,0 +1,145 @@
+"""Does interpolate log a path as the contract says, between any two runs?"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import QUICK, runs_of_kind
+from mlflow import MlflowClient
+
+from entry_points.interpolate import main
+from entry_points.main import main as story
+from entry_points.train_pair import main as train_pair
+from lmc_mlflow.query.runs import metric_curve
+
+SPLIT_KEYS = {
+    "barrier",
+    "barrier_over_chord",
+    "barrier_in_basin",
+    "error_barrier",
+    "error_barrier_normalized",
+    "accuracy_delta",
+    "min_accuracy_delta",
+    "alpha_at_barrier",
+    "path_loss",
+    "path_accuracy",
+}
+ONCE = {"cosine", "angle_deg", "angle_weights_deg", "angle_reference_deg", "manhattan", "euclidean_squared"}
+BN = [*QUICK, "--model=mlp_l1_w16_bn"]
+HERE = ["--device=cpu", "--threads=1"]
+
+
+@pytest.fixture
+def pair(store: MlflowClient):
+    assert train_pair([*BN, "--shift=label_2080"]) == 0
+    return runs_of_kind(store, "pair")[0].info.run_id
+
+
+def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, tmp_path: Path) -> None:
+    assert main([f"--pair={pair}", "--num_alphas=6", *HERE]) == 0
+    run = runs_of_kind(store, "path")[0]
+    a, b = runs_of_kind(store, "endpoint")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["path.num_alphas"] == "6"
+    assert run.data.params["path.barrier_threshold"] == "0.1"
+    assert (run.data.tags["lmc.run_a"], run.data.tags["lmc.run_b"]) == (a.info.run_id, b.info.run_id)
+    assert run.data.tags["lmc.connected"] in ("yes", "no", "apparent")
+    expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS} | ONCE
+    assert set(run.data.metrics) == expected
+    curve = metric_curve(store, run.info.run_id, "test/path_loss")
+    assert sorted(curve) == [0, 200, 400, 500, 600, 800, 1000]
+    files = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path / "path")))
+    names = {str(f.relative_to(files)) for f in files.rglob("*") if f.is_file()}
+    assert {"path.json", "figures/path.png", "figures/polar.png", "manifest.json"} <= names
+    content = json.loads((files / "path.json").read_text())
+    table = pd.DataFrame(content["data"], columns=content["columns"])
+    assert list(table.columns) == ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
+    assert len(table) == 3 * 7
+
+
+def test_the_ends_of_a_path_are_the_endpoints_own_test_metrics(store: MlflowClient, pair: str) -> None:
+    assert main([f"--pair={pair}", "--num_alphas=3", *HERE]) == 0
+    path = runs_of_kind(store, "path")[0].info.run_id
+    for step, run in zip((0, 1000), runs_of_kind(store, "endpoint"), strict=True):
+        assert metric_curve(store, path, "test/path_loss")[step] == run.data.metrics["test/loss"]
+        assert metric_curve(store, path, "test/path_accuracy")[step] == run.data.metrics["test/accuracy"]
+
+
+def test_two_runs_of_different_seeds_are_joined_by_prefix(store: MlflowClient, pair: str) -> None:
+    assert train_pair([*BN, "--shift=label_2080", "--seed=20"]) == 0
+    endpoints = [run.info.run_id for run in runs_of_kind(store, "endpoint")]
+    assert main([f"--run_a={endpoints[0][:12]}", f"--run_b={endpoints[2][:12]}", "--splits=test", *HERE]) == 0
+    run = runs_of_kind(store, "path")[0]
+    assert run.data.tags["lmc.run_b"] == endpoints[2]
+    assert run.data.tags["lmc.seed"] == "1, 20"
+    assert "lmc.pair" not in run.data.tags
+    assert not any(key.startswith("train_") for key in run.data.metrics)
+
+
+@pytest.mark.parametrize("bn", ["recalibrate", "nearest"])
+def test_the_batch_norm_policy_changes_the_path_and_is_logged(store: MlflowClient, pair: str, bn: str) -> None:
+    for policy in ("interpolate", bn):
+        assert main([f"--pair={pair}", "--num_alphas=3", f"--bn={policy}", "--splits=test", *HERE]) == 0
+    plain, other = runs_of_kind(store, "path")
+    assert other.data.tags["lmc.bn"] == bn
+    curves = [metric_curve(store, run.info.run_id, "test/path_loss") for run in (plain, other)]
+    assert curves[0][500] != curves[1][500]
+    assert (curves[0][0] == curves[1][0]) == (bn == "nearest")  # recalibration changes the ends too
+
+
+def test_a_network_joined_to_itself_has_no_barrier_and_no_distance(store: MlflowClient, pair: str) -> None:
+    run = runs_of_kind(store, "endpoint")[0].info.run_id
+    assert main([f"--run_a={run}", f"--run_b={run}", "--num_alphas=5", *HERE]) == 0
+    metrics = runs_of_kind(store, "path")[0].data.metrics
+    assert metrics["manhattan"] == metrics["euclidean_squared"] == metrics["angle_deg"] == 0
+    assert metrics["test/barrier"] == pytest.approx(0, abs=1e-6)
+    assert runs_of_kind(store, "path")[0].data.tags["lmc.connected"] == "yes"
+
+
+def test_random_networks_with_batch_norm_are_far_from_orthogonal(store: MlflowClient) -> None:
+    # Why angle_reference_deg is logged: batch norm's scales all start at 1 (NOTES: 41 to 43 degrees).
+    assert train_pair([*QUICK, "--model=mlp_l1_w587_bn", "--epochs=1", "--init=different"]) == 0
+    assert main([f"--pair={runs_of_kind(store, 'pair')[0].info.run_id}", "--num_alphas=2", "--splits=test", *HERE]) == 0
+    metrics = runs_of_kind(store, "path")[0].data.metrics
+    assert metrics["angle_reference_deg"] < 60
+    assert metrics["angle_weights_deg"] == pytest.approx(90, abs=4)
+
+
+def test_thresholds_decide_the_verdict(store: MlflowClient, pair: str) -> None:
+    assert (
+        main([f"--pair={pair}", "--num_alphas=3", "--accuracy_delta_threshold=0", "--barrier_threshold=0", *HERE]) == 0
+    )
+    assert (
+        main([f"--pair={pair}", "--num_alphas=3", "--accuracy_delta_threshold=-1", "--barrier_threshold=99", *HERE])
+        == 0
+    )
+    assert runs_of_kind(store, "path")[1].data.tags["lmc.connected"] == "yes"
+    first = runs_of_kind(store, "path")[0]
+    broken = any(
+        first.data.metrics[f"{split}/barrier_in_basin"] > 0 or first.data.metrics[f"{split}/accuracy_delta"] < 0
+        for split in ("test", "train_a", "train_b")
+    )
+    assert (first.data.tags["lmc.connected"] == "yes") == (not broken)
+
+
+def test_the_story_is_one_run_with_two_pairs_and_two_paths(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert story([*QUICK, "--num_alphas=3"]) == 0
+    out = capsys.readouterr().out
+    report = runs_of_kind(store, "report")[0]
+    children = [run for kind in ("pair", "path") for run in runs_of_kind(store, kind)]
+    assert [run.data.tags["lmc.kind"] for run in children] == ["pair", "pair", "path", "path"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {report.info.run_id}
+    same, different = runs_of_kind(store, "path")
+    assert same.data.tags["lmc.pair"] == children[0].info.run_id
+    assert different.data.metrics["angle_deg"] > 60 > same.data.metrics["angle_deg"]
+    assert "| same, sides A and B |" in out
+    assert report.info.status == "FINISHED"
+
+
+def test_the_story_needs_two_seeds(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    assert story([*QUICK, "--seed=20"]) == 1
+    assert "other_seed=20 is the first pair's seed" in capsys.readouterr().err
+    assert not runs_of_kind(store, "report")

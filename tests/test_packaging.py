@@ -1,0 +1,86 @@
+"""Do the project's own files agree with each other: pyproject, conda.yaml, MLproject, README?"""
+
+import re
+import shlex
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from lmc_mlflow.config.commands import COMMANDS
+from lmc_mlflow.config.flags import parse_flags
+from lmc_mlflow.config.mlproject import render
+from lmc_mlflow.data.datasets import DATASETS
+from lmc_mlflow.data.shifts import SHIFTS
+from lmc_mlflow.models.registry import NETWORKS
+
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text())
+
+
+def test_conda_and_pyproject_list_the_same_packages() -> None:
+    pip = next(item["pip"] for item in CONDA["dependencies"] if isinstance(item, dict))
+    assert pip == PYPROJECT["project"]["dependencies"]
+
+
+def test_conda_yaml_never_names_the_project_itself() -> None:
+    # MLflow keys environments by this text: with "." in it, a new commit would run the old code.
+    assert not re.search(r"-\s+(-e\s+)?\.", (ROOT / "conda.yaml").read_text())
+
+
+def test_conda_asks_for_a_python_the_project_takes() -> None:
+    assert "python=3.11" in CONDA["dependencies"]
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11"
+
+
+def test_every_floor_has_its_reason() -> None:
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    start = lines.index("dependencies = [")
+    for line in lines[start + 1 : lines.index("]", start)]:
+        assert re.search(r">=.*#\s*\w", line), line
+
+
+def test_mlproject_is_what_the_configurations_say() -> None:
+    assert (ROOT / "MLproject").read_text() == render(), "run `python -m lmc_mlflow.config.mlproject`"
+
+
+def test_no_root_uv_lock() -> None:
+    assert not (ROOT / "uv.lock").exists()  # it breaks MLflow's uv environment manager
+
+
+def test_every_command_has_its_entry_point() -> None:
+    found = {path.stem for path in ROOT.glob("entry_points/*.py")} - {"__init__", "command", "messages"}
+    assert found == set(COMMANDS)
+
+
+def commands_in(text: str) -> list[str]:
+    joined = text.replace("\\\n", " ")
+    return re.findall(r"(?:mlflow run \.|python -m entry_points\.)[^`\n|&#]*", joined)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_command_in_the_documents_parses(path) -> None:
+    for line in commands_in(path.read_text()):
+        words = shlex.split(re.sub(r"<[^>]*>", "x", line))
+        if words[0] == "mlflow":
+            name = words[words.index("-e") + 1] if "-e" in words else "main"
+            flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
+        else:
+            name, flags = words[2].removeprefix("entry_points."), words[3:]
+        if "--help" not in flags:
+            parse_flags(name, COMMANDS[name], flags)
+
+
+def test_the_readme_names_every_data_set_shift_and_network() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in [*DATASETS, *(family.form for family in SHIFTS.values()), *NETWORKS, *COMMANDS]:
+        assert f"`{name}`" in text, name
+
+
+def test_local_links_in_the_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -1,0 +1,71 @@
+"""Do figures show what they are given: the barrier's mark where it belongs, every split, no leftover state?"""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from lmc_mlflow.plots.learning import learning_figure
+from lmc_mlflow.plots.paths import path_figure, polar_figure
+
+
+def table(losses: list[float], splits: tuple[str, ...] = ("test", "train_a")) -> pd.DataFrame:
+    alphas = np.linspace(0, 1, len(losses))
+    parts = [
+        pd.DataFrame(
+            {
+                "alpha": alphas,
+                "split": split,
+                "loss": losses,
+                "accuracy": 0.5,
+                "angle_deg": 90 * alphas,
+                "manhattan": alphas,
+            }
+        )
+        for split in splits
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def marks(figure) -> dict[str, tuple[list[float], list[float]]]:
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in figure.axes[0].lines}
+
+
+def test_a_barrier_and_its_minima_are_marked() -> None:
+    found = marks(path_figure(table([1, 0.2, 0.8, 0.4, 0.9]), "title"))
+    assert found["test barrier in basin 0.5"] == ([0.5], [0.8])
+    assert found["minima beside it"] == ([0.25, 0.75], [0.2, 0.4])
+    assert found["their mean"][1] == pytest.approx([0.3, 0.3])
+    assert {"test", "training side A"} <= set(found)
+
+
+def test_without_a_barrier_the_lowest_point_is_marked() -> None:
+    found = marks(path_figure(table([1, 0.5, 0, 0.5, 1]), "title"))
+    assert found["lowest test loss, no barrier"] == ([0.5], [0.0])
+    assert "minima beside it" not in found
+
+
+def test_the_polar_plot_has_the_angle_from_a_and_three_radii() -> None:
+    figure = polar_figure(table([1, 2, 3]), "title")
+    panels = [axes for axes in figure.axes if axes.name == "polar"]
+    assert len(panels) == 3
+    for panel, radius in zip(panels, ([1, 2, 3], [50, 50, 50], [0, 0.5, 1]), strict=True):
+        assert list(panel.lines[0].get_xdata()) == pytest.approx([0, np.pi / 4, np.pi / 2])
+        assert list(panel.lines[0].get_ydata()) == pytest.approx(radius)
+
+
+def test_learning_curves_show_every_side_and_split() -> None:
+    rows = [
+        {"epoch": e, "side": s, "split": p, "loss": 1 / e, "accuracy": 0.5}
+        for e in (1, 2)
+        for s in "AB"
+        for p in ("train", "test")
+    ]
+    labels = {line.get_label() for line in learning_figure(pd.DataFrame(rows), "title").axes[0].lines}
+    assert labels == {"side A, train", "side A, test", "side B, train", "side B, test"}
+
+
+def test_drawing_leaves_matplotlib_s_settings_alone() -> None:
+    before = dict(mpl.rcParams)
+    path_figure(table([1, 2, 1]), "title")
+    assert dict(mpl.rcParams) == before

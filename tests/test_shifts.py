@@ -1,0 +1,83 @@
+"""Do the sides of a shift hold what they should? Hand-worked splits, and properties over all of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmc_mlflow.data.shifts import split_sides
+
+MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+MNIST_LABELS = np.repeat(np.arange(10), MNIST_COUNTS)
+
+
+def test_label_5050_on_a_toy_label_vector() -> None:
+    labels = np.array([0, 1, 0, 1, 0, 1, 0, 0])  # five of class 0, three of class 1
+    sides = split_sides("label_5050", labels, 2, split_seed=0)
+    assert sorted(labels[sides.a]) == [0, 0, 1]  # floor(5 / 2) and floor(3 / 2)
+    assert labels[sides.a].tolist() == labels[sides.b].tolist()
+    assert not set(sides.a) & set(sides.b)
+
+
+def test_label_2080_on_a_toy_label_vector() -> None:
+    labels = np.repeat([0, 1, 2, 3], 10)
+    sides = split_sides("label_2080", labels, 4, split_seed=3)
+    assert np.bincount(labels[sides.a]).tolist() == [2, 2, 8, 8]
+    assert np.bincount(labels[sides.b]).tolist() == [8, 8, 2, 2]
+    assert sorted([*sides.a, *sides.b]) == list(range(40))
+
+
+@pytest.mark.parametrize(("shift", "sizes"), [("label_5050", (29997, 29997)), ("label_2080", (29642, 30358))])
+def test_mnist_sides_have_the_paper_s_sizes(shift: str, sizes: tuple[int, int]) -> None:
+    sides = split_sides(shift, MNIST_LABELS, 10, split_seed=0)
+    assert (len(sides.a), len(sides.b)) == sizes
+
+
+def test_none_shows_both_sides_everything_in_one_order() -> None:
+    sides = split_sides("none", np.array([0, 1, 1]), 2, split_seed=0)
+    assert sorted(sides.a) == [0, 1, 2]
+    assert sides.a.tolist() == sides.b.tolist()
+
+
+def test_the_split_depends_on_its_seed_alone() -> None:
+    labels = MNIST_LABELS[::50]
+    same = [split_sides("label_2080", labels, 10, split_seed=1).a for _ in range(2)]
+    other = split_sides("label_2080", labels, 10, split_seed=2).a
+    assert same[0].tolist() == same[1].tolist()
+    assert set(same[0]) != set(other)
+
+
+def test_a_side_is_not_sorted_by_class() -> None:
+    labels = np.repeat(np.arange(10), 100)
+    a = labels[split_sides("label_5050", labels, 10, split_seed=0).a]
+    assert len(set(a[:50])) >= 8
+
+
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=60, max_size=200).map(np.array),
+    percent=st.integers(10, 90),
+    seed=st.integers(0, 1000),
+)
+def test_sides_are_disjoint_and_lose_at_most_the_odd_ones(labels: np.ndarray, percent: int, seed: int) -> None:
+    sides = split_sides(f"label_{percent}{100 - percent}", labels, 5, seed)
+    assert not set(sides.a) & set(sides.b)
+    lost = len(labels) - len(sides.a) - len(sides.b)
+    assert lost == (sum(np.bincount(labels, minlength=5) % 2) if percent == 50 else 0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "message"),
+    [
+        ("label_2090", "20 \\+ 90 is 110"),
+        ("labels_2080", "'labels_2080' is unknown; choose from label_XXYY, none"),
+        ("label_208", "choose from label_XXYY, none"),
+    ],
+)
+def test_a_shift_that_there_is_not_says_what_there_is(shift: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_sides(shift, MNIST_LABELS, 10, 0)
+
+
+def test_a_side_without_samples_is_refused() -> None:
+    with pytest.raises(ValueError, match="left without samples"):
+        split_sides("label_5050", np.array([0, 1]), 2, 0)
