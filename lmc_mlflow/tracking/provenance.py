@@ -3,6 +3,7 @@
 import getpass
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def provenance_tags() -> dict[str, str]:
         changed = _git("status", "--porcelain", "--untracked-files=no")
         tags["lmc.git_dirty"] = "true" if changed else "false"
     return tags
+
+
+def source_tags() -> dict[str, str]:
+    """Tags that tell the UI which module was started (`mlflow run` sets its own)."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return {"mlflow.source.name": spec.name if spec is not None else sys.argv[0], "mlflow.source.type": "LOCAL"}
 
 
 def _user() -> str:

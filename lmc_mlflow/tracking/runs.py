@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, Terminated, now, process_tags
-from lmc_mlflow.tracking.provenance import provenance_tags
+from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.store import Store, StoreError, impatient_client
 from lmc_mlflow.tracking.view import offer_view
 
@@ -35,6 +35,7 @@ def open_run(
         return TrackedRun(store.client, adopted, store.client.get_run(adopted).info.experiment_id)
     if parent is not None:
         everything["mlflow.parentRunId"] = parent.run_id
+    everything |= source_tags()
     experiment_id = parent.experiment_id if parent else store.experiment_id
     run = store.client.create_run(experiment_id, tags=everything, run_name=name)
     return TrackedRun(store.client, run.info.run_id, experiment_id)

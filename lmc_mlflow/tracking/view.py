@@ -9,16 +9,14 @@ VIEW_KEY = "lmc_v1"
 VIEW_NAME = "pairs, paths and ensembles"
 _TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 _WIDTHS = {
-    "tags.`lmc.kind`": 80,
-    "tags.`lmc.shift`": 110,
-    "tags.`lmc.model`": 150,
-    "tags.`lmc.seed`": 70,
-    "tags.`lmc.noise`": 80,
-    "metrics.`test/accuracy`": 120,
-    "metrics.`test/barrier`": 110,
-    "metrics.`test/barrier_in_basin`": 150,
-    "metrics.`test/accuracy_delta`": 150,
-    "tags.`lmc.connected`": 110,
+    "tags.`lmc.shift`": 95,
+    "tags.`lmc.model`": 145,
+    "tags.`lmc.seed`": 65,
+    "tags.`lmc.noise`": 75,
+    "tags.`lmc.connected`": 100,
+    "metrics.`test/accuracy`": 100,
+    "metrics.`test/barrier`": 95,
+    "metrics.`test/accuracy_delta`": 130,
 }
 
 
@@ -35,7 +33,7 @@ def view_text() -> str:
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns, "duration"],
-        "columnWidths": {**_WIDTHS, "attributes.`Run Name`": 420},
+        "columnWidths": {**_WIDTHS, "attributes.`Run Name`": 330},
     }
     return json.dumps({"name": VIEW_NAME, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
 

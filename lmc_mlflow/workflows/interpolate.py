@@ -54,6 +54,9 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         run = keep(open_run(store, "path", path_name(ends, config.path.bn), _tags(ends, config), parent))
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
+        for name in config.path.splits:
+            part, data = splits[name], ends[0].config.data
+            run.log_dataset(f"{data.dataset} {name}", part.digest, data.data_root, {"num_images": len(part)}, name)
         path = walk(
             ends[0].network().to(device),
             ({k: v.to(device) for k, v in ends[0].state.items()}, {k: v.to(device) for k, v in ends[1].state.items()}),
@@ -158,18 +161,20 @@ def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
 
 
 def _description(ends: Ends, config: InterpolateConfig, path: Path, verdict: str, metrics: dict[str, float]) -> str:
+    split, first = next(iter(path.summaries.items()))
     rows = "\n".join(
-        f"| {split} | {s.barrier:.4f} | {s.barrier_in_basin:.4f} | {s.accuracy_delta:+.2%} | "
-        f"{s.min_accuracy_delta:+.2%} | {s.alpha_at_barrier:.2f} |"
-        for split, s in path.summaries.items()
+        f"| {name} | {s.barrier:.4f} | {s.barrier_in_basin:.4f} | {s.accuracy_delta:+.2%} | "
+        f"{s.min_accuracy_delta:+.2%} "
+        f"| {s.alpha_at_barrier:.2f} |"
+        for name, s in path.summaries.items()
     )
     return (
-        f"**Connected: {verdict}**\n\n| split | barrier | in basin | accuracy delta | worst | at alpha "
-        f"|\n|---|---|---|---|---|---|\n{rows}\n\n"
-        f"Angle {metrics['angle_deg']:.1f} degrees (weights alone {metrics['angle_weights_deg']:.1f}; two "
-        "random initializations "
-        f"{metrics['angle_reference_deg']:.1f}). A: `{ends[0].run.info.run_id}`, B: "
-        f"`{ends[1].run.info.run_id}`; batch norm: {config.path.bn}. "
+        f"**Connected: {verdict}.** On {split}: barrier {first.barrier:.4f}, in the basin "
+        f"{first.barrier_in_basin:.4f}, "
+        f"accuracy delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
+        f"angle {metrics['angle_deg']:.1f} degrees (random initializations {metrics['angle_reference_deg']:.1f}).\n\n"
+        f"| split | barrier | in basin | accuracy delta | worst | at alpha |\n|---|---|---|---|---|---|\n{rows}\n\n"
+        f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`; batch norm: {config.path.bn}. "
         f"No if a barrier in the basin exceeds {config.path.barrier_threshold:g} or the accuracy delta falls below "
         f"{config.path.accuracy_delta_threshold:.0%} on test data; apparent if so on training data alone."
     )
