@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from safetensors import SafetensorError
+
 from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts import SHIFTS
@@ -18,7 +20,7 @@ CATALOGUES = {
     "shift": [family.form for family in SHIFTS.values()],
     "model": list(MODEL_FORMS),
 }
-USER_ERRORS = (ValueError, StoreError, FloatingPointError, OSError, *STORE_FAILURES)
+USER_ERRORS = (ValueError, StoreError, FloatingPointError, OSError, SafetensorError, *STORE_FAILURES)
 
 
 def run_command(
@@ -45,7 +47,8 @@ def run_command(
         print(f"{name}: stopped; the same command resumes it", file=sys.stderr)
         return 130
     except USER_ERRORS as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        way_out = "; free some space, the same command resumes it" if "No space left" in str(error) else ""
+        print(f"{name}: {' '.join(str(error).split())}{way_out}", file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0

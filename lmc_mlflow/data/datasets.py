@@ -122,13 +122,18 @@ def _torchvision(maker: Callable[..., Any], config: DataConfig, train: bool) -> 
         if isinstance(error, PermissionError):
             raise ValueError(f"{name}: no permission for {error.filename}; choose another data_root") from None
         reason = str(error).strip().splitlines()[0]
+        if isinstance(error, RuntimeError) and "download" not in reason.lower():  # read, but of the wrong size
+            raise _damaged(config) from None
         raise ValueError(
             f"{name}: not whole under data_root={root!r} and not to be downloaded there ({reason}); put its files there"
         ) from None
     except (AssertionError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
-        raise ValueError(
-            f"{name}: a file under data_root={root!r} is damaged or cut short; delete it to have it downloaded again"
-        ) from None
+        raise _damaged(config) from None
+
+
+def _damaged(config: DataConfig) -> ValueError:
+    where = f"{config.dataset}: a file under data_root={config.data_root!r}"
+    return ValueError(f"{where} is damaged or cut short; delete it to have it downloaded again")
 
 
 def _pixels(images: Tensor) -> Pixels:

@@ -27,8 +27,13 @@ class NetworkSpec:
     dropout_rate: float = 0.5
 
     def difference(self, other: "NetworkSpec") -> str | None:
-        """The first field in which the two differ, in words, or None."""
+        """The first field of the architecture in which the two differ, in words, or None.
+
+        Dropout rates may differ: they are nothing that an evaluated network knows of.
+        """
         for name, mine in vars(self).items():
+            if name == "dropout_rate":
+                continue
             theirs = getattr(other, name)
             if mine != theirs:
                 return f"{name}: {mine} vs {theirs}"

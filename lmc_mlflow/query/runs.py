@@ -56,7 +56,7 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
     Raises:
         ValueError: no run or several; says which.
     """
-    if not re.fullmatch(r"[0-9A-Za-z_-]+", run_id):
+    if not re.fullmatch(r"[0-9A-Za-z]+", run_id):
         raise ValueError(
             f"run id {run_id!r}: letters and digits only; copy it from the UI or from what train_pair printed"
         )

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, Terminated, now, process_tags
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
-from lmc_mlflow.tracking.store import Store, StoreError, impatient_client
+from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, impatient_client
 from lmc_mlflow.tracking.view import offer_view
 
 logger = logging.getLogger(__name__)
+WRITE_FAILURES = (*STORE_FAILURES, OSError)
 
 
 def open_run(
@@ -100,7 +100,7 @@ def _end(runs: list[TrackedRun], status: str, why: str) -> None:
         for run in runs:
             try:
                 run.end(status, why)
-            except MlflowException as error:
+            except WRITE_FAILURES as error:
                 logger.warning(
                     "run %s could not be ended as %s (%s): use the repair command later", run.run_id, status, error
                 )
@@ -111,7 +111,7 @@ def _beat(runs: list[TrackedRun], stop: threading.Event) -> None:
         for run in list(runs):
             try:
                 run.client.set_tag(run.run_id, HEARTBEAT, now())
-            except MlflowException as error:
+            except WRITE_FAILURES as error:
                 logger.warning("no heartbeat for run %s: %s", run.run_id, error)
 
 
@@ -130,7 +130,7 @@ def probe_artifacts(run: TrackedRun, text: str, path: str) -> None:
     with impatient_client():
         try:
             run.log_text(text, path)
-        except (MlflowException, OSError) as error:
+        except WRITE_FAILURES as error:
             reason = str(error).strip().splitlines()[0]
             raise StoreError(
                 f"artifacts of run {run.run_id} cannot be written ({reason}); check the server's artifact location"

@@ -110,9 +110,15 @@ def _check_artifacts(uri: str, experiment: Experiment) -> None:
         )
     if location.scheme in ("", "file"):
         folder = Path(url2pathname(location.path) if location.scheme else experiment.artifact_location)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"probe")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"probe")
+        except OSError as error:
+            raise StoreError(
+                f"artifacts of experiment {experiment.name!r} cannot be written ({error}); make that folder writable "
+                "or choose another experiment with MLFLOW_EXPERIMENT_NAME"
+            ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.plots.learning import learning_figure
 from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
+from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.optimizers import noise_scale
 from lmc_mlflow.training.trace import noise_check, noise_digest
@@ -81,6 +82,7 @@ def log_pair(
         f"pair={pair.run_id}`."
     )
     pair.seal()
+    pair.delete_artifacts(RESUME_FOLDER)
     pair.finish()
 
 

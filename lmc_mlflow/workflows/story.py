@@ -11,7 +11,7 @@ from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.runs import ending, open_run
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.interpolate import PathOutcome, interpolate
-from lmc_mlflow.workflows.train_pair import train_pair
+from lmc_mlflow.workflows.train_pair import check_pair, train_pair
 
 COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "angle_deg")
 
@@ -34,6 +34,7 @@ def tell_story(config: MainConfig) -> StoryOutcome:
     """
     if config.story.other_seed == config.model.seed:
         raise ValueError(f"other_seed={config.story.other_seed} is the first pair's seed; choose another")
+    check_pair(_pair_config(config, config.model.seed))
     store = open_store()
     with ending() as keep:
         name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"

@@ -12,7 +12,7 @@ from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import Terminated
-from lmc_mlflow.tracking.resume import NUM_SLOTS, RESUME_FOLDER, keep_state
+from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
 from lmc_mlflow.tracking.runs import ending, point_launcher_at
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.training import state as training_state
@@ -68,11 +68,20 @@ def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> Pai
         _train_recorded(config, data, trainees, recorder)
         log_endpoints(runs, config, data, trainees)
         log_pair(runs, config, data, trainees, recorder.wall_seconds())
-        runs.pair.delete_artifacts(RESUME_FOLDER)
     how = "trained" if interrupted is None else "resumed"
     return PairOutcome(
         runs.pair.run_id, {side: run.run_id for side, run in runs.endpoints.items()}, how, store.experiment_id
     )
+
+
+def check_pair(config: TrainPairConfig) -> None:
+    """Find out, without opening a run, whether the machine, the data and the network of a configuration are there.
+
+    Raises:
+        ValueError: something a user can put right; says how.
+    """
+    device = prepare_machine(config.runtime)
+    make_trainees(config, load_shifted(config.data, device), device)
 
 
 def _train_recorded(config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], recorder: "Recorder") -> None:

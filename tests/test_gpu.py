@@ -1,0 +1,58 @@
+"""Does it hold on a CUDA device? Skipped without one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUICK, runs_of_kind
+from mlflow import MlflowClient
+
+from entry_points.interpolate import main as interpolate
+from entry_points.train_pair import main as train_pair
+from lmc_mlflow.query.networks import load_network
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+CUDA = [*QUICK, "--device=cuda", "--deterministic=true"]
+
+
+@pytest.mark.parametrize("model", ["mlp_l1_w16_bn_dropout", "resnet10"])
+@pytest.mark.parametrize("scope", ["run", "paper"])
+def test_a_deterministic_training_repeats_to_the_last_bit(store: MlflowClient, model: str, scope: str) -> None:
+    flags = [*CUDA, f"--model={model}", f"--noise_scope={scope}", "--augmentation=flip"]
+    assert train_pair(flags) == 0
+    assert train_pair([*flags, "--force=true"]) == 0
+    first, _, second, _ = (load_network(store, run.info.run_id).state for run in runs_of_kind(store, "endpoint"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_different_paper_noise_resumes_on_a_gpu(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lmc_mlflow.workflows.train_pair import Recorder
+
+    flags = [*CUDA, "--model=mlp_l1_w16_bn_dropout", "--noise_scope=paper", "--noise=different"]
+    assert train_pair(flags) == 0
+    store.delete_run(runs_of_kind(store, "pair")[0].info.run_id)
+    original = Recorder.on_epoch
+
+    def stop(self, epoch, reports) -> None:
+        original(self, epoch, reports)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recorder, "on_epoch", stop)
+    assert train_pair(flags) == 130
+    monkeypatch.setattr(Recorder, "on_epoch", original)
+    assert train_pair(flags) == 0
+    states = [load_network(store, run.info.run_id).state for run in runs_of_kind(store, "endpoint")]
+    assert all(torch.equal(states[1][name], states[3][name]) for name in states[1])
+
+
+def test_a_gpu_s_path_is_the_cpu_s_up_to_rounding(store: MlflowClient, tmp_path: Path) -> None:
+    assert train_pair([*QUICK, "--model=mlp_l2_w16_16_bn"]) == 0
+    pair = runs_of_kind(store, "pair")[0].info.run_id
+    for device in ("cpu", "cuda"):
+        assert interpolate([f"--pair={pair}", "--num_alphas=5", f"--device={device}"]) == 0
+    cpu, gpu = (run.data.metrics for run in runs_of_kind(store, "path"))
+    assert cpu == pytest.approx(gpu, rel=1e-3, abs=1e-3)

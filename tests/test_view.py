@@ -1,0 +1,37 @@
+"""Does the UI greet with the columns that matter, without touching what a user has changed?"""
+
+import json
+
+from conftest import QUICK
+from mlflow import MlflowClient
+
+from entry_points.train_pair import main
+from lmc_mlflow.tracking.links import run_link, ui_command, view_link
+from lmc_mlflow.tracking.view import VIEW_KEY, view_text
+
+TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
+
+
+def test_the_view_shows_the_columns_that_matter_and_fits_the_ui_s_limit() -> None:
+    state = json.loads(json.loads(view_text())["state"])
+    for column in ("tags.`lmc.shift`", "tags.`lmc.model`", "tags.`lmc.connected`", "metrics.`test/barrier`"):
+        assert column in state["selectedColumns"]
+    assert state["searchFilter"] == "tags.`lmc.kind` != 'endpoint'"
+    assert len(view_text()) < 20000
+
+
+def test_the_view_is_offered_once_and_a_user_s_own_is_left_alone(store: MlflowClient) -> None:
+    assert main(QUICK) == 0
+    assert store.get_experiment("0").tags[TAG] == view_text()
+    store.set_experiment_tag("0", TAG, "mine")
+    assert main([*QUICK, "--force=true"]) == 0
+    assert store.get_experiment("0").tags[TAG] == "mine"
+
+
+def test_links_lead_to_the_server_or_to_a_local_ui() -> None:
+    assert (
+        run_link("http://host:1/", "7", "abc") == "http://host:1/#/experiments/7/runs/abc?workflowType=machine_learning"
+    )
+    assert view_link("sqlite:///x.db", "0").startswith("http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=")
+    assert ui_command("http://host:1") is None
+    assert ui_command("sqlite:///x.db") == "mlflow ui --backend-store-uri sqlite:///x.db"
