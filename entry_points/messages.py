@@ -1,6 +1,7 @@
 """What is printed when a command is done: what came out, and what to type next."""
 
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
+from lmc_mlflow.workflows.ensemble import SHOWN, EnsembleOutcome
 from lmc_mlflow.workflows.interpolate import PathOutcome
 from lmc_mlflow.workflows.repair import RepairOutcome
 from lmc_mlflow.workflows.story import StoryOutcome
@@ -26,6 +27,18 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     return lines + _browse(outcome.experiment_id, outcome.path)
+
+
+def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
+    """After ensemble."""
+    lines = [
+        f"ensemble {outcome.ensemble}: {outcome.name}",
+        f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
+    ]
+    for name in SHOWN:
+        score = outcome.scores[name]
+        lines.append(f"  {name}: {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
+    return lines + _browse(outcome.experiment_id, outcome.ensemble)
 
 
 def story_lines(outcome: StoryOutcome) -> list[str]:

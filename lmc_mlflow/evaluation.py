@@ -3,9 +3,25 @@
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.predictions import Scores, score_batch
+from lmc_mlflow.predictions.scores import Scores, score_batch
 
 BATCH_SIZE = 1000
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Tensor) -> Tensor:
+    """Log-probabilities (N, K) on the CPU, in evaluation mode and the batches of `evaluate`.
+
+    Args:
+        network: maps (N, C, H, W) to log-probabilities (N, K); its modes are put back as they were.
+        images: (N, C, H, W), on the network's device.
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    outputs = torch.cat([network(part).cpu() for part in torch.split(images, BATCH_SIZE)])
+    for module, mode in modes.items():
+        module.training = mode
+    return outputs
 
 
 @torch.no_grad()

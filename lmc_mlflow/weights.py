@@ -1,5 +1,6 @@
 """What can be said of two state dicts alone: do they fit, what lies between them, how far apart are they?"""
 
+import hashlib
 import math
 from collections.abc import Collection, Mapping
 
@@ -33,6 +34,16 @@ def interpolate(a: State, b: State, alpha: float) -> dict[str, Tensor]:
     Integers (batch norm's `num_batches_tracked`) are counts, not positions: they are copied from a.
     """
     return {name: torch.lerp(a[name], b[name], alpha) if a[name].is_floating_point() else a[name].clone() for name in a}
+
+
+def digest(state: State) -> str:
+    """sha256 of names, shapes and values, in hex."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        total.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()
 
 
 def _flat(state: State, names: Collection[str]) -> Tensor:

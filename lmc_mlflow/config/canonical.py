@@ -1,10 +1,12 @@
 """How does a configuration become flat text (flags, params), nested JSON and a fingerprint, and come back?"""
 
 import dataclasses
+import functools
 import hashlib
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from lmc_mlflow.config.choices import unknown_name
@@ -30,7 +32,8 @@ def section_types(command: type) -> dict[str, type]:
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(command)}
 
 
-def parameters(command: type) -> dict[str, Parameter]:
+@functools.cache
+def parameters(command: type) -> Mapping[str, Parameter]:
     """Flat name -> parameter, in the order of declaration; the defaults are the command's own."""
     found: dict[str, Parameter] = {}
     for spec in dataclasses.fields(command):
@@ -41,7 +44,7 @@ def parameters(command: type) -> dict[str, Parameter]:
             assert inner.name not in found, f"two options are called {inner.name}"
             default = getattr(defaults, inner.name) if defaults is not None else inner.default
             found[inner.name] = Parameter(inner.name, spec.name, hints[inner.name], default, option_of(inner))
-    return found
+    return MappingProxyType(found)
 
 
 def from_texts(command: type[Config], texts: Mapping[str, str]) -> Config:

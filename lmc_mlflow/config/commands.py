@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from lmc_mlflow.config.sections import (
     DataConfig,
     EndsConfig,
+    MembersConfig,
     ModelConfig,
     NoiseConfig,
     OptimizationConfig,
@@ -12,6 +13,7 @@ from lmc_mlflow.config.sections import (
     RepairConfig,
     ResumeConfig,
     RuntimeConfig,
+    ScoresConfig,
     StoryConfig,
 )
 
@@ -52,6 +54,15 @@ class MainConfig:
 
 
 @dataclass(frozen=True)
+class EnsembleConfig:
+    """Build and score an ensemble from logged networks or from points of a path."""
+
+    members: MembersConfig
+    scores: ScoresConfig = field(default_factory=ScoresConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
 class RepairCommandConfig:
     """List runs that a dead process left RUNNING, and end them truthfully."""
 
@@ -62,5 +73,6 @@ COMMANDS: dict[str, type] = {
     "main": MainConfig,
     "train_pair": TrainPairConfig,
     "interpolate": InterpolateConfig,
+    "ensemble": EnsembleConfig,
     "repair": RepairCommandConfig,
 }

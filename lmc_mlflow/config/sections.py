@@ -149,6 +149,46 @@ class PathConfig(Section):
 
 
 @dataclass(frozen=True)
+class MembersConfig(Section):
+    """Which networks an ensemble has."""
+
+    pair: str = option("", "a pair run: members are points of the path between its endpoints (sampling lmc)")
+    runs: tuple[str, ...] = option((), "run ids of networks, comma-separated (sampling seeds)")
+    query: str = option("", 'an MLflow filter over endpoint runs, as in tags."lmc.side" = "A" (sampling seeds)')
+    num_alphas: int = option(
+        21, "with pair: evenly spaced points, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
+    )
+    include_ends: bool = option(True, "with pair: whether the endpoints themselves are members")
+    bn: str = option(
+        "interpolate",
+        "with pair: batch-norm statistics on the path, as in interpolate",
+        choices=("interpolate", "recalibrate", "nearest"),
+    )
+    data_root: str = option(
+        "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
+    )
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if sum([bool(self.pair), bool(self.runs), bool(self.query)]) != 1:
+            raise ValueError("give one of pair=<pair run id>, runs=<run id>,<run id>,... and query=<MLflow filter>")
+        if not self.pair and (self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"):
+            raise ValueError("num_alphas, include_ends and bn belong to pair=<pair run id>; leave them out")
+        if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
+            raise ValueError("runs: name at least two different runs, each once")
+
+
+@dataclass(frozen=True)
+class ScoresConfig(Section):
+    """How an ensemble's scores are estimated."""
+
+    num_resamples: int = option(1000, "bootstrap resamples of the test samples; 0: no intervals", minimum=0)
+    confidence: float = option(0.95, "share of the resamples inside an interval", above=0.0, maximum=0.9999)
+    num_orders: int = option(50, "random orders of the members behind accuracy against size", minimum=1)
+    scores_seed: int = option(0, "seed of resamples and orders", minimum=0)
+
+
+@dataclass(frozen=True)
 class RepairConfig(Section):
     """Which dead runs are ended."""
 

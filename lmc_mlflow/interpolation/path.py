@@ -15,7 +15,7 @@ from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.normalization import recalibrate
-from lmc_mlflow.predictions import Scores
+from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.seeds import stream
 
 State = Mapping[str, Tensor]
@@ -74,15 +74,13 @@ def walk(
         ValueError: the states do not fit each other, or the policy is unknown.
     """
     weights.check_compatible(*ends)
-    policy = lookup(BN_POLICIES, bn, "bn")
+    lookup(BN_POLICIES, bn, "bn")
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
     names = trainable(network)
     measured: dict[str, list[Scores]] = {split: [] for split in splits}
     angles, distances = [], []
     for alpha in tqdm(alphas, desc="walking the path", unit="alpha", leave=False, disable=None):
-        state = weights.interpolate(*ends, float(alpha))
-        scratch.load_state_dict(state)
-        policy(scratch, ends, float(alpha), calibration)
+        state = network_at(scratch, ends, float(alpha), bn, calibration)
         for split, (images, labels) in splits.items():
             measured[split].append(evaluate(scratch, images, labels))
         angles.append(weights.angle_deg(ends[0], state, names))
@@ -94,6 +92,24 @@ def walk(
         angles_deg=np.array(angles),
         manhattan=np.array(distances),
     )
+
+
+def network_at(
+    network: nn.Module, ends: tuple[State, State], alpha: float, bn: str, calibration: Tensor | None
+) -> State:
+    """Put a network at a point of the segment (in place); returns the interpolated state.
+
+    Args:
+        network: of the ends' architecture, on their device.
+        ends: states of A and B.
+        alpha: 0 at A, 1 at B.
+        bn: a row of `BN_POLICIES`.
+        calibration: images of both training sides, for `recalibrate`.
+    """
+    state = weights.interpolate(*ends, alpha)
+    network.load_state_dict(state)
+    lookup(BN_POLICIES, bn, "bn")(network, ends, alpha, calibration)
+    return state
 
 
 BatchNormPolicy = Callable[[nn.Module, tuple[State, State], float, Tensor | None], None]

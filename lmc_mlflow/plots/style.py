@@ -1,12 +1,15 @@
 """How do all figures look? One style, readable in grey."""
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
@@ -18,6 +21,21 @@ SIDE_STYLES: dict[str, dict[str, Any]] = {
     "A": {"color": "#c8641a", "linestyle": "-"},
     "B": {"color": "#5a9e3a", "linestyle": "--"},
 }
+LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+TEXT_HEIGHT = 0.2
+"""Of a line of text, in inches."""
+TEXT_WIDTH = 0.085
+"""Of a character, in inches."""
+
+
+class ShownFigure(Figure):
+    """A figure that a notebook shows by itself, although pyplot does not know it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
 
 
 @contextmanager
@@ -34,13 +52,80 @@ def panels(
     columns: int, title: str, width: float = 4.6, height: float = 3.8, **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure with a row of panels and a title; made without pyplot, so that nothing global remains."""
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False, **options)
-    figure.suptitle(title, fontsize="medium")
-    return figure, list(axes[0])
+    figure, rows = grid_of_panels(1, columns, title, width, height, **options)
+    return figure, rows[0]
+
+
+def grid_of_panels(
+    rows: int, columns: int, title: str, width: float = 4.6, height: float = 3.8, **options: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with rows of panels; width and height are those of one panel in inches."""
+    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, int(13 * width * columns))]
+    size = (width * columns, height * rows + TEXT_HEIGHT * (len(lines) - 1))
+    figure = ShownFigure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    figure.suptitle("\n".join(lines), fontsize="medium")
+    return figure, [list(row) for row in axes]
+
+
+def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: float) -> tuple[Figure, list[Axes]]:
+    """Panels beside each other that share one row for each label, the first row on top.
+
+    Args:
+        labels: of the rows, written left of the first panel.
+        panels_wide: how many panels.
+        title: over the figure.
+        width: of a panel, in inches; room for the labels comes on top.
+    """
+    across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
+    height = 1.4 + 0.45 * len(labels)
+    figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
+    axes[0].set_yticks(range(len(labels)), list(labels))
+    axes[0].set_ylim(len(labels) - 0.4, -0.6)
+    return figure, axes
+
+
+def group_style(number: int) -> dict[str, Any]:
+    """Colour, line and marker of a group; line and marker together are unique among the first 40."""
+    colors = sns.color_palette("colorblind", 8)
+    return {
+        "color": colors[number % len(colors)],
+        "linestyle": LINES[number % len(LINES)],
+        "marker": MARKERS[number % len(MARKERS)],
+    }
 
 
 def legend_below(figure: Figure, panel: Axes, columns: int) -> None:
     """One legend for the whole figure, below it: it can never cover data."""
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+
+
+def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels: each label once, in as many columns as fit, in room added below them."""
+    entries: dict[str, Any] = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        return
+    characters = int(figure.get_figwidth() * 11)
+    columns = max(1, min(len(entries), 4, characters // (max(map(len, entries)) + 8)))
+    figure.set_figheight(figure.get_figheight() + TEXT_HEIGHT * -(-len(entries) // columns))
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=columns,
+        fontsize="small",
+        frameon=False,
+        handlelength=3.5,
+    )
+
+
+def log_scale(panel: Axes, values: Iterable[float]) -> None:
+    """A logarithmic loss axis with plain numbers, unless a value forbids it."""
+    if all(value > 0 for value in values):
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))

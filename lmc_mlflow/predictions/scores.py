@@ -1,4 +1,4 @@
-"""What do outputs alone tell? Loss, accuracy and, as the project grows, agreement, ensembles and calibration."""
+"""How well do outputs fit labels? Loss and accuracy of one network."""
 
 from typing import NamedTuple
 

@@ -69,7 +69,7 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     run = _finished(resolve_run(client, run_id))
     label = f"run {run.info.run_id}"
     with tempfile.TemporaryDirectory() as folder:
-        files = _download(client, run, [CHECKPOINT, CHECKPOINT_CONFIG], Path(folder))
+        files = download_verified(client, run, [CHECKPOINT, CHECKPOINT_CONFIG], Path(folder))
         try:
             content = json.loads(files[CHECKPOINT_CONFIG].read_text())
             if content["format"] != FORMAT:
@@ -100,7 +100,7 @@ def load_split(client: MlflowClient, run_id: str) -> Sides:
     """
     run = resolve_run(client, run_id)
     with tempfile.TemporaryDirectory() as folder:
-        files = _download(client, run, [SPLIT], Path(folder))
+        files = download_verified(client, run, [SPLIT], Path(folder))
         with np.load(files[SPLIT], allow_pickle=False) as arrays:
             return Sides(arrays["A"], arrays["B"])
 
@@ -135,7 +135,7 @@ def _finished(run: Run) -> Run:
     return run
 
 
-def _download(client: MlflowClient, run: Run, paths: list[str], folder: Path) -> dict[str, Path]:
+def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: Path) -> dict[str, Path]:
     """Artifacts of a run, verified: artifact path -> local copy below the folder."""
     label = f"run {run.info.run_id}"
     files: dict[str, Path] = {}

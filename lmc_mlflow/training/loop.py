@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.predictions import Scores
+from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.noise import NoiseStream
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.trace import EpochTrace, trace_epoch

@@ -59,13 +59,18 @@ def load_splits(
     """
     splits: dict[str, LabelledImages] = {}
     for name, end in zip(("train_a", "train_b"), ends, strict=True):
-        data = _rebuild(store, end, data_root, device)
+        data = rebuild(store, end, data_root, device)
         splits["test"] = data.test
         splits[name] = data.side(end.side)
     return splits
 
 
-def _rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:
+def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:
+    """The data that a network was trained on, from its run's configuration and split, held against its digests.
+
+    Raises:
+        ValueError: the data here are others.
+    """
     section = end.config.data
     if data_root:
         section = type(section)(**{**vars(section), "data_root": data_root})

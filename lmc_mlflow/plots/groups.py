@@ -1,0 +1,189 @@
+"""Which rows belong together? Runs that differ in their seeds alone repeat one another; all else sets them apart."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.config.canonical import parameters
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.plots.style import group_style
+
+SEEDS = ("seed", "seed_a", "seed_b", "noise_seed")
+"""What repetitions of one condition differ in."""
+MOST_TELLING = (
+    "dataset",
+    "model",
+    "shift",
+    "same_initialization",
+    "sides",
+    "normalization",
+    "noise",
+    "lr",
+    "batch_size",
+)
+CONDITIONS = (
+    *MOST_TELLING,
+    *(
+        parameter.name
+        for parameter in parameters(TrainPairConfig).values()
+        if parameter.rule.identity and parameter.name not in (*MOST_TELLING, *SEEDS, "init")
+    ),
+    "bn",
+    "sampling",
+    "num_members",
+)
+"""What sets two rows apart, the most telling first (`init` is told by `same_initialization`)."""
+COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")
+MOST = 12
+"""No reader tells more curves than this apart."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of one condition.
+
+    Attributes:
+        label: what sets the condition apart from the others of the frame.
+        rows: the rows.
+        style: colour, line and marker.
+    """
+
+    label: str
+    rows: pd.DataFrame
+    style: dict[str, Any]
+
+
+def with_sides(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame, with the sides that a path joins as one column."""
+    if {"side_a", "side_b"} <= set(frame):
+        return frame.assign(sides=frame["side_a"].astype(str) + "-" + frame["side_b"].astype(str))
+    return frame
+
+
+def distinguishing(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> list[str]:
+    """The conditions that set rows of this frame apart, without those that follow from the ones before."""
+    kept: list[str] = []
+    for name in CONDITIONS:
+        if name not in frame or name in leave_out:
+            continue
+        values = frame[name].astype(str)
+        within = values.groupby([frame[k].astype(str) for k in kept]).nunique().max() if kept else values.nunique()
+        if len(frame) and within > 1:
+            kept.append(name)
+    return kept
+
+
+def groups_of(
+    frame: pd.DataFrame,
+    by: Sequence[str] | None = None,
+    leave_out: Sequence[str] = (),
+    always: Sequence[str] = (),
+) -> list[Group]:
+    """The conditions in a frame, in the order of their values.
+
+    Args:
+        frame: a table of `query`.
+        by: columns that make a condition; None: whatever sets rows of the frame apart.
+        leave_out: columns that make none, an axis for example.
+        always: columns that make one, and are named, even where they set nothing apart.
+
+    Raises:
+        ValueError: a column that the frame does not have.
+    """
+    frame = with_sides(frame)
+    names = list(by) if by is not None else distinguishing(frame, [*leave_out, *always])
+    names += [name for name in always if name in frame and name not in names]
+    if by is None:
+        names.sort(key=CONDITIONS.index)
+    absent = [name for name in names if name not in frame]
+    if absent:
+        raise ValueError(f"by={','.join(absent)}: no such column; there are {', '.join(map(str, frame.columns))}")
+    if not names:
+        return [Group(label=common(frame, COMMON[:2]) or "all", rows=frame, style=group_style(0))]
+    found = frame.groupby(names, dropna=False, sort=True)
+    return [
+        Group(label=", ".join(filter(None, map(describe, names, key))), rows=rows, style=group_style(i))
+        for i, (key, rows) in enumerate(found)
+    ]
+
+
+def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:
+    """As many groups as a reader tells apart, and a note for the title where some were left out."""
+    if len(groups) <= MOST:
+        return groups, ""
+    return groups[:MOST], f"\nthe first {MOST} of {len(groups)} conditions; select rows to see others"
+
+
+def describe(name: str, value: Any) -> str:
+    """A condition's value in words."""
+    if name in ("dataset", "model", "shift", "sampling"):
+        return str(value)
+    if isinstance(value, str) and not value:
+        return ""
+    if name == "same_initialization":
+        return "same initialization" if value else "different initializations"
+    if name == "noise":
+        return f"{value} noise"
+    if name == "num_members":
+        return f"{value:g} members"
+    if isinstance(value, bool):
+        return f"{name} {str(value).lower()}"
+    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+
+
+def common(frame: pd.DataFrame, names: Sequence[str] = COMMON) -> str:
+    """What all rows of a frame share, in words."""
+    shared = [name for name in names if name in frame and frame[name].nunique(dropna=False) == 1]
+    return ", ".join(describe(name, frame[name].iloc[0]) for name in shared)
+
+
+def titled(title: str, frame: pd.DataFrame, note: str = "") -> str:
+    """A figure's title, with what all its rows share on a line of its own."""
+    shared = common(frame)
+    return title + (f"\n{shared}" if shared else "") + note
+
+
+def num_text(rows: pd.DataFrame, noun: str) -> str:
+    """How many repetitions, and how many runs where that is another number: `n = 5 seeds, 10 networks`."""
+    num_runs = int(rows["run_id"].nunique()) if "run_id" in rows else len(rows)
+    keys = [name for name in SEEDS if name in rows]
+    if not keys:
+        return f"n = {counted(num_runs, noun)}"
+    num_seeds = len(rows[keys].drop_duplicates())
+    paired = {"seed_a", "seed_b"} <= set(rows) and bool((rows["seed_a"] != rows["seed_b"]).any())
+    seeds = "n = " + (f"{counted(num_seeds, 'pair')} of seeds" if paired else counted(num_seeds, "seed"))
+    return seeds if num_runs == num_seeds else f"{seeds}, {counted(num_runs, noun)}"
+
+
+def over_seeds(rows: pd.DataFrame, value: str, along: str) -> pd.DataFrame:
+    """Mean and sample standard deviation of a value over seeds, at each place that every seed has.
+
+    Runs of one seed are averaged first, so that a repeated run does not count twice.
+
+    Args:
+        rows: of one condition.
+        value: the column to describe.
+        along: the column to describe it along, such as alpha or epoch.
+
+    Returns:
+        Columns `along`, mean, deviation (NaN where n is 1), n; in the order of `along`.
+    """
+    keys = [name for name in SEEDS if name in rows]
+    per_seed = rows.groupby([*keys, along], dropna=False)[value].mean().dropna()
+    table: pd.DataFrame = per_seed.groupby(level=along).agg(mean="mean", deviation="std", n="count").reset_index()
+    shared = table["n"] == table["n"].max()
+    complete: pd.DataFrame = table.loc[shared].reset_index(drop=True)
+    return complete
+
+
+def by_dataset(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """One part for each data set, whose losses and accuracies compare."""
+    for name, rows in frame.groupby("dataset", sort=True):
+        yield str(name), rows
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it needs one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

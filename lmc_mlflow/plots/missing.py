@@ -1,0 +1,34 @@
+"""What does a figure say when its data are not there? Which command produces them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmc_mlflow.plots.style import grid_of_panels, house_style
+
+PAIRS = "No trained networks with this in the store yet: mlflow run . --env-manager local -e train_pair -P seed=1"
+PATHS = "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P pair=<pair run id>"
+ENSEMBLES = "No ensemble with this in the store yet: mlflow run . --env-manager local -e ensemble -P pair=<pair run id>"
+
+
+def rows_with(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows that have all these columns; none where a column is missing altogether."""
+    if any(name not in frame for name in columns):
+        return frame.iloc[:0]
+    return frame.dropna(subset=list(columns))
+
+
+def blank_figure(title: str, sentence: str) -> Figure:
+    """A figure without data: one sentence instead.
+
+    Args:
+        title: what would have been drawn.
+        sentence: names the command that produces the data.
+    """
+    with house_style():
+        figure, ((panel,),) = grid_of_panels(1, 1, title, width=7.5, height=1.8)
+        panel.set_axis_off()
+        text = sentence.replace(": ", ":\n", 1)
+        panel.text(0.5, 0.5, text, ha="center", va="center", transform=panel.transAxes, gid="missing")
+    return figure

@@ -1,0 +1,65 @@
+"""What are the curves behind the tables? Paths over alpha, learning over epochs, ensembles over their size."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+from tqdm import tqdm
+
+from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.query.runs import default_client, metric_curve
+
+PATH_COLUMNS = ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
+LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
+SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
+
+
+def path_curves(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Every point of the given paths, one row an alpha and split, with the paths' own columns beside it.
+
+    Args:
+        paths: rows of `query.paths()`.
+        uri: of the tracking server; None: MLflow's own settings.
+    """
+    return _from_artifact(paths, "path.json", PATH_COLUMNS, uri)
+
+
+def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns beside it."""
+    return _from_artifact(ensembles, "sizes.json", SIZE_COLUMNS, uri)
+
+
+def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Loss and accuracy of the given endpoints (rows of `query.endpoints()`), one row an epoch and split."""
+    client = _client(uri)
+    tables = []
+    for run_id in tqdm(endpoints["run_id"], desc="learning curves", leave=False, disable=None):
+        for split in ("train", "test"):
+            curves = {name: metric_curve(client, run_id, f"{split}/{name}") for name in ("loss", "accuracy")}
+            table = pd.DataFrame(curves).rename_axis("epoch").reset_index().sort_values("epoch")
+            tables.append(table.assign(split=split, run_id=run_id))
+    return _beside(endpoints, tables, LEARNING_COLUMNS)
+
+
+def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:
+    client = _client(uri)
+    tables = []
+    for run_id in tqdm(runs["run_id"], desc=path, leave=False, disable=None):
+        with tempfile.TemporaryDirectory() as folder:
+            files = download_verified(client, client.get_run(run_id), [path], Path(folder))
+            content = json.loads(files[path].read_text())
+        tables.append(pd.DataFrame(content["data"], columns=content["columns"]).assign(run_id=run_id))
+    return _beside(runs, tables, columns)
+
+
+def _beside(runs: pd.DataFrame, tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The curves with the runs' columns; a column of both (accuracy, loss) is the curve's."""
+    points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run_id", *columns])
+    rest = [name for name in runs.columns if name not in columns]
+    return points[["run_id", *columns]].merge(runs[rest], on="run_id", how="left")
+
+
+def _client(uri: str | None) -> MlflowClient:
+    return default_client() if uri is None else MlflowClient(tracking_uri=uri)

@@ -1,0 +1,130 @@
+"""What is in the store, as tidy tables? One call each, no knowledge of MLflow needed."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from lmc_mlflow.config.canonical import Parameter, parameters
+from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
+from lmc_mlflow.config.options import read_value
+from lmc_mlflow.query.runs import Run, default_client, search
+
+FIXED = ["run_id", "name", "status", "start_time"]
+SETTINGS = [p.name for p in parameters(TrainPairConfig).values() if p.rule.identity]
+
+
+def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row a pair: its configuration and the means of both sides' last metrics.
+
+    Args:
+        experiment: name of an experiment; None: all.
+        finished: whether runs that have not finished are left out.
+        uri: of the tracking server; None: MLflow's own settings.
+    """
+    return _frame(_runs("pair", experiment, finished, uri), _trained, [*FIXED, *SETTINGS])
+
+
+def endpoints(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row a trained network: `pair`, `side`, its configuration and its last metrics. Arguments as in `pairs`."""
+    return _frame(_runs("endpoint", experiment, finished, uri), _trained, [*FIXED, "pair", "side", *SETTINGS])
+
+
+def paths(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row a path: its ends, its verdict, its measures, and the configuration of end A.
+
+    Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, and `same_initialization`. Arguments as in `pairs`.
+    """
+    columns = [*FIXED, "run_a", "run_b", "pair", "connected", "bn", "num_alphas"]
+    columns += ["seed_a", "seed_b", "side_a", "side_b", "same_initialization"]
+    frame = _frame(_runs("path", experiment, finished, uri), _path, columns[:10])
+    ends = _frame(_runs("endpoint", None, finished=False, uri=uri), _trained, [*FIXED, "pair", "side", *SETTINGS])
+    ends = ends.set_index("run_id")[["side", *SETTINGS]]
+    joined = frame.join(ends.add_suffix("_of_b"), on="run_b").join(ends, on="run_a")
+    joined = joined.rename(columns={"side": "side_a", "side_of_b": "side_b", "seed_of_b": "seed_b"})
+    joined["seed_a"] = joined["seed"]
+    same = (joined["seed_a"] == joined["seed_b"]) & (joined["model"] == joined["model_of_b"])
+    joined["same_initialization"] = same & ((joined["side_a"] == joined["side_b"]) | (joined["init"] == "same"))
+    kept = [name for name in joined.columns if not name.endswith("_of_b")]
+    return joined[columns + [name for name in kept if name not in columns]]
+
+
+def ensembles(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row an ensemble: `sampling`, `num_members`, and every score with `_low` and `_high`. "
+    "Arguments as in `pairs`."""
+    settings = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
+    columns = [*FIXED, "sampling", "num_members", "pair", *settings]
+    frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, [*columns[:7], *settings])
+    if frame.empty:
+        return frame
+    trained = endpoints(finished=False, uri=uri).set_index("run_id")
+    by_pair = trained.reset_index().drop_duplicates("pair").set_index("pair")
+    first = frame["first_run"].map(trained["normalization"])
+    frame["normalization"] = first.fillna(frame["first_run"].map(by_pair["normalization"]))
+    frame[["lr", "batch_size"]] = frame[["lr", "batch_size"]].apply(pd.to_numeric, errors="coerce")
+    return frame.drop(columns="first_run")
+
+
+def _runs(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
+    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    ids = None
+    if experiment is not None:
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise ValueError(f"experiment {experiment!r} does not exist; leave it out to read all experiments")
+        ids = [found.experiment_id]
+    where = f"tags.`lmc.kind` = '{kind}'" + (" and attributes.status = 'FINISHED'" if finished else "")
+    return search(client, where, ids)
+
+
+def _frame(runs: list[Run], row: Any, columns: list[str]) -> pd.DataFrame:
+    rows = [{**_fixed(run), **row(run), **run.data.metrics} for run in runs]
+    frame = pd.DataFrame(rows, columns=None if rows else columns)
+    return frame[columns + sorted(set(frame.columns) - set(columns))]
+
+
+def _fixed(run: Run) -> dict[str, Any]:
+    info = run.info
+    started = datetime.fromtimestamp(info.start_time / 1000, UTC)
+    return {"run_id": info.run_id, "name": info.run_name, "status": info.status, "start_time": started}
+
+
+def _trained(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]} if "lmc.side" in tags else {}
+    known = parameters(TrainPairConfig)
+    return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
+
+
+def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
+    """The logged configuration, typed; what an older version did not log has its default."""
+    for name, parameter in known.items():
+        text = run.data.params.get(f"{parameter.section}.{name}")
+        yield name, parameter.default if text is None else read_value(name, parameter.kind, text)
+
+
+def _path(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    num_alphas = dict(_settings(run, parameters(InterpolateConfig)))["num_alphas"]
+    names = {
+        "run_a": "lmc.run_a",
+        "run_b": "lmc.run_b",
+        "pair": "lmc.pair",
+        "connected": "lmc.connected",
+        "bn": "lmc.bn",
+    }
+    return {name: tags.get(tag, "") for name, tag in names.items()} | {"num_alphas": num_alphas}
+
+
+def _ensemble(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    keys = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
+    first = tags.get("lmc.members", "").split(",")[0].split("@")[0]
+    config = dict(_settings(run, parameters(EnsembleConfig)))
+    return {key: tags.get(f"lmc.{key}", "") for key in keys} | {
+        "bn": config["bn"],
+        "first_run": first,
+        "normalization": "",
+    }

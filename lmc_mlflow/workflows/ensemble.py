@@ -1,0 +1,164 @@
+"""How good is an ensemble of logged networks, and what is logged of it?"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.commands import EnsembleConfig
+from lmc_mlflow.config.sections import ScoresConfig
+from lmc_mlflow.plots.ensembles import accuracy_by_size as size_figure
+from lmc_mlflow.predictions.combination import accuracy_by_size
+from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
+from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
+from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.machine import prepare_machine
+from lmc_mlflow.workflows.members import Roster, find_members, predict_members
+
+SHOWN = (
+    "mean_prediction_accuracy",
+    "majority_vote_accuracy",
+    "member_accuracy",
+    "wrong_agreement",
+    "wrong_disagreement",
+)
+MAX_TAG = 5000
+
+
+@dataclass(frozen=True)
+class EnsembleOutcome:
+    """A scored ensemble: its run, its scores, and how many members needed no forward pass."""
+
+    ensemble: str
+    name: str
+    scores: dict[str, Interval]
+    num_members: int
+    num_kept: int
+    experiment_id: str
+
+
+def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> EnsembleOutcome:
+    """Predict with every member once, score the ensemble, and log it as a run.
+
+    Args:
+        config: which members, which estimates.
+        parent: run to hang the ensemble under.
+
+    Raises:
+        ValueError: members that cannot be found, loaded or compared; says how to put it right.
+        StoreError: the tracking store cannot be used.
+    """
+    device = prepare_machine(config.runtime)
+    store = open_store()
+    roster = find_members(store, config.members)
+    name = ensemble_name(roster)
+    with ending() as keep:
+        run = keep(open_run(store, "ensemble", name, _tags(roster), parent))
+        probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
+        run.log_params(to_params(config))
+        outputs, labels, num_kept = predict_members(store, roster, config.members, device)
+        log_probabilities, truth = outputs.numpy(), labels.numpy()
+        scores = score_ensemble(
+            log_probabilities,
+            truth,
+            config.scores.num_resamples,
+            config.scores.confidence,
+            np.random.default_rng(derive_seed(config.scores.scores_seed, "bootstrap")),
+        )
+        sizes = size_table(log_probabilities, truth, config.scores)
+        run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
+        _log_scores(run, roster, scores, sizes, num_kept)
+    return EnsembleOutcome(run.run_id, name, scores, len(roster.names), num_kept, run.experiment_id)
+
+
+def size_table(
+    log_probabilities: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]",
+    labels: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
+    config: ScoresConfig,
+) -> pd.DataFrame:
+    """Accuracy against ensemble size: columns size, method, accuracy, accuracy_low, accuracy_high."""
+    rng = np.random.default_rng(derive_seed(config.scores_seed, "orders"))
+    found = accuracy_by_size(log_probabilities, labels, config.num_orders, rng)
+    ends = [(1 - config.confidence) / 2, (1 + config.confidence) / 2]
+    tables = []
+    for method, accuracies in found.items():
+        low, high = np.quantile(accuracies, ends, axis=0)
+        columns = {"accuracy": accuracies.mean(axis=0), "accuracy_low": low, "accuracy_high": high}
+        tables.append(pd.DataFrame({"size": np.arange(1, accuracies.shape[1] + 1), "method": method, **columns}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _log_scores(
+    run: TrackedRun, roster: Roster, scores: dict[str, Interval], sizes: pd.DataFrame, num_kept: int
+) -> None:
+    metrics: dict[str, float] = {"num_members": len(roster.names), "num_cached_members": num_kept}
+    metrics["cost/train_seconds"] = sum(n.run.data.metrics["cost/train_seconds"] for n in roster.networks)
+    for name, interval in scores.items():
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    run.log_metrics(metrics)
+    for method, rows in sizes.groupby("method"):
+        points = [(int(size), float(value)) for size, value in zip(rows["size"], rows["accuracy"], strict=True)]
+        run.log_curves({f"size/{method}_accuracy": points})
+    run.log_json(sizes.to_dict(orient="split", index=False), "sizes.json")
+    table = pd.DataFrame([{"score": name, **dataclasses.asdict(interval)} for name, interval in scores.items()])
+    run.log_json(table.to_dict(orient="split", index=False), "scores.json")
+    frame = sizes.assign(
+        run_id=run.run_id, sampling=roster.sampling, model=_joined(roster, "model"), num_members=len(roster.names)
+    )
+    run.log_figure(size_figure(frame), "figures/accuracy_against_size.png")
+    run.describe(_description(roster, scores, metrics["cost/train_seconds"]))
+    run.seal()
+    run.finish()
+
+
+def ensemble_name(roster: Roster) -> str:
+    """What a person would call the ensemble."""
+    how = "points of one path" if roster.sampling == "lmc" else "networks"
+    dataset, model, shift = (_joined(roster, key) for key in ("dataset", "model", "shift"))
+    return f"ensemble {dataset} {model} {shift}: {len(roster.names)} {how}, seed {_joined(roster, 'seed')}"
+
+
+def _joined(roster: Roster, key: str) -> str:
+    values = [network.run.data.tags.get(f"lmc.{key}", "") for network in roster.networks]
+    return ", ".join(dict.fromkeys(values))
+
+
+def _members(roster: Roster) -> dict[str, object]:
+    return {
+        "sampling": roster.sampling,
+        "runs": [network.run.info.run_id for network in roster.networks],
+        "alphas": list(roster.alphas),
+    }
+
+
+def _tags(roster: Roster) -> dict[str, str]:
+    tags = {
+        f"lmc.{key}": _joined(roster, key)
+        for key in ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size")
+    }
+    names = ",".join(roster.names)
+    tags["lmc.members"] = names if len(names) <= MAX_TAG else f"{len(roster.names)} members: see members.json"
+    tags["lmc.sampling"] = roster.sampling
+    if roster.sampling == "lmc":
+        tags["lmc.pair"] = roster.networks[0].split_run
+    return tags
+
+
+def _description(roster: Roster, scores: dict[str, Interval], train_seconds: float) -> str:
+    first = scores["mean_prediction_accuracy"]
+    rows = "\n".join(f"| {name} | {s.value:.4f} | {s.low:.4f} | {s.high:.4f} |" for name, s in scores.items())
+    source = "points of one path" if roster.sampling == "lmc" else "networks trained one by one"
+    return (
+        f"**Accuracy {first.value:.2%}** ({first.low:.2%} to {first.high:.2%}) by averaged probabilities, "
+        "majority vote "
+        f"{scores['majority_vote_accuracy'].value:.2%}, members alone {scores['member_accuracy'].value:.2%}; "
+        f"wrong agreement {scores['wrong_agreement'].value:.4f}, wrong disagreement "
+        f"{scores['wrong_disagreement'].value:.4f}.\n\n"
+        f"{len(roster.names)} members, {source}; training them took {train_seconds:.0f} s.\n\n"
+        f"| score | value | low | high |\n|---|---|---|---|\n{rows}"
+    )

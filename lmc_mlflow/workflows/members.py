@@ -1,0 +1,154 @@
+"""Which networks are the members of an ensemble, and what does each predict?"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lmc_mlflow import weights
+from lmc_mlflow.config.sections import EndsConfig, MembersConfig
+from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.evaluation import predict
+from lmc_mlflow.interpolation.barriers import alpha_grid
+from lmc_mlflow.interpolation.path import network_at
+from lmc_mlflow.query.cache import kept_keys, kept_predictions
+from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.cache import keep_predictions
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.path_ends import both_training_sides, load_ends, load_splits, rebuild
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The networks an ensemble is made from: two ends of a path, or one network a member."""
+
+    sampling: str
+    networks: tuple[LoggedNetwork, ...]
+    alphas: tuple[float, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each member: its run id, or the pair's with the alpha."""
+        if self.sampling == "seeds":
+            return [network.run.info.run_id for network in self.networks]
+        return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
+
+
+def find_members(store: Store, config: MembersConfig) -> Roster:
+    """The members that a configuration names, verified to be comparable.
+
+    Raises:
+        ValueError: a run cannot be used, fewer than two were found, or two were made for other test sets
+            or classes.
+    """
+    if config.pair:
+        ends = load_ends(store, EndsConfig(pair=config.pair))
+        alphas = [float(alpha) for alpha in alpha_grid(config.num_alphas)]
+        inner = alphas if config.include_ends else alphas[1:-1]
+        if len(inner) < 2:
+            raise ValueError(
+                f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4"
+            )
+        return Roster("lmc", ends, tuple(inner))
+    ids = list(config.runs) if config.runs else _query(store, config.query)
+    networks = [
+        load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
+    ]
+    first = networks[0]
+    for other in networks[1:]:
+        for what, mine, theirs in (
+            ("test set", first.digests["test"], other.digests["test"]),
+            ("number of classes", first.spec.num_classes, other.spec.num_classes),
+        ):
+            if mine != theirs:
+                raise ValueError(
+                    f"runs {first.run.info.run_id} and {other.run.info.run_id} cannot be compared: "
+                    f"{what}: {mine} vs {theirs}"
+                )
+    if len({network.run.info.run_id for network in networks}) < len(networks):
+        raise ValueError("runs: two of the ids are of one run; name each once")
+    return Roster("seeds", tuple(networks), ())
+
+
+def _query(store: Store, query: str) -> list[str]:
+    where = f"{query} and tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED'"
+    found = [run.info.run_id for run in search(store.client, where)]
+    if len(found) < 2:
+        raise ValueError(f"query {query!r} finds {len(found)} finished endpoint runs; an ensemble needs at least two")
+    return found
+
+
+def predict_members(
+    store: Store, roster: Roster, config: MembersConfig, device: torch.device
+) -> tuple[Tensor, Tensor, int]:
+    """What every member predicts: log-probabilities (M, N, K), labels (N,), and how many members were kept before.
+
+    A member's predictions are computed once and kept with its run; a kept one costs no forward pass.
+    """
+    outputs: list[Tensor] = []
+    labels: Tensor | None = None
+    num_kept = 0
+    walker = _path_points if roster.sampling == "lmc" else _single_networks
+    bar = tqdm(total=len(roster.names), desc="members", unit="network", leave=False, disable=None)
+    for member in walker(store, roster, config, device):
+        labels = member.test.labels.cpu()
+        kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
+        if kept is None:
+            kept = predict(member.network, member.test.images)
+            keep_predictions(store.client, member.run_id, member.key, kept)
+        else:
+            num_kept += 1
+        outputs.append(kept)
+        bar.update()
+    bar.close()
+    assert labels is not None
+    return torch.stack(outputs), labels, num_kept
+
+
+@dataclass(frozen=True)
+class _Member:
+    run_id: str
+    key: str
+    is_kept: bool
+    network: torch.nn.Module
+    test: LabelledImages
+
+
+def _single_networks(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    tests: dict[tuple[str, str, int | None], LabelledImages] = {}
+    for end in roster.networks:
+        section = end.config.data
+        scaling = (end.digests["data"], section.normalization, section.image_size)
+        if scaling not in tests:
+            tests[scaling] = rebuild(store, end, config.data_root, device).test
+        run_id, key = end.run.info.run_id, _key(end.state, end, "interpolate", "")
+        yield _Member(run_id, key, key in kept_keys(store.client, run_id), end.network().to(device), tests[scaling])
+
+
+def _path_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    a, b = roster.networks
+    splits = load_splits(store, (a, b), config.data_root, device)
+    calibration = both_training_sides(splits) if config.bn == "recalibrate" else None
+    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn == "recalibrate" else ""
+    known = kept_keys(store.client, a.split_run)
+    ends = tuple({name: value.to(device) for name, value in end.state.items()} for end in (a, b))
+    scratch = a.network().to(device)
+    for alpha in roster.alphas:
+        key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
+        is_kept = key in known
+        if not is_kept:
+            network_at(scratch, (ends[0], ends[1]), alpha, config.bn, calibration)
+        yield _Member(a.split_run, key, is_kept, scratch, splits["test"])
+
+
+def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:
+    """Digest of all that predictions depend on: weights, architecture, test images and their scaling, batch norm."""
+    digest = hashlib.sha256(weights.digest(state).encode())
+    section = end.config.data
+    for part in (end.spec.model, end.digests["test"], end.digests["data"], section.normalization, bn, seen):
+        digest.update(f"|{part}".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,131 @@
+"""Are the tables tidy, typed and whole, one call each?"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import QUICK, runs_of_kind
+from mlflow import MlflowClient
+
+from entry_points.ensemble import main as ensemble
+from entry_points.interpolate import main as interpolate
+from entry_points.train_pair import main as train_pair
+from lmc_mlflow import query
+
+HERE = ["--device=cpu", "--threads=1"]
+SMALL = [*QUICK, "--epochs=2", "--model=mlp_l1_w8"]
+
+
+@pytest.fixture
+def filled(store: MlflowClient) -> MlflowClient:
+    for seed in ("1", "20"):
+        assert train_pair([*SMALL, f"--seed={seed}", "--lr=0.01"]) == 0
+    pairs = [run.info.run_id for run in runs_of_kind(store, "pair")]
+    a = [run.info.run_id for run in runs_of_kind(store, "endpoint") if run.data.tags["lmc.side"] == "A"]
+    assert interpolate([f"--pair={pairs[0]}", "--num_alphas=3", *HERE]) == 0
+    assert interpolate([f"--run_a={a[0]}", f"--run_b={a[1]}", "--num_alphas=3", *HERE]) == 0
+    flags = [*HERE, "--num_resamples=20", "--num_orders=3"]
+    assert ensemble([f"--pair={pairs[0]}", "--num_alphas=3", *flags]) == 0
+    assert ensemble([f"--runs={a[0]},{a[1]}", *flags]) == 0
+    return store
+
+
+def test_endpoints_have_typed_settings_and_metrics(filled: MlflowClient) -> None:
+    frame = query.endpoints()
+    assert frame["side"].tolist() == ["A", "B", "A", "B"]
+    assert frame["seed"].tolist() == [1, 1, 20, 20]
+    assert frame["lr"].tolist() == [0.01] * 4
+    assert frame["nesterov"].tolist() == [False] * 4
+    assert frame["pair"].nunique() == 2
+    run = filled.get_run(frame["run_id"][0])
+    assert frame["test/accuracy"][0] == run.data.metrics["test/accuracy"]
+    assert frame["start_time"].is_monotonic_increasing
+
+
+def test_pairs_hold_the_means_of_their_sides(filled: MlflowClient) -> None:
+    pairs, endpoints = query.pairs(), query.endpoints()
+    means = endpoints.groupby("pair")["test/accuracy"].mean()
+    assert pairs.set_index("run_id")["test/accuracy"].to_dict() == pytest.approx(means.to_dict())
+
+
+def test_paths_know_their_ends(filled: MlflowClient) -> None:
+    frame = query.paths()
+    assert frame["same_initialization"].tolist() == [True, False]
+    assert frame[["seed_a", "seed_b"]].to_numpy().tolist() == [[1, 1], [1, 20]]
+    assert frame[["side_a", "side_b"]].to_numpy().tolist() == [["A", "B"], ["A", "A"]]
+    assert (frame["pair"] != "").tolist() == [True, False]
+    assert frame["lr"].tolist() == [0.01, 0.01]
+    assert frame["num_alphas"].tolist() == [3, 3]
+    assert "test/barrier" in frame
+    assert not [name for name in frame.columns if name.endswith("_of_b")]
+
+
+def test_path_curves_are_those_of_the_artifacts(filled: MlflowClient) -> None:
+    paths = query.paths()
+    curves = query.path_curves(paths)
+    assert len(curves) == 2 * 3 * 3
+    first = curves[(curves["run_id"] == paths["run_id"][0]) & (curves["split"] == "test")]
+    assert first["alpha"].tolist() == [0, 0.5, 1]
+    assert first["loss"].iloc[0] == query.endpoints().set_index("run_id").loc[paths["run_a"][0], "test/loss"]
+    assert first["seed_a"].tolist() == [1, 1, 1]
+
+
+def test_learning_curves_have_a_row_an_epoch_and_split(filled: MlflowClient) -> None:
+    curves = query.learning_curves(query.endpoints())
+    assert len(curves) == 4 * 2 * 2
+    assert set(curves["epoch"]) == {1, 2}
+    last = curves[(curves["epoch"] == 2) & (curves["split"] == "test")].set_index("run_id")["accuracy"]
+    assert last.to_dict() == query.endpoints().set_index("run_id")["test/accuracy"].to_dict()
+
+
+def test_ensembles_and_their_sizes(filled: MlflowClient) -> None:
+    frame = query.ensembles()
+    assert frame["sampling"].tolist() == ["lmc", "seeds"]
+    assert frame["num_members"].tolist() == [3, 2]
+    assert frame["normalization"].tolist() == ["centered", "centered"]
+    assert frame["lr"].tolist() == [0.01, 0.01]
+    sizes = query.ensemble_sizes(frame)
+    assert sizes.groupby("run_id")["size"].max().to_dict() == dict(zip(frame["run_id"], [3, 2], strict=True))
+
+
+def test_unfinished_runs_are_left_out_unless_asked_for(filled: MlflowClient) -> None:
+    run = runs_of_kind(filled, "pair")[0].info.run_id
+    filled.set_terminated(run, "KILLED")
+    assert len(query.pairs()) == 1
+    assert len(query.pairs(finished=False)) == 2
+
+
+def test_one_experiment_or_all(filled: MlflowClient) -> None:
+    assert len(query.pairs(experiment="Default")) == 2
+    filled.create_experiment("other")
+    assert query.pairs(experiment="other").empty
+    with pytest.raises(ValueError, match="experiment 'none' does not exist"):
+        query.pairs(experiment="none")
+
+
+@pytest.mark.parametrize("table", [query.pairs, query.endpoints, query.paths, query.ensembles])
+def test_an_empty_store_gives_empty_tables_with_their_columns(store: MlflowClient, table) -> None:
+    frame = table()
+    assert frame.empty
+    assert {"run_id", "name", "status", "start_time", "dataset", "model", "shift"} <= set(frame.columns)
+
+
+def test_empty_tables_have_empty_curves(store: MlflowClient) -> None:
+    assert query.path_curves(query.paths()).empty
+    assert query.learning_curves(query.endpoints()).empty
+    assert query.ensemble_sizes(query.ensembles()).empty
+
+
+def test_an_altered_curve_is_refused(filled: MlflowClient, tmp_path: Path) -> None:
+    path = next(tmp_path.glob("mlruns/0/*/artifacts/path.json"))
+    content = json.loads(path.read_text())
+    content["data"][0][2] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="path.json was altered"):
+        query.path_curves(query.paths())
+
+
+def test_tables_are_plain_frames(filled: MlflowClient) -> None:
+    assert isinstance(query.pairs(), pd.DataFrame)
+    assert query.pairs()["run_id"].is_unique
