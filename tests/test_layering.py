@@ -22,6 +22,7 @@ FLOORS = {
     "lmc_mlflow.data.datasets": 2,
     "lmc_mlflow.interpolation": 2,
     "lmc_mlflow.training": 2,
+    "lmc_mlflow.conditions": 2,
     "lmc_mlflow.data.loading": 3,
     "lmc_mlflow.query": 3,
     "lmc_mlflow.plots": 3,

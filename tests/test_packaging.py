@@ -56,6 +56,12 @@ def test_every_command_has_its_entry_point() -> None:
     assert found == set(COMMANDS)
 
 
+def named_placeholders(line: str) -> str:
+    """`<run id>,<run id>` -> `x0,x1`: each its own name."""
+    numbers = itertools.count()
+    return re.sub(r"<[^>]*>", lambda _: f"x{next(numbers)}", line)
+
+
 def commands_in(text: str) -> list[str]:
     joined = text.replace("\\\n", " ")
     return re.findall(r"(?:mlflow run \.|python -m entry_points\.)[^`\n|&#]*", joined)
@@ -64,8 +70,7 @@ def commands_in(text: str) -> list[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_command_in_the_documents_parses(path) -> None:
     for line in commands_in(path.read_text()):
-        numbers = itertools.count()
-        words = shlex.split(re.sub(r"<[^>]*>", lambda _: f"x{next(numbers)}", line))
+        words = shlex.split(named_placeholders(line))
         if words[0] == "mlflow":
             name = words[words.index("-e") + 1] if "-e" in words else "main"
             flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]

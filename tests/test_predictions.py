@@ -1,4 +1,4 @@
-"""Are agreement, ensembles and calibration what their definitions say? The paper's toy numbers, naive loops, scikit-learn."""
+"""Are agreement, ensembles and calibration what they are defined to be? Toy numbers, naive loops, scikit-learn."""
 
 import itertools
 import time
@@ -14,8 +14,8 @@ from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted
 from lmc_mlflow.predictions.combination import accuracy_by_size, majority_vote, mean_probabilities
 from lmc_mlflow.predictions.ensembles import score_ensemble
 
-# Three samples and five members with the counts of Hepburn et al., Appendix E: of 10 pairs a sample, 30 in all, 12 agree
-# and are wrong and 7 differ and are both wrong. Class 0 is right everywhere.
+# Three samples and five members with the counts of Hepburn et al., Appendix E: of 10 pairs a sample, 30 in all,
+# 12 agree and are wrong and 7 differ and are both wrong. Class 0 is right everywhere.
 TOY = np.array([[1, 1, 1, 1, 2], [1, 1, 1, 2, 0], [1, 1, 1, 0, 0]]).T
 TOY_LABELS = np.zeros(3, dtype=np.int64)
 
@@ -154,7 +154,8 @@ def test_weights_mean_repeated_samples(seed: int) -> None:
     weights = counts[None].astype(float)
     assert weighted_auroc(score, correct, weights)[0] == pytest.approx(roc_auc_score(correct[again], score[again]))
     ones = np.ones((1, len(again)))
-    assert weighted_ece(score, correct, weights)[0] == pytest.approx(weighted_ece(score[again], correct[again], ones)[0])
+    repeated = weighted_ece(score[again], correct[again], ones)[0]
+    assert weighted_ece(score, correct, weights)[0] == pytest.approx(repeated)
 
 
 def test_entropy_of_certain_and_uniform_predictions() -> None:

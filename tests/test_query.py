@@ -122,7 +122,7 @@ def test_an_altered_curve_is_refused(filled: MlflowClient, tmp_path: Path) -> No
     content = json.loads(path.read_text())
     content["data"][0][2] += 1
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="path.json was altered"):
+    with pytest.raises(ValueError, match=r"path\.json was altered"):
         query.path_curves(query.paths())
 
 

@@ -32,9 +32,13 @@ def section_types(command: type) -> dict[str, type]:
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(command)}
 
 
-@functools.cache
 def parameters(command: type) -> Mapping[str, Parameter]:
     """Flat name -> parameter, in the order of declaration; the defaults are the command's own."""
+    return _parameters(command)
+
+
+@functools.cache
+def _parameters(command: Any) -> Mapping[str, Parameter]:
     found: dict[str, Parameter] = {}
     for spec in dataclasses.fields(command):
         section = section_types(command)[spec.name]

@@ -1,5 +1,6 @@
 """Is one basin enough for an ensemble? Points of a path against seeds (Hepburn et al., Table III), and by size."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lmc_mlflow.plots.groups import Group, counted, groups_of, readable, titled
+from lmc_mlflow.conditions import counted
+from lmc_mlflow.plots.groups import Group, groups_of, readable, titled
 from lmc_mlflow.plots.missing import ENSEMBLES, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
@@ -113,6 +115,6 @@ def _lines(panel: Axes, group: Group, rows: pd.DataFrame) -> None:
                 100 * line["accuracy_low"],
                 100 * line["accuracy_high"],
                 color=group.style["color"],
-                alpha=0.15,
+                alpha=0.2 / math.sqrt(rows["run_id"].nunique()),
                 linewidth=0,
             )

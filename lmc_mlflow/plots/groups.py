@@ -1,4 +1,4 @@
-"""Which rows belong together? Runs that differ in their seeds alone repeat one another; all else sets them apart."""
+"""Which rows are drawn as one curve, in which style, under which label?"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,35 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.conditions import CONDITIONS, SEEDS, counted, describe, distinguishing, per_seed
 from lmc_mlflow.plots.style import group_style
 
-SEEDS = ("seed", "seed_a", "seed_b", "noise_seed")
-"""What repetitions of one condition differ in."""
-MOST_TELLING = (
-    "dataset",
-    "model",
-    "shift",
-    "same_initialization",
-    "sides",
-    "normalization",
-    "noise",
-    "lr",
-    "batch_size",
-)
-CONDITIONS = (
-    *MOST_TELLING,
-    *(
-        parameter.name
-        for parameter in parameters(TrainPairConfig).values()
-        if parameter.rule.identity and parameter.name not in (*MOST_TELLING, *SEEDS, "init")
-    ),
-    "bn",
-    "sampling",
-    "num_members",
-)
-"""What sets two rows apart, the most telling first (`init` is told by `same_initialization`)."""
 COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")
 MOST = 12
 """No reader tells more curves than this apart."""
@@ -62,19 +36,6 @@ def with_sides(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def distinguishing(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> list[str]:
-    """The conditions that set rows of this frame apart, without those that follow from the ones before."""
-    kept: list[str] = []
-    for name in CONDITIONS:
-        if name not in frame or name in leave_out:
-            continue
-        values = frame[name].astype(str)
-        within = values.groupby([frame[k].astype(str) for k in kept]).nunique().max() if kept else values.nunique()
-        if len(frame) and within > 1:
-            kept.append(name)
-    return kept
-
-
 def groups_of(
     frame: pd.DataFrame,
     by: Sequence[str] | None = None,
@@ -93,7 +54,8 @@ def groups_of(
         ValueError: a column that the frame does not have.
     """
     frame = with_sides(frame)
-    names = list(by) if by is not None else distinguishing(frame, [*leave_out, *always])
+    candidates = [name for name in CONDITIONS if name not in (*leave_out, *always)]
+    names = list(by) if by is not None else distinguishing(frame, candidates)
     names += [name for name in always if name in frame and name not in names]
     if by is None:
         names.sort(key=CONDITIONS.index)
@@ -114,23 +76,6 @@ def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:
     if len(groups) <= MOST:
         return groups, ""
     return groups[:MOST], f"\nthe first {MOST} of {len(groups)} conditions; select rows to see others"
-
-
-def describe(name: str, value: Any) -> str:
-    """A condition's value in words."""
-    if name in ("dataset", "model", "shift", "sampling"):
-        return str(value)
-    if isinstance(value, str) and not value:
-        return ""
-    if name == "same_initialization":
-        return "same initialization" if value else "different initializations"
-    if name == "noise":
-        return f"{value} noise"
-    if name == "num_members":
-        return f"{value:g} members"
-    if isinstance(value, bool):
-        return f"{name} {str(value).lower()}"
-    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
 
 
 def common(frame: pd.DataFrame, names: Sequence[str] = COMMON) -> str:
@@ -170,9 +115,8 @@ def over_seeds(rows: pd.DataFrame, value: str, along: str) -> pd.DataFrame:
     Returns:
         Columns `along`, mean, deviation (NaN where n is 1), n; in the order of `along`.
     """
-    keys = [name for name in SEEDS if name in rows]
-    per_seed = rows.groupby([*keys, along], dropna=False)[value].mean().dropna()
-    table: pd.DataFrame = per_seed.groupby(level=along).agg(mean="mean", deviation="std", n="count").reset_index()
+    values = per_seed(rows, value, [along]).dropna()
+    table: pd.DataFrame = values.groupby(level=along).agg(mean="mean", deviation="std", n="count").reset_index()
     shared = table["n"] == table["n"].max()
     complete: pd.DataFrame = table.loc[shared].reset_index(drop=True)
     return complete
@@ -182,8 +126,3 @@ def by_dataset(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """One part for each data set, whose losses and accuracies compare."""
     for name, rows in frame.groupby("dataset", sort=True):
         yield str(name), rows
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it needs one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

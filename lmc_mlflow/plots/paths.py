@@ -1,5 +1,4 @@
-"""What does a path look like? Loss and accuracy against alpha (Hepburn et al., Fig. 3), and in polar "
-"coordinates (Fig. 15)."""
+"""What does one path look like? Against alpha (Hepburn et al., Fig. 3), and in polar coordinates (Fig. 15)."""
 
 from typing import Any
 

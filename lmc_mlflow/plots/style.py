@@ -32,10 +32,10 @@ TEXT_WIDTH = 0.085
 class ShownFigure(Figure):
     """A figure that a notebook shows by itself, although pyplot does not know it."""
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=100)
-        return buffer.getvalue()
+        return buffer.getvalue(), {"alt": self.get_suptitle()}
 
 
 @contextmanager

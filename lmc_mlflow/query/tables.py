@@ -13,7 +13,7 @@ from lmc_mlflow.config.options import read_value
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time"]
-SETTINGS = [p.name for p in parameters(TrainPairConfig).values() if p.rule.identity]
+SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
 
 
 def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -52,8 +52,7 @@ def paths(experiment: str | None = None, finished: bool = True, uri: str | None 
 
 
 def ensembles(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row an ensemble: `sampling`, `num_members`, and every score with `_low` and `_high`. "
-    "Arguments as in `pairs`."""
+    """One row an ensemble: `sampling`, `num_members`, every score with `_low` and `_high`. Arguments as in `pairs`."""
     settings = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
     columns = [*FIXED, "sampling", "num_members", "pair", *settings]
     frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, [*columns[:7], *settings])
@@ -61,8 +60,10 @@ def ensembles(experiment: str | None = None, finished: bool = True, uri: str | N
         return frame
     trained = endpoints(finished=False, uri=uri).set_index("run_id")
     by_pair = trained.reset_index().drop_duplicates("pair").set_index("pair")
-    first = frame["first_run"].map(trained["normalization"])
-    frame["normalization"] = first.fillna(frame["first_run"].map(by_pair["normalization"]))
+    for name in ("normalization", "data_digest"):
+        first = frame["first_run"].map(trained[name])
+        frame[name] = first.fillna(frame["first_run"].map(by_pair[name]))
+    frame["num_members"] = frame["num_members"].astype(int)
     frame[["lr", "batch_size"]] = frame[["lr", "batch_size"]].apply(pd.to_numeric, errors="coerce")
     return frame.drop(columns="first_run")
 
@@ -95,6 +96,7 @@ def _trained(run: Run) -> dict[str, Any]:
     tags = run.data.tags
     own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]} if "lmc.side" in tags else {}
     known = parameters(TrainPairConfig)
+    own["data_digest"] = tags.get("lmc.data_digest", "")
     return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
 
 

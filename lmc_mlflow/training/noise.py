@@ -1,5 +1,4 @@
-"""Which SGD noise does a side see? Batch order, flips and dropout draws, from named streams or as the "
-"paper draws them."""
+"""Which SGD noise does a side see? Batch order, flips and dropout, from named streams or as the paper draws them."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager

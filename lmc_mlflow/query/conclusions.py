@@ -1,0 +1,230 @@
+"""What do the numbers say? Sentences computed from the tables, with every n; no claim from fewer than two."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing, per_seed
+
+RUN = "mlflow run . --env-manager local -e"
+INTERPOLATE = f"`{RUN} interpolate -P pair=<pair run id>`"
+ANOTHER_SEED = f"at least two seeds are needed: `{RUN} train_pair -P seed=20`, then {INTERPOLATE}"
+BETWEEN_SEEDS = f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed>`"
+ENSEMBLES = (
+    f"at least two of each kind are needed: `{RUN} ensemble -P pair=<pair run id>` and "
+    f"`{RUN} ensemble -P runs=<run id>,<run id>`"
+)
+ALWAYS = ("dataset", "model", "shift")
+RULE = "A difference counts where it exceeds twice its standard error."
+
+
+@dataclass
+class Tally:
+    """How many comparisons of at least two values each speak for a claim, against it, or for neither."""
+
+    supporting: int = 0
+    contradicting: int = 0
+    undecided: int = 0
+
+    def verdict(self, claim: str, need: str) -> str:
+        """The claim with its verdict; where there is nothing to count, what is needed.
+
+        Args:
+            claim: a sentence without its full stop.
+            need: how much more, and the command that gives it.
+        """
+        number = self.supporting + self.contradicting + self.undecided
+        if not number:
+            return f"**{claim}: not enough runs yet**; {need}"
+        counted = f"{number} condition{'s' if number > 1 else ''}"
+        if self.supporting == number:
+            return f"**{claim}: supported** by {counted}."
+        if self.contradicting == number:
+            return f"**{claim}: contradicted** by {counted}."
+        if self.undecided == number:
+            return f"**{claim}: undecided** after {counted}."
+        return (
+            f"**{claim}: it depends.** Among {counted}, {self.supporting} for it, {self.contradicting} against, "
+            f"{self.undecided} undecided."
+        )
+
+    def count(self, difference: float, error: float) -> None:
+        """Add a comparison; the claim is that the difference is positive. An unknown error counts as nothing."""
+        if math.isnan(error):
+            return
+        if abs(difference) <= 2 * error:
+            self.undecided += 1
+        elif difference > 0:
+            self.supporting += 1
+        else:
+            self.contradicting += 1
+
+
+def pairs_and_paths(paths: pd.DataFrame) -> str:
+    """Do both sides of a shift end in one basin? Markdown, from `query.paths`."""
+    rows = _with(paths, "connected", "test/barrier_in_basin", "test/accuracy_delta", "same_initialization")
+    tallies, lines = {True: Tally(), False: Tally()}, []
+    for label, part in _conditions(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
+        connected = part["connected"] == "yes"
+        by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
+        tally = tallies[bool(part["same_initialization"].iloc[0])]
+        if len(by_seed) > 1:
+            tally.supporting += bool((by_seed == 1).all())
+            tally.contradicting += bool((by_seed == 0).all())
+            tally.undecided += bool(by_seed.min() < by_seed.max() or 0 < by_seed.iloc[0] < 1)
+        apparent = int((part["connected"] == "apparent").sum())
+        lines.append(
+            f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
+            + (f" ({apparent} more in appearance only: the training data show a break)" if apparent else "")
+            + f"; barrier in basin {_spread(per_seed(part, 'test/barrier_in_basin'), 3)}, accuracy delta "
+            + f"{_spread(100 * per_seed(part, 'test/accuracy_delta'), 1, ' points')}"
+        )
+    heads = [
+        tallies[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
+        tallies[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
+    ]
+    return _markdown(heads, lines)
+
+
+def ensembles(frame: pd.DataFrame) -> str:
+    """Are seeds worth ensembling, against points of one path? Markdown, from `query.ensembles`."""
+    rows = _with(frame, "sampling", "num_members", "mean_prediction_accuracy")
+    accuracy, mistakes, lines = Tally(), Tally(), []
+    for label, part in _conditions(
+        rows, [name for name in CONDITIONS if name not in ("bn", "sampling", "num_members")]
+    ):
+        for seeds, lmc, way in _sampled(part):
+            better, error = _difference(*(_per_ensemble(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
+            accuracy.count(better, error)
+            if "wrong_agreement" in part:
+                mistakes.count(*_difference(*(_per_ensemble(rows, "wrong_agreement") for rows in (lmc, seeds))))
+            line = f"- {label}{way}: {_ensembles_text('seeds', seeds)}; {_ensembles_text('lmc', lmc)}; "
+            line += f"seeds minus lmc {100 * better:+.2f} points"
+            line += " (no claim: n is below 2)" if math.isnan(error) else f" (standard error {100 * error:.2f})"
+            if set(lmc["num_members"]) != set(seeds["num_members"]):
+                line += "; the numbers of members differ: see accuracy against size for equal ones"
+            lines.append(line + _cost_text(lmc, seeds))
+        if part["sampling"].nunique() < 2:
+            lines.append(f"- {label}: ensembles of one kind only, {part['sampling'].iloc[0]}")
+    heads = [
+        accuracy.verdict("Ensembles over seeds are more accurate than those of one path", ENSEMBLES),
+        mistakes.verdict("Members from one path agree more often on a mistake", ENSEMBLES),
+    ]
+    return _markdown(heads, lines, f"{RULE} It speaks of these test sets only.")
+
+
+def similarity(paths: pd.DataFrame) -> str:
+    """Are connected sides more alike than two random networks? Markdown, from `query.paths`."""
+    rows = _with(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
+    rows = rows[rows["pair"] != ""].sort_values("connected", ascending=False).drop_duplicates("pair")
+    tally, lines = Tally(), []
+    for label, part in _conditions(rows, CONDITIONS):
+        for verdict, alike in part.groupby("connected", sort=False):
+            closer = per_seed(alike.assign(closer=alike["angle_reference_deg"] - alike["angle_deg"]), "closer")
+            if verdict == "yes" and len(closer) > 1:
+                tally.count(float(closer.mean()), math.sqrt(closer.var(ddof=1) / len(closer)))
+            lines.append(
+                f"- {label}, connected: {verdict}: {_spread(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
+                f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
+            )
+    claim = "Connected sides are more alike than two independent initializations"
+    return _markdown([tally.verdict(claim, ANOTHER_SEED)], lines, RULE)
+
+
+def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
+    """Do larger batches and smaller learning rates lower the barrier? Markdown, from `query.paths`."""
+    rows = _with(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
+    rows = rows[rows["same_initialization"].astype(bool)]
+    heads, lines = [], []
+    for axis, word, example, descending in (("batch_size", "larger", 256, False), ("lr", "smaller", 0.0001, True)):
+        tally = Tally()
+        for label, part in _conditions(rows, [name for name in CONDITIONS if name != axis]):
+            places = sorted(part[axis].unique(), reverse=descending)
+            if len(places) > 1:
+                first, last = (
+                    per_seed(part[part[axis] == place], "test/barrier_in_basin") for place in (places[0], places[-1])
+                )
+                tally.count(*_difference(first, last))
+                lines.append(
+                    f"- {label}: barrier in basin {_spread(first, 3)} at {axis} {places[0]:g}, {_spread(last, 3)} at "
+                    f"{places[-1]:g}"
+                )
+        need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
+        heads.append(tally.verdict(f"A {word} {axis} lowers the barrier", need))
+    return _markdown(heads, lines, RULE)
+
+
+def _with(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The rows that have all these values, with all these columns even where there is none."""
+    return frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
+
+
+def _conditions(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each condition in words, with its rows: data set, model, shift and whatever else sets rows apart."""
+    kept = [name for name in names if name in ALWAYS and name in rows]
+    kept += distinguishing(rows, [name for name in names if name not in kept], kept)
+    if not kept:
+        if len(rows):
+            yield "", rows
+        return
+    for key, part in rows.groupby(kept, dropna=False):
+        yield ", ".join(filter(None, map(describe, kept, key))), part
+
+
+def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
+    """Ensembles of seeds, those of paths to hold against them, and how these treat batch norm if that varies.
+
+    Of equal numbers of members where there are any; else all.
+    """
+    seeds, lmc = (part[part["sampling"] == name] for name in ("seeds", "lmc"))
+    if seeds.empty or lmc.empty:
+        return
+    for way, of_way in _conditions(lmc, ["bn"]):
+        name = f", {way}" if way else ""
+        equal = sorted(set(seeds["num_members"]) & set(of_way["num_members"]))
+        for size in equal:
+            yield seeds[seeds["num_members"] == size], of_way[of_way["num_members"] == size], name
+        if not equal:
+            yield seeds, of_way, name
+
+
+def _per_ensemble(rows: pd.DataFrame, value: str) -> pd.Series:
+    """One value for each pair or set of seeds: several samplings of one path do not count twice."""
+    keys = [name for name in ("pair", "seed", "side") if name in rows]
+    return rows.groupby(keys, dropna=False)[value].mean() if keys else rows[value]
+
+
+def _spread(values: pd.Series, decimals: int, unit: str = "", noun: str = "") -> str:
+    """Mean and sample standard deviation with their unit and n."""
+    counted = f" {noun}{'s' if len(values) > 1 else ''}" if noun else ""
+    deviation = f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{decimals}f}{deviation}{unit} (n = {len(values)}{counted})"
+
+
+def _difference(first: pd.Series, second: pd.Series) -> tuple[float, float]:
+    """How much larger the first mean is, and its standard error (Welch): NaN where a sample has one value."""
+    error = math.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+    return float(first.mean() - second.mean()), error
+
+
+def _ensembles_text(name: str, rows: pd.DataFrame) -> str:
+    members = " and ".join(f"{number:g}" for number in sorted(set(rows["num_members"])))
+    accuracy = 100 * _per_ensemble(rows, "mean_prediction_accuracy")
+    text = f"{name} {_spread(accuracy, 2, ' %', 'pair' if name == 'lmc' else 'ensemble')} with {members} members"
+    if {"wrong_agreement", "wrong_disagreement"} <= set(rows):
+        text += f", WA {rows['wrong_agreement'].mean():.3f}, WD {rows['wrong_disagreement'].mean():.3f}"
+    return text
+
+
+def _cost_text(lmc: pd.DataFrame, seeds: pd.DataFrame) -> str:
+    cost = "cost/train_seconds"
+    if cost not in lmc or not lmc[cost].mean() > 0 or not seeds[cost].mean() > 0:
+        return ""
+    return f"; training the seeds took {seeds[cost].mean() / lmc[cost].mean():.2g} times as long"
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[str], note: str = "") -> str:
+    parts = [*heads, "\n".join(lines), note if lines else ""]
+    return "\n\n".join(part for part in parts if part)

@@ -1,0 +1,348 @@
+"""Do figures across runs show what the tables hold: means, deviations, every n, and what is missing?"""
+
+import itertools
+import re
+import shlex
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lmc_mlflow import plots
+from lmc_mlflow.config.commands import COMMANDS
+from lmc_mlflow.config.flags import parse_flags
+from lmc_mlflow.plots import missing
+from lmc_mlflow.plots.similarity import family_of
+from lmc_mlflow.plots.style import group_style
+
+RUN: dict[str, Any] = {
+    "dataset": "digits",
+    "model": "mlp_l1_w16",
+    "shift": "label_2080",
+    "normalization": "centered",
+    "noise": "same",
+    "noise_seed": None,
+    "weight_decay": 0.0,
+    "lr": 0.001,
+    "batch_size": 32,
+    "epochs": 3,
+    "seed": 1,
+}
+PATH = RUN | {
+    "pair": "p",
+    "connected": "yes",
+    "bn": "interpolate",
+    "side_a": "A",
+    "side_b": "B",
+    "same_initialization": True,
+    "angle_deg": 60.0,
+    "angle_weights_deg": 70.0,
+    "angle_reference_deg": 90.0,
+    "manhattan": 100.0,
+    "test/barrier_in_basin": 0.0,
+    "test/accuracy_delta": 0.0,
+}
+ENSEMBLE = RUN | {
+    "sampling": "lmc",
+    "num_members": 3,
+    "seed": "1",
+    "wrong_agreement": 0.2,
+    "wrong_agreement_low": 0.18,
+    "wrong_agreement_high": 0.23,
+    "mean_prediction_accuracy": 0.5,
+    "cost/train_seconds": 10.0,
+}
+DRAWN = {
+    plots.learning_over_seeds: "train_pair",
+    plots.paths_over_seeds: "interpolate",
+    plots.polar_over_seeds: "interpolate",
+    plots.barrier_by_model: "interpolate",
+    plots.barrier_by_batch_and_lr: "interpolate",
+    plots.angle_against_manhattan: "interpolate",
+    plots.angle_of_connected: "interpolate",
+    plots.final_training_loss: "train_pair",
+    plots.ensemble_comparison: "ensemble",
+    plots.accuracy_by_size: "ensemble",
+}
+COMMANDED = [pytest.param(draw, name, id=draw.__name__) for draw, name in DRAWN.items()]
+
+
+def table(usual: dict[str, Any], *rows: dict[str, Any]) -> pd.DataFrame:
+    """Runs that differ from a usual one as told; seeds of both ends are the run's unless told otherwise."""
+    frame = pd.DataFrame([usual | {"run_id": f"run{i}", "pair": f"pair{i}"} | row for i, row in enumerate(rows)])
+    return frame.assign(
+        seed_a=frame["seed"] if "seed_a" not in frame else frame["seed_a"],
+        seed_b=frame["seed"] if "seed_b" not in frame else frame["seed_b"],
+    )
+
+
+def curve(losses: list[float], **row: Any) -> list[dict[str, Any]]:
+    """Rows of one path over evenly spaced alphas; accuracy is a tenth of the loss."""
+    alphas = np.linspace(0, 1, len(losses))
+    return [
+        {
+            **{"split": "test", "run_id": f"run{sorted(map(str, row.items()))}"},
+            **{"alpha": a, "loss": loss, "accuracy": loss / 10, "angle_deg": 90 * a, "manhattan": 7 * a},
+            **row,
+        }
+        for a, loss in zip(alphas, losses, strict=True)
+    ]
+
+
+def curves(*paths: list[dict[str, Any]]) -> pd.DataFrame:
+    return table(PATH, *itertools.chain(*paths))
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for drawn in figure.legends for text in drawn.get_texts()]
+
+
+def bars(panel) -> list[np.ndarray]:
+    """Ends of the error bars of a panel, one (2, 2) array of points each."""
+    return [np.asarray(segment) for drawn in panel.collections for segment in drawn.get_segments()]
+
+
+def test_a_path_over_seeds_is_the_mean_with_a_band_of_one_sample_deviation() -> None:
+    loss, accuracy = plots.paths_over_seeds(curves(curve([1, 1, 1], seed=1), curve([1, 3, 1], seed=20))).axes
+    assert loss.lines[0].get_xydata().tolist() == [[0, 1], [0.5, 2], [1, 1]]
+    band = loss.collections[0].get_paths()[0].vertices
+    assert sorted(set(band[band[:, 0] == 0.5][:, 1])) == pytest.approx([2 - 2**0.5, 2 + 2**0.5])
+    assert accuracy.lines[0].get_ydata().tolist() == pytest.approx([10, 20, 10])
+
+
+def test_one_seed_has_no_band() -> None:
+    figure = plots.paths_over_seeds(curves(curve([1, 2, 1], seed=1)))
+    assert not figure.axes[0].collections
+    assert legend(figure) == ["digits, mlp_l1_w16 (n = 1 seed)"]
+
+
+def test_a_repeated_run_of_one_seed_does_not_count_twice() -> None:
+    paths = [curve([loss] * 3, seed=seed, run_id=str(loss)) for loss, seed in ((1, 1), (3, 1), (4, 20))]
+    figure = plots.paths_over_seeds(curves(*paths))
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [3, 3, 3]
+    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds, 3 paths)"]
+
+
+def test_a_mean_is_drawn_only_where_every_seed_was_measured() -> None:
+    figure = plots.paths_over_seeds(curves(curve([1, 1, 1], seed=1), curve([3, 9, 3, 9, 3], seed=20)))
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 2], [0.5, 2], [1, 2]]
+
+
+def test_different_settings_are_never_averaged() -> None:
+    figure = plots.paths_over_seeds(curves(*(curve([i] * 3, seed=i, weight_decay=i / 10) for i in (1, 2))))
+    assert legend(figure) == ["weight_decay 0.1 (n = 1 seed)", "weight_decay 0.2 (n = 1 seed)"]
+    assert "lr 0.001, batch_size 32" in figure.get_suptitle()
+
+
+def test_a_setting_that_follows_from_another_is_not_named() -> None:
+    frame = curves(curve([1] * 3, dataset="digits"), curve([1] * 3, dataset="mnist", model="mlp_l1_w587"))
+    assert legend(plots.paths_over_seeds(frame)) == ["digits (n = 1 seed)", "mnist (n = 1 seed)"]
+
+
+def test_conditions_can_be_chosen_and_a_misspelt_one_is_an_error() -> None:
+    frame = curves(*(curve([i] * 3, seed=i, weight_decay=i / 10) for i in (1, 2)))
+    assert legend(plots.paths_over_seeds(frame, by=["lr"])) == ["lr 0.001 (n = 2 seeds)"]
+    with pytest.raises(ValueError, match=r"by=modle: no such column; there are dataset, model,"):
+        plots.paths_over_seeds(frame, by=["modle"])
+
+
+def test_too_many_conditions_are_cut_and_the_title_says_so() -> None:
+    figure = plots.paths_over_seeds(curves(*(curve([1] * 3, lr=10.0**-i) for i in range(14))))
+    assert len(legend(figure)) == 12
+    assert "the first 12 of 14 conditions" in figure.get_suptitle()
+
+
+def test_paths_between_seeds_are_counted_as_pairs_of_seeds() -> None:
+    frame = curves(curve([1] * 3, seed_a=1, seed_b=20), curve([2] * 3, seed_a=1, seed_b=100))
+    assert legend(plots.paths_over_seeds(frame)) == ["digits, mlp_l1_w16 (n = 2 pairs of seeds)"]
+
+
+def test_curves_differ_without_colour() -> None:
+    styles = [group_style(i) for i in range(40)]
+    assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 40
+
+
+def test_learning_curves_average_the_sides_of_a_seed_first() -> None:
+    rows = [
+        {
+            "epoch": 1,
+            "split": split,
+            "side": side,
+            "seed": seed,
+            "loss": loss,
+            "accuracy": 0.5,
+            "run_id": f"{seed}{side}",
+        }
+        for split in ("train", "test")
+        for seed, side, loss in ((1, "A", 1), (1, "B", 3), (20, "A", 4), (20, "B", 4))
+    ]
+    frame = table(RUN, *rows)
+    figure = plots.learning_over_seeds(frame)
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [3]
+    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds, 4 networks)"]
+    assert plots.learning_over_seeds(frame, side="A").axes[0].lines[0].get_ydata().tolist() == [2.5]
+
+
+def test_the_polar_plot_has_a_line_for_each_path() -> None:
+    figure = plots.polar_over_seeds(curves(curve([1, 2, 3], seed=1), curve([2, 2, 2], seed=20)))
+    radii = [[1, 2, 3], [10, 20, 30], [0, 3.5, 7]]
+    for panel, radius in zip(figure.axes, radii, strict=True):
+        assert len(panel.lines) == 2
+        assert panel.lines[0].get_xdata() == pytest.approx([0, np.pi / 4, np.pi / 2])
+        assert panel.lines[0].get_ydata() == pytest.approx(radius)
+    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds)"]
+
+
+def test_barrier_by_model_marks_mean_deviation_and_threshold() -> None:
+    rows = [
+        {"seed": seed, "test/barrier_in_basin": height, "test/accuracy_delta": -height / 10}
+        for seed, height in ((1, 1.0), (20, 3.0))
+    ]
+    figure = plots.barrier_by_model(table(PATH, *rows))
+    barrier, delta = figure.axes
+    assert [label.get_text() for label in barrier.get_yticklabels()] == ["mlp_l1_w16 (n = 2 seeds)"]
+    assert barrier.lines[0].get_xdata().tolist() == [1, 3]
+    assert bars(barrier)[0][:, 0] == pytest.approx([2 - 2**0.5, 2 + 2**0.5])
+    threshold = next(line for line in delta.lines if line.get_label() == "threshold: -6 points")
+    assert list(threshold.get_xdata()) == [-6, -6]
+    assert delta.lines[0].get_xdata() == pytest.approx([-10, -30])
+
+
+def test_barrier_by_batch_size_has_a_line_for_each_learning_rate() -> None:
+    rows = [
+        {"seed": seed, "batch_size": batch, "lr": lr, "test/barrier_in_basin": 32 / batch + seed * lr}
+        for seed in (1, 3)
+        for batch in (32, 64)
+        for lr in (0.1, 0.2)
+    ]
+    figure = plots.barrier_by_batch_and_lr(table(PATH, *rows))
+    lines = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 2 and line.get_linestyle() != "None"]
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([1.2, 0.7]), pytest.approx([1.4, 0.9])]
+    assert set(legend(figure)) == {*(f"lr {lr} (n = 2 seeds per point)" for lr in (0.1, 0.2)), "threshold: -6 points"}
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["32", "64"]
+
+
+def test_final_training_loss_averages_both_sides() -> None:
+    rows = [
+        {"seed": seed, "side": side, "batch_size": batch, "train/loss": loss * batch}
+        for batch in (32, 64)
+        for seed, side, loss in ((1, "A", 1.0), (1, "B", 3.0), (20, "A", 4.0), (20, "B", 4.0))
+    ]
+    figure = plots.final_training_loss(table(RUN, *rows))
+    by_batch, by_lr = ([line.get_ydata().tolist() for line in panel.lines] for panel in figure.axes)
+    assert [96, 192] in by_batch
+    assert [y for y in by_lr if y in ([96], [192])] == [[96], [192]]
+    assert bars(figure.axes[0])[0][:, 1] == pytest.approx([32 * (3 - 2**0.5), 32 * (3 + 2**0.5)])
+
+
+def test_connected_paths_are_filled_in_the_scatter() -> None:
+    frame = table(PATH, {"seed": 1}, {"seed": 2, "connected": "no", "angle_deg": 80.0}, {"connected": ""})
+    figure = plots.angle_against_manhattan(frame)
+    drawn = {line.get_fillstyle(): line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xdata())}
+    assert drawn == {"full": [[100, 60]], "none": [[100, 80]]}
+    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds)", "connected: yes", "connected: no"]
+
+
+def test_angles_by_family_stand_beside_their_own_reference() -> None:
+    frame = table(
+        PATH,
+        {"seed": 1},
+        {"seed": 20, "angle_deg": 62.0},
+        {"model": "resnet10", "angle_deg": 35.0, "angle_reference_deg": 42.0},
+        {"model": "vgg11", "connected": "no"},
+        {"model": "vgg11", "pair": ""},
+    )
+    figure = plots.angle_of_connected(frame)
+    panel = figure.axes[0]
+    labels = [label.get_text() for label in panel.get_xticklabels()]
+    assert labels == ["MLP\nn = 2 seeds", "ResNet\nn = 1 seed"]
+    assert [segment[0, 1] for segment in bars(panel)] == [90, 42]
+    assert "two independent initializations" in legend(figure)
+    assert "two independent initializations" not in legend(plots.angle_of_connected(frame, "angle_weights_deg"))
+
+
+def test_a_pair_walked_twice_is_one_pair() -> None:
+    frame = table(PATH, {"pair": "p"}, {"pair": "p", "bn": "recalibrate"})
+    assert plots.angle_of_connected(frame).axes[0].get_xticklabels()[0].get_text() == "MLP\nn = 1 seed"
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [("mlp_l3_w8_8_8_bn", "MLP"), ("resnet22", "ResNet"), ("timm:resnet18", "ResNet"), ("vgg_like", "VGG")],
+)
+def test_the_family_is_told_by_the_name(model: str, family: str) -> None:
+    assert family_of(model) == family
+    assert family_of("timm:vit_tiny_patch16_224") == "other"
+
+
+def test_ensembles_have_their_logged_intervals_and_numbers() -> None:
+    frame = table(ENSEMBLE, {}, {"sampling": "seeds", "num_members": 2, "wrong_agreement": 0.1})
+    figure = plots.ensemble_comparison(frame.assign(wrong_agreement_low=frame["wrong_agreement"] - 0.02))
+    panels = {panel.get_xlabel(): panel for panel in figure.axes}
+    assert list(panels) == ["wrong agreement WA", "averaged predictions (%)", "training of all members (s)"]
+    ends = [bar[:, 0] for bar in bars(panels["wrong agreement WA"])]
+    assert ends[0] == pytest.approx([0.18, 0.23])
+    assert ends[1] == pytest.approx([0.08, 0.23])
+    assert not bars(panels["averaged predictions (%)"])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["lmc, 3 members (n = 1 ensemble)", "seeds, 2 members (n = 1 ensemble)"]
+    assert legend(figure) == ["lmc", "seeds"]
+
+
+def test_batch_norm_on_the_path_tells_ensembles_of_paths_apart_and_no_others() -> None:
+    frame = table(ENSEMBLE, {"bn": "interpolate"}, {"bn": "recalibrate"}, {"bn": "interpolate", "sampling": "seeds"})
+    labels = [label.get_text() for label in plots.ensemble_comparison(frame).axes[0].get_yticklabels()]
+    assert labels == [
+        "seeds, 3 members (n = 1 ensemble)",
+        "bn interpolate, lmc, 3 members (n = 1 ensemble)",
+        "bn recalibrate, lmc, 3 members (n = 1 ensemble)",
+    ]
+
+
+def test_accuracy_by_size_has_a_band_for_each_ensemble() -> None:
+    rows = [
+        {
+            "size": size,
+            "method": method,
+            "accuracy": size / 10,
+            "accuracy_low": 0.1,
+            "accuracy_high": 0.4,
+            "run_id": "e",
+        }
+        for size in (1, 2, 3)
+        for method in ("mean_prediction", "majority_vote")
+    ]
+    figure = plots.accuracy_by_size(table(ENSEMBLE, *rows))
+    assert [panel.get_title() for panel in figure.axes] == ["averaged predictions", "majority vote"]
+    for panel in figure.axes:
+        assert panel.lines[0].get_xydata().tolist() == [pytest.approx([k, 10 * k]) for k in (1, 2, 3)]
+        assert {round(y) for _, y in panel.collections[0].get_paths()[0].vertices} == {10, 40}
+    assert legend(figure) == ["lmc, 3 members (n = 1 ensemble)"]
+
+
+@pytest.mark.parametrize(("draw", "command"), COMMANDED)
+@pytest.mark.parametrize("columns", [[], sorted(PATH), sorted(ENSEMBLE)], ids=["bare", "paths", "ensembles"])
+def test_without_data_a_figure_names_the_command(draw, command: str, columns: list[str]) -> None:
+    figure = draw(pd.DataFrame(columns=columns))
+    (sentence,) = (text.get_text() for panel in figure.axes for text in panel.texts)
+    assert f"mlflow run . --env-manager local -e {command} -P" in sentence
+    assert not figure.legends
+
+
+@pytest.mark.parametrize("sentence", [missing.PAIRS, missing.PATHS, missing.ENSEMBLES])
+def test_the_commands_named_exist(sentence: str) -> None:
+    words = shlex.split(re.sub(r"<[^>]*>", "x", sentence.split(": ", 1)[1]))
+    name = words[words.index("-e") + 1]
+    parse_flags(name, COMMANDS[name], [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"])
+
+
+def test_legends_never_cover_data_and_notebooks_see_a_picture() -> None:
+    figure = plots.paths_over_seeds(curves(curve([1, 2, 1], seed=1)))
+    picture, metadata = figure._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    assert metadata["alt"].startswith("Paths, test data")
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    lowest = min(panel.get_tightbbox().y0 for panel in figure.axes)
+    assert figure.legends[0].get_window_extent().y1 <= lowest
