@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 
 from lmc_mlflow.config.flags import flag_parser, parse_flags
@@ -20,7 +21,15 @@ CATALOGUES = {
     "shift": [family.form for family in SHIFTS.values()],
     "model": list(MODEL_FORMS),
 }
-USER_ERRORS = (ValueError, StoreError, FloatingPointError, OSError, SafetensorError, *STORE_FAILURES)
+USER_ERRORS = (
+    ValueError,
+    StoreError,
+    FloatingPointError,
+    OSError,
+    SafetensorError,
+    torch.OutOfMemoryError,
+    *STORE_FAILURES,
+)
 
 
 def run_command(
@@ -44,11 +53,19 @@ def run_command(
             config = parse_flags(name, command, flags, CATALOGUES)
             lines = workflow(config)
     except (KeyboardInterrupt, Terminated):
-        print(f"{name}: stopped; the same command resumes it", file=sys.stderr)
+        print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
         return 130
     except USER_ERRORS as error:
-        way_out = "; free some space, the same command resumes it" if "No space left" in str(error) else ""
-        print(f"{name}: {' '.join(str(error).split())}{way_out}", file=sys.stderr)
+        print(f"{name}: {' '.join(str(error).split())}{_way_out(error)}", file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0
+
+
+def _way_out(error: BaseException) -> str:
+    """What to do about errors of the machine, whose own words do not say."""
+    if "No space left" in str(error):
+        return "; free some space, the same command resumes it"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "; lower batch_size, choose a smaller network, or device=cpu"
+    return ""

@@ -205,7 +205,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_last_epoch_and_ends_killed(
     flags = [*ADAM, "--epochs=40", "--checkpoint_every=1000"]
     status, said = killed_after(store, flags, 3, number)
     assert status == 130
-    assert said.splitlines()[-1] == "train_pair: stopped; the same command resumes it"
+    assert said.splitlines()[-1] == "train_pair: stopped; give the same command again to go on"
     assert statuses(store) == ["KILLED"] * 3
     before = three_runs(store)
     for run_id in before.values():

@@ -17,7 +17,8 @@ def vgg(plan: Sequence[int], pool_size: int, channels: int, num_classes: int, ou
     Args:
         plan: what follows what.
         pool_size: height and width to which the last feature map is averaged (1 for VGG11 and
-            VGG19, where 32x32 images arrive at 1x1 anyway; 5 for the VGG-like network).
+            VGG19, where 32x32 images arrive at 1x1 anyway; 5 for the VGG-like network, whose 120x120
+            images arrive at 15x15).
         channels: of the images.
         num_classes: of the output.
         output: module that ends the network.
