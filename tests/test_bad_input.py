@@ -109,7 +109,7 @@ BAD_FLAGS = [
     (["--dataset=faces"], "choose from cifar10, digits, imagefolder, mnist"),
     (
         ["--shift=lable_2080"],
-        "shift 'lable_2080' is unknown; choose from label_XXYY, none",
+        "shift 'lable_2080' is unknown; choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>",
     ),
     (["--shift=label_2090"], "20 + 90 is 110; the two must add up to 100, as in label_2080"),
     (["--model=mlp_l2_w5"], "l2 needs 2 widths above 0, one for each hidden layer"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.datasets import CIFAR10, MNIST
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.transforms import functional as transforms
 
 from lmc_mlflow.config.sections import DataConfig
@@ -34,9 +34,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
-def write_mnist(root: Path) -> None:
+def write_mnist(root: Path, name: str = "MNIST") -> None:
     """Three training images full of 1, 2, 3 with labels 7, 0, 9, and two test images full of 4, 5 with labels 5, 6."""
-    raw = root / "MNIST" / "raw"
+    raw = root / name / "raw"
     full = np.ones((28, 28), dtype=np.uint8)
     write_idx(raw / "train-images-idx3-ubyte", np.stack([full, 2 * full, 3 * full]))
     write_idx(raw / "train-labels-idx1-ubyte", np.array([7, 0, 9]))
@@ -162,6 +162,45 @@ def test_an_mnist_that_is_neither_here_nor_to_be_downloaded_says_where_to_put_it
 
 
 # cifar10
+
+
+def test_fashion_mnist_is_read_from_the_same_format_in_its_own_folder(tmp_path: Path) -> None:
+    write_mnist(tmp_path, "FashionMNIST")
+    fashion = load("fashion_mnist", tmp_path)
+    assert fashion.train_images[:, 0, 27, 27].tolist() == [1, 2, 3]
+    assert fashion.test_labels.tolist() == [5, 6]
+    assert fashion.classes[9] == "Ankle boot"
+    assert not fashion.flips
+
+
+def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+
+    def write(name: str, content: dict) -> str:
+        data = pickle.dumps(content, protocol=2)
+        (folder / name).write_bytes(data)
+        return hashlib.md5(data).hexdigest()
+
+    planes = np.repeat(np.array([1, 2, 3], dtype=np.uint8), 32 * 32)[None]
+    parts = {
+        name: {"data": planes, "fine_labels": [fine], "coarse_labels": [0]}
+        for name, fine in (("train", 42), ("test", 99))
+    }
+    names = {"fine_label_names": [f"thing{i}" for i in range(100)]}
+    meta = {"filename": "meta", "key": "fine_label_names", "md5": write("meta", names)}
+    for attribute, value in {
+        "train_list": [["train", write("train", parts["train"])]],
+        "test_list": [["test", write("test", parts["test"])]],
+        "meta": meta,
+        "url": NOWHERE + "c.tar.gz",
+    }.items():
+        monkeypatch.setattr(CIFAR100, attribute, value)
+    cifar = load("cifar100", tmp_path)
+    assert cifar.train_images[0, :, 5, 5].tolist() == [1, 2, 3]
+    assert (cifar.train_labels.tolist(), cifar.test_labels.tolist()) == ([42], [99])
+    assert len(cifar.classes) == 100
+    assert cifar.flips
 
 
 def test_cifar10_is_read_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,33 @@ def test_mnist_sides_have_the_paper_s_sizes(shift: str, sizes: tuple[int, int]) 
     assert (len(sides.a), len(sides.b)) == sizes
 
 
+def test_subset_gives_side_a_its_fraction_of_every_class() -> None:
+    labels = np.repeat([0, 1], [8, 20])
+    sides = split_sides("subset_0.25", labels, 2, split_seed=0)
+    assert np.bincount(labels[sides.a]).tolist() == [2, 5]
+    assert sorted([*sides.a, *sides.b]) == list(range(28))
+
+
+def test_dirichlet_skews_labels_the_more_the_smaller_its_concentration() -> None:
+    labels = np.repeat(np.arange(10), 1000)
+
+    def skew(shift: str) -> float:
+        counts = np.bincount(labels[split_sides(shift, labels, 10, split_seed=0).a], minlength=10)
+        return float(np.abs(counts / 1000 - 0.5).mean())
+
+    assert skew("dirichlet_0.01") > 0.45  # nearly every class to one side
+    assert skew("dirichlet_1000000") < 0.01  # nearly halves
+    sides = split_sides("dirichlet_0.5", labels, 10, split_seed=0)
+    assert sorted([*sides.a, *sides.b]) == list(range(10_000))
+    assert split_sides("dirichlet_0.5", labels, 10, split_seed=1).a.tolist() != sides.a.tolist()
+
+
+@pytest.mark.parametrize("shift", ["subset_0", "subset_1", "subset_1.5", "dirichlet_0"])
+def test_a_number_that_leaves_no_split_is_refused(shift: str) -> None:
+    with pytest.raises(ValueError, match=f"shift '{shift}': the"):
+        split_sides(shift, MNIST_LABELS, 10, 0)
+
+
 def test_none_shows_both_sides_everything_in_one_order() -> None:
     sides = split_sides("none", np.array([0, 1, 1]), 2, split_seed=0)
     assert sorted(sides.a) == [0, 1, 2]
@@ -69,8 +96,11 @@ def test_sides_are_disjoint_and_lose_at_most_the_odd_ones(labels: np.ndarray, pe
     ("shift", "message"),
     [
         ("label_2090", "20 \\+ 90 is 110"),
-        ("labels_2080", "'labels_2080' is unknown; choose from label_XXYY, none"),
-        ("label_208", "choose from label_XXYY, none"),
+        (
+            "labels_2080",
+            "'labels_2080' is unknown; choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>",
+        ),
+        ("label_208", "choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>"),
     ],
 )
 def test_a_shift_that_there_is_not_says_what_there_is(shift: str, message: str) -> None:

@@ -79,23 +79,45 @@ def _load_digits(_config: DataConfig) -> Dataset:
     return Dataset(images[~held_out], labels[~held_out], images[held_out], labels[held_out], classes, flips=False)
 
 
+def _load_grey(config: DataConfig, maker: Any) -> Dataset:
+    """A torchvision data set in the IDX files of MNIST."""
+    train, test = (_torchvision(maker, config, train) for train in (True, False))
+    images = [_pixels(part.data)[:, None] for part in (train, test)]
+    classes = tuple(name.split(" - ")[0] for name in maker.classes)  # MNIST calls its digits "0 - zero"
+    return Dataset(images[0], _labels(train.targets), images[1], _labels(test.targets), classes, flips=False)
+
+
 def _load_mnist(config: DataConfig) -> Dataset:
     from torchvision.datasets import MNIST
 
-    train, test = (_torchvision(MNIST, config, train) for train in (True, False))
-    classes = tuple(str(c) for c in range(10))
-    images = [_pixels(part.data)[:, None] for part in (train, test)]
-    return Dataset(images[0], _labels(train.targets), images[1], _labels(test.targets), classes, flips=False)
+    return _load_grey(config, MNIST)
+
+
+def _load_fashion_mnist(config: DataConfig) -> Dataset:
+    from torchvision.datasets import FashionMNIST
+
+    return _load_grey(config, FashionMNIST)
+
+
+def _load_photographs(config: DataConfig, maker: Any) -> Dataset:
+    """A torchvision data set in the pickled batches of CIFAR (checked against their known md5 before they are read)."""
+    train, test = (_torchvision(maker, config, train) for train in (True, False))
+    images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test)]
+    return Dataset(
+        images[0], _labels(train.targets), images[1], _labels(test.targets), tuple(train.classes), flips=True
+    )
 
 
 def _load_cifar10(config: DataConfig) -> Dataset:
     from torchvision.datasets import CIFAR10
 
-    train, test = (_torchvision(CIFAR10, config, train) for train in (True, False))
-    images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test)]
-    return Dataset(
-        images[0], _labels(train.targets), images[1], _labels(test.targets), tuple(train.classes), flips=True
-    )
+    return _load_photographs(config, CIFAR10)
+
+
+def _load_cifar100(config: DataConfig) -> Dataset:
+    from torchvision.datasets import CIFAR100
+
+    return _load_photographs(config, CIFAR100)
 
 
 def _load_image_folder(config: DataConfig) -> Dataset:
@@ -152,5 +174,7 @@ DATASETS: Mapping[str, DatasetRow] = {
     "cifar10": DatasetRow(
         "50,000 + 10,000 colour photographs of 32 x 32; downloaded on first use; flips", _load_cifar10
     ),
+    "fashion_mnist": DatasetRow("60,000 + 10,000 articles of clothing of 28 x 28; downloaded", _load_fashion_mnist),
+    "cifar100": DatasetRow("50,000 + 10,000 photographs of 100 classes; downloaded; flips", _load_cifar100),
     "imagefolder": DatasetRow("your own images: data_root with train/<class>/ and test/<class>/", _load_image_folder),
 }

@@ -1,7 +1,7 @@
 """How does one data set become two sides? Index lists that depend on the labels and split_seed alone."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,38 @@ def _label_split(found: re.Match[str], labels: Indices, num_classes: int, split_
     return Sides(_mixed(np.concatenate(a), split_seed), _mixed(np.concatenate(b), split_seed))
 
 
+def _subset_split(found: re.Match[str], labels: Indices, num_classes: int, split_seed: int) -> Sides:
+    """Side A holds this fraction of every class, side B the rest: the same labels in shares, sides of unequal size."""
+    fraction = _positive(found)
+    if fraction >= 1:
+        raise ValueError(f"shift {found[0]!r}: the fraction must lie between 0 and 1, as in subset_0.25")
+    return _cut(labels, num_classes, split_seed, [fraction] * num_classes)
+
+
+def _dirichlet_split(found: re.Match[str], labels: Indices, num_classes: int, split_seed: int) -> Sides:
+    """Each class is divided between the sides by a draw from Dirichlet(c, c): the label skew of federated learning
+    (Hsu et al.); small c gives nearly every class to one side, large c approaches halves."""
+    concentration = _positive(found)
+    rng = np.random.default_rng(derive_seed(split_seed, "split/dirichlet"))
+    return _cut(labels, num_classes, split_seed, list(rng.dirichlet([concentration] * 2, size=num_classes)[:, 0]))
+
+
+def _cut(labels: Indices, num_classes: int, split_seed: int, fractions: Sequence[float]) -> Sides:
+    a, b = [], []
+    for members, fraction in zip(_shuffled_classes(labels, num_classes, split_seed), fractions, strict=True):
+        cut = int(np.floor(len(members) * fraction + 0.5))
+        a.append(members[:cut])
+        b.append(members[cut:])
+    return Sides(_mixed(np.concatenate(a), split_seed), _mixed(np.concatenate(b), split_seed))
+
+
+def _positive(found: re.Match[str]) -> float:
+    value = float(found[1])
+    if value <= 0:
+        raise ValueError(f"shift {found[0]!r}: the number must be above 0")
+    return value
+
+
 def _no_split(_found: re.Match[str], labels: Indices, _num_classes: int, split_seed: int) -> Sides:
     everything = _mixed(np.arange(len(labels)), split_seed)
     return Sides(everything, everything)
@@ -104,6 +136,18 @@ SHIFTS: Mapping[str, Shift] = {
         "is the covariate shift",
         re.compile(r"label_(\d\d)(\d\d)"),
         _label_split,
+    ),
+    "subset": Shift(
+        "subset_<fraction>",
+        "side A holds this fraction of every class, side B the rest: sides of unequal size, as in subset_0.25",
+        re.compile(r"subset_(\d+(?:\.\d+)?)"),
+        _subset_split,
+    ),
+    "dirichlet": Shift(
+        "dirichlet_<concentration>",
+        "each class is divided by a draw from Dirichlet(c, c), the label skew of federated learning",
+        re.compile(r"dirichlet_(\d+(?:\.\d+)?)"),
+        _dirichlet_split,
     ),
     "none": Shift("none", "both sides see the same data; only noise can differ", re.compile(r"none"), _no_split),
 }
