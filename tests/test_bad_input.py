@@ -105,8 +105,8 @@ def write_folder(root: Path) -> Path:
 
 
 BAD_FLAGS = [
-    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from cifar10, digits, "),
-    (["--dataset=faces"], "choose from cifar10, digits, imagefolder, mnist"),
+    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from cifar10, cifar100, digits"),
+    (["--dataset=faces"], "choose from cifar10, cifar100, digits, fashion_mnist, imagefolder, mnist"),
     (
         ["--shift=lable_2080"],
         "shift 'lable_2080' is unknown; choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>",
