@@ -224,3 +224,12 @@ def test_a_full_gpu_is_answered_with_what_to_lower(
     assert main(FLAGS) == 1
     assert "out of memory. Tried to allocate 20.00 GiB.; lower batch_size" in capsys.readouterr().err
     assert {run.info.status for run in runs_of_kind(store, "pair")} == {"FAILED"}
+
+
+def test_a_launcher_s_run_says_what_repair_found(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from entry_points.repair import main as repair
+
+    run = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run)
+    assert repair([]) == 0
+    assert store.get_run(run).info.run_name == "repair: 0 dead runs found"

@@ -56,10 +56,14 @@ def take_launcher_run() -> str | None:
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:
     """Where `mlflow run` has started a run that is not needed, let it say which run to look at instead."""
+    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {"lmc.see": run_id})
+
+
+def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> None:
+    """Let the run that `mlflow run` has started, if it has, say what became of it."""
     launcher = take_launcher_run()
-    if launcher is not None and launcher != run_id:
-        tags = {"mlflow.runName": f"see {run_id[:8]}", "mlflow.note.content": f"{why}: run {run_id}", "lmc.see": run_id}
-        for key, value in tags.items():
+    if launcher is not None:
+        for key, value in {"mlflow.runName": name, "mlflow.note.content": note, **tags}.items():
             store.client.set_tag(launcher, key, value)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lmc_mlflow.config.commands import RepairCommandConfig
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.process import HEARTBEAT, is_alive
-from lmc_mlflow.tracking.runs import end_orphan
+from lmc_mlflow.tracking.runs import end_orphan, name_launcher_run
 from lmc_mlflow.tracking.store import open_store
 
 
@@ -52,4 +52,7 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
         )
         for run in dead
     ]
+    what = "ended" if config.repair.apply else "found"
+    note = "\n".join(f"- {o.kind} `{o.run_id}` {o.name}" for o in orphans)
+    name_launcher_run(store, f"repair: {len(orphans)} dead runs {what}", note, {})
     return RepairOutcome(orphans, config.repair.apply, len(running) - len(dead))
