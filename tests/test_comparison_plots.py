@@ -335,7 +335,8 @@ def test_without_data_a_figure_names_the_command(draw, command: str, columns: li
 def test_the_commands_named_exist(sentence: str) -> None:
     words = shlex.split(re.sub(r"<[^>]*>", "x", sentence.split(": ", 1)[1]))
     name = words[words.index("-e") + 1]
-    parse_flags(name, COMMANDS[name], [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"])
+    flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
+    assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
 
 
 def test_legends_never_cover_data_and_notebooks_see_a_picture() -> None:
