@@ -23,7 +23,7 @@ def pair_lines(outcome: PairOutcome) -> list[str]:
 def path_lines(outcome: PathOutcome) -> list[str]:
     """After interpolate."""
     lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
-    for key in ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "angle_deg"):
+    for key in ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg"):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     return lines + _browse(outcome.experiment_id, outcome.path)

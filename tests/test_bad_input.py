@@ -105,11 +105,11 @@ def write_folder(root: Path) -> Path:
 
 
 BAD_FLAGS = [
-    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from cifar10, cifar100, digits"),
-    (["--dataset=faces"], "choose from cifar10, cifar100, digits, fashion_mnist, imagefolder, mnist"),
+    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from bigearthnet, cifar10, cifar100"),
+    (["--dataset=faces"], "bigearthnet, cifar10, cifar100, csv, digits, fashion_mnist, imagefolder, mnist, moons, npz, tiny_imagenet"),
     (
         ["--shift=lable_2080"],
-        "shift 'lable_2080' is unknown; choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>",
+        "shift 'lable_2080' is unknown; choose from bands_<x>_<y>, corrupt_<kind>_<severity>, dirichlet_<conc",
     ),
     (["--shift=label_2090"], "20 + 90 is 110; the two must add up to 100, as in label_2080"),
     (["--model=mlp_l2_w5"], "l2 needs 2 widths above 0, one for each hidden layer"),

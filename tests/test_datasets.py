@@ -14,9 +14,10 @@ from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.transforms import functional as transforms
 
 from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.datasets import Dataset, content_digest, load_dataset
-from lmc_mlflow.data.loading import Scaling, ShiftedData, load_shifted
-from lmc_mlflow.data.shifts import Sides
+from lmc_mlflow.data.datasets import Dataset, load_dataset
+from lmc_mlflow.data.loading import ShiftedData, load_shifted
+from lmc_mlflow.data.sides import Sides
+from lmc_mlflow.data.sources import ArraySource, Scaling
 
 CPU = torch.device("cpu")
 NOWHERE = "http://127.0.0.1:9/"
@@ -88,9 +89,9 @@ def write_folder(root: Path, names: tuple[str, ...] = ("cat", "dog")) -> Path:
 
 def test_digits_are_grey_images_of_28_by_28_in_ten_classes() -> None:
     digits = load_dataset(DataConfig(dataset="digits"))
-    assert digits.train_images.shape == (1442, 1, 28, 28)
-    assert digits.test_images.shape == (355, 1, 28, 28)
-    assert digits.train_images.dtype == digits.test_images.dtype == np.uint8
+    assert digits.train.array.shape == (1442, 1, 28, 28)
+    assert digits.test.array.shape == (355, 1, 28, 28)
+    assert digits.train.array.dtype == digits.test.array.dtype == np.uint8
     assert digits.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
     assert not digits.flips
 
@@ -104,15 +105,15 @@ def test_every_fifth_digit_of_a_class_is_held_out() -> None:
 
 def test_no_digit_is_in_both_sets() -> None:
     digits = load_dataset(DataConfig(dataset="digits"))
-    everything = np.concatenate([digits.train_images, digits.test_images]).reshape(1797, -1)
+    everything = np.concatenate([digits.train.array, digits.test.array]).reshape(1797, -1)
     assert len(np.unique(everything, axis=0)) == 1797
 
 
 def test_a_full_ink_pixel_of_digits_is_255() -> None:
     # the raw images count ink from 0 to 16
     digits = load_dataset(DataConfig(dataset="digits"))
-    assert digits.train_images.max() == 255
-    assert digits.train_images.min() == 0
+    assert digits.train.array.max() == 255
+    assert digits.train.array.min() == 0
 
 
 # mnist
@@ -121,10 +122,10 @@ def test_a_full_ink_pixel_of_digits_is_255() -> None:
 def test_mnist_is_read_from_its_own_files(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     mnist = load("mnist", tmp_path)
-    assert mnist.train_images.shape == (3, 1, 28, 28)
-    assert mnist.train_images[:, 0, 27, 27].tolist() == [1, 2, 3]
+    assert mnist.train.array.shape == (3, 1, 28, 28)
+    assert mnist.train.array[:, 0, 27, 27].tolist() == [1, 2, 3]
     assert mnist.train_labels.tolist() == [7, 0, 9]
-    assert mnist.test_images[:, 0, 0, 0].tolist() == [4, 5]
+    assert mnist.test.array[:, 0, 0, 0].tolist() == [4, 5]
     assert mnist.test_labels.tolist() == [5, 6]
     assert mnist.classes == tuple("0123456789")
     assert not mnist.flips
@@ -167,7 +168,7 @@ def test_an_mnist_that_is_neither_here_nor_to_be_downloaded_says_where_to_put_it
 def test_fashion_mnist_is_read_from_the_same_format_in_its_own_folder(tmp_path: Path) -> None:
     write_mnist(tmp_path, "FashionMNIST")
     fashion = load("fashion_mnist", tmp_path)
-    assert fashion.train_images[:, 0, 27, 27].tolist() == [1, 2, 3]
+    assert fashion.train.array[:, 0, 27, 27].tolist() == [1, 2, 3]
     assert fashion.test_labels.tolist() == [5, 6]
     assert fashion.classes[9] == "Ankle boot"
     assert not fashion.flips
@@ -197,7 +198,7 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pyte
     }.items():
         monkeypatch.setattr(CIFAR100, attribute, value)
     cifar = load("cifar100", tmp_path)
-    assert cifar.train_images[0, :, 5, 5].tolist() == [1, 2, 3]
+    assert cifar.train.array[0, :, 5, 5].tolist() == [1, 2, 3]
     assert (cifar.train_labels.tolist(), cifar.test_labels.tolist()) == ([42], [99])
     assert len(cifar.classes) == 100
     assert cifar.flips
@@ -206,12 +207,12 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pyte
 def test_cifar10_is_read_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cifar10(tmp_path, monkeypatch)
     cifar = load("cifar10", tmp_path)
-    assert cifar.train_images.shape == (5, 3, 32, 32)
-    assert cifar.train_images[:, 0, 31, 31].tolist() == [1, 2, 3, 4, 5]
-    assert cifar.train_images[0, :, 0, 0].tolist() == [1, 100, 200]
-    assert cifar.train_images[0, :, 0, 1].tolist() == [77, 100, 200]
+    assert cifar.train.array.shape == (5, 3, 32, 32)
+    assert cifar.train.array[:, 0, 31, 31].tolist() == [1, 2, 3, 4, 5]
+    assert cifar.train.array[0, :, 0, 0].tolist() == [1, 100, 200]
+    assert cifar.train.array[0, :, 0, 1].tolist() == [77, 100, 200]
     assert cifar.train_labels.tolist() == [0, 1, 2, 3, 4]
-    assert cifar.test_images[0, :, 31, 0].tolist() == [9, 100, 200]
+    assert cifar.test.array[0, :, 31, 0].tolist() == [9, 100, 200]
     assert cifar.test_labels.tolist() == [9]
     assert cifar.classes[:2] == ("thing0", "thing1")
     assert cifar.flips
@@ -231,10 +232,10 @@ def test_a_changed_cifar10_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_of_images_has_a_class_for_each_folder_in_sorted_order(tmp_path: Path) -> None:
     folder = load("imagefolder", write_folder(tmp_path, ("dog", "cat")))
     assert folder.classes == ("cat", "dog")
-    assert folder.train_images.shape == (4, 1, 8, 8)
-    assert folder.train_images[:, 0, 0, 0].tolist() == [10, 11, 0, 1]
+    assert folder.train.array.shape == (4, 1, 8, 8)
+    assert folder.train.array[:, 0, 0, 0].tolist() == [10, 11, 0, 1]
     assert folder.train_labels.tolist() == [0, 0, 1, 1]
-    assert folder.test_images[:, 0, 0, 0].tolist() == [12, 2]
+    assert folder.test.array[:, 0, 0, 0].tolist() == [12, 2]
     assert folder.test_labels.tolist() == [0, 1]
 
 
@@ -243,16 +244,16 @@ def test_png_jpeg_and_bmp_are_read_alike(tmp_path: Path) -> None:
         for ending in ("png", "jpeg", "JPG", "bmp"):
             write_image(tmp_path / split / "cat" / f"image.{ending}", 128)
     folder = load("imagefolder", tmp_path)
-    assert folder.train_images.shape == (4, 1, 8, 8)
-    assert (folder.train_images == 128).all()
+    assert folder.train.array.shape == (4, 1, 8, 8)
+    assert (folder.train.array == 128).all()
 
 
 def test_colour_images_keep_their_channels_in_the_order_red_green_blue(tmp_path: Path) -> None:
     for split in ("train", "test"):
         write_image(tmp_path / split / "cat" / "0.png", (1, 2, 3))
     folder = load("imagefolder", tmp_path)
-    assert folder.train_images.shape == (1, 3, 8, 8)
-    assert folder.train_images[0, :, 4, 4].tolist() == [1, 2, 3]
+    assert folder.train.array.shape == (1, 3, 8, 8)
+    assert folder.train.array[0, :, 4, 4].tolist() == [1, 2, 3]
 
 
 def test_grey_among_colour_becomes_colour(tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_grey_among_colour_becomes_colour(tmp_path: Path) -> None:
         write_image(tmp_path / split / "cat" / "0.png", 50)
         write_image(tmp_path / split / "cat" / "1.png", (1, 2, 3))
     folder = load("imagefolder", tmp_path)
-    assert folder.train_images[:, :, 0, 0].tolist() == [[50, 50, 50], [1, 2, 3]]
+    assert folder.train.array[:, :, 0, 0].tolist() == [[50, 50, 50], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -273,9 +274,9 @@ def test_images_of_several_sizes_are_refused_without_image_size(tmp_path: Path, 
 def test_images_of_several_sizes_are_brought_to_image_size(tmp_path: Path) -> None:
     write_image(write_folder(tmp_path) / "train" / "dog" / "wide.png", 99, size=12)
     folder = load("imagefolder", tmp_path, image_size=4)
-    assert folder.train_images.shape == (5, 1, 4, 4)
-    assert folder.test_images.shape == (2, 1, 4, 4)
-    assert (folder.train_images[-1] == 99).all()
+    assert folder.train.array.shape == (5, 1, 4, 4)
+    assert folder.test.array.shape == (2, 1, 4, 4)
+    assert (folder.train.array[-1] == 99).all()
 
 
 def test_test_images_of_another_size_than_the_training_images_are_refused(tmp_path: Path) -> None:
@@ -346,8 +347,8 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, inside: str) -> 
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
-def test_image_size_is_for_image_folders_alone(dataset: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"belongs to dataset=imagefolder, not {dataset}; leave it at auto"):
+def test_image_size_is_for_images_of_your_own(dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"image_size belongs to dataset=csv, imagefolder, not {dataset}; leave it at its default"):
         load(dataset, tmp_path, image_size=32)
 
 
@@ -358,18 +359,18 @@ def test_the_content_digest_changes_with_one_pixel() -> None:
     images, labels = np.zeros((2, 1, 3, 3), dtype=np.uint8), np.array([0, 1])
     changed = images.copy()
     changed[1, 0, 2, 2] = 1
-    assert len(content_digest(images, labels)) == 32
-    assert content_digest(images, labels) == content_digest(images.copy(), labels.copy())
-    assert content_digest(images, labels) != content_digest(changed, labels)
+    assert len(ArraySource(images).digest(labels)) == 32
+    assert ArraySource(images).digest(labels) == ArraySource(images.copy()).digest(labels.copy())
+    assert ArraySource(images).digest(labels) != ArraySource(changed).digest(labels)
 
 
 def test_the_content_digest_changes_with_labels_order_and_shape() -> None:
     images, labels = np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2), np.array([0, 1])
     digests = {
-        content_digest(images, labels),
-        content_digest(images, np.array([1, 0])),
-        content_digest(images[::-1], labels),
-        content_digest(images.reshape(2, 1, 1, 4), labels),
+        ArraySource(images).digest(labels),
+        ArraySource(images).digest(np.array([1, 0])),
+        ArraySource(images[::-1]).digest(labels),
+        ArraySource(images.reshape(2, 1, 1, 4)).digest(labels),
     }
     assert len(digests) == 4
 
@@ -378,7 +379,7 @@ def test_the_content_digest_changes_with_labels_order_and_shape() -> None:
 
 
 def all_training_images(data: ShiftedData) -> torch.Tensor:
-    return torch.cat([data.a.images, data.b.images])
+    return torch.cat([data.a.images.tensor, data.b.images.tensor])
 
 
 def test_centered_colours_are_worked_by_hand(tmp_path: Path) -> None:
@@ -394,7 +395,7 @@ def test_centered_colours_are_worked_by_hand(tmp_path: Path) -> None:
     found = all_training_images(data)[:, :, 1, 1]
     order = np.lexsort((found[:, 2], found[:, 0]))
     torch.testing.assert_close(found[order], expected)
-    torch.testing.assert_close(data.test.images[0, :, 0, 0], torch.tensor([1.0, 0.0, high]))
+    torch.testing.assert_close(data.test.images.tensor[0, :, 0, 0], torch.tensor([1.0, 0.0, high]))
 
 
 def test_centered_gives_mean_0_and_deviation_1_over_all_training_images() -> None:
@@ -415,7 +416,7 @@ def test_black_and_white_are_the_ends_of_the_interval(normalization: str, ends: 
 @pytest.mark.parametrize("normalization", ["centered", "half", "unit"])
 def test_scaling_is_bit_for_bit_that_of_torchvision(normalization: str) -> None:
     bytes_ = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
-    scaling = Scaling.of(normalization, bytes_)
+    scaling = Scaling.of(normalization, ArraySource(bytes_))
     ours = scaling.apply(torch.from_numpy(bytes_))
     for image, mine in zip(bytes_, ours, strict=True):
         theirs = transforms.to_tensor(Image.fromarray(image.transpose(1, 2, 0)))
@@ -426,7 +427,7 @@ def test_scaling_is_bit_for_bit_that_of_torchvision(normalization: str) -> None:
 
 def test_scaling_leaves_the_bytes_as_they_were() -> None:
     images = torch.full((1, 1, 2, 2), 200, dtype=torch.uint8)
-    Scaling.of("half", images.numpy()).apply(images)
+    Scaling.of("half", ArraySource(images.numpy())).apply(images)
     assert (images == 200).all()
 
 
@@ -444,7 +445,7 @@ def test_a_logged_split_gives_the_same_data_again(tmp_path: Path, shift: str) ->
     for name in ("a", "b", "test"):
         before, after = getattr(first, name), getattr(again, name)
         assert after.digest == before.digest
-        assert torch.equal(after.images, before.images)
+        assert torch.equal(after.images.tensor, before.images.tensor)
         assert torch.equal(after.labels, before.labels)
 
 

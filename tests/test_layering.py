@@ -11,6 +11,7 @@ FLOORS = {
     "lmc_mlflow.seeds": 0,
     "lmc_mlflow.weights": 0,
     "lmc_mlflow.manifest": 0,
+    "lmc_mlflow.images": 0,
     "lmc_mlflow.data": 1,
     "lmc_mlflow": 0,
     "lmc_mlflow.models.registry": 2,
@@ -31,11 +32,12 @@ FLOORS = {
 }
 HOMES = {
     "mlflow": ("lmc_mlflow.tracking", "lmc_mlflow.query"),
-    "torchvision": ("lmc_mlflow.data.datasets", "lmc_mlflow.data.imagefolder"),
-    "PIL": ("lmc_mlflow.data.imagefolder",),
+    "torchvision": ("lmc_mlflow.data.downloaded", "lmc_mlflow.data.imagefolder", "lmc_mlflow.data.corruptions"),
+    "PIL": ("lmc_mlflow.data.imagefolder", "lmc_mlflow.data.corruptions"),
     "rasterio": ("lmc_mlflow.data.bigearthnet",),
+    "lmdb": ("lmc_mlflow.data.bigearthnet",),
     "timm": ("lmc_mlflow.models.registry",),
-    "sklearn": ("lmc_mlflow.data.datasets", "lmc_mlflow.predictions"),
+    "sklearn": ("lmc_mlflow.data.datasets", "lmc_mlflow.data.moons", "lmc_mlflow.data.two_sample", "lmc_mlflow.predictions"),
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.artifacts"),
     "ray": ("lmc_mlflow.sweeps",),

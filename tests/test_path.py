@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.interpolation.barriers import alpha_grid
 from lmc_mlflow.interpolation.path import BN_POLICIES, walk
 from lmc_mlflow.models.registry import NetworkSpec, build_network
@@ -26,10 +27,12 @@ def two_class_line(weight: float) -> nn.Sequential:
 def test_a_path_of_one_weight_is_the_logistic_curve() -> None:
     a, b = two_class_line(2.0), two_class_line(-2.0)
     images, labels = torch.ones(1, 1, 1, 1), torch.tensor([0])
-    path = walk(a, (a.state_dict(), b.state_dict()), alpha_grid(5), {"test": (images, labels)}, bn="interpolate")
+    path = walk(
+        a, (a.state_dict(), b.state_dict()), alpha_grid(5), {"test": (ResidentImages(images), labels)}, bn="interpolate"
+    )
     expected = [math.log(1 + math.exp(-w)) for w in (2, 1, 0, -1, -2)]
     assert path.losses["test"] == pytest.approx(expected, rel=1e-6)
-    assert path.accuracies["test"].tolist() == [1, 1, 1, 0, 0]  # a tie goes to the first class
+    assert path.scores["test"].tolist() == [1, 1, 1, 0, 0]  # a tie goes to the first class
     assert path.manhattan == pytest.approx([0, 1, 2, 3, 4])
     assert path.angles_deg[[0, 1, 3, 4]] == pytest.approx([0, 0, 180, 180], abs=1e-5)
     assert path.summaries["test"].barrier == pytest.approx(1.0)  # softplus(2) - softplus(-2) is 2, halved
@@ -65,7 +68,7 @@ class Shifted(nn.Module):
 )
 def test_batch_norm_statistics_on_the_way(bn: str, alpha: float, mean: float, var: float) -> None:
     a, b = Shifted(0.0, 1.0, 10), Shifted(2.0, 3.0, 20)
-    both_sides = torch.tensor([0.0, 4.0]).reshape(2, 1, 1, 1)
+    both_sides = ResidentImages(torch.tensor([0.0, 4.0]).reshape(2, 1, 1, 1))
     scratch = copy.deepcopy(a).eval()
     from lmc_mlflow.weights import interpolate
 
@@ -78,7 +81,7 @@ def test_batch_norm_statistics_on_the_way(bn: str, alpha: float, mean: float, va
         a,
         (a.state_dict(), b.state_dict()),
         np.array([alpha]),
-        {"test": (images, torch.tensor([0]))},
+        {"test": (ResidentImages(images), torch.tensor([0]))},
         bn,
         both_sides,
     )
@@ -108,7 +111,7 @@ def test_walking_changes_neither_the_network_nor_the_ends_and_leaves_no_gradient
     ends = (copy.deepcopy(network.state_dict()), other.state_dict())
     torch.manual_seed(0)
     images, labels = torch.randn(12, 3, 32, 32), torch.arange(12) % 10
-    walk(network, ends, alpha_grid(2), {"test": (images, labels)}, bn, images)
+    walk(network, ends, alpha_grid(2), {"test": (ResidentImages(images), labels)}, bn, ResidentImages(images))
     assert network.training
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
@@ -123,20 +126,20 @@ def test_the_ends_of_a_path_are_the_endpoints_to_the_last_bit(model: str) -> Non
     torch.manual_seed(0)
     images, labels = torch.randn(1200, 3, 16, 16), torch.arange(1200) % 10
     ends = (networks[0].state_dict(), networks[1].state_dict())
-    path = walk(networks[0], ends, alpha_grid(3), {"test": (images, labels)}, bn="interpolate")
+    path = walk(networks[0], ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, bn="interpolate")
     for i, network in ((0, networks[0]), (-1, networks[1])):
-        scores = evaluate(network, images, labels)
+        scores = evaluate(network, ResidentImages(images), labels)
         assert path.losses["test"][i] == scores.loss
-        assert path.accuracies["test"][i] == scores.accuracy
+        assert path.scores["test"][i] == scores.score
 
 
 def test_evaluation_weighs_samples_not_batches() -> None:
     network = two_class_line(1.0)
     images = torch.cat([torch.ones(1000, 1, 1, 1), -torch.ones(1, 1, 1, 1)])  # the last batch holds one image
-    scores = evaluate(network, images, torch.zeros(1001, dtype=torch.int64))
+    scores = evaluate(network, ResidentImages(images), torch.zeros(1001, dtype=torch.int64))
     low, high = math.log(1 + math.exp(-1)), math.log(1 + math.exp(1))
     assert scores.loss == pytest.approx((1000 * low + high) / 1001, rel=1e-6)
-    assert scores.accuracy == pytest.approx(1000 / 1001)
+    assert scores.score == pytest.approx(1000 / 1001)
 
 
 def test_states_that_do_not_fit_are_refused() -> None:

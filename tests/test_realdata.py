@@ -31,7 +31,7 @@ def test_mnist_sides_have_the_paper_s_sizes(shift: str, sizes: tuple[int, int]) 
 def test_photographs_from_a_folder_are_split_in_halves() -> None:
     data = load_shifted(DataConfig(dataset="imagefolder", data_root=f"{ROOT}/cifar10-images"), CPU)
     assert data.a.images.shape == data.b.images.shape == (25000, 3, 32, 32)
-    both = torch.cat([data.a.images, data.b.images])
+    both = torch.cat([data.a.images.tensor, data.b.images.tensor])
     assert both.mean(dim=(0, 2, 3)) == pytest.approx([0, 0, 0], abs=1e-4)
     assert both.std(dim=(0, 2, 3)) == pytest.approx([1, 1, 1], abs=1e-4)
 

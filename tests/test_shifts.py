@@ -98,9 +98,10 @@ def test_sides_are_disjoint_and_lose_at_most_the_odd_ones(labels: np.ndarray, pe
         ("label_2090", "20 \\+ 90 is 110"),
         (
             "labels_2080",
-            "'labels_2080' is unknown; choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>",
+            "'labels_2080' is unknown; choose from bands_<x>_<y>, corrupt_<kind>_<severity>, "
+            "dirichlet_<concentration>, label_XXYY, none, rotate_<degrees>, subset_<fraction>",
         ),
-        ("label_208", "choose from dirichlet_<concentration>, label_XXYY, none, subset_<fraction>"),
+        ("label_208", "choose from bands_<x>_<y>, corrupt_"),
     ],
 )
 def test_a_shift_that_there_is_not_says_what_there_is(shift: str, message: str) -> None:

@@ -84,7 +84,7 @@ def test_the_logged_network_scores_what_was_logged(store: MlflowClient, pair) ->
     data = load_shifted(logged.config.data, torch.device("cpu"), load_split(store, logged.split_run))
     scores = evaluate(logged.network(), data.test.images, data.test.labels)
     assert scores.loss == run.data.metrics["test/loss"]
-    assert scores.accuracy == run.data.metrics["test/accuracy"]
+    assert scores.score == run.data.metrics["test/accuracy"]
     assert data.side(logged.side).digest == logged.digests["train"]
 
 

@@ -12,6 +12,7 @@ from torchvision.transforms import RandomHorizontalFlip
 
 from lmc_mlflow.config.sections import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, Trainee, train, train_epoch
@@ -26,7 +27,7 @@ IMAGES, LABELS = torch.randn(70, 3, 16, 16), torch.arange(70) % 10
 def trainee(model: str, side: str, noise: NoiseConfig, config: OptimizationConfig) -> Trainee:
     network = build_network(NetworkSpec(model, 3, 16, 16, 10), seed=1)
     optimizer = make_optimizer(network.parameters(), config)
-    return Trainee(side, network, optimizer, noise_stream(noise, 1, side, CPU), IMAGES, LABELS)
+    return Trainee(side, network, optimizer, noise_stream(noise, 1, side, CPU), ResidentImages(IMAGES), LABELS)
 
 
 class Flipping(Dataset):
@@ -93,7 +94,7 @@ def test_a_restored_training_ends_bit_equal_to_one_never_stopped(options: dict, 
         for epoch in range(first, until + 1):
             for t in trainees:
                 scores = train_epoch(t, part, True, epoch)
-                reports.append(EpochReport(t.side, epoch, scores, evaluate(t.network, IMAGES, LABELS)))
+                reports.append(EpochReport(t.side, epoch, scores, evaluate(t.network, ResidentImages(IMAGES), LABELS)))
         return reports
 
     whole, stopped, resumed = pair(), pair(), pair()
@@ -116,10 +117,10 @@ def test_one_step_of_gradient_descent_on_paper() -> None:
     config = OptimizationConfig(epochs=1, batch_size=4, optimizer="sgd", lr=1.0)
     images, labels = torch.ones(2, 1, 1, 1), torch.tensor([0, 0])
     noise = noise_stream(NoiseConfig(), 1, "A", CPU)
-    one = Trainee("A", network, make_optimizer(network.parameters(), config), noise, images, labels)
+    one = Trainee("A", network, make_optimizer(network.parameters(), config), noise, ResidentImages(images), labels)
     scores = train_epoch(one, config, flips=False, epoch=1)
     assert scores.loss == pytest.approx(0.6931472)
-    assert scores.accuracy == 1.0
+    assert scores.score == 1.0
     assert network[1].weight.tolist() == [[0.5], [-0.5]]  # the gradient is (p - 1, 1 - p) with p = 1/2
 
 

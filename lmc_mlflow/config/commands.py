@@ -10,10 +10,12 @@ from lmc_mlflow.config.sections import (
     NoiseConfig,
     OptimizationConfig,
     PathConfig,
+    PrepareConfig,
     RepairConfig,
     ResumeConfig,
     RuntimeConfig,
     ScoresConfig,
+    ShiftTestConfig,
     StoryConfig,
 )
 
@@ -28,6 +30,7 @@ class TrainPairConfig:
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
+    shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class MainConfig:
     story: StoryConfig = field(default_factory=StoryConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
+    shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ class EnsembleConfig:
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
+class PrepareDataConfig:
+    """Turn a raw archive into a store that training reads fast and with bounded memory."""
+
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
 
 
 @dataclass(frozen=True)
@@ -74,5 +85,6 @@ COMMANDS: dict[str, type] = {
     "train_pair": TrainPairConfig,
     "interpolate": InterpolateConfig,
     "ensemble": EnsembleConfig,
+    "prepare_data": PrepareDataConfig,
     "repair": RepairCommandConfig,
 }

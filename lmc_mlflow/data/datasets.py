@@ -1,35 +1,42 @@
-"""How does a name become images and labels in memory?"""
+"""How does a name become images and labels?"""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.imagefolder import read_image_folder
-
-Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+from lmc_mlflow.data.bigearthnet.classes import CLASSES
+from lmc_mlflow.data.bigearthnet.splits import train_test
+from lmc_mlflow.data.bigearthnet.store import open_store
+from lmc_mlflow.data.downloaded import load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
+from lmc_mlflow.data.imagefolder import read_image_folders
+from lmc_mlflow.data.moons import read_moons
+from lmc_mlflow.data.npz import read_npz
+from lmc_mlflow.data.parts import Parts
+from lmc_mlflow.data.sources import ArraySource, BandSource, Source
+from lmc_mlflow.data.splits import random80
+from lmc_mlflow.data.table import read_table
+from lmc_mlflow.data.tiny_imagenet import read_tiny_imagenet
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as bytes: (N, C, H, W) in 0..255; labels (N,) in 0..K-1."""
+    """Training and test images as they are stored, before any shift.
 
-    train_images: Pixels
-    train_labels: Labels
-    test_images: Pixels
-    test_labels: Labels
+    Labels: (N,) int64 classes 0..K-1, or (N, K) uint8 zeros and ones where an image may have several.
+    """
+
+    train: Source
+    train_labels: NDArray[Any]
+    test: Source
+    test_labels: NDArray[Any]
     classes: tuple[str, ...]
     flips: bool
     """Whether random horizontal flips are this data set's usual augmentation."""
@@ -37,33 +44,51 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One line of the table of data sets."""
+    """One line of the table of data sets.
+
+    Attributes:
+        meaning: for the help text and the README.
+        read: from a configuration to images and labels in memory, or to a prepared store.
+        flips: whether random horizontal flips are usual for these images.
+        takes: options of the data section that only some data sets have a use for.
+    """
 
     meaning: str
-    load: Callable[[DataConfig], Dataset]
+    read: Callable[[DataConfig], "Parts | Dataset"]
+    flips: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def load_dataset(config: DataConfig) -> Dataset:
     """The data set of a configuration.
 
     Raises:
-        ValueError: unknown name, or files that are missing or damaged; says where they were looked for.
+        ValueError: unknown name, an option that is not this data set's, or files that are missing or damaged;
+            says where they were looked for.
     """
     row = lookup(DATASETS, config.dataset, "dataset")
-    if config.image_size is not None and config.dataset != "imagefolder":
-        raise ValueError(f"image_size belongs to dataset=imagefolder, not {config.dataset}; leave it at auto")
-    return row.load(config)
+    for name, default in OPTIONAL.items():
+        if getattr(config, name) != default and name not in row.takes:
+            users = ", ".join(key for key, other in DATASETS.items() if name in other.takes)
+            raise ValueError(f"{name} belongs to dataset={users}, not {config.dataset}; leave it at its default")
+    found = row.read(config)
+    if isinstance(found, Dataset):
+        return found
+    if config.split == "random80" and "split" not in row.takes:
+        found = _split_anew(found, config.split_seed)
+    train, test = ArraySource(found.train_images), ArraySource(found.test_images)
+    return Dataset(train, found.train_labels, test, found.test_labels, found.classes, row.flips)
 
 
-def content_digest(images: Pixels, labels: Labels) -> str:
-    """Digest of shapes, pixels and labels, in 32 hex digits (MLflow's own reads a few images only)."""
-    digest = hashlib.sha256(f"{images.shape} {labels.shape}".encode())
-    digest.update(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    return digest.hexdigest()[:32]
+def _split_anew(parts: Parts, split_seed: int) -> Parts:
+    """All images together, four fifths of them for training."""
+    images = np.concatenate([parts.train_images, parts.test_images])
+    labels = np.concatenate([parts.train_labels, parts.test_labels])
+    train, test = random80(len(labels), split_seed)
+    return Parts(images[train], labels[train], images[test], labels[test], parts.classes)
 
 
-def _load_digits(_config: DataConfig) -> Dataset:
+def _load_digits(_config: DataConfig) -> Parts:
     """1,797 handwritten digits of 8 x 8, brought to 28 x 28; every fifth of a class is for testing."""
     from sklearn.datasets import load_digits
 
@@ -76,105 +101,72 @@ def _load_digits(_config: DataConfig) -> Dataset:
     for c in range(10):
         held_out[np.flatnonzero(labels == c)[4::5]] = True
     classes = tuple(str(c) for c in range(10))
-    return Dataset(images[~held_out], labels[~held_out], images[held_out], labels[held_out], classes, flips=False)
+    return Parts(images[~held_out], labels[~held_out], images[held_out], labels[held_out], classes)
 
 
-def _load_grey(config: DataConfig, maker: Any) -> Dataset:
-    """A torchvision data set in the IDX files of MNIST."""
-    train, test = (_torchvision(maker, config, train) for train in (True, False))
-    images = [_pixels(part.data)[:, None] for part in (train, test)]
-    classes = tuple(name.split(" - ")[0] for name in maker.classes)  # MNIST calls its digits "0 - zero"
-    return Dataset(images[0], _labels(train.targets), images[1], _labels(test.targets), classes, flips=False)
+def _load_image_folder(config: DataConfig) -> Parts:
+    return read_image_folders(Path(config.data_root), config.image_size)
 
 
-def _load_mnist(config: DataConfig) -> Dataset:
-    from torchvision.datasets import MNIST
-
-    return _load_grey(config, MNIST)
+def _load_moons(_config: DataConfig) -> Parts:
+    return read_moons()
 
 
-def _load_fashion_mnist(config: DataConfig) -> Dataset:
-    from torchvision.datasets import FashionMNIST
-
-    return _load_grey(config, FashionMNIST)
+def _load_tiny_imagenet(config: DataConfig) -> Parts:
+    return read_tiny_imagenet(Path(config.data_root))
 
 
-def _load_photographs(config: DataConfig, maker: Any) -> Dataset:
-    """A torchvision data set in the pickled batches of CIFAR (checked against their known md5 before they are read)."""
-    train, test = (_torchvision(maker, config, train) for train in (True, False))
-    images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test)]
-    return Dataset(
-        images[0], _labels(train.targets), images[1], _labels(test.targets), tuple(train.classes), flips=True
-    )
+def _load_npz(config: DataConfig) -> Parts:
+    return read_npz(Path(config.data_root), config.validation)
 
 
-def _load_cifar10(config: DataConfig) -> Dataset:
-    from torchvision.datasets import CIFAR10
-
-    return _load_photographs(config, CIFAR10)
+def _load_table(config: DataConfig) -> Parts:
+    return read_table(Path(config.data_root), config.image_size, config.split, config.validation, config.split_seed)
 
 
-def _load_cifar100(config: DataConfig) -> Dataset:
-    from torchvision.datasets import CIFAR100
-
-    return _load_photographs(config, CIFAR100)
-
-
-def _load_image_folder(config: DataConfig) -> Dataset:
-    root = Path(config.data_root)
-    train = read_image_folder(root / "train", config.image_size)
-    test = read_image_folder(root / "test", config.image_size)
-    if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
-        raise ValueError(f"imagefolder: {root}/train and {root}/test hold different classes: {', '.join(odd)}")
-    if train.images.shape[1:] != test.images.shape[1:]:
+def _load_bigearthnet(config: DataConfig) -> Dataset:
+    """Patches of the store that prepare_data made; the shift says which bands are read."""
+    if not config.shift.startswith("bands_"):
         raise ValueError(
-            f"imagefolder: training images are {train.images.shape[1:]}, test images "
-            f"{test.images.shape[1:]}; give image_size=<pixels>"
+            f"bigearthnet: shift={config.shift!r} does not say which bands to read; choose bands_<x>_<y>, as in "
+            "bands_B02_B08"
         )
-    return Dataset(train.images, train.labels, test.images, test.labels, train.classes, flips=False)
+    store = open_store(Path(config.data_root))
+    split = "random80" if config.split == "auto" else config.split
+    train, test = train_test(store, split, config.validation, config.split_seed)
+    sources = (BandSource(store, train), BandSource(store, test))
+    return Dataset(sources[0], store.labels[train], sources[1], store.labels[test], CLASSES, flips=False)
 
 
-def _torchvision(maker: Callable[..., Any], config: DataConfig, train: bool) -> Any:
-    """A torchvision data set from data_root as it is, downloaded there if it is not."""
-    name, root = config.dataset, config.data_root
-    try:
-        return maker(root, train=train, download=True)
-    except (URLError, RuntimeError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise ValueError(f"{name}: no permission for {error.filename}; choose another data_root") from None
-        reason = str(error).strip().splitlines()[0]
-        if isinstance(error, RuntimeError) and "download" not in reason.lower():  # read, but of the wrong size
-            raise _damaged(config) from None
-        raise ValueError(
-            f"{name}: not whole under data_root={root!r} and not to be downloaded there ({reason}); put its files there"
-        ) from None
-    except (AssertionError, ValueError, TypeError, KeyError, EOFError, UnpicklingError):
-        raise _damaged(config) from None
-
-
-def _damaged(config: DataConfig) -> ValueError:
-    where = f"{config.dataset}: a file under data_root={config.data_root!r}"
-    return ValueError(f"{where} is damaged or cut short; delete it to have it downloaded again")
-
-
-def _pixels(images: Tensor) -> Pixels:
-    return np.asarray(images.numpy(), dtype=np.uint8)
-
-
-def _labels(labels: "Tensor | list[int]") -> Labels:
-    return np.asarray(labels, dtype=np.int64)
-
-
+OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}
 DATASETS: Mapping[str, DatasetRow] = {
     "digits": DatasetRow(
         "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files", _load_digits
     ),
-    "mnist": DatasetRow("60,000 + 10,000 handwritten digits of 28 x 28; downloaded on first use", _load_mnist),
+    "mnist": DatasetRow("60,000 + 10,000 handwritten digits of 28 x 28; downloaded on first use", load_mnist),
     "cifar10": DatasetRow(
-        "50,000 + 10,000 colour photographs of 32 x 32; downloaded on first use; flips", _load_cifar10
+        "50,000 + 10,000 colour photographs of 32 x 32; downloaded on first use; flips", load_cifar10, flips=True
     ),
-    "fashion_mnist": DatasetRow("60,000 + 10,000 articles of clothing of 28 x 28; downloaded", _load_fashion_mnist),
-    "cifar100": DatasetRow("50,000 + 10,000 photographs of 100 classes; downloaded; flips", _load_cifar100),
-    "imagefolder": DatasetRow("your own images: data_root with train/<class>/ and test/<class>/", _load_image_folder),
+    "fashion_mnist": DatasetRow("60,000 + 10,000 articles of clothing of 28 x 28; downloaded", load_fashion_mnist),
+    "cifar100": DatasetRow("50,000 + 10,000 photographs of 100 classes; downloaded; flips", load_cifar100, flips=True),
+    "tiny_imagenet": DatasetRow(
+        "100,000 + 10,000 photographs of 64 x 64 in 200 classes, as tiny-imagenet-200 unpacks; flips",
+        _load_tiny_imagenet,
+        flips=True,
+    ),
+    "bigearthnet": DatasetRow(
+        "480,038 Sentinel-2 patches of 120 x 120 with several of 19 labels each; made ready by prepare_data",
+        _load_bigearthnet,
+        takes=("split", "validation"),
+    ),
+    "moons": DatasetRow("two interleaved half circles of points in the plane; needs no files", _load_moons),
+    "npz": DatasetRow("your own images, or one of MedMNIST: an .npz file", _load_npz, takes=("validation",)),
+    "csv": DatasetRow(
+        "your own images: data_root with labels.csv (file, label or labels, split)",
+        _load_table,
+        takes=("image_size", "split", "validation"),
+    ),
+    "imagefolder": DatasetRow(
+        "your own images: data_root with train/<class>/ and test/<class>/", _load_image_folder, takes=("image_size",)
+    ),
 }

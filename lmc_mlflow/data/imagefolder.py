@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from lmc_mlflow.data.parts import Parts
+
 GREY_MODES = ("1", "L")
 
 
@@ -52,7 +54,7 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
     if not files:
         raise ValueError(f"imagefolder: {root} holds no images; put them into {root}/<class>/")
     with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda item: _read(Path(item[0]), image_size), files, chunksize=64)
+        read = pool.map(lambda item: read_image(Path(item[0]), image_size, "imagefolder"), files, chunksize=64)
         arrays = list(
             tqdm(read, total=len(files), desc=f"reading {root.name} images", unit="img", leave=False, disable=None)
         )
@@ -71,7 +73,17 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _read(path: Path, image_size: int | None) -> NDArray[np.uint8]:
+def read_image(path: Path, image_size: int | None, dataset: str) -> NDArray[np.uint8]:
+    """One image (C, H, W) of one or three channels.
+
+    Args:
+        path: a file of any format that Pillow reads.
+        image_size: height and width to bring it to (bilinear); None: it keeps its own.
+        dataset: whose image it is, for the error.
+
+    Raises:
+        ValueError: no image, a damaged one, or pixels of more than 8 bits.
+    """
     try:
         with Image.open(path) as image:
             image.load()
@@ -79,8 +91,27 @@ def _read(path: Path, image_size: int | None) -> NDArray[np.uint8]:
                 raise ValueError(f"its pixels, of mode {image.mode}, have more than 8 bits")
             plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise ValueError(f"imagefolder: {path} cannot be read as an image ({error}); replace or remove it") from None
+        raise ValueError(f"{dataset}: {path} cannot be read as an image ({error}); replace or remove it") from None
     if image_size is not None:
         plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR)
     array = np.asarray(plain, dtype=np.uint8)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def read_image_folders(root: Path, image_size: int | None) -> Parts:
+    """`root`/train/<class>/ and `root`/test/<class>/.
+
+    Raises:
+        ValueError: as `read_image_folder`, or the two hold other classes or image sizes.
+    """
+    train = read_image_folder(root / "train", image_size)
+    test = read_image_folder(root / "test", image_size)
+    if train.classes != test.classes:
+        odd = sorted(set(train.classes) ^ set(test.classes))
+        raise ValueError(f"imagefolder: {root}/train and {root}/test hold different classes: {', '.join(odd)}")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise ValueError(
+            f"imagefolder: training images are {train.images.shape[1:]}, test images "
+            f"{test.images.shape[1:]}; give image_size=<pixels>"
+        )
+    return Parts(train.images, train.labels, test.images, test.labels, train.classes)

@@ -1,7 +1,8 @@
-"""How does a data configuration become sides A and B and the test set, as tensors on the training device?"""
+"""How does a data configuration become sides A and B and the test set, ready for the training device?"""
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,17 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.datasets import Dataset, content_digest, load_dataset
-from lmc_mlflow.data.shifts import Indices, Sides, split_sides
+from lmc_mlflow.data.datasets import Dataset, load_dataset
+from lmc_mlflow.data.renderings import Rendering
+from lmc_mlflow.data.shifts import rendering_of, split_sides
+from lmc_mlflow.data.sides import Indices, Sides
+from lmc_mlflow.data.sources import Scaling, Source
+from lmc_mlflow.data.streaming import Piece, settle
+from lmc_mlflow.images import Images
+from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Scaled images (N, C, H, W) float32 and labels (N,) int64 on one device, and where they came from."""
+    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, and where they came from."""
 
-    images: Tensor
+    images: Images
     labels: Tensor
     digest: str
 
@@ -46,7 +53,7 @@ class ShiftedData:
 
 
 def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None = None) -> ShiftedData:
-    """Load, split, scale and move the data of a configuration.
+    """Load, split, render, scale and move the data of a configuration.
 
     Args:
         config: what to load.
@@ -65,72 +72,69 @@ def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None =
             f"split: names sample {max(sides.a.max(), sides.b.max())}, {config.dataset} has {num_train}; "
             "it is another data set"
         )
-    train_digest = content_digest(dataset.train_images, dataset.train_labels)
-    test_digest = content_digest(dataset.test_images, dataset.test_labels)
-    scale = Scaling.of(config.normalization, dataset.train_images)
-
-    def part(chosen: Indices) -> LabelledImages:
-        images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
-        return _on_device(images, labels, scale, device, subset_digest(train_digest, chosen))
-
-    side_a = part(sides.a)
+    parts = _Parts(config, dataset, device, rendering_of(config.shift))
+    side_a = parts.train(sides.a, "A")
     return ShiftedData(
         a=side_a,
-        b=side_a if sides.b is sides.a else part(sides.b),
-        test=_on_device(dataset.test_images, dataset.test_labels, scale, device, test_digest),
+        b=side_a if sides.b is sides.a and parts.rendering is None else parts.train(sides.b, "B"),
+        test=parts.test(),
         sides=sides,
         classes=dataset.classes,
-        flips=_flips(config, dataset),
-        digest=hashlib.sha256(f"{train_digest}{test_digest}".encode()).hexdigest()[:32],
+        flips=dataset.flips if config.augmentation == "auto" else config.augmentation == "flip",
+        digest=parts.digest,
     )
+
+
+class _Parts:
+    """Renders, scales and digests the parts of one data set under one shift."""
+
+    def __init__(self, config: DataConfig, dataset: Dataset, device: torch.device, rendering: Rendering | None) -> None:
+        self.rendering = rendering
+        self._dataset = dataset
+        self._device = device
+        self._config = config
+        seed = config.split_seed
+        train, test = dataset.train, dataset.test
+        if rendering is not None:
+            train, test = rendering.side_a(train), rendering.side_a(test)
+        self._train, self._test = train, test
+        self._train_digest = train.digest(dataset.train_labels)
+        self._test_digest = test.digest(dataset.test_labels)
+        self.digest = hashlib.sha256(f"{self._train_digest}{self._test_digest}".encode()).hexdigest()[:32]
+        self._scale = Scaling.of(config.normalization, train)
+        self._scale_b = self._scale
+        if rendering is not None and rendering.own_scale:  # another instrument has its own mean and deviation
+            self._scale_b = Scaling.of(config.normalization, rendering.side_b(dataset.train, seed))
+
+    def train(self, chosen: Indices, side: str) -> LabelledImages:
+        digest = subset_digest(self._train_digest, chosen)
+        labels = self._dataset.train_labels[chosen]
+        if side == "B" and self.rendering is not None:
+            seed = derive_seed(self._config.split_seed, "rendering/train")
+            source = self.rendering.side_b(self._dataset.train.rows(chosen), seed)
+            pieces = (Piece(source, self._scale_b),)
+            return self._labelled(pieces, labels, self._rendered(digest, source, labels))
+        return self._labelled((Piece(self._train.rows(chosen), self._scale),), labels, digest)
+
+    def test(self) -> LabelledImages:
+        """The test images; where the sides see other renderings, side A's and then side B's of all of them."""
+        pieces, labels, digest = [Piece(self._test, self._scale)], self._dataset.test_labels, self._test_digest
+        if self.rendering is not None:
+            seed = derive_seed(self._config.split_seed, "rendering/test")
+            source = self.rendering.side_b(self._dataset.test, seed)
+            pieces.append(Piece(source, self._scale_b))
+            digest = self._rendered(digest, source, labels)
+            labels = np.concatenate([labels, labels])
+        return self._labelled(tuple(pieces), labels, digest)
+
+    def _rendered(self, digest: str, source: Source, labels: NDArray[Any]) -> str:
+        return hashlib.sha256(f"{digest} {source.digest(labels)}".encode()).hexdigest()[:32]
+
+    def _labelled(self, pieces: tuple[Piece, ...], labels: NDArray[Any], digest: str) -> LabelledImages:
+        images = settle(pieces, self._device, self._config.memory_gb)
+        return LabelledImages(images, torch.from_numpy(labels).to(self._device), digest)
 
 
 def subset_digest(train_digest: str, chosen: Indices) -> str:
     """Digest of a subset: of the training set's digest and the indices, in order."""
     return hashlib.sha256(train_digest.encode() + np.ascontiguousarray(chosen).tobytes()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Per-channel (x / 255 - mean) / deviation."""
-
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-
-    @staticmethod
-    def of(normalization: str, train_images: NDArray[np.uint8]) -> "Scaling":
-        """The constants of `centered` (from all training images), `half` or `unit`."""
-        channels = train_images.shape[1]
-        if normalization == "unit":
-            return Scaling((0.0,) * channels, (1.0,) * channels)
-        if normalization == "half":
-            return Scaling((0.5,) * channels, (0.5,) * channels)
-        means, deviations = [], []
-        values = np.arange(256) / 255
-        for c in range(channels):  # exact, from the histogram of the bytes
-            counts = np.bincount(train_images[:, c].reshape(-1), minlength=256)
-            mean = float(counts @ values / counts.sum())
-            means.append(mean)
-            deviation = float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
-            deviations.append(deviation if deviation > 0 else 1.0)  # a constant channel becomes 0
-        return Scaling(tuple(means), tuple(deviations))
-
-    def apply(self, images: Tensor) -> Tensor:
-        """Bytes (N, C, H, W) -> float32, in the operations of torchvision's ToTensor and Normalize."""
-        out = images.float().div_(255)
-        if self == Scaling((0.0,) * len(self.mean), (1.0,) * len(self.mean)):
-            return out
-        mean = torch.tensor(self.mean, device=out.device)[:, None, None]
-        deviation = torch.tensor(self.deviation, device=out.device)[:, None, None]
-        return out.sub_(mean).div_(deviation)
-
-
-def _on_device(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], scale: Scaling, device: torch.device, digest: str
-) -> LabelledImages:
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return LabelledImages(scale.apply(pixels), torch.from_numpy(labels).to(device), digest)
-
-
-def _flips(config: DataConfig, dataset: Dataset) -> bool:
-    return dataset.flips if config.augmentation == "auto" else config.augmentation == "flip"

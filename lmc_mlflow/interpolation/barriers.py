@@ -71,7 +71,7 @@ class PathSummary:
 
 
 def summarize(alphas: Curve, losses: Curve, accuracies: Curve, test_accuracies: Curve) -> PathSummary:
-    """All barriers of a path on one split.
+    """All barriers of a path on one split; with several labels an image the average precision stands for accuracy.
 
     Args:
         alphas: (T,) from 0 to 1.
@@ -94,6 +94,16 @@ def summarize(alphas: Curve, losses: Curve, accuracies: Curve, test_accuracies: 
         min_accuracy_delta=float(accuracies.min()) - ends,
         alpha_at_barrier=float(alphas[basin.top]),
     )
+
+
+def summary_keys(summary: PathSummary, score: str) -> dict[str, float]:
+    """A summary under the names it is logged by: `accuracy_delta` is `average_precision_delta` where that is the score.
+
+    Args:
+        summary: of a split.
+        score: `accuracy` or `average_precision`.
+    """
+    return {name.replace("accuracy", score): value for name, value in vars(summary).items()}
 
 
 def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accuracy_delta_threshold: float) -> str:

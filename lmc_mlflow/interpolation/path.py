@@ -12,10 +12,11 @@ from tqdm import tqdm
 from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.images import Images
 from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.normalization import recalibrate
-from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.predictions.scores import ACCURACY, Scores, score_name
 from lmc_mlflow.seeds import stream
 
 State = Mapping[str, Tensor]
@@ -29,36 +30,38 @@ class Path:
     Attributes:
         alphas: (T,) from 0 to 1.
         losses: split -> (T,).
-        accuracies: split -> (T,), fractions.
+        scores: split -> (T,), accuracies or average precisions, fractions.
+        score: which of the two, `accuracy` or `average_precision`.
         angles_deg: (T,) angle between the network at alpha and A, trainable parameters.
         manhattan: (T,) distance of the network at alpha from A.
     """
 
     alphas: Curve
     losses: dict[str, Curve]
-    accuracies: dict[str, Curve]
+    scores: dict[str, Curve]
+    score: str
     angles_deg: Curve
     manhattan: Curve
     summaries: dict[str, PathSummary] = field(init=False)
 
     def __post_init__(self) -> None:
         summaries = {
-            split: summarize(self.alphas, self.losses[split], self.accuracies[split], self._test_accuracies(split))
+            split: summarize(self.alphas, self.losses[split], self.scores[split], self._test_scores(split))
             for split in self.losses
         }
         object.__setattr__(self, "summaries", summaries)
 
-    def _test_accuracies(self, split: str) -> Curve:
-        return self.accuracies["test"] if "test" in self.accuracies else self.accuracies[split]
+    def _test_scores(self, split: str) -> Curve:
+        return self.scores["test"] if "test" in self.scores else self.scores[split]
 
 
 def walk(
     network: nn.Module,
     ends: tuple[State, State],
     alphas: Curve,
-    splits: Mapping[str, tuple[Tensor, Tensor]],
+    splits: Mapping[str, tuple[Images, Tensor]],
     bn: str,
-    calibration: Tensor | None = None,
+    calibration: Images | None = None,
 ) -> Path:
     """Measure the segment between two states of one network; nothing that is passed in is changed.
 
@@ -66,9 +69,9 @@ def walk(
         network: gives the architecture and the device; its own weights do not matter.
         ends: states of A (alpha 0) and B (alpha 1).
         alphas: (T,) from 0 to 1.
-        splits: name -> images (N, C, H, W) and labels (N,).
+        splits: name -> images and labels.
         bn: what batch norm's statistics are on the way: a row of `BN_POLICIES`.
-        calibration: images of both training sides together (N, C, H, W), for `recalibrate`.
+        calibration: images of both training sides together, for `recalibrate`.
 
     Raises:
         ValueError: the states do not fit each other, or the policy is unknown.
@@ -88,14 +91,15 @@ def walk(
     return Path(
         alphas=alphas,
         losses={split: np.array([s.loss for s in scores]) for split, scores in measured.items()},
-        accuracies={split: np.array([s.accuracy for s in scores]) for split, scores in measured.items()},
+        scores={split: np.array([s.score for s in scores]) for split, scores in measured.items()},
+        score=next((score_name(labels) for _, labels in splits.values()), ACCURACY),
         angles_deg=np.array(angles),
         manhattan=np.array(distances),
     )
 
 
 def network_at(
-    network: nn.Module, ends: tuple[State, State], alpha: float, bn: str, calibration: Tensor | None
+    network: nn.Module, ends: tuple[State, State], alpha: float, bn: str, calibration: Images | None
 ) -> State:
     """Put a network at a point of the segment (in place); returns the interpolated state.
 
@@ -112,25 +116,25 @@ def network_at(
     return state
 
 
-BatchNormPolicy = Callable[[nn.Module, tuple[State, State], float, Tensor | None], None]
+BatchNormPolicy = Callable[[nn.Module, tuple[State, State], float, Images | None], None]
 
 
-def _interpolate(_network: nn.Module, _ends: tuple[State, State], _alpha: float, _calibration: Tensor | None) -> None:
+def _interpolate(_network: nn.Module, _ends: tuple[State, State], _alpha: float, _calibration: Images | None) -> None:
     """Buffers lie on the segment like weights; `weights.interpolate` has put them there."""
 
 
-def _nearest(network: nn.Module, ends: tuple[State, State], alpha: float, _calibration: Tensor | None) -> None:
+def _nearest(network: nn.Module, ends: tuple[State, State], alpha: float, _calibration: Images | None) -> None:
     """The statistics of the nearer end (A's in the middle): parameters alone are interpolated."""
     end = ends[0] if alpha <= 0.5 else ends[1]
     for name, buffer in network.named_buffers():
         buffer.copy_(end[name])
 
 
-def _recalibrate(network: nn.Module, _ends: tuple[State, State], _alpha: float, calibration: Tensor | None) -> None:
+def _recalibrate(network: nn.Module, _ends: tuple[State, State], _alpha: float, calibration: Images | None) -> None:
     """Reset, then a cumulative average over both training sides, in batches that mix the two."""
     assert calibration is not None, "recalibration needs the training sides"
-    order = torch.randperm(len(calibration), generator=stream(0, "recalibration")).to(calibration.device)
-    recalibrate(network, (calibration[part] for part in torch.split(order, RECALIBRATION_BATCH)))
+    order = torch.randperm(calibration.shape[0], generator=stream(0, "recalibration"))
+    recalibrate(network, calibration.batches(order, RECALIBRATION_BATCH))
 
 
 BN_POLICIES: Mapping[str, BatchNormPolicy] = {

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.config.choices import lookup, unknown_name
 from lmc_mlflow.models.mlp import FORM, mlp, parse_mlp, table_v_names
 from lmc_mlflow.models.resnet import resnet
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
@@ -25,6 +25,8 @@ class NetworkSpec:
     width: int
     num_classes: int
     dropout_rate: float = 0.5
+    output: str = "log_probabilities"
+    """`log_probabilities` of exclusive classes, or `logits` where an image may have several labels."""
 
     def difference(self, other: "NetworkSpec") -> str | None:
         """The first field of the architecture in which the two differ, in words, or None.
@@ -40,6 +42,10 @@ class NetworkSpec:
         return None
 
 
+OUTPUTS: Mapping[str, Callable[[], nn.Module]] = {
+    "log_probabilities": lambda: nn.LogSoftmax(dim=1),
+    "logits": nn.Identity,
+}
 Builder = Callable[[NetworkSpec, nn.Module], nn.Module]
 
 NETWORKS: Mapping[str, Builder] = {
@@ -54,13 +60,13 @@ MODEL_FORMS = (FORM, *NETWORKS, "timm:<name>")
 
 def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
     """The network on the CPU, initialized from PyTorch's generator set to `seed`; maps (N, C, H, W) to
-    log-probabilities (N, K).
+    log-probabilities or logits (N, K).
 
     Raises:
         ValueError: an unknown name, or images that this network cannot take.
     """
     with global_stream(seed, torch.device("cpu")):
-        network = _builder(spec)(spec, nn.LogSoftmax(dim=1))
+        network = _builder(spec)(spec, lookup(OUTPUTS, spec.output, "output")())
     _try_out(network, spec)
     return network
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.scores import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, shared_legend
 
 THRESHOLD = -0.06
@@ -23,9 +24,11 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
         split: test, train_a or train_b.
         by: columns that make a row; None: the model and whatever else sets the paths apart.
     """
-    barrier, delta = f"{split}/barrier_in_basin", f"{split}/accuracy_delta"
+    score = score_in(paths, f"{split}/{{}}_delta")
+    barrier, delta = f"{split}/barrier_in_basin", f"{split}/{score}_delta"
     name = SPLIT_LABELS.get(split, split)
-    title = f"Barrier and accuracy delta by model, {name} data; diamond and bar: mean and sample standard deviation"
+    what = f"Barrier and {in_words(score)} delta"
+    title = f"{what} by model, {name} data; diamond and bar: mean and sample standard deviation"
     rows = rows_with(paths, (barrier, delta, "model"))
     if rows.empty:
         return blank_figure(title, PATHS)
@@ -38,7 +41,7 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
             _row(right, group, place, delta, 100)
         left.set_xlabel("barrier in basin (nats per sample)")
         right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
-        right.set_xlabel("accuracy delta (percentage points)")
+        right.set_xlabel(f"{in_words(score)} delta (percentage points)")
         shared_legend(figure, [left, right])
     return figure
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from lmc_mlflow.plots.barriers import THRESHOLD
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.scores import in_words, score_in
 from lmc_mlflow.plots.style import (
     SPLIT_LABELS,
     grid_of_panels,
@@ -30,8 +31,9 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
         paths: from `query.paths`.
         split: test, train_a or train_b.
     """
-    barrier, delta = f"{split}/barrier_in_basin", f"{split}/accuracy_delta"
-    title = f"Barrier and accuracy delta, {SPLIT_LABELS.get(split, split)} data; {SPREAD}"
+    score = score_in(paths, f"{split}/{{}}_delta")
+    barrier, delta = f"{split}/barrier_in_basin", f"{split}/{score}_delta"
+    title = f"Barrier and {in_words(score)} delta, {SPLIT_LABELS.get(split, split)} data; {SPREAD}"
     rows = rows_with(paths, (barrier, delta, *AXES))
     if rows.empty:
         return blank_figure(title, PATHS)
@@ -43,7 +45,7 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
             _draw(right, group, "batch_size", delta, _aside(number, len(groups)))
         right.axhline(100 * THRESHOLD, color="black", linestyle=(0, (1, 1)), label="threshold: -6 points")
         left.set_ylabel("barrier in basin (nats per sample)")
-        right.set_ylabel("accuracy delta (percentage points)")
+        right.set_ylabel(f"{in_words(score)} delta (percentage points)")
         for panel in (left, right):
             _scale(panel, "batch_size", rows)
         shared_legend(figure, [left, right])
@@ -79,7 +81,7 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
 
 
 def _draw(panel: Axes, group: Group, along: str, value: str, aside: float) -> None:
-    scale = 100 if value.endswith("accuracy_delta") else 1
+    scale = 100 if value.endswith("_delta") else 1
     per_place = [over_seeds(part, value, along) for _, part in group.rows.groupby(along, sort=True)]
     table = pd.concat(per_place)
     smallest, largest = int(table["n"].min()), int(table["n"].max())

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.scores import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, log_scale, shared_legend
 
 BAND = "mean over seeds, band: sample standard deviation"
@@ -24,7 +25,8 @@ def learning_over_seeds(curves: pd.DataFrame, side: str | None = None, by: Seque
     """
     whose = f"side {side}" if side else "mean of both sides"
     title = f"Learning curves, {whose}; {BAND}"
-    rows = rows_with(curves, ("epoch", "split", "side", "loss", "accuracy", "dataset"))
+    score = score_in(curves)
+    rows = rows_with(curves, ("epoch", "split", "side", "loss", score, "dataset"))
     rows = rows[rows["side"] == side] if side and len(rows) else rows
     if rows.empty:
         return blank_figure(title, PAIRS)
@@ -34,8 +36,8 @@ def learning_over_seeds(curves: pd.DataFrame, side: str | None = None, by: Seque
         figure, axes = grid_of_panels(len(splits), 2, titled(title, rows, note), height=3.0)
         for split, panels in zip(splits, axes, strict=True):
             for group in groups:
-                _draw(panels, group, group.rows[group.rows["split"] == split], "epoch", "network")
-            _name(panels, "epoch", "training" if split == "train" else "test")
+                _draw(panels, group, group.rows[group.rows["split"] == split], ("epoch", score), "network")
+            _name(panels, "epoch", "training" if split == "train" else "test", score)
             log_scale(panels[0], rows.loc[rows["split"] == split, "loss"])
         shared_legend(figure, [panel for panels in axes for panel in panels])
     return figure
@@ -51,7 +53,8 @@ def paths_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
     """
     name = SPLIT_LABELS.get(split, split)
     title = f"Paths, {name} data; {BAND}"
-    rows = rows_with(curves, ("alpha", "split", "loss", "accuracy", "dataset"))
+    score = score_in(curves)
+    rows = rows_with(curves, ("alpha", "split", "loss", score, "dataset"))
     rows = rows[rows["split"] == split] if len(rows) else rows
     if rows.empty:
         return blank_figure(title, PATHS)
@@ -62,17 +65,18 @@ def paths_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         figure, axes = grid_of_panels(len(datasets), 2, titled(title, rows, note), height=3.4)
         for dataset, panels in zip(datasets, axes, strict=True):
             for group in groups:
-                _draw(panels, group, group.rows[group.rows["dataset"] == dataset], "alpha", "path")
-            _name(panels, "alpha (0: network A, 1: network B)", dataset if len(datasets) > 1 else name)
+                _draw(panels, group, group.rows[group.rows["dataset"] == dataset], ("alpha", score), "path")
+            _name(panels, "alpha (0: network A, 1: network B)", dataset if len(datasets) > 1 else name, score)
         shared_legend(figure, [panel for panels in axes for panel in panels])
     return figure
 
 
-def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, along: str, noun: str) -> None:
+def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, columns: tuple[str, str], noun: str) -> None:
+    along, score = columns
     if rows.empty:
         return
     label = f"{group.label} ({num_text(rows, noun)})"
-    for panel, value, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
+    for panel, value, scale in zip(panels, ("loss", score), (1, 100), strict=True):
         table = over_seeds(rows, value, along)
         mean, deviation = scale * table["mean"], scale * table["deviation"]
         style: dict[str, Any] = {**group.style, "markersize": 3.5, "linewidth": 1.4}
@@ -83,6 +87,6 @@ def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, along: str, noun
             )
 
 
-def _name(panels: list[Axes], along: str, what: str) -> None:
+def _name(panels: list[Axes], along: str, what: str, score: str) -> None:
     panels[0].set(xlabel=along, ylabel=f"{what}: loss (nats per sample)")
-    panels[1].set(xlabel=along, ylabel=f"{what}: accuracy (%)")
+    panels[1].set(xlabel=along, ylabel=f"{what}: {in_words(score)} (%)")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.interpolation.barriers import barrier_in_basin
+from lmc_mlflow.plots.scores import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
 
 
@@ -19,9 +20,10 @@ def path_figure(table: pd.DataFrame, title: str) -> Figure:
     in Fig. 3; without a barrier the lowest point is.
 
     Args:
-        table: columns alpha, split, loss, accuracy: the content of `path.json`.
+        table: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
         title: over the figure.
     """
+    score = score_in(table)
     with house_style():
         figure, (loss_panel, accuracy_panel) = panels(2, title)
         for split, rows in table.groupby("split", sort=False):
@@ -33,10 +35,10 @@ def path_figure(table: pd.DataFrame, title: str) -> Figure:
                 "linewidth": 1.4,
             }
             loss_panel.plot(rows["alpha"], rows["loss"], **style)
-            accuracy_panel.plot(rows["alpha"], 100 * rows["accuracy"], **style)
+            accuracy_panel.plot(rows["alpha"], 100 * rows[score], **style)
         _mark_barrier(loss_panel, accuracy_panel, table)
         loss_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="loss (nats per sample)")
-        accuracy_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="accuracy (%)")
+        accuracy_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=f"{in_words(score)} (%)")
         legend_below(figure, loss_panel, columns=3)
     return figure
 
@@ -45,7 +47,7 @@ def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -
     splits = list(dict.fromkeys(table["split"]))
     split = "test" if "test" in splits else splits[0]
     rows = table[table["split"] == split].sort_values("alpha")
-    alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", "accuracy"))
+    alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", score_in(table)))
     basin = barrier_in_basin(losses)
     top: dict[str, Any] = {
         "color": "black",
@@ -75,17 +77,18 @@ def polar_figure(table: pd.DataFrame, title: str) -> Figure:
     """Loss, accuracy and Manhattan distance (radius) against the angle between the network at alpha and A.
 
     Args:
-        table: columns alpha, split, loss, accuracy, angle_deg, manhattan.
+        table: columns alpha, split, loss, accuracy (or average_precision), angle_deg, manhattan.
         title: over the figure.
     """
     splits = list(dict.fromkeys(table["split"]))
     split = "test" if "test" in splits else splits[0]
+    score = score_in(table)
     rows = table[table["split"] == split].sort_values("alpha")
     angles = np.deg2rad(rows["angle_deg"].to_numpy(dtype=float))
     widest = float(np.degrees(np.nanmax(angles))) if np.isfinite(angles).any() else 0.0
     radii = {
         f"{split} loss": rows["loss"],
-        f"{split} accuracy (%)": 100 * rows["accuracy"],
+        f"{split} {in_words(score)} (%)": 100 * rows[score],
         "Manhattan distance from A": rows["manhattan"],
     }
     with house_style():

@@ -10,9 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.plots.groups import groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.scores import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, shared_legend
-
-RADII = {"loss": 1, "accuracy": 100, "manhattan": 1}
 
 
 def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
@@ -24,7 +23,9 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         by: columns that make a condition; None: whatever sets the paths apart.
     """
     title = "Angle between A and the network at alpha (degrees), every path a line"
-    rows = rows_with(curves, ("run_id", "alpha", "split", "angle_deg", *RADII))
+    score = score_in(curves)
+    scales = {"loss": 1, score: 100, "manhattan": 1}
+    rows = rows_with(curves, ("run_id", "alpha", "split", "angle_deg", *scales))
     rows = rows[rows["split"] == split] if len(rows) else rows
     if rows.empty:
         return blank_figure(title, PATHS)
@@ -32,7 +33,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
     name = SPLIT_LABELS.get(split, split)
     names = {
         "loss": f"{name} loss (nats per sample)",
-        "accuracy": f"{name} accuracy (%)",
+        score: f"{name} {in_words(score)} (%)",
         "manhattan": "Manhattan distance from A",
     }
     widest = float(rows["angle_deg"].max())
@@ -40,7 +41,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         figure, (axes,) = grid_of_panels(
             1, 3, titled(title, rows, note), height=4.4, subplot_kw={"projection": "polar"}
         )
-        for panel, (value, scale) in zip(axes, RADII.items(), strict=True):
+        for panel, (value, scale) in zip(axes, scales.items(), strict=True):
             for group in groups:
                 label: str | None = f"{group.label} ({num_text(group.rows, 'path')})"
                 for _, path in group.rows.sort_values("alpha").groupby("run_id", sort=False):

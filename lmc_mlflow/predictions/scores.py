@@ -1,26 +1,112 @@
-"""How well do outputs fit labels? Loss and accuracy of one network."""
+"""How well do outputs fit labels? Loss, and accuracy or average precision, of one network.
 
-from typing import NamedTuple
+Labels (N,) are class indices: outputs are log-probabilities, the loss is the negative log-likelihood and the
+score is the accuracy. Labels (N, K) are zeros and ones, an image having any number of labels: outputs are
+logits, the loss is the binary cross entropy (mean over the classes) and the score is the average precision
+of the classes, weighted by how often each occurs.
+"""
 
+from typing import NamedTuple, Protocol
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+ACCURACY = "accuracy"
+AVERAGE_PRECISION = "average_precision"
+SCORE_NAMES = (ACCURACY, AVERAGE_PRECISION)
+
 
 class Scores(NamedTuple):
-    """Mean negative log-likelihood (nats per sample) and accuracy (a fraction)."""
+    """Mean loss (nats) and accuracy or weighted average precision (fractions)."""
 
     loss: float
-    accuracy: float
+    score: float
 
 
-def score_batch(log_probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Sums over a batch, left on the device: (2,) float64, the summed loss and the number of correct samples.
+def score_name(labels: Tensor) -> str:
+    """`accuracy` for class indices (N,), `average_precision` for zeros and ones (N, K)."""
+    return ACCURACY if labels.ndim == 1 else AVERAGE_PRECISION
+
+
+def sample_losses(outputs: Tensor, labels: Tensor) -> Tensor:
+    """(N,) loss of each sample; outputs (N, K) as the labels want them."""
+    if labels.ndim == 1:
+        return functional.nll_loss(outputs, labels, reduction="none")
+    return functional.binary_cross_entropy_with_logits(outputs, labels.float(), reduction="none").mean(dim=1)
+
+
+def mean_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The loss of a batch, as it is differentiated."""
+    if labels.ndim == 1:
+        return functional.nll_loss(outputs, labels)
+    return functional.binary_cross_entropy_with_logits(outputs, labels.float())
+
+
+class Tally(Protocol):
+    """Scores in the making, batch by batch; nothing is read back from the device before `scores`."""
+
+    def add(self, loss_sum: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        """Take a batch in: its summed loss (float64), outputs (n, K) and labels."""
+
+    def scores(self) -> Scores:
+        """Means over all samples so far."""
+
+
+def make_tally(labels: Tensor) -> Tally:
+    """An empty tally for labels of this kind, on their device."""
+    return _AccuracyTally(labels.device) if labels.ndim == 1 else _PrecisionTally(labels.device)
+
+
+class _AccuracyTally:
+    def __init__(self, device: torch.device) -> None:
+        self._totals = torch.zeros(2, dtype=torch.float64, device=device)
+        self._num_samples = 0
+
+    def add(self, loss_sum: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        correct = (outputs.argmax(dim=1) == labels).sum()
+        self._totals += torch.stack([loss_sum, correct.double()])
+        self._num_samples += len(labels)
+
+    def scores(self) -> Scores:
+        loss_sum, num_correct = self._totals.tolist()
+        return Scores(loss_sum / self._num_samples, num_correct / self._num_samples)
+
+
+class _PrecisionTally:
+    """Ranks need every output: (N, K) floats are kept, 29 MB for 384,030 patches of 19 classes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self._outputs: list[Tensor] = []
+        self._labels: list[Tensor] = []
+
+    def add(self, loss_sum: Tensor, outputs: Tensor, labels: Tensor) -> None:
+        self._loss_sum += loss_sum
+        self._outputs.append(outputs.detach())
+        self._labels.append(labels)
+
+    def scores(self) -> Scores:
+        outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
+        return Scores(self._loss_sum.item() / len(labels), weighted_average_precision(outputs, labels))
+
+
+def weighted_average_precision(outputs: Tensor, labels: Tensor) -> float:
+    """Average precision of each class (scikit-learn's), weighted by its number of positives.
+
+    A class without positives has no average precision and no weight, and is left out. Outputs that
+    are not finite give nan.
 
     Args:
-        log_probabilities: (N, K).
-        labels: (N,) class indices.
+        outputs: (N, K) logits or anything that ranks like them.
+        labels: (N, K) zeros and ones, at least one of them a one.
     """
-    loss = functional.nll_loss(log_probabilities, labels, reduction="none").double().sum()
-    correct = (log_probabilities.argmax(dim=1) == labels).sum().double()
-    return torch.stack([loss, correct])
+    from sklearn.metrics import average_precision_score
+
+    ranks, truth = outputs.float().cpu().numpy(), labels.cpu().numpy()
+    present = truth.sum(axis=0) > 0
+    assert present.any(), "labels without a single positive"
+    if not np.isfinite(ranks).all():
+        return float("nan")
+    return float(average_precision_score(truth[:, present], ranks[:, present], average="weighted"))

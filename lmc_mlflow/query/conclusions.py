@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing, per_seed
+from lmc_mlflow.predictions.scores import SCORE_NAMES
 
 RUN = "mlflow run . --env-manager local -e"
 INTERPOLATE = f"`{RUN} interpolate -P pair=<pair run id>`"
@@ -64,7 +65,8 @@ class Tally:
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
     """Do both sides of a shift end in one basin? Markdown, from `query.paths`."""
-    rows = _with(paths, "connected", "test/barrier_in_basin", "test/accuracy_delta", "same_initialization")
+    paths = _with_delta(paths)
+    rows = _with(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     tallies, lines = {True: Tally(), False: Tally()}, []
     for label, part in _conditions(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
@@ -78,14 +80,25 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
         lines.append(
             f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
             + (f" ({apparent} more in appearance only: the training data show a break)" if apparent else "")
-            + f"; barrier in basin {_spread(per_seed(part, 'test/barrier_in_basin'), 3)}, accuracy delta "
-            + f"{_spread(100 * per_seed(part, 'test/accuracy_delta'), 1, ' points')}"
+            + f"; barrier in basin {_spread(per_seed(part, 'test/barrier_in_basin'), 3)}, "
+            + f"{part['score'].iloc[0]} delta {_spread(100 * per_seed(part, 'delta'), 1, ' points')}"
         )
     heads = [
         tallies[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
         tallies[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
     ]
     return _markdown(heads, lines)
+
+
+def _with_delta(paths: pd.DataFrame) -> pd.DataFrame:
+    """The paths with columns delta, of accuracy or of average precision, and score, which of the two."""
+    frame = paths.assign(delta=float("nan"), score="accuracy")
+    for score in reversed(SCORE_NAMES):
+        if (column := f"test/{score}_delta") in paths:
+            known = paths[column].notna()
+            frame["delta"] = paths[column].where(known, frame["delta"])
+            frame["score"] = frame["score"].mask(known, score.replace("_", " "))
+    return frame
 
 
 def ensembles(frame: pd.DataFrame) -> str:

@@ -8,11 +8,13 @@ import pandas as pd
 from mlflow import MlflowClient
 from tqdm import tqdm
 
+from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client, metric_curve
 
 PATH_COLUMNS = ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
+"""Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
 
 
@@ -37,7 +39,8 @@ def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataF
     tables = []
     for run_id in tqdm(endpoints["run_id"], desc="learning curves", leave=False, disable=None):
         for split in ("train", "test"):
-            curves = {name: metric_curve(client, run_id, f"{split}/{name}") for name in ("loss", "accuracy")}
+            names = ("loss", _score_of(endpoints, run_id))
+            curves = {name: metric_curve(client, run_id, f"{split}/{name}") for name in names}
             table = pd.DataFrame(curves).rename_axis("epoch").reset_index().sort_values("epoch")
             tables.append(table.assign(split=split, run_id=run_id))
     return _beside(endpoints, tables, LEARNING_COLUMNS)
@@ -57,8 +60,16 @@ def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str |
 def _beside(runs: pd.DataFrame, tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """The curves with the runs' columns; a column of both (accuracy, loss) is the curve's."""
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run_id", *columns])
-    rest = [name for name in runs.columns if name not in columns]
-    return points[["run_id", *columns]].merge(runs[rest], on="run_id", how="left")
+    found = [name for name in [*columns, AVERAGE_PRECISION] if name in points]
+    rest = [name for name in runs.columns if name not in found]
+    return points[["run_id", *found]].merge(runs[rest], on="run_id", how="left")
+
+
+def _score_of(endpoints: pd.DataFrame, run_id: str) -> str:
+    column = f"test/{AVERAGE_PRECISION}"
+    if column not in endpoints:
+        return ACCURACY
+    return AVERAGE_PRECISION if endpoints.set_index("run_id")[column].notna()[run_id] else ACCURACY
 
 
 def _client(uri: str | None) -> MlflowClient:

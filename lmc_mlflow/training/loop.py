@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 from tqdm import tqdm
 
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.images import Images
+from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
 from lmc_mlflow.training.noise import NoiseStream
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.trace import EpochTrace, trace_epoch
@@ -25,8 +25,8 @@ class Trainee:
 
     Attributes:
         side: `A` or `B`.
-        images: (N, C, H, W) scaled, on the training device.
-        labels: (N,) on the same device.
+        images: N scaled images, handed out on the training device.
+        labels: (N,) class indices or (N, K) zeros and ones, on the same device.
         traces: what was drawn in each epoch so far.
         train_seconds: spent in training this network so far, tests left out.
     """
@@ -35,7 +35,7 @@ class Trainee:
     network: nn.Module
     optimizer: Optimizer
     noise: NoiseStream
-    images: Tensor
+    images: Images
     labels: Tensor
     traces: list[EpochTrace] = field(default_factory=list)
     train_seconds: float = 0.0
@@ -53,7 +53,7 @@ class EpochReport:
 
 def train(
     trainees: Sequence[Trainee],
-    test: tuple[Tensor, Tensor],
+    test: tuple[Images, Tensor],
     config: OptimizationConfig,
     flips: bool,
     first_epoch: int,
@@ -63,7 +63,7 @@ def train(
 
     Args:
         trainees: changed in place.
-        test: images (N, C, H, W) and labels (N,).
+        test: images and labels.
         config: how to train.
         flips: whether images are flipped at random.
         first_epoch: counted from 1.
@@ -86,7 +86,7 @@ def train(
 
 
 def _one_epoch(
-    trainee: Trainee, test: tuple[Tensor, Tensor], config: OptimizationConfig, flips: bool, epoch: int
+    trainee: Trainee, test: tuple[Images, Tensor], config: OptimizationConfig, flips: bool, epoch: int
 ) -> EpochReport:
     started = time.perf_counter()
     scores = train_epoch(trainee, config, flips, epoch)
@@ -105,22 +105,21 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
     """
     num_samples = len(trainee.labels)
     steps_per_epoch = math.ceil(num_samples / config.batch_size)
-    totals = torch.zeros(2, dtype=torch.float64, device=trainee.images.device)
+    tally = make_tally(trainee.labels)
     trainee.network.train()
     with trainee.noise.epoch(epoch, num_samples, config.batch_size, flips) as draws:
-        for i, (positions, flipped) in enumerate(draws.batches()):
-            images, labels = trainee.images[positions], trainee.labels[positions]
+        batches = trainee.images.batches(draws.order, config.batch_size)
+        for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), batches, strict=True)):
+            labels = trainee.labels[positions]
             if flipped is not None:
                 images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()
             outputs = trainee.network(images)
-            loss = functional.nll_loss(outputs, labels)
+            loss = mean_loss(outputs, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             trainee.optimizer.step()
-            correct = (outputs.detach().argmax(dim=1) == labels).sum()
-            totals += torch.stack([loss.detach().double() * len(labels), correct.double()])
+            tally.add(loss.detach().double() * len(labels), outputs.detach(), labels)
     trainee.traces.append(trace_epoch(epoch, draws, trainee.labels.cpu()))
-    loss_sum, num_correct = totals.tolist()
-    return Scores(loss_sum / num_samples, num_correct / num_samples)
+    return tally.scores()

@@ -18,15 +18,15 @@ TRACED_LABELS = 10
 class EpochTrace:
     """What one side drew in one epoch: digests of positions, labels and flips, and some labels.
 
-    `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20, and is None in
-    other epochs or where an epoch has fewer batches.
+    `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20 (where an image has
+    several, a list for each image), and is None in other epochs or where an epoch has fewer batches.
     """
 
     epoch: int
     positions: str
     labels: str
     flips: str
-    labels_of_batch_10: list[int] | None
+    labels_of_batch_10: list[int] | list[list[int]] | None
 
 
 def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
@@ -35,7 +35,7 @@ def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
     Args:
         epoch: counted from 1.
         draws: of that epoch.
-        labels: (N,) of the side's training subset, on the CPU.
+        labels: (N,) or (N, K) of the side's training subset, on the CPU.
     """
     seen = labels[draws.order]
     start = (TRACED_BATCH - 1) * draws.batch_size
@@ -45,7 +45,7 @@ def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
         positions=_digest(draws.order),
         labels=_digest(seen),
         flips=_digest(torch.cat(draws.flipped)) if draws.flipped else "",
-        labels_of_batch_10=seen[start : start + min(TRACED_LABELS, draws.batch_size)].tolist() if traced else None,
+        labels_of_batch_10=_spelt(seen[start : start + min(TRACED_LABELS, draws.batch_size)]) if traced else None,
     )
 
 
@@ -71,6 +71,13 @@ def noise_digest(traces: list[EpochTrace]) -> str:
     """One digest of everything a side drew."""
     lines = [f"{t.epoch} {t.positions} {t.labels} {t.flips}" for t in traces]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _spelt(labels: Tensor) -> list[int] | list[list[int]]:
+    if labels.ndim == 1:
+        indices: list[int] = labels.tolist()
+        return indices
+    return [row.nonzero().flatten().tolist() for row in labels]
 
 
 def _digest(tensor: Tensor) -> str:

@@ -1,6 +1,5 @@
 """How are two logged networks joined by a straight line, and what is logged of it?"""
 
-import dataclasses
 from dataclasses import dataclass
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from lmc_mlflow import weights
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.interpolation.barriers import alpha_grid, connected
+from lmc_mlflow.interpolation.barriers import alpha_grid, connected, summary_keys
 from lmc_mlflow.interpolation.path import Path, walk
 from lmc_mlflow.models.parameters import trainable, weight_arrays
 from lmc_mlflow.models.registry import build_network
@@ -74,12 +73,12 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, path: Path
     metrics = {
         f"{split}/{key}": value
         for split, summary in path.summaries.items()
-        for key, value in dataclasses.asdict(summary).items()
+        for key, value in summary_keys(summary, path.score).items()
     }
     metrics |= similarity(ends)
     curves = {}
     for split in path.losses:
-        for key, values in (("path_loss", path.losses[split]), ("path_accuracy", path.accuracies[split])):
+        for key, values in (("path_loss", path.losses[split]), (f"path_{path.score}", path.scores[split])):
             curves[f"{split}/{key}"] = [
                 (round(1000 * alpha), float(v)) for alpha, v in zip(path.alphas, values, strict=True)
             ]
@@ -104,7 +103,7 @@ def path_table(path: Path) -> pd.DataFrame:
                 "alpha": path.alphas,
                 "split": split,
                 "loss": path.losses[split],
-                "accuracy": path.accuracies[split],
+                path.score: path.scores[split],
                 "angle_deg": path.angles_deg,
                 "manhattan": path.manhattan,
             }
@@ -162,6 +161,7 @@ def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
 
 def _description(ends: Ends, config: InterpolateConfig, path: Path, verdict: str, metrics: dict[str, float]) -> str:
     split, first = next(iter(path.summaries.items()))
+    score = path.score.replace("_", " ")
     rows = "\n".join(
         f"| {name} | {s.barrier:.4f} | {s.barrier_in_basin:.4f} | {s.accuracy_delta:+.2%} | "
         f"{s.min_accuracy_delta:+.2%} "
@@ -171,10 +171,10 @@ def _description(ends: Ends, config: InterpolateConfig, path: Path, verdict: str
     return (
         f"**Connected: {verdict}.** On {split}: barrier {first.barrier:.4f}, in the basin "
         f"{first.barrier_in_basin:.4f}, "
-        f"accuracy delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
+        f"{score} delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
         f"angle {metrics['angle_deg']:.1f} degrees (random initializations {metrics['angle_reference_deg']:.1f}).\n\n"
-        f"| split | barrier | in basin | accuracy delta | worst | at alpha |\n|---|---|---|---|---|---|\n{rows}\n\n"
+        f"| split | barrier | in basin | {score} delta | worst | at alpha |\n|---|---|---|---|---|---|\n{rows}\n\n"
         f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`; batch norm: {config.path.bn}. "
-        f"No if a barrier in the basin exceeds {config.path.barrier_threshold:g} or the accuracy delta falls below "
+        f"No if a barrier in the basin exceeds {config.path.barrier_threshold:g} or the {score} delta falls below "
         f"{config.path.accuracy_delta_threshold:.0%} on test data; apparent if so on training data alone."
     )

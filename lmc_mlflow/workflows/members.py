@@ -1,7 +1,7 @@
 """Which networks are the members of an ensemble, and what does each predict?"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,7 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
     """
     if config.pair:
         ends = load_ends(store, EndsConfig(pair=config.pair))
+        _refuse_several_labels(ends)
         alphas = [float(alpha) for alpha in alpha_grid(config.num_alphas)]
         inner = alphas if config.include_ends else alphas[1:-1]
         if len(inner) < 2:
@@ -58,6 +59,7 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
     networks = [
         load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
     ]
+    _refuse_several_labels(networks)
     first = networks[0]
     for other in networks[1:]:
         for what, mine, theirs in (
@@ -72,6 +74,16 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
     if len({network.run.info.run_id for network in networks}) < len(networks):
         raise ValueError("runs: two of the ids are of one run; name each once")
     return Roster("seeds", tuple(networks), ())
+
+
+def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:
+    for network in networks:
+        if network.spec.output != "log_probabilities":
+            raise ValueError(
+                f"run {network.run.info.run_id} was trained on {network.config.data.dataset}, whose images have "
+                "several labels each; votes, wrong agreement and wrong disagreement are defined for one label an "
+                "image; ensembles are refused here, interpolate works"
+            )
 
 
 def _query(store: Store, query: str) -> list[str]:

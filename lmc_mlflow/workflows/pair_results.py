@@ -7,6 +7,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.plots.learning import learning_figure
+from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.resume import RESUME_FOLDER
@@ -16,7 +17,10 @@ from lmc_mlflow.training.trace import noise_check, noise_digest
 from lmc_mlflow.workflows.pair_runs import PairRuns, pair_name
 from lmc_mlflow.workflows.pair_setup import network_spec
 
-CURVES = ("train/loss", "train/accuracy", "test/loss", "test/accuracy")
+
+def curve_keys(score: str) -> tuple[str, ...]:
+    """The learning curves of a run; `score` is `accuracy` or `average_precision`."""
+    return ("train/loss", f"train/{score}", "test/loss", f"test/{score}")
 
 
 def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
@@ -44,9 +48,11 @@ def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tr
         )
         run.set_tags({"lmc.noise_digest": noise_digest(t.traces)})
         last = latest_metrics(run.client, run.run_id)
+        score = score_name(data.test.labels)
+        name = score.replace("_", " ")
         run.describe(
-            f"**Test accuracy {last['test/accuracy']:.2%}**, test loss {last['test/loss']:.4f}; "
-            f"training accuracy {last['train/accuracy']:.2%}, loss {last['train/loss']:.4f}.\n\n"
+            f"**Test {name} {last[f'test/{score}']:.2%}**, test loss {last['test/loss']:.4f}; "
+            f"training {name} {last[f'train/{score}']:.2%}, loss {last['train/loss']:.4f}.\n\n"
             f"Side {t.side} of pair `{runs.pair.run_id}`: {pair_name(config)}, {num_samples:,} training images, "
             f"{num_parameters(t.network):,} parameters, {config.optimization.epochs} epochs."
         )
@@ -62,18 +68,20 @@ def log_pair(
     check = noise_check({t.side: t.traces for t in trainees})
     pair.log_json(check, "noise_check.json")
     pair.set_tags({"lmc.same_noise": "true" if check["same_positions"] and check["same_flips"] else "false"})
-    curves = learning_curves(runs)
+    score = score_name(data.test.labels)
+    curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
     pair.log_metrics({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
     last = {side: latest_metrics(run.client, run.run_id) for side, run in runs.endpoints.items()}
     rows = "\n".join(
-        f"| {side} | {last[side]['test/accuracy']:.2%} | {last[side]['test/loss']:.4f} | "
+        f"| {side} | {last[side][f'test/{score}']:.2%} | {last[side]['test/loss']:.4f} | "
         f"{last[side]['train/loss']:.4f} "
         f"| {len(data.side(side)):,} | `{run.run_id}` |"
         for side, run in runs.endpoints.items()
     )
     pair.describe(
-        "| side | test accuracy | test loss | training loss | images | run |\n|---|---|---|---|---|---|\n"
+        f"| side | test {score.replace('_', ' ')} | test loss | training loss | images | run |\n"
+        "|---|---|---|---|---|---|\n"
         f"{rows}\n\nTwo `{config.model.model}` from "
         f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "
         f"(seed {config.model.seed}) on the two sides of `{config.data.shift}` of {config.data.dataset}, "
@@ -86,12 +94,12 @@ def log_pair(
     pair.finish()
 
 
-def learning_curves(runs: PairRuns) -> pd.DataFrame:
-    """Both sides' curves as logged: columns epoch, side, split, loss, accuracy."""
+def learning_curves(runs: PairRuns, score: str) -> pd.DataFrame:
+    """Both sides' curves as logged: columns epoch, side, split, loss, and accuracy or average_precision."""
     tables = []
     for side, run in runs.endpoints.items():
         for split in ("train", "test"):
-            columns = {name: metric_curve(run.client, run.run_id, f"{split}/{name}") for name in ("loss", "accuracy")}
+            columns = {name: metric_curve(run.client, run.run_id, f"{split}/{name}") for name in ("loss", score)}
             table = pd.DataFrame(columns).rename_axis("epoch").reset_index()
             tables.append(table.assign(side=side, split=split))
     return pd.concat(tables, ignore_index=True)

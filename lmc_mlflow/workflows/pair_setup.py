@@ -15,7 +15,10 @@ from lmc_mlflow.training.optimizers import make_optimizer
 def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
     """The network that a configuration names, for the images it loads."""
     _, channels, height, width = data.test.images.shape
-    return NetworkSpec(config.model.model, channels, height, width, len(data.classes), config.model.dropout_rate)
+    output = "log_probabilities" if data.test.labels.ndim == 1 else "logits"
+    return NetworkSpec(
+        config.model.model, channels, height, width, len(data.classes), config.model.dropout_rate, output
+    )
 
 
 def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.device) -> list[Trainee]:

@@ -1,10 +1,11 @@
 """Can these two logged networks be joined, and on which data?"""
 
 import torch
-from torch import Tensor
 
 from lmc_mlflow.config.sections import EndsConfig
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
+from lmc_mlflow.data.streaming import join
+from lmc_mlflow.images import Images
 from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.weights import check_compatible
@@ -28,6 +29,7 @@ def _first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
     pairs = {
         "dataset": (a.config.data.dataset, b.config.data.dataset),
         "content of the data set": (a.digests["data"], b.digests["data"]),
+        "test set (under their shifts)": (a.digests["test"], b.digests["test"]),
         "normalization": (a.config.data.normalization, b.config.data.normalization),
         "image_size": (a.config.data.image_size, b.config.data.image_size),
     }
@@ -86,7 +88,7 @@ def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.devi
     return data
 
 
-def both_training_sides(splits: dict[str, LabelledImages]) -> Tensor:
-    """The images of both training subsets together (N, C, H, W); once, if they are one subset."""
+def both_training_sides(splits: dict[str, LabelledImages]) -> Images:
+    """The images of both training subsets together; once, if they are one subset."""
     a, b = splits["train_a"], splits["train_b"]
-    return a.images if a.digest == b.digest else torch.cat([a.images, b.images])
+    return a.images if a.digest == b.digest else join(a.images, b.images)

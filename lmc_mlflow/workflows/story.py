@@ -13,7 +13,7 @@ from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.interpolate import PathOutcome, interpolate
 from lmc_mlflow.workflows.train_pair import check_pair, train_pair
 
-COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "angle_deg")
+COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def _pair_config(config: MainConfig, seed: int) -> TrainPairConfig:
         optimization=config.optimization,
         runtime=config.runtime,
         resume=config.resume,
+        shift_test=config.shift_test,
     )
 
 

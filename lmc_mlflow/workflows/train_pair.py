@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
+from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
@@ -19,9 +20,10 @@ from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, Trainee, train
 from lmc_mlflow.training.state import TrainingState
 from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.pair_results import CURVES, log_endpoints, log_pair
+from lmc_mlflow.workflows.pair_results import curve_keys, log_endpoints, log_pair
 from lmc_mlflow.workflows.pair_runs import PairRuns, look_before, open_pair
 from lmc_mlflow.workflows.pair_setup import make_trainees
+from lmc_mlflow.workflows.shift_test import log_shift
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> Pai
     interrupted = None if config.resume.force else before.interrupted
     with ending() as keep:
         runs = open_pair(store, config, data, interrupted, parent, keep)
+        log_shift(runs.pair, config, data)
         recorder = Recorder(runs, trainees, config.resume.checkpoint_every, config.optimization.epochs)
         if interrupted is not None:
             recorder.restore()
@@ -102,6 +105,7 @@ class Recorder:
         self._trainees = trainees
         self._every = every
         self._epochs = epochs
+        self._score = score_name(trainees[0].labels)
         self._latest: TrainingState | None = None
         self._saved_epoch = 0
         self._slot = 0
@@ -120,7 +124,7 @@ class Recorder:
                 self._wall_before = state.wall_seconds
                 self._slot = (int(path.stem.removeprefix("slot_")) + 1) % NUM_SLOTS
         for run in (self._runs.pair, *self._runs.endpoints.values()):
-            for key in CURVES:
+            for key in curve_keys(self._score):
                 self._logged[run.run_id, key] = set(metric_curve(run.client, run.run_id, key))
 
     def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
@@ -152,9 +156,9 @@ class Recorder:
         """Means over the reports; points that a killed process logged already are not logged twice."""
         metrics = {
             "train/loss": sum(r.train.loss for r in reports) / len(reports),
-            "train/accuracy": sum(r.train.accuracy for r in reports) / len(reports),
+            f"train/{self._score}": sum(r.train.score for r in reports) / len(reports),
             "test/loss": sum(r.test.loss for r in reports) / len(reports),
-            "test/accuracy": sum(r.test.accuracy for r in reports) / len(reports),
+            f"test/{self._score}": sum(r.test.score for r in reports) / len(reports),
         }
         missing = {key: value for key, value in metrics.items() if epoch not in self._logged.get((run.run_id, key), ())}
         if missing:

@@ -1,0 +1,67 @@
+"""Which bands has a patch, and what are three of them together called?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lmc_mlflow.config.choices import lookup
+
+FULL_SIZE = 120
+"""Pixels along each side of a patch of 1.2 km at 10 m."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One line of the table of bands: central wavelength in nm, metres per pixel on the ground."""
+
+    wavelength: int
+    metres: int
+
+    @property
+    def size(self) -> int:
+        """Pixels along each side of a patch as it is archived."""
+        return FULL_SIZE * 10 // self.metres
+
+
+BANDS: Mapping[str, Band] = {
+    "B01": Band(443, 60),
+    "B02": Band(490, 10),
+    "B03": Band(560, 10),
+    "B04": Band(665, 10),
+    "B05": Band(705, 20),
+    "B06": Band(740, 20),
+    "B07": Band(783, 20),
+    "B08": Band(842, 10),
+    "B8A": Band(865, 20),
+    "B09": Band(945, 60),  # as in ESA's Sentinel-2 tables; 940 is met as well
+    "B11": Band(1610, 20),
+    "B12": Band(2190, 20),
+}
+"""All bands of level 2A; B10 sees the upper atmosphere alone and is not in the archives."""
+
+RENDERINGS: Mapping[str, tuple[str, ...]] = {
+    "natural": ("B04", "B03", "B02"),
+    "infrared": ("B08", "B04", "B03"),
+    "agriculture": ("B11", "B08", "B02"),
+    **{band: (band,) for band in BANDS},
+}
+"""What an image is made of, channels in order: three bands together, or any band alone."""
+
+
+def rendering(name: str) -> tuple[str, ...]:
+    """The bands of a rendering, channels in order.
+
+    Raises:
+        ValueError: unknown; lists the choices.
+    """
+    return lookup(RENDERINGS, name, "rendering")
+
+
+def bands_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Every band that is named or part of a rendering that is named, each once, in that order.
+
+    Raises:
+        ValueError: an unknown name, or none at all.
+    """
+    if not names:
+        raise ValueError(f"bands: name at least one of {', '.join(sorted(RENDERINGS))}")
+    return tuple(dict.fromkeys(band for name in names for band in lookup(RENDERINGS, name, "band")))

@@ -1,0 +1,45 @@
+"""Where do the images of a batch come from? From one tensor on the device, or from anything that hands out batches."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Images(Protocol):
+    """Scaled images (N, C, H, W) that are handed out in batches on the device they are used on."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """N, C, H, W."""
+
+    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
+        """Batches (n, C, H, W) float32 of the images at these positions, in this order.
+
+        Args:
+            order: (M,) positions on any device; None: all images as they lie.
+            batch_size: images a batch; the last holds what is left.
+        """
+
+
+@dataclass(frozen=True)
+class ResidentImages:
+    """Images that lie on the device as one tensor (N, C, H, W) float32."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """N, C, H, W."""
+        n, c, h, w = self.tensor.shape
+        return n, c, h, w
+
+    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
+        """See `Images`; without an order the batches are views."""
+        if order is None:
+            yield from torch.split(self.tensor, batch_size)
+            return
+        for positions in torch.split(order.to(self.tensor.device), batch_size):
+            yield self.tensor[positions]

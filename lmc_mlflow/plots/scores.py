@@ -1,0 +1,24 @@
+"""Which score does a table hold, accuracy or average precision, and what is it called on an axis?"""
+
+import pandas as pd
+
+from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
+
+
+def score_in(table: pd.DataFrame, template: str = "{}") -> str:
+    """`accuracy`, or `average_precision` where no row of the table has the other.
+
+    A table of both kinds shows its accuracies; select the rows of a data set to see its own score.
+
+    Args:
+        table: a table of `query`, or the content of `path.json`.
+        template: what the column is called, as in `test/{}_delta`.
+    """
+    names = {name: template.format(name) for name in (ACCURACY, AVERAGE_PRECISION)}
+    present = {name for name, column in names.items() if column in table and bool(table[column].notna().any())}
+    return AVERAGE_PRECISION if present == {AVERAGE_PRECISION} else ACCURACY
+
+
+def in_words(score: str) -> str:
+    """The score as a label: `average precision`."""
+    return score.replace("_", " ")

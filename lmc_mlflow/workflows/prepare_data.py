@@ -1,0 +1,80 @@
+"""How does a raw archive become a store that training reads fast, and what is in it?"""
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmc_mlflow.config.commands import PrepareDataConfig
+from lmc_mlflow.data.bigearthnet.bands import BANDS, bands_of
+from lmc_mlflow.data.bigearthnet.prepare import prepare
+from lmc_mlflow.data.bigearthnet.store import open_store, verify
+from lmc_mlflow.data.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.tracking.runs import name_launcher_run
+from lmc_mlflow.tracking.store import open_store as open_tracking
+
+
+@dataclass(frozen=True)
+class PrepareDataOutcome:
+    """Where the store is, what is in it, what was done to these bands, and what data_root finds it."""
+
+    store: Path
+    record: StoreRecord
+    bands: tuple[str, ...]
+    how: str
+    data_root: Path
+
+
+def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) -> PrepareDataOutcome:
+    """Prepare the bands that are asked for, or hold prepared ones against their checksums (`verify`).
+
+    Args:
+        config: of the command.
+        on_estimate: told in one line how much there is to do, before it starts.
+    """
+    wanted = config.prepare
+    launched = open_tracking() if "MLFLOW_RUN_ID" in os.environ else None
+    root = Path(wanted.data_root)
+    folder = Path(wanted.store) if wanted.store else root / DEFAULT_FOLDER
+    data_root = folder if wanted.store else root
+    if wanted.verify:
+        store = open_store(data_root)
+        verify(store, bands_of(wanted.bands))
+        outcome = PrepareDataOutcome(store.root, store.record, bands_of(wanted.bands), "verified", data_root)
+    else:
+        processes = _num_cores() if wanted.processes is None else wanted.processes
+        report = prepare(root, folder, wanted.bands, processes, on_estimate)
+        how = f"converted {', '.join(report.converted)}" if report.converted else "all there already"
+        outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
+    if launched is not None:
+        name = f"prepare_data: {wanted.dataset} {' '.join(outcome.bands)}"
+        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepared_lines(outcome)), {})
+    return outcome
+
+
+def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
+    """What there is to say of a prepared store, and what to type next."""
+    record = outcome.record
+    lines = [f"bigearthnet {record.version}: {record.num_patches:,} patches in {outcome.store} ({outcome.how})"]
+    lines += [f"  dropped: {count:,} patches {reason}" for reason, count in record.dropped.items()]
+    lines.append("  band    nm      mean  deviation  minimum  maximum")
+    for band in outcome.bands:
+        row = record.bands[band]
+        lines.append(
+            f"  {band:4} {BANDS[band].wavelength:5} {row.mean:9.2f}  {row.deviation:9.2f}  {row.minimum:7}  "
+            f"{row.maximum:7}"
+        )
+    return [
+        *lines,
+        "train on it:",
+        "  mlflow run . -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 -P model=vgg_like "
+        f"-P data_root={shlex.quote(str(outcome.data_root))}",
+    ]
+
+
+def _num_cores() -> int:
+    """Cores that this process may use, which a batch system can limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

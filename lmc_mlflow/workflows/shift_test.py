@@ -1,0 +1,48 @@
+"""How large is the shift between the two sides of a pair, as their networks see them?"""
+
+import logging
+
+import torch
+
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.data.loading import LabelledImages, ShiftedData
+from lmc_mlflow.data.sides import Indices
+from lmc_mlflow.data.two_sample import SideSample, choose, label_divergence, two_sample
+from lmc_mlflow.query.runs import latest_metrics
+from lmc_mlflow.tracking.artifacts import TrackedRun
+
+DIVERGENCE = "shift/label_divergence"
+ACCURACY = "shift/c2st_accuracy"
+logger = logging.getLogger(__name__)
+
+
+def log_shift(run: TrackedRun, config: TrainPairConfig, data: ShiftedData) -> None:
+    """Log the classifier two-sample test between the sides and the divergence of their labels, unless it is there.
+
+    Both depend on the data and split_seed alone. The images are scaled as the networks get them.
+    """
+    if config.shift_test.c2st_samples == 0 or DIVERGENCE in latest_metrics(run.client, run.run_id):
+        return
+    labels_a, labels_b = data.a.labels.cpu().numpy(), data.b.labels.cpu().numpy()
+    metrics = {DIVERGENCE: label_divergence(labels_a, labels_b, len(data.classes))}
+    seed = config.data.split_seed
+    samples = config.shift_test.c2st_samples
+    chosen = choose(labels_a, labels_b, data.sides.a, data.sides.b, samples, seed)
+    a, b = _sample(data.a, data.sides.a, chosen[0]), _sample(data.b, data.sides.b, chosen[1])
+    found = two_sample(a, b, seed)
+    if found is None:
+        logger.warning("too few images with a class in common for a two-sample test of the sides; left out")
+    else:
+        metrics |= {
+            ACCURACY: found.accuracy,
+            f"{ACCURACY}_low": found.low,
+            f"{ACCURACY}_high": found.high,
+            "shift/c2st_samples": found.num_samples,
+        }
+    run.log_metrics(metrics)
+
+
+def _sample(side: LabelledImages, samples: Indices, positions: Indices) -> SideSample:
+    order = torch.from_numpy(positions)
+    images = torch.cat([batch.cpu() for batch in side.images.batches(order, 100)]) if len(order) else torch.empty(0)
+    return SideSample(images.numpy(), side.labels.cpu().numpy()[positions], samples[positions])
