@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lmc_mlflow.data.bigearthnet.store import PatchStore, gather, release
+from lmc_mlflow.data.bigearthnet.store import PatchStore, gather
 from lmc_mlflow.data.bigearthnet.store_files import PATCH_SHAPE
 
 Indices = NDArray[np.int64]
@@ -119,7 +119,6 @@ class BandSource:
         raw = np.empty((len(where), *self.shape[1:]), dtype=np.int16)
         for channel, pixels in enumerate(self._mapped):
             raw[:, channel] = gather(pixels, where).view(np.int16)
-            release(pixels)
         return torch.from_numpy(raw)
 
     @cached_property

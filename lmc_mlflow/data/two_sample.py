@@ -1,5 +1,6 @@
 """How different are the two sides? A classifier that tells their images apart, and how far their labels diverge."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ NUM_FOLDS = 5
 NUM_TREES = 100
 NUM_RESAMPLES = 1000
 POOLED_SIZE = 4
+CHUNK_VALUES = 2**17
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,12 @@ def _folds(strata: Indices, side: Indices, groups: Indices, seed: int) -> Indice
 
 
 def _features(images: NDArray[Any]) -> NDArray[np.float64]:
+    """(N, F), a few images at a time: a dozen arrays of their size are needed on the way."""
+    step = max(1, CHUNK_VALUES // math.prod(images.shape[1:]))
+    return np.concatenate([_features_at_once(images[i : i + step]) for i in range(0, len(images), step)])
+
+
+def _features_at_once(images: NDArray[Any]) -> NDArray[np.float64]:
     """(N, F): of each channel coarse pixels, which see content, colour and light, and statistics of steps and
     curvatures between neighbours, which see blur, noise and compression.
 

@@ -16,6 +16,7 @@ from lmc_mlflow.training.optimizers import noise_scale
 from lmc_mlflow.training.trace import noise_check, noise_digest
 from lmc_mlflow.workflows.pair_runs import PairRuns, pair_name
 from lmc_mlflow.workflows.pair_setup import network_spec
+from lmc_mlflow.workflows.shift_test import shift_sentence
 
 
 def curve_keys(score: str) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def log_pair(
     pair.describe(
         f"| side | test {score.replace('_', ' ')} | test loss | training loss | images | run |\n"
         "|---|---|---|---|---|---|\n"
-        f"{rows}\n\nTwo `{config.model.model}` from "
+        f"{rows}\n\n{shift_sentence(latest_metrics(pair.client, pair.run_id))}Two `{config.model.model}` from "
         f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "
         f"(seed {config.model.seed}) on the two sides of `{config.data.shift}` of {config.data.dataset}, "
         f"{config.noise.noise} noise, "

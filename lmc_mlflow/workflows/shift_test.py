@@ -1,6 +1,7 @@
 """How large is the shift between the two sides of a pair, as their networks see them?"""
 
 import logging
+from collections.abc import Mapping
 
 import torch
 
@@ -40,6 +41,19 @@ def log_shift(run: TrackedRun, config: TrainPairConfig, data: ShiftedData) -> No
             "shift/c2st_samples": found.num_samples,
         }
     run.log_metrics(metrics)
+
+
+def shift_sentence(metrics: Mapping[str, float]) -> str:
+    """What was measured, for a description; empty where nothing was."""
+    if DIVERGENCE not in metrics:
+        return ""
+    text = f"Labels diverge by {metrics[DIVERGENCE]:.3f} bits"
+    if ACCURACY in metrics:
+        text += (
+            f"; within a class a small classifier tells the sides' images apart {metrics[ACCURACY]:.1%} of the time "
+            f"({metrics[f'{ACCURACY}_low']:.1%} to {metrics[f'{ACCURACY}_high']:.1%}; 50 %: no shift)"
+        )
+    return f"{text}.\n\n"
 
 
 def _sample(side: LabelledImages, samples: Indices, positions: Indices) -> SideSample:

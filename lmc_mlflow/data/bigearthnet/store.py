@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-import mmap
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,28 +96,26 @@ class PatchStore:
 
 
 def gather(pixels: "np.memmap[Any, np.dtype[np.uint16]]", rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Patches (B, 120, 120) of a mapped band, copied into memory; a cold disk is told of all of them beforehand.
+    """Patches (B, 120, 120) of a band, copied into memory; a cold disk is told of all of them beforehand.
 
-    Without that each patch waits for the one before it, and the system reads several neighbours with it.
+    Without that each patch waits for the one before it. They are read and not mapped: pages of a
+    mapping, up to 2 MiB around every patch, would count as this process's memory.
     """
-    mapped = pixels.base
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_WILLNEED"):
-        each = pixels[0].nbytes
-        for row in rows.tolist():
-            start = pixels.offset + row * each
-            page = start - start % mmap.PAGESIZE
-            mapped.madvise(mmap.MADV_WILLNEED, page, start + each - page)
-    return np.asarray(pixels[rows])
-
-
-def release(pixels: "np.memmap[Any, np.dtype[np.uint16]]") -> None:
-    """Give the pages of a mapped band back: the process does not grow with the patches it has read.
-
-    They stay in the operating system's cache as long as that has room.
-    """
-    mapped = pixels.base
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    found = np.empty((len(rows), *pixels.shape[1:]), dtype=pixels.dtype)
+    each = found[0].nbytes if len(rows) else 0
+    starts = (pixels.offset + rows * each).tolist()
+    assert pixels.filename is not None
+    descriptor = os.open(pixels.filename, os.O_RDONLY)
+    try:
+        if hasattr(os, "posix_fadvise"):
+            for start in starts:
+                os.posix_fadvise(descriptor, start, each, os.POSIX_FADV_WILLNEED)
+        for patch, start in zip(found, starts, strict=True):
+            if os.preadv(descriptor, [patch], start) != each:
+                raise ValueError(f"bigearthnet: {pixels.filename} was cut short while it was read; prepare it anew")
+    finally:
+        os.close(descriptor)
+    return found
 
 
 def exact_statistics(sums: NDArray[np.int64]) -> tuple[float, float]:
