@@ -105,8 +105,8 @@ def write_folder(root: Path) -> Path:
 
 
 BAD_FLAGS = [
-    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from bigearthnet, cifar10, cifar100"),
-    (["--dataset=faces"], "bigearthnet, cifar10, cifar100, csv, digits, fashion_mnist, imagefolder, mnist, moons, npz, tiny_imagenet"),
+    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from bigearthnet, cif"),
+    (["--dataset=faces"], "cifar100, csv, digits, fashion_mnist, imagefolder, mnist, moons, npz, tiny_imagenet"),
     (
         ["--shift=lable_2080"],
         "shift 'lable_2080' is unknown; choose from bands_<x>_<y>, corrupt_<kind>_<severity>, dirichlet_<conc",

@@ -363,7 +363,8 @@ def test_a_digest_depends_on_its_own_bands_alone(archive: Path, small_store: Pat
 
 
 def test_a_missing_store_or_band_names_the_command_that_makes_it(archive: Path, tmp_path: Path) -> None:
-    expected = f"make it with: mlflow run . -e prepare_data -P data_root={tmp_path} -P bands=B02,B08"
+    command = "mlflow run . --env-manager local -e prepare_data"
+    expected = f"make it with: {command} -P data_root={tmp_path} -P bands=B02,B08"
     with pytest.raises(ValueError, match=f"no prepared store in {tmp_path}; {expected}"):
         open_store(tmp_path)
     prepared(archive, ("B02",), tmp_path / "lmc_store")
@@ -618,7 +619,8 @@ def test_the_command_prepares_and_says_what_is_next(tmp_path: Path, store: Mlflo
     assert lines[2] == "  dropped: 1 patches on the snow list"
     assert [line.split()[:2] for line in lines[4:8]] == [["B04", "665"], ["B03", "560"], ["B02", "490"], ["B08", "842"]]
     assert lines[-1] == (
-        "  mlflow run . -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 -P model=vgg_like "
+        "  mlflow run . --env-manager local -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 "
+        "-P model=vgg_like "
         f"-P data_root={tmp_path / 'raw'}"
     )
     assert store.search_runs(["0"]) == []

@@ -37,7 +37,12 @@ HOMES = {
     "rasterio": ("lmc_mlflow.data.bigearthnet",),
     "lmdb": ("lmc_mlflow.data.bigearthnet",),
     "timm": ("lmc_mlflow.models.registry",),
-    "sklearn": ("lmc_mlflow.data.datasets", "lmc_mlflow.data.moons", "lmc_mlflow.data.two_sample", "lmc_mlflow.predictions"),
+    "sklearn": (
+        "lmc_mlflow.data.datasets",
+        "lmc_mlflow.data.moons",
+        "lmc_mlflow.data.two_sample",
+        "lmc_mlflow.predictions",
+    ),
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.artifacts"),
     "ray": ("lmc_mlflow.sweeps",),

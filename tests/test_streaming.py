@@ -318,8 +318,11 @@ next(data.a.images.batches(None, 32))
 before = process.memory_info().rss
 for _ in range(2):
     for part in (data.a, data.b, data.test):
-        num_read = sum(len(batch) for batch in part.images.batches(torch.randperm(part.images.shape[0]), 32))
-        print(num_read, process.memory_info().rss - before)
+        num_read, highest = 0, 0
+        for batch in part.images.batches(torch.randperm(part.images.shape[0]), 32):
+            num_read += len(batch)
+            highest = max(highest, process.memory_info().rss)
+        print(num_read, highest - before)
 """
 
 

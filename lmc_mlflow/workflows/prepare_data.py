@@ -68,7 +68,8 @@ def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
     return [
         *lines,
         "train on it:",
-        "  mlflow run . -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 -P model=vgg_like "
+        "  mlflow run . --env-manager local -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 "
+        "-P model=vgg_like "
         f"-P data_root={shlex.quote(str(outcome.data_root))}",
     ]
 

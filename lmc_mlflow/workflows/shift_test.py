@@ -50,7 +50,7 @@ def shift_sentence(metrics: Mapping[str, float]) -> str:
     text = f"Labels diverge by {metrics[DIVERGENCE]:.3f} bits"
     if ACCURACY in metrics:
         text += (
-            f"; within a class a small classifier tells the sides' images apart {metrics[ACCURACY]:.1%} of the time "
+            f"; a small classifier tells the sides' images apart {metrics[ACCURACY]:.1%} of the time "
             f"({metrics[f'{ACCURACY}_low']:.1%} to {metrics[f'{ACCURACY}_high']:.1%}; 50 %: no shift)"
         )
     return f"{text}.\n\n"

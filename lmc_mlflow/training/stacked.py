@@ -1,0 +1,149 @@
+"""How are several MLPs trained at once, faster than one after the other and equal up to rounding?"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.config.sections import OptimizationConfig
+from lmc_mlflow.images import ResidentImages
+from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.training.optimizers import learning_rate
+from lmc_mlflow.training.stacked_draws import EpochPlan, plan_epoch
+from lmc_mlflow.training.stacked_step import HEADS, Step, layers_of, why_no_mlp
+from lmc_mlflow.training.stacked_weights import RULES, FlatWeights
+from lmc_mlflow.training.trainee import Trainee
+
+
+def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
+    """None if `StackedTraining` can train these networks, else the reason why it cannot."""
+    for trainee in trainees:
+        reason = why_no_mlp(trainee.network)
+        if reason is None and not isinstance(trainee.images, ResidentImages):
+            reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if reason is not None:
+            return f"side {trainee.side}: {reason}"
+    return None if config.optimizer in RULES else f"optimizer {config.optimizer} has no fused step"
+
+
+class Stack:
+    """MLPs of one shape with equally many training images, which take every step together."""
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig) -> None:
+        self.trainees = trainees
+        self._config = config
+        self._rule = lookup(RULES, config.optimizer, "optimizer")
+        self._options = trainees[0].optimizer.param_groups[0]
+        self._weights = FlatWeights.like(trainees, self._rule.slots(self._options))
+        self._num_samples, *image_shape = trainees[0].images.shape
+        network = trainees[0].network
+        assert isinstance(network, nn.Sequential)
+        layers, head = layers_of(self._weights), HEADS[type(network[-1])]
+        self._num_classes = layers[-1].weight.shape[1]
+        channels, height, width = image_shape
+        self._steps = {
+            size: Step(layers, head, (channels, height, width), size)
+            for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
+        }
+
+    @torch.no_grad()
+    def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
+        """One epoch; returns the outputs (G, N, K) as they were trained on. Nothing is read back from the device.
+
+        The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
+        """
+        self._weights.load(self.trainees)
+        targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
+        outputs = torch.empty_like(targets)
+        steps_per_epoch = math.ceil(self._num_samples / self._config.batch_size)
+        for i in range(steps_per_epoch):
+            if stopped.is_set():
+                break
+            start = i * self._config.batch_size
+            end = min(start + self._config.batch_size, self._num_samples)
+            step = self._steps[end - start]
+            for plan, images in zip(plans, step.images, strict=True):
+                plan.gather(i, start, images)
+            step.targets.copy_(targets[:, start:end])
+            outputs[:, start:end] = step.run()
+            rate = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            self._rule.step(self._weights, self._options, rate)
+        return outputs
+
+    def store(self) -> None:
+        """Bring the trainees' networks and optimizers to where the last epoch ended."""
+        self._weights.store(self.trainees, self._rule)
+
+
+class StackedTraining:
+    """Trains the networks of `stackable` trainees, all in one epoch at a time.
+
+    On a GPU, where a step of an MLP is too small to fill the device, networks with equally many images make
+    one stack. On a CPU each network is a stack of its own in a thread of its own, which was measured faster
+    than one stack on all cores: the cores need not wait for each other.
+
+    Between epochs everything is in the trainees, so that they can be kept and restored as those of the exact
+    engine can, and a restored training ends bit-equal to one never stopped.
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
+        reason = stackable(trainees, config)
+        assert reason is None, reason
+        self._trainees = trainees
+        self._config = config
+        self._flips = flips
+        groups: dict[object, list[Trainee]] = {}
+        for i, trainee in enumerate(trainees):
+            own = i if trainee.labels.device.type == "cpu" else None
+            shapes = tuple(p.shape for p in trainee.network.parameters())
+            groups.setdefault((own, len(trainee.labels), shapes), []).append(trainee)
+        self._stacks = [Stack(group, config) for group in groups.values()]
+
+    def train_epoch(self, epoch: int) -> list[Scores]:
+        """One pass of each network over its training subset; returns means over the batches as they were trained on."""
+        started = time.perf_counter()
+        plans = {id(t): plan_epoch(t, self._config.batch_size, self._flips, epoch) for t in self._trainees}
+
+        def task(stack: Stack) -> Callable[[Event], Tensor]:
+            return lambda stopped: stack.train([plans[id(t)] for t in stack.trainees], epoch, stopped)
+
+        on_cpu = self._trainees[0].labels.device.type == "cpu"
+        outputs = side_by_side([task(stack) for stack in self._stacks], torch.get_num_threads() if on_cpu else 1)
+        scores: dict[int, Scores] = {}
+        for stack, of_stack in zip(self._stacks, outputs, strict=True):
+            stack.store()
+            for trainee, of_network in zip(stack.trainees, of_stack, strict=True):
+                scores[id(trainee)] = plans[id(trainee)].scores(of_network)
+        seconds = (time.perf_counter() - started) / len(self._trainees)
+        for trainee in self._trainees:
+            trainee.traces.append(plans[id(trainee)].trace)
+            trainee.train_seconds += seconds
+        return [scores[id(trainee)] for trainee in self._trainees]
+
+
+def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
+    """Run tasks in threads that share `num_threads` CPU threads evenly; one thread: one after the other.
+
+    Args:
+        tasks: take an event that asks them to stop.
+        num_threads: PyTorch's own number of threads is this again afterwards.
+    """
+    num_workers = min(len(tasks), num_threads)
+    stopped = Event()
+    if num_workers == 1:
+        return [task(stopped) for task in tasks]
+    torch.set_num_threads(num_threads // num_workers)  # threads started from now on take this over
+    try:
+        with ThreadPoolExecutor(num_workers, thread_name_prefix="stack") as pool:
+            running = [pool.submit(task, stopped) for task in tasks]
+            try:
+                return [task.result() for task in running]
+            finally:  # an error or an interrupt: the others stop after the step they are in
+                stopped.set()
+    finally:
+        torch.set_num_threads(num_threads)
