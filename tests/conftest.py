@@ -23,6 +23,7 @@ QUICK = [
     "--epochs=3",
     "--device=cpu",
     "--threads=1",
+    "--c2st_samples=0",
 ]
 """Flags of a training that takes a second."""
 

@@ -303,6 +303,23 @@ def test_images_of_several_labels_are_divided_as_one_class(
         assert 0 < run.data.metrics["test/average_precision"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("labelled", "message"),
+    [
+        ("train", "npz: none of the 5 images of the test set has a label"),
+        ("test", "npz: none of the 23 images of side A has a label"),
+    ],
+)
+def test_images_without_a_single_label_are_refused(refused, tmp_path: Path, labelled: str, message: str) -> None:
+    arrays = {}
+    for part, number in (("train", 23), ("test", 5)):
+        arrays[f"{part}_images"] = np.zeros((number, 6, 6), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.full((number, 3), part == labelled, dtype=np.uint8)
+    np.savez(tmp_path / "none.npz", **arrays)
+    flags = ["--dataset=npz", f"--data_root={tmp_path / 'none.npz'}", "--shift=none"]
+    assert message in refused(train_pair, *ONE_EPOCH, *flags)
+
+
 # splits
 
 

@@ -109,6 +109,7 @@ class _Parts:
     def train(self, chosen: Indices, side: str) -> LabelledImages:
         digest = subset_digest(self._train_digest, chosen)
         labels = self._dataset.train_labels[chosen]
+        self._refuse_unlabelled(labels, f"side {side}")
         if side == "B" and self.rendering is not None:
             seed = derive_seed(self._config.split_seed, "rendering/train")
             source = self.rendering.side_b(self._dataset.train.rows(chosen), seed)
@@ -119,6 +120,7 @@ class _Parts:
     def test(self) -> LabelledImages:
         """The test images; where the sides see other renderings, side A's and then side B's of all of them."""
         pieces, labels, digest = [Piece(self._test, self._scale)], self._dataset.test_labels, self._test_digest
+        self._refuse_unlabelled(labels, "the test set")
         if self.rendering is not None:
             seed = derive_seed(self._config.split_seed, "rendering/test")
             source = self.rendering.side_b(self._dataset.test, seed)
@@ -126,6 +128,13 @@ class _Parts:
             digest = self._rendered(digest, source, labels)
             labels = np.concatenate([labels, labels])
         return self._labelled(tuple(pieces), labels, digest)
+
+    def _refuse_unlabelled(self, labels: NDArray[Any], part: str) -> None:
+        if labels.ndim == 2 and not labels.any():
+            raise ValueError(
+                f"{self._config.dataset}: none of the {len(labels)} images of {part} has a label, which leaves average "
+                "precision undefined; choose another split, shift or data set"
+            )
 
     def _rendered(self, digest: str, source: Source, labels: NDArray[Any]) -> str:
         return hashlib.sha256(f"{digest} {source.digest(labels)}".encode()).hexdigest()[:32]

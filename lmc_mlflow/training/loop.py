@@ -1,44 +1,27 @@
 """How do the networks of a pair train together, epoch by epoch?"""
 
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 from tqdm import tqdm
 
+from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.images import Images
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
-from lmc_mlflow.training.noise import NoiseStream
 from lmc_mlflow.training.optimizers import learning_rate
-from lmc_mlflow.training.trace import EpochTrace, trace_epoch
+from lmc_mlflow.training.stacked import StackedTraining, stackable
+from lmc_mlflow.training.trace import trace_epoch
+from lmc_mlflow.training.trainee import Trainee as Trainee
 
-
-@dataclass
-class Trainee:
-    """One network in training, with all that its next step depends on.
-
-    Attributes:
-        side: `A` or `B`.
-        images: N scaled images, handed out on the training device.
-        labels: (N,) class indices or (N, K) zeros and ones, on the same device.
-        traces: what was drawn in each epoch so far.
-        train_seconds: spent in training this network so far, tests left out.
-    """
-
-    side: str
-    network: nn.Module
-    optimizer: Optimizer
-    noise: NoiseStream
-    images: Images
-    labels: Tensor
-    traces: list[EpochTrace] = field(default_factory=list)
-    train_seconds: float = 0.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +34,52 @@ class EpochReport:
     test: Scores
 
 
+class Engine(Protocol):
+    """Trains networks by one epoch at a time."""
+
+    def train_epoch(self, epoch: int) -> list[Scores]:
+        """One pass of each trainee, in place; returns means over the batches as they were trained on."""
+
+
+class ExactTraining:
+    """One network after the other in a plain loop: bit-equal to Algorithm 1 of Hepburn et al. with its loader."""
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
+        self._trainees = trainees
+        self._config = config
+        self._flips = flips
+
+    def train_epoch(self, epoch: int) -> list[Scores]:
+        """See `Engine`."""
+        return [self._timed(trainee, epoch) for trainee in self._trainees]
+
+    def _timed(self, trainee: Trainee, epoch: int) -> Scores:
+        started = time.perf_counter()
+        scores = train_epoch(trainee, self._config, self._flips, epoch)
+        trainee.train_seconds += time.perf_counter() - started
+        return scores
+
+
+ENGINES: Mapping[str, Callable[[Sequence[Trainee], OptimizationConfig, bool], Engine]] = {
+    "exact": ExactTraining,
+    "fast": StackedTraining,
+}
+
+
+def choose_engine(engine: str, trainees: Sequence[Trainee], config: OptimizationConfig) -> str:
+    """The engine that will train these networks: the one asked for, or `exact` where `fast` cannot.
+
+    Raises:
+        ValueError: there is no such engine.
+    """
+    lookup(ENGINES, engine, "engine")
+    reason = stackable(trainees, config) if engine == "fast" else None
+    if reason is None:
+        return engine
+    logger.warning("engine=fast cannot train these networks (%s); engine=exact does", reason)
+    return "exact"
+
+
 def train(
     trainees: Sequence[Trainee],
     test: tuple[Images, Tensor],
@@ -58,8 +87,9 @@ def train(
     flips: bool,
     first_epoch: int,
     on_epoch: Callable[[int, list[EpochReport]], None],
-) -> None:
-    """Train all networks from `first_epoch` to the last, one epoch of each in turn.
+    engine: str = "exact",
+) -> str:
+    """Train all networks from `first_epoch` to the last; returns the engine that did (see `choose_engine`).
 
     Args:
         trainees: changed in place.
@@ -68,34 +98,39 @@ def train(
         flips: whether images are flipped at random.
         first_epoch: counted from 1.
         on_epoch: called after each epoch with its number and one report a network.
+        engine: `exact`, or `fast`, which sees the same draws and differs by rounding.
 
     Raises:
         FloatingPointError: a loss is no number any more.
+        ValueError: there is no such engine.
     """
+    engine = choose_engine(engine, trainees, config)
+    training = ENGINES[engine](trainees, config, flips)
     num_images = sum(len(t.labels) for t in trainees)
     bar = tqdm(
         range(first_epoch, config.epochs + 1), initial=first_epoch - 1, total=config.epochs, unit="epoch", disable=None
     )
     for epoch in bar:
         started = time.perf_counter()
-        reports = [_one_epoch(trainee, test, config, flips, epoch) for trainee in trainees]
+        scores = training.train_epoch(epoch)
+        _check_finite(trainees, scores, config, epoch)
+        reports = [
+            EpochReport(trainee.side, epoch, of_network, evaluate(trainee.network, *test))
+            for trainee, of_network in zip(trainees, scores, strict=True)
+        ]
         on_epoch(epoch, reports)
         shown: dict[str, object] = {f"loss_{r.side}": f"{r.train.loss:.4f}" for r in reports}
         shown["images_per_s"] = round(num_images / (time.perf_counter() - started))
         bar.set_postfix(shown)
+    return engine
 
 
-def _one_epoch(
-    trainee: Trainee, test: tuple[Images, Tensor], config: OptimizationConfig, flips: bool, epoch: int
-) -> EpochReport:
-    started = time.perf_counter()
-    scores = train_epoch(trainee, config, flips, epoch)
-    trainee.train_seconds += time.perf_counter() - started
-    if not math.isfinite(scores.loss):
-        raise FloatingPointError(
-            f"side {trainee.side}: the loss is {scores.loss} in epoch {epoch}; lower lr={config.lr} or warm up"
-        )
-    return EpochReport(trainee.side, epoch, scores, evaluate(trainee.network, *test))
+def _check_finite(trainees: Sequence[Trainee], scores: list[Scores], config: OptimizationConfig, epoch: int) -> None:
+    for trainee, of_network in zip(trainees, scores, strict=True):
+        if not math.isfinite(of_network.loss):
+            raise FloatingPointError(
+                f"side {trainee.side}: the loss is {of_network.loss} in epoch {epoch}; lower lr={config.lr} or warm up"
+            )
 
 
 def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch: int) -> Scores:
@@ -112,7 +147,7 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
         for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), batches, strict=True)):
             labels = trainee.labels[positions]
             if flipped is not None:
-                images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
+                images = flip(images, draws.flipped[i])
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()

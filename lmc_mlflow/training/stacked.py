@@ -37,9 +37,7 @@ class Stack:
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig) -> None:
         self.trainees = trainees
         self._config = config
-        self._rule = lookup(RULES, config.optimizer, "optimizer")
-        self._options = trainees[0].optimizer.param_groups[0]
-        self._weights = FlatWeights.like(trainees, self._rule.slots(self._options))
+        self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"))
         self._num_samples, *image_shape = trainees[0].images.shape
         network = trainees[0].network
         assert isinstance(network, nn.Sequential)
@@ -71,13 +69,14 @@ class Stack:
                 plan.gather(i, start, images)
             step.targets.copy_(targets[:, start:end])
             outputs[:, start:end] = step.run()
-            rate = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
-            self._rule.step(self._weights, self._options, rate)
+            lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            self._weights.step(self.trainees, lr)
         return outputs
 
+    @torch.no_grad()
     def store(self) -> None:
         """Bring the trainees' networks and optimizers to where the last epoch ended."""
-        self._weights.store(self.trainees, self._rule)
+        self._weights.store(self.trainees)
 
 
 class StackedTraining:

@@ -48,9 +48,7 @@ class EpochPlan:
         """(N, K) float32: ones where a label is."""
         if self.labels.ndim == 2:
             return self.labels.float()
-        return torch.zeros(len(self.labels), num_classes, device=self.labels.device).scatter_(
-            1, self.labels[:, None], 1.0
-        )
+        return (self.labels[:, None] == torch.arange(num_classes, device=self.labels.device)).float()
 
     def scores(self, outputs: Tensor) -> Scores:
         """Means over the epoch; outputs (N, K) as they were trained on."""

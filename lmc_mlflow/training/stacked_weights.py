@@ -15,82 +15,82 @@ from torch.optim.sgd import sgd
 from lmc_mlflow.training.trainee import Trainee
 
 Options = Mapping[str, Any]
-"""A parameter group of an optimizer, without its parameters."""
+"""What a parameter group of an optimizer holds besides its parameters."""
 
 
 @dataclass(frozen=True)
+class UpdateRule:
+    """One fused call for all networks, and what an optimizer of this kind keeps of each between steps."""
+
+    step: Callable[["FlatWeights", Options, float], None]
+    slots: Callable[[Options], tuple[str, ...]]
+    counts_steps: bool
+
+
 class FlatWeights:
     """G networks of P weights each.
 
     Attributes:
-        shapes: of a network's parameters, which lie one after the other in a row.
         values: (G, P).
         gradients: (G, P).
         slots: (G, P) for each name under which the optimizer keeps a tensor like the weights.
-        steps: G scalars, the optimizers' counts of steps.
+        steps: G scalars, how many steps each optimizer has made.
+        rows: the G rows of each of these, values, gradients and slots, as a fused call takes them.
     """
 
-    shapes: tuple[torch.Size, ...]
-    values: Tensor
-    gradients: Tensor
-    slots: dict[str, Tensor]
-    steps: list[Tensor]
-
-    @classmethod
-    def like(cls, trainees: Sequence[Trainee], slots: tuple[str, ...]) -> "FlatWeights":
-        """Room for these networks, all of one shape."""
+    def __init__(self, trainees: Sequence[Trainee], rule: UpdateRule) -> None:
         parameters = _parameters(trainees[0])
-        like = parameters[0].detach()
-        num_weights = sum(p.numel() for p in parameters)
-        values, gradients, *rows = (like.new_zeros(len(trainees), num_weights) for _ in range(2 + len(slots)))
-        return cls(
-            shapes=tuple(p.shape for p in parameters),
-            values=values,
-            gradients=gradients,
-            slots=dict(zip(slots, rows, strict=True)),
-            steps=[like.new_zeros(()) for _ in trainees],
-        )
+        self._shapes = [p.shape for p in parameters]
+        self._rule = rule
+
+        def room() -> Tensor:
+            return parameters[0].detach().new_zeros(len(trainees), sum(p.numel() for p in parameters))
+
+        self.values, self.gradients = room(), room()
+        self.slots = {name: room() for name in rule.slots(_options(trainees))}
+        self.steps = [self.values.new_zeros(()) for _ in trainees]
+        self.rows = [list(flat) for flat in (self.values, self.gradients, *self.slots.values())]
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """The parameters (G, *shape) in a tensor (G, P)."""
-        parts = flat.split([math.prod(shape) for shape in self.shapes], dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        """The parameters (G, *shape) in a tensor (G, P), where they lie one after the other."""
+        parts = flat.split([math.prod(shape) for shape in self._shapes], dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    @torch.no_grad()
     def load(self, trainees: Sequence[Trainee]) -> None:
-        """Copy the networks and the states of their optimizers in."""
+        """Copy the networks and the states of their optimizers in; what an optimizer has not kept yet is 0."""
+        nothing = self.values.new_zeros(())
+        values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
             for i, parameter in enumerate(_parameters(trainee)):
-                self.views(self.values)[i][row].copy_(parameter)
                 kept = trainee.optimizer.state.get(parameter, {})
-                for name, slot in self.slots.items():
-                    self.views(slot)[i][row].copy_(kept.get(name, torch.zeros(())))
-                self.steps[row].copy_(kept.get("step", torch.zeros(())))
+                values[i][row].copy_(parameter)
+                for name, slot in slots.items():
+                    slot[i][row].copy_(kept.get(name, nothing))
+                self.steps[row].copy_(kept.get("step", nothing))
 
-    @torch.no_grad()
-    def store(self, trainees: Sequence[Trainee], rule: "UpdateRule") -> None:
+    def store(self, trainees: Sequence[Trainee]) -> None:
         """Copy them back; the optimizers look as if they had made the steps themselves."""
+        values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
             for i, parameter in enumerate(_parameters(trainee)):
-                parameter.copy_(self.views(self.values)[i][row])
                 kept = trainee.optimizer.state[parameter]
-                for name, slot in self.slots.items():
-                    kept[name] = self.views(slot)[i][row].clone()
-                if rule.counts_steps:
-                    kept["step"] = self.steps[row].cpu().clone()
+                parameter.copy_(values[i][row])
+                for name, slot in slots.items():
+                    kept[name] = slot[i][row].clone()
+                if self._rule.counts_steps:
+                    kept["step"] = self.steps[row].cpu().clone()  # where an optimizer that is not fused keeps it
+
+    def step(self, trainees: Sequence[Trainee], lr: float) -> None:
+        """Change the values along the gradients, with the options of the trainees' optimizers."""
+        self._rule.step(self, _options(trainees), lr)
 
 
 def _parameters(trainee: Trainee) -> list[Parameter]:
     return list(trainee.network.parameters())
 
 
-@dataclass(frozen=True)
-class UpdateRule:
-    """One fused call for all networks, and what its optimizer keeps between steps."""
-
-    slots: Callable[[Options], tuple[str, ...]]
-    counts_steps: bool
-    step: Callable[[FlatWeights, Options, float], None]
+def _options(trainees: Sequence[Trainee]) -> Options:
+    return trainees[0].optimizer.param_groups[0]
 
 
 def _adam_step(weights: FlatWeights, options: Options, lr: float) -> None:
@@ -104,10 +104,7 @@ def _adamw_step(weights: FlatWeights, options: Options, lr: float) -> None:
 def _adaptive_step(function: Callable[..., None], weights: FlatWeights, options: Options, lr: float) -> None:
     beta1, beta2 = options["betas"]
     function(
-        list(weights.values),
-        list(weights.gradients),
-        list(weights.slots["exp_avg"]),
-        list(weights.slots["exp_avg_sq"]),
+        *weights.rows,
         [],
         weights.steps,
         fused=True,
@@ -122,11 +119,12 @@ def _adaptive_step(function: Callable[..., None], weights: FlatWeights, options:
 
 
 def _sgd_step(weights: FlatWeights, options: Options, lr: float) -> None:
-    # A first step sets the buffer to the gradient; so does any step from a buffer of zeros, without dampening.
+    # A first step sets the momentum to the gradient, and so does any step from a momentum of 0 without dampening.
+    values, gradients, *momentum = weights.rows
     sgd(
-        list(weights.values),
-        list(weights.gradients),
-        [buffer for slot in weights.slots.values() for buffer in slot],
+        values,
+        gradients,
+        [row for rows in momentum for row in rows],
         fused=True,
         dampening=0.0,
         maximize=False,
@@ -137,12 +135,16 @@ def _sgd_step(weights: FlatWeights, options: Options, lr: float) -> None:
     )
 
 
-def _momentum_slots(options: Options) -> tuple[str, ...]:
+def _adaptive_slots(options: Options) -> tuple[str, ...]:
+    return "exp_avg", "exp_avg_sq"
+
+
+def _sgd_slots(options: Options) -> tuple[str, ...]:
     return ("momentum_buffer",) if options["momentum"] else ()
 
 
 RULES: Mapping[str, UpdateRule] = {
-    "adam": UpdateRule(lambda options: ("exp_avg", "exp_avg_sq"), True, _adam_step),
-    "adamw": UpdateRule(lambda options: ("exp_avg", "exp_avg_sq"), True, _adamw_step),
-    "sgd": UpdateRule(_momentum_slots, False, _sgd_step),
+    "adam": UpdateRule(_adam_step, _adaptive_slots, counts_steps=True),
+    "adamw": UpdateRule(_adamw_step, _adaptive_slots, counts_steps=True),
+    "sgd": UpdateRule(_sgd_step, _sgd_slots, counts_steps=False),
 }
