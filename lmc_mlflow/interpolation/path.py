@@ -1,7 +1,7 @@
 """What do the networks (1 - alpha) A + alpha B do, alpha by alpha?"""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,9 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.images import Images
 from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
+from lmc_mlflow.interpolation.folding import plan_folding
+from lmc_mlflow.interpolation.mlp_line import plan_mlp
+from lmc_mlflow.interpolation.sweep import MEMORY_BUDGET, Place, Plan, Planner, Splits, sweep
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.predictions.scores import ACCURACY, Scores, score_name
@@ -34,6 +37,7 @@ class Path:
         score: which of the two, `accuracy` or `average_precision`.
         angles_deg: (T,) angle between the network at alpha and A, trainable parameters.
         manhattan: (T,) distance of the network at alpha from A.
+        engine: the row of `ENGINES` that did it: `exact` too where there was no fast way for the network.
     """
 
     alphas: Curve
@@ -42,6 +46,7 @@ class Path:
     score: str
     angles_deg: Curve
     manhattan: Curve
+    engine: str
     summaries: dict[str, PathSummary] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,9 +64,10 @@ def walk(
     network: nn.Module,
     ends: tuple[State, State],
     alphas: Curve,
-    splits: Mapping[str, tuple[Images, Tensor]],
+    splits: Splits,
     bn: str,
     calibration: Images | None = None,
+    engine: str = "fast",
 ) -> Path:
     """Measure the segment between two states of one network; nothing that is passed in is changed.
 
@@ -72,30 +78,94 @@ def walk(
         splits: name -> images and labels.
         bn: what batch norm's statistics are on the way: a row of `BN_POLICIES`.
         calibration: images of both training sides together, for `recalibrate`.
+        engine: a row of `ENGINES`. `fast` and `exact` agree to the rounding of float32, and to the last bit at
+            the ends on the split `test`.
 
     Raises:
-        ValueError: the states do not fit each other, or the policy is unknown.
+        ValueError: the states do not fit each other, or the policy or the engine is unknown.
     """
     weights.check_compatible(*ends)
     lookup(BN_POLICIES, bn, "bn")
+    measure = lookup(ENGINES, engine, "engine")
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    names = trainable(network)
-    measured: dict[str, list[Scores]] = {split: [] for split in splits}
-    angles, distances = [], []
-    for alpha in tqdm(alphas, desc="walking the path", unit="alpha", leave=False, disable=None):
-        state = network_at(scratch, ends, float(alpha), bn, calibration)
-        for split, (images, labels) in splits.items():
-            measured[split].append(evaluate(scratch, images, labels))
-        angles.append(weights.angle_deg(ends[0], state, names))
-        distances.append(weights.manhattan(ends[0], state, names))
+
+    def place(alpha: float) -> nn.Module:
+        network_at(scratch, ends, alpha, bn, calibration)
+        return scratch
+
+    measured, used = measure(scratch, ends, [float(alpha) for alpha in alphas], place, splits)
+    angles, distances = from_a(ends, trainable(network), alphas)
     return Path(
         alphas=alphas,
         losses={split: np.array([s.loss for s in scores]) for split, scores in measured.items()},
         scores={split: np.array([s.score for s in scores]) for split, scores in measured.items()},
         score=next((score_name(labels) for _, labels in splits.values()), ACCURACY),
-        angles_deg=np.array(angles),
-        manhattan=np.array(distances),
+        angles_deg=angles,
+        manhattan=distances,
+        engine=used,
     )
+
+
+Measured = tuple[dict[str, list[Scores]], str]
+"""Split -> one row an alpha, and the engine that was used."""
+PLANNERS: tuple[Planner, ...] = (plan_mlp, plan_folding)
+
+
+def _exact(
+    _scratch: nn.Module, _ends: tuple[State, State], alphas: Sequence[float], place: Place, splits: Splits
+) -> Measured:
+    """Each network by itself, through `evaluate`, which the endpoints went through too."""
+    measured: dict[str, list[Scores]] = {split: [] for split in splits}
+    for alpha in tqdm(alphas, desc="walking the path", unit="alpha", leave=False, disable=None):
+        network = place(alpha)
+        for split, (images, labels) in splits.items():
+            measured[split].append(evaluate(network, images, labels))
+    return measured, "exact"
+
+
+def _fast(
+    scratch: nn.Module, ends: tuple[State, State], alphas: Sequence[float], place: Place, splits: Splits
+) -> Measured:
+    """All networks in one pass over the images, if the architecture allows it (`sweep.py`)."""
+    plan = _plan(scratch, ends, splits)
+    if plan is None:
+        return _exact(scratch, ends, alphas, place, splits)
+    return sweep(plan, alphas, place, splits, MEMORY_BUDGET), "fast"
+
+
+ENGINES: Mapping[str, Callable[..., Measured]] = {"fast": _fast, "exact": _exact}
+
+
+def _plan(scratch: nn.Module, ends: tuple[State, State], splits: Splits) -> Plan | None:
+    """The first plan that there is for the network."""
+    for images, _ in splits.values():
+        sample = next(images.batches(torch.arange(min(2, images.shape[0])), 2))
+        plans = (planner(scratch, ends, sample) for planner in PLANNERS)
+        return next((plan for plan in plans if plan is not None), None)
+    return None
+
+
+def from_a(ends: tuple[State, State], names: Sequence[str], alphas: Curve) -> tuple[Curve, Curve]:
+    """Angle (degrees) and Manhattan distance (T,) between A and the networks at alpha, in double precision.
+
+    With D = B - A the network is A + alpha D: |A| + alpha (D . A / |A|) along A and alpha |D'| across it,
+    where D' is what of D is at right angles to A. An arc tangent of the two keeps its digits near 0 and 180.
+    The angle with a network of zeros is nan.
+
+    Args:
+        ends: states of A and B.
+        names: of the tensors that count.
+        alphas: (T,).
+    """
+    a, b = (torch.cat([end[name].detach().double().flatten() for name in names]) for end in ends)
+    step, norm = b - a, float(a.norm())
+    distances = alphas * float(step.abs().sum())
+    if norm == 0:
+        return np.full_like(distances, np.nan), distances
+    along_a = float(step @ a) / norm
+    along, across = norm + alphas * along_a, alphas * float((step - a * (along_a / norm)).norm())
+    angles = np.degrees(np.arctan2(across, along))
+    return np.where((along == 0) & (across == 0), np.nan, angles), distances
 
 
 def network_at(

@@ -1,0 +1,47 @@
+"""Which options are there? One frozen section for each thing that a user decides."""
+
+from lmc_mlflow.config.sections.data import (
+    DataConfig as DataConfig,
+)
+from lmc_mlflow.config.sections.data import (
+    PrepareConfig as PrepareConfig,
+)
+from lmc_mlflow.config.sections.data import (
+    ShiftTestConfig as ShiftTestConfig,
+)
+from lmc_mlflow.config.sections.measuring import (
+    EndsConfig as EndsConfig,
+)
+from lmc_mlflow.config.sections.measuring import (
+    MembersConfig as MembersConfig,
+)
+from lmc_mlflow.config.sections.measuring import (
+    PathConfig as PathConfig,
+)
+from lmc_mlflow.config.sections.measuring import (
+    ScoresConfig as ScoresConfig,
+)
+from lmc_mlflow.config.sections.running import (
+    RepairConfig as RepairConfig,
+)
+from lmc_mlflow.config.sections.running import (
+    RuntimeConfig as RuntimeConfig,
+)
+from lmc_mlflow.config.sections.running import (
+    StoryConfig as StoryConfig,
+)
+from lmc_mlflow.config.sections.training import (
+    ModelConfig as ModelConfig,
+)
+from lmc_mlflow.config.sections.training import (
+    NoiseConfig as NoiseConfig,
+)
+from lmc_mlflow.config.sections.training import (
+    OptimizationConfig as OptimizationConfig,
+)
+from lmc_mlflow.config.sections.training import (
+    ResumeConfig as ResumeConfig,
+)
+from lmc_mlflow.config.sections.training import (
+    TogetherConfig as TogetherConfig,
+)

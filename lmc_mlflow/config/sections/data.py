@@ -1,0 +1,71 @@
+"""Which options say what the images are?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """Which images the two sides see, and how they are scaled."""
+
+    dataset: str = option("digits", "where images and labels come from")
+    data_root: str = option(
+        "data", "folder the data set is in, or is downloaded to on first use (digits needs none)", identity=False
+    )
+    image_size: int | None = option(
+        None,
+        "imagefolder and csv: bring every image to this height and width in pixels; auto: they are all of one size",
+        minimum=1,
+    )
+    shift: str = option("label_5050", "what makes the two training subsets differ")
+    split: str = option(
+        "auto",
+        "which images are for testing; official: as the data set says; random80: four fifths for training, by "
+        "split_seed; auto: random80 for bigearthnet (the paper's), official for all others",
+        choices=("auto", "official", "random80"),
+    )
+    validation: str = option(
+        "unused",
+        "what a data set's validation images are for: left unused, or added to training",
+        choices=("unused", "train"),
+    )
+    split_seed: int = option(0, "seed of every split, independent of all other seeds", minimum=0)
+    normalization: str = option(
+        "centered",
+        "centered: per-channel mean 0 and standard deviation 1; half: (x - 0.5) / 0.5; unit: [0, 1]",
+        choices=("centered", "half", "unit"),
+    )
+    augmentation: str = option(
+        "auto", "flip: random horizontal flips; auto: as is usual for the data set", choices=("auto", "none", "flip")
+    )
+    memory_gb: float = option(
+        4.0,
+        "images of a side or the test set that would fill more memory than this are read batch by batch instead",
+        minimum=0.0,
+        identity=False,
+    )
+
+
+@dataclass(frozen=True)
+class ShiftTestConfig(Section):
+    """How the shift between the two sides is measured."""
+
+    c2st_samples: int = option(
+        1000,
+        "images of both sides together that a small classifier is to tell apart (0.5: no shift); 0: not measured",
+        minimum=0,
+        identity=False,
+    )
+
+
+@dataclass(frozen=True)
+class PrepareConfig(Section):
+    """Which bands of a raw archive become a store that training can read fast."""
+
+    dataset: str = option("bigearthnet", "which data set is prepared", choices=("bigearthnet",))
+    data_root: str = option("data", "folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB)")
+    bands: tuple[str, ...] = option(("B02", "B08"), "bands or combinations (natural, infrared, agriculture)")
+    store: str = option("", "folder of the store; empty: lmc_store below data_root")
+    processes: int | None = option(None, "processes that convert; auto: one a core", minimum=1)
+    verify: bool = option(False, "true: read a finished store again and hold it against its checksums")

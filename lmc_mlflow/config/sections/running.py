@@ -1,0 +1,33 @@
+"""Which options belong to the machine and to the whole?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(Section):
+    """Where and how carefully it runs; none of it is part of a result's identity."""
+
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", identity=False)
+    deterministic: bool = option(
+        False, "bit-equal repeats on a GPU too (slower; on a CPU they always are)", identity=False
+    )
+    threads: int | None = option(None, "CPU threads; auto: PyTorch's choice", minimum=1, identity=False)
+
+
+@dataclass(frozen=True)
+class RepairConfig(Section):
+    """Which dead runs are ended."""
+
+    apply: bool = option(False, "true: end the runs listed; false: only list them")
+    stale_minutes: float = option(
+        30.0, "a run of another machine counts as dead after this long without a heartbeat", above=0.0
+    )
+
+
+@dataclass(frozen=True)
+class StoryConfig(Section):
+    """What the one-minute chain compares."""
+
+    other_seed: int = option(20, "seed of the second pair, whose side A is joined to the first pair's", minimum=0)

@@ -1,0 +1,88 @@
+"""Which options say what is trained, and how?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """Which network, and from which initialization."""
+
+    model: str = option("mlp_l1_w587", "which network")
+    dropout_rate: float = option(
+        0.5, "share of units dropped, for networks named ..._dropout", minimum=0.0, maximum=0.95
+    )
+    seed: int = option(1, "seed of the initialization", minimum=0)
+    init: str = option("same", "whether the two sides start from one initialization", choices=("same", "different"))
+
+
+@dataclass(frozen=True)
+class TogetherConfig(Section):
+    """Which pairs are trained together."""
+
+    seeds: tuple[int, ...] = option(
+        (), "instead of seed: several, comma-separated; one pair each, trained together", minimum=0, identity=False
+    )
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds={','.join(map(str, self.seeds))}: each seed once")
+
+
+@dataclass(frozen=True)
+class NoiseConfig(Section):
+    """The SGD noise sample: batch order, augmentation and dropout draws."""
+
+    noise: str = option(
+        "same", "same: both sides draw the same noise; different: side B draws its own", choices=("same", "different")
+    )
+    noise_scope: str = option(
+        "run",
+        "run: named streams that depend on the seed; paper: Algorithm 1 of Hepburn et al., draw for draw",
+        choices=("run", "paper"),
+    )
+    noise_seed: int | None = option(None, "seed of the noise; auto: the seed of the initialization", minimum=0)
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if self.noise_scope == "paper" and self.noise_seed is not None:
+            raise ValueError("noise_seed: noise_scope=paper fixes every draw itself; leave noise_seed at auto")
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(Section):
+    """How the networks are trained."""
+
+    epochs: int = option(100, "passes over a side's training subset", minimum=1)
+    batch_size: int = option(32, "images per step; the last batch of an epoch holds what is left", minimum=1)
+    optimizer: str = option("adam", "update rule", choices=("adam", "adamw", "sgd"))
+    lr: float = option(1e-3, "learning rate", above=0.0)
+    momentum: float = option(0.0, "momentum (sgd only)", minimum=0.0, maximum=0.9999)
+    nesterov: bool = option(False, "Nesterov momentum (sgd only)")
+    weight_decay: float = option(0.0, "weight decay (L2 in adam and sgd, decoupled in adamw)", minimum=0.0)
+    schedule: str = option("constant", "learning rate over the steps", choices=("constant", "cosine"))
+    engine: str = option(
+        "exact",
+        "exact: the plain loop, bit-equal to the paper's; fast: networks stacked in one step, equal but for rounding",
+        choices=("exact", "fast"),
+    )
+    warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if self.optimizer != "sgd" and (self.momentum != 0 or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to optimizer=sgd, not {self.optimizer}; leave them out")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov=true needs a momentum above 0")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs={self.warmup_epochs}: must be below epochs={self.epochs}")
+
+
+@dataclass(frozen=True)
+class ResumeConfig(Section):
+    """What is kept while training, and what a finished or interrupted run of the same configuration means."""
+
+    checkpoint_every: int = option(10, "epochs between resumable checkpoints", minimum=1, identity=False)
+    force: bool = option(False, "true: train anew even if this configuration is finished in the store", identity=False)

@@ -1,0 +1,322 @@
+"""Does one pass over the images find what one network after the other finds? Every kind of network and of images."""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from lmc_mlflow import weights
+from lmc_mlflow.data.sources import ArraySource, Scaling
+from lmc_mlflow.data.streaming import Piece, StreamedImages
+from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.images import Images, ResidentImages
+from lmc_mlflow.interpolation import path as path_module
+from lmc_mlflow.interpolation.barriers import alpha_grid
+from lmc_mlflow.interpolation.folding import channels_last, plan_folding
+from lmc_mlflow.interpolation.mlp_line import affine, plan_mlp
+from lmc_mlflow.interpolation.path import BN_POLICIES, Path, from_a, walk
+from lmc_mlflow.models.registry import NetworkSpec, build_network
+
+FAST = {
+    "mlp_l1_w17": (3, 8, 8),
+    "mlp_l1_w17_bn": (1, 8, 8),
+    "mlp_l3_w9_16_7": (1, 8, 8),
+    "mlp_l3_w9_16_7_bn": (3, 8, 8),
+    "mlp_l3_w9_16_7_dropout": (3, 8, 8),
+    "mlp_l2_w9_7_bn_dropout": (1, 8, 8),
+    "resnet10": (1, 12, 12),
+    "resnet22": (3, 8, 8),
+    "vgg11": (3, 32, 32),
+    "vgg_like": (1, 40, 40),
+    "timm:resnet18": (3, 32, 32),
+}
+WITHOUT_PAIRS = {"timm:vit_tiny_patch16_224": (3, 32, 32)}
+NUM_IMAGES = 130  # a whole piece of a convolutional network's batch, and a part of one
+
+
+def scattered(spec: NetworkSpec, seed: int) -> nn.Module:
+    """A network whose batch norms are no identities."""
+    network = build_network(spec, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.running_var):
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator))
+    return network
+
+
+def setting(
+    model: str, several: bool = False, num_images: int = NUM_IMAGES
+) -> tuple[nn.Module, tuple[weights.State, weights.State], torch.Tensor, torch.Tensor]:
+    """A network, two ends, images and labels."""
+    channels, height, width = (FAST | WITHOUT_PAIRS)[model]
+    spec = NetworkSpec(model, channels, height, width, 4, output="logits" if several else "log_probabilities")
+    a, b = scattered(spec, 1), scattered(spec, 2)
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(num_images, channels, height, width, generator=generator)
+    labels = torch.arange(num_images) % 4
+    if several:
+        labels = functional.one_hot(labels, 4) | functional.one_hot(labels.roll(1), 4)
+    return a, (a.state_dict(), b.state_dict()), images, labels
+
+
+def assert_agree(fast: Path, exact: Path, num_images: int = NUM_IMAGES) -> None:
+    assert exact.engine == "exact"
+    for split in exact.losses:
+        np.testing.assert_allclose(fast.losses[split], exact.losses[split], rtol=1e-5)
+        np.testing.assert_allclose(fast.scores[split], exact.scores[split], rtol=0, atol=1.01 / num_images)
+    for end in (0, -1):
+        assert fast.losses["test"][end] == exact.losses["test"][end]
+        assert fast.scores["test"][end] == exact.scores["test"][end]
+    np.testing.assert_array_equal(fast.angles_deg, exact.angles_deg)
+
+
+@pytest.mark.parametrize("model", FAST)
+@pytest.mark.parametrize("bn", list(BN_POLICIES))
+@pytest.mark.parametrize("several", [False, True], ids=["one-label", "several-labels"])
+def test_fast_and_exact_agree_and_the_ends_to_the_last_bit(model: str, bn: str, several: bool) -> None:
+    network, ends, images, labels = setting(model, several)
+    splits = {"test": (ResidentImages(images), labels), "train_a": (ResidentImages(images[:60]), labels[:60])}
+    paths = [
+        walk(network, ends, alpha_grid(5), splits, bn, ResidentImages(images), engine) for engine in ("fast", "exact")
+    ]
+    assert paths[0].engine == "fast"
+    assert_agree(paths[0], paths[1], 60)
+
+
+@pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "resnet10"])
+def test_the_ends_are_the_endpoints_over_several_batches(model: str) -> None:
+    network, ends, images, labels = setting(model, num_images=2100)
+    path = walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    assert path.engine == "fast"
+    for i, end in ((0, ends[0]), (-1, ends[1])):
+        network.load_state_dict(end)
+        scores = evaluate(network, ResidentImages(images), labels)
+        assert (path.losses["test"][i], path.scores["test"][i]) == scores
+
+
+@pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "mlp_l1_w17", "resnet10"])
+def test_streamed_images_give_what_resident_ones_give(model: str) -> None:
+    network, ends, images, labels = setting(model, num_images=1100)
+    channels = images.shape[1]
+    scaling = Scaling(1.0, (0.0,) * channels, (1.0,) * channels)
+    streamed = StreamedImages((Piece(ArraySource(images.numpy()), scaling),), torch.device("cpu"))
+    both: tuple[Images, Images] = (ResidentImages(images), streamed)
+    resident_path, streamed_path = (walk(network, ends, alpha_grid(5), {"test": (i, labels)}, "nearest") for i in both)
+    np.testing.assert_array_equal(streamed_path.losses["test"], resident_path.losses["test"])
+    np.testing.assert_array_equal(streamed_path.scores["test"], resident_path.scores["test"])
+
+
+@pytest.mark.parametrize("model", ["mlp_l3_w9_16_7_bn", "resnet10"])
+def test_a_small_memory_budget_changes_nothing_but_the_number_of_passes(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, ends, images, labels = setting(model)
+    passes = []
+
+    class Counted(ResidentImages):
+        def batches(self, order: torch.Tensor | None, batch_size: int) -> Iterator[torch.Tensor]:
+            passes.append(order is None)
+            return super().batches(order, batch_size)
+
+    plan = plan_mlp(network.eval(), ends, images) or plan_folding(copy.deepcopy(network).eval(), ends, images)
+    assert plan is not None
+    found = []
+    for budget, expected in ((100 * plan.num_bytes(), 1), (2 * plan.num_bytes(), 3), (1, 5)):
+        passes.clear()
+        monkeypatch.setattr(path_module, "MEMORY_BUDGET", budget)
+        path = walk(network, ends, alpha_grid(5), {"test": (Counted(images), labels)}, "interpolate")
+        assert sum(passes) == expected
+        found.append(path.losses["test"])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_a_plan_knows_the_bytes_of_one_network() -> None:
+    network, ends, images, _ = setting("mlp_l3_w9_16_7")
+    mlp = plan_mlp(network.eval(), ends, images)
+    assert mlp is not None
+    # behind the first layer: 9 -> 16, 16 -> 7, 7 -> 4, with biases; 4 outputs for each of 1000 images
+    assert mlp.num_bytes() == 4 * ((9 * 16 + 16) + (16 * 7 + 7) + (7 * 4 + 4) + 4 * 1000)
+    network, ends, images, _ = setting("resnet10")
+    folded = plan_folding(network.eval(), ends, images)
+    assert folded is not None
+    scales = 2 * (16 + 3 * 32 + 3 * 64 + 3 * 128)  # a bias is left of a scale and a shift
+    num_parameters = sum(p.numel() for p in network.parameters())
+    assert folded.num_bytes() == 4 * (num_parameters - scales // 2 + 4 * 1000)
+    assert len(folded.pairs) == 10
+
+
+def test_what_cannot_be_folded_is_walked_exactly() -> None:
+    model = "timm:vit_tiny_patch16_224"
+    network, ends, images, labels = setting(model, num_images=6)
+    path = walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    assert path.engine == "exact"
+
+
+class Branching(nn.Module):
+    """A convolution and its batch norm in a network that looks at the pixels to decide what to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.conv(x)).mean(dim=(2, 3)).log_softmax(dim=1)
+        return y if x.sum() > 0 else y.flip(1)
+
+
+class Twice(nn.Module):
+    """One convolution that two batch norms follow, one that is read before its batch norm, and a shared ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm1, self.norm2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.stem, self.norm0, self.relu = nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        self.late, self.norm3 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, affine=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm0(self.stem(x))
+        x = self.relu(x) - x
+        x = self.norm2(self.conv(self.relu(self.norm1(self.conv(x)))))
+        y = self.late(x)
+        return (y + self.norm3(y)).mean(dim=(2, 3)).log_softmax(dim=1)
+
+
+class Counting(nn.Module):
+    """Its graph holds the number of calls when it was traced, which is too low by the next call."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        Counting.calls += 1
+        return (Counting.calls * self.norm(self.conv(x)).mean(dim=(2, 3))).log_softmax(dim=1)
+
+
+def test_only_what_is_alone_between_convolution_and_batch_norm_is_folded() -> None:
+    torch.manual_seed(0)
+    a, b = Twice(), Twice()
+    for module in [*a.modules(), *b.modules()]:
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.normal_()
+    images, labels = torch.randn(20, 1, 6, 6), torch.arange(20) % 4
+    plan = plan_folding(copy.deepcopy(a).eval(), (a.state_dict(), b.state_dict()), images[:2])
+    assert plan is not None
+    assert plan.pairs == (("stem", "norm0"),)
+    ends, splits = (a.state_dict(), b.state_dict()), {"test": (ResidentImages(images), labels)}
+    paths = [walk(a, ends, alpha_grid(4), splits, "interpolate", engine=engine) for engine in ("fast", "exact")]
+    assert paths[0].engine == "fast"
+    assert_agree(paths[0], paths[1], 20)
+
+
+@pytest.mark.parametrize("kind", [Branching, Counting])
+def test_a_network_that_cannot_be_traced_or_differs_from_its_graph_is_walked_exactly(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    a, b = kind(), kind()
+    images, labels = torch.rand(20, 1, 6, 6), torch.arange(20) % 4
+    path = walk(
+        a,
+        (a.state_dict(), b.state_dict()),
+        alpha_grid(3),
+        {"test": (ResidentImages(images), labels)},
+        "interpolate",
+    )
+    assert path.engine == "exact"
+
+
+def test_sequences_that_are_no_mlps_have_no_plan() -> None:
+    image = torch.zeros(2, 1, 2, 2)
+    for layers in (
+        [nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), nn.LogSoftmax(1)],
+        [nn.Linear(4, 3), nn.LogSoftmax(1)],
+        [nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False), nn.ReLU(), nn.Linear(3, 2)],
+        [nn.Flatten(), nn.Linear(4, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 2), nn.Identity()],
+    ):
+        network = nn.Sequential(*layers).eval()
+        assert plan_mlp(network, (network.state_dict(), network.state_dict()), image) is None
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    network, ends, images, labels = setting("mlp_l1_w17")
+    with pytest.raises(
+        ValueError, match=r"engine 'fsat' is unknown \(did you mean 'fast'\?\); choose from exact, fast"
+    ):
+        walk(network, ends, alpha_grid(2), {"test": (ResidentImages(images), labels)}, "interpolate", engine="fsat")
+
+
+@pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "resnet10"])
+def test_a_training_network_is_left_as_it_was(model: str) -> None:
+    network, ends, images, labels = setting(model)
+    ends = (copy.deepcopy(ends[0]), copy.deepcopy(ends[1]))
+    before, pixels = copy.deepcopy(network.state_dict()), images.clone()
+    network.train()
+    walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "nearest")
+    assert all(module.training for module in network.modules())
+    assert all(p.requires_grad and p.grad is None for p in network.parameters())
+    assert not any(module.inplace for module in network.modules() if isinstance(module, nn.ReLU))
+    assert torch.equal(images, pixels)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+        assert torch.equal(ends[0][name], before[name]), name
+
+
+def test_a_product_as_a_convolution_is_the_product() -> None:
+    x, weight, bias = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([[1.0, 10.0]]), torch.ones(1)
+    assert affine(x, weight, bias).tolist() == [[22.0], [44.0], [66.0]]
+    assert affine(x.double(), weight.double(), None).tolist() == [[21.0], [43.0], [65.0]]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_last_is_what_pytorch_takes_for_it(channels: int) -> None:
+    images = torch.randn(2, channels, 4, 5)
+    laid_out = channels_last(images)
+    assert torch.equal(images, laid_out)
+    assert laid_out.stride() == (channels * 20, 1, 5 * channels, channels)
+
+
+def test_angles_and_distances_along_a_segment() -> None:
+    a, b = {"w": torch.tensor([3.0, 0.0]), "other": torch.ones(1)}, {"w": torch.tensor([0.0, 4.0])}
+    alphas = np.array([0.0, 0.5, 1.0])
+    angles, distances = from_a((a, b), ["w"], alphas)
+    assert angles == pytest.approx([0, np.degrees(np.arctan2(2, 1.5)), 90])
+    assert distances == pytest.approx([0, 3.5, 7])
+    zero = {"w": torch.zeros(2)}
+    assert np.isnan(from_a((zero, b), ["w"], alphas)[0]).all()
+    assert np.isnan(from_a((a, zero), ["w"], alphas)[0]).tolist() == [False, False, True]
+
+
+def test_angles_and_distances_are_those_of_the_interpolated_states() -> None:
+    network, ends, _, _ = setting("resnet10")
+    names = [name for name, _ in network.named_parameters()]
+    angles, distances = from_a(ends, names, alpha_grid(4))
+    for i, alpha in enumerate(alpha_grid(4)):
+        state = weights.interpolate(*ends, float(alpha))
+        assert angles[i] == pytest.approx(weights.angle_deg(ends[0], state, names), rel=1e-6, abs=1e-9)
+        assert distances[i] == pytest.approx(weights.manhattan(ends[0], state, names), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("model", ["mlp_l3_w9_16_7_bn", "resnet10"])
+def test_fast_and_exact_agree_on_a_gpu(model: str) -> None:
+    network, ends, images, labels = setting(model)
+    on_gpu = ({k: v.cuda() for k, v in ends[0].items()}, {k: v.cuda() for k, v in ends[1].items()})
+    splits = {"test": (ResidentImages(images.cuda()), labels.cuda())}
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        paths = [
+            walk(network.cuda(), on_gpu, alpha_grid(5), splits, "interpolate", engine=engine)
+            for engine in ("fast", "exact")
+        ]
+    assert paths[0].engine == "fast"
+    assert_agree(paths[0], paths[1])
