@@ -20,10 +20,24 @@ def pair_lines(outcome: PairOutcome) -> list[str]:
     ]
 
 
+def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
+    """After train_pair with several seeds."""
+    if len(outcomes) == 1:
+        return pair_lines(outcomes[0])
+    lines = [f"pair {o.pair} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
+    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].pair)]
+
+
 def path_lines(outcome: PathOutcome) -> list[str]:
     """After interpolate."""
     lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
-    for key in ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg"):
+    for key in (
+        "test/barrier",
+        "test/barrier_in_basin",
+        "test/accuracy_delta",
+        "test/average_precision_delta",
+        "angle_deg",
+    ):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     return lines + _browse(outcome.experiment_id, outcome.path)

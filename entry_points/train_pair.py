@@ -4,14 +4,14 @@ import sys
 from collections.abc import Sequence
 
 from entry_points.command import run_command
-from entry_points.messages import pair_lines
+from entry_points.messages import pairs_lines
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.workflows.train_pair import train_pair
+from lmc_mlflow.workflows.train_pair import train_seeds
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return run_command("train_pair", lambda config: pair_lines(train_pair(config)), argv, TrainPairConfig)
+    return run_command("train_pair", lambda config: pairs_lines(train_seeds(config)), argv, TrainPairConfig)
 
 
 if __name__ == "__main__":

@@ -415,7 +415,7 @@ def test_measuring_the_shift_is_no_part_of_a_result_s_identity() -> None:
 
 
 def test_halves_of_digits_cannot_be_told_apart(store: MlflowClient) -> None:
-    trained(store, "--shift=label_5050")
+    trained(store, "--shift=label_5050", "--c2st_samples=1000")
     metrics = runs_of_kind(store, "pair")[0].data.metrics
     assert metrics["shift/c2st_accuracy_low"] < 0.5 < metrics["shift/c2st_accuracy_high"]
     assert metrics["shift/c2st_samples"] == 1000

@@ -314,12 +314,12 @@ from lmc_mlflow.data.loading import load_shifted
 config = DataConfig(dataset="bigearthnet", shift="bands_B02_B08", data_root=sys.argv[1], memory_gb=0.0)
 data = load_shifted(config, torch.device("cpu"))
 process = psutil.Process()
-next(data.a.images.batches(None, 32))
+next(data.a.images.batches(None, 8))
 before = process.memory_info().rss
 for _ in range(2):
     for part in (data.a, data.b, data.test):
         num_read, highest = 0, 0
-        for batch in part.images.batches(torch.randperm(part.images.shape[0]), 32):
+        for batch in part.images.batches(torch.randperm(part.images.shape[0]), 8):
             num_read += len(batch)
             highest = max(highest, process.memory_info().rss)
         print(num_read, highest - before)

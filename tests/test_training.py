@@ -128,15 +128,14 @@ def test_reports_come_once_an_epoch_for_both_sides_and_a_broken_loss_stops() -> 
     config = OptimizationConfig(epochs=2, batch_size=32)
     seen: list[tuple[int, list[str]]] = []
     pair = [trainee("mlp_l1_w9", side, NoiseConfig(), config) for side in "AB"]
-    train(
-        pair, (IMAGES, LABELS), config, False, 1, lambda epoch, reports: seen.append((epoch, [r.side for r in reports]))
-    )
+    test = (ResidentImages(IMAGES), LABELS)
+    train(pair, test, config, False, 1, lambda epoch, reports: seen.append((epoch, [r.side for r in reports])))
     assert seen == [(1, ["A", "B"]), (2, ["A", "B"])]
     wild = OptimizationConfig(epochs=3, optimizer="sgd", lr=1e30)
     with pytest.raises(FloatingPointError, match="side A: the loss is nan in epoch"):
         train(
             [trainee("mlp_l1_w9", "A", NoiseConfig(), wild)],
-            (IMAGES, LABELS),
+            test,
             wild,
             False,
             1,

@@ -17,6 +17,7 @@ from lmc_mlflow.config.sections import (
     ScoresConfig,
     ShiftTestConfig,
     StoryConfig,
+    TogetherConfig,
 )
 
 
@@ -31,6 +32,12 @@ class TrainPairConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
+    together: TogetherConfig = field(default_factory=TogetherConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        if self.together.seeds and self.model.seed != ModelConfig().seed:
+            raise ValueError("give either seed or seeds")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -147,7 +146,7 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
         for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), batches, strict=True)):
             labels = trainee.labels[positions]
             if flipped is not None:
-                images = flip(images, draws.flipped[i])
+                _flip_in_place(images, draws.flipped[i])
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()
@@ -158,3 +157,12 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
             tally.add(loss.detach().double() * len(labels), outputs.detach(), labels)
     trainee.traces.append(trace_epoch(epoch, draws, trainee.labels.cpu()))
     return tally.scores()
+
+
+def _flip_in_place(images: Tensor, flipped: Tensor) -> None:
+    """Flip those images (n, C, H, W) of a batch gathered for one step for which `flipped` (n,), on the CPU, is true.
+
+    Twice as fast on a CPU as a `torch.where` over the whole batch.
+    """
+    rows = flipped.nonzero().flatten().to(images.device)
+    images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))

@@ -1,6 +1,5 @@
 """How are several MLPs trained at once, faster than one after the other and equal up to rounding?"""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,21 +55,21 @@ class Stack:
         The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
         """
         self._weights.load(self.trainees)
+        size = self._config.batch_size
         targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
         outputs = torch.empty_like(targets)
-        steps_per_epoch = math.ceil(self._num_samples / self._config.batch_size)
+        targets_of, outputs_of = torch.split(targets, size, dim=1), torch.split(outputs, size, dim=1)
+        steps_per_epoch = len(targets_of)
         for i in range(steps_per_epoch):
             if stopped.is_set():
                 break
-            start = i * self._config.batch_size
-            end = min(start + self._config.batch_size, self._num_samples)
-            step = self._steps[end - start]
+            step = self._steps[targets_of[i].shape[1]]
             for plan, images in zip(plans, step.images, strict=True):
-                plan.gather(i, start, images)
-            step.targets.copy_(targets[:, start:end])
-            outputs[:, start:end] = step.run()
+                plan.gather(i, i * size, images)
+            step.targets.copy_(targets_of[i])
+            outputs_of[i].copy_(step.run())
             lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
-            self._weights.step(self.trainees, lr)
+            self._weights.step(lr)
         return outputs
 
     @torch.no_grad()

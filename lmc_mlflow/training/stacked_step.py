@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from lmc_mlflow.training.stacked_weights import FlatWeights
 
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
+
 
 def why_no_mlp(network: nn.Module) -> str | None:
     """None for a network of `lmc_mlflow.models.mlp` without batch norm and dropout, else what is in the way."""
@@ -55,9 +57,18 @@ HEADS: Mapping[type[nn.Module], Head] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Views of a layer's weights and their gradients in G networks: weight (G, H, I), bias (G, H)."""
+    """Views of a layer's weights and their gradients in G networks.
+
+    Attributes:
+        weight: (G, H, I).
+        transposed: the weight as (G, I, H).
+        bias: (G, 1, H).
+        weight_gradient: (G, H, I).
+        bias_gradient: (G, H).
+    """
 
     weight: Tensor
+    transposed: Tensor
     bias: Tensor
     weight_gradient: Tensor
     bias_gradient: Tensor
@@ -66,49 +77,48 @@ class Layer:
 def layers_of(weights: FlatWeights) -> list[Layer]:
     """The layers, first to last, of MLPs whose every layer has a weight and a bias."""
     values, gradients = weights.views(weights.values), weights.views(weights.gradients)
-    return [Layer(values[i], values[i + 1], gradients[i], gradients[i + 1]) for i in range(0, len(values), 2)]
+    return [
+        Layer(values[i], values[i].transpose(1, 2), values[i + 1][:, None], gradients[i], gradients[i + 1])
+        for i in range(0, len(values), 2)
+    ]
 
 
 class Step:
     """Room for a batch of n images a network, and the passes over it.
 
-    Callers fill `images` (G, n, C, H, W) and `targets` (G, n, K), call `run` and find the gradients in the
+    Callers fill `images` (G of (n, C, H, W)) and `targets` (G, n, K), call `run` and find the gradients in the
     layers' views and the outputs (G, n, K) in what it returns, until the next run. What a run does depends
-    on nothing but shapes.
+    on nothing but shapes; all views are made beforehand, since at small batches making them takes its share.
     """
 
     def __init__(self, layers: list[Layer], head: Head, image_shape: tuple[int, int, int], size: int) -> None:
         num_networks = len(layers[0].weight)
         new = layers[0].weight.new_empty
         widths = [layer.weight.shape[1] for layer in layers]
-        self.images = new(num_networks, size, *image_shape)
+        images = new(num_networks, size, *image_shape)
+        self.images = list(images)
         self.targets = new(num_networks, size, widths[-1])
-        self._layers = layers
         self._head = head
         self._scale = 1.0 / (size * widths[-1] if head.class_mean else size)
-        self._inputs = [self.images.flatten(2), *[new(num_networks, size, width) for width in widths[:-1]]]
-        self._pre_activations = new(num_networks, size, widths[-1])
+        activations = [new(num_networks, size, width) for width in widths]
+        inputs = [images.flatten(2), *activations[:-1]]
+        self._forward = list(zip(layers, inputs, activations, strict=True))
         self._errors = [new(num_networks, size, width) for width in widths]
+        transposed_errors = [error.transpose(1, 2) for error in self._errors]
+        self._backward = list(zip(layers, inputs, self._errors, transposed_errors, strict=True))[::-1]
 
     def run(self) -> Tensor:
         """Forward and backward; the gradient of the images is never needed."""
-        outputs, probabilities = self._head.outputs(self._forward())
-        error = torch.sub(probabilities, self.targets, out=self._errors[-1]).mul_(self._scale)
-        for i in range(len(self._layers) - 1, -1, -1):
-            layer = self._layers[i]
-            torch.bmm(error.transpose(1, 2), self._inputs[i], out=layer.weight_gradient)
+        *hidden, (last, features, pre_activations) = self._forward
+        for layer, inputs, activations in hidden:
+            torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations).relu_()
+        torch.baddbmm(last.bias, features, last.transposed, out=pre_activations)
+        outputs, probabilities = self._head.outputs(pre_activations)
+        torch.sub(probabilities, self.targets, out=self._errors[-1]).mul_(self._scale)
+        for i, (layer, inputs, error, transposed_error) in enumerate(self._backward, start=1):
+            torch.bmm(transposed_error, inputs, out=layer.weight_gradient)
             torch.sum(error, 1, out=layer.bias_gradient)
-            if i > 0:
-                error = torch.bmm(error, layer.weight, out=self._errors[i - 1])
-                torch.ops.aten.threshold_backward.grad_input(error, self._inputs[i], 0, grad_input=error)
+            if i < len(self._backward):
+                below = torch.bmm(error, layer.weight, out=self._errors[-1 - i])
+                _relu_backward(below, inputs, 0, grad_input=below)
         return outputs
-
-    def _forward(self) -> Tensor:
-        *hidden, last = self._layers
-        for layer, inputs, activations in zip(hidden, self._inputs[:-1], self._inputs[1:], strict=True):
-            _affine(layer, inputs, activations).relu_()
-        return _affine(last, self._inputs[-1], self._pre_activations)
-
-
-def _affine(layer: Layer, inputs: Tensor, out: Tensor) -> Tensor:
-    return torch.baddbmm(layer.bias[:, None], inputs, layer.weight.transpose(1, 2), out=out)

@@ -42,22 +42,25 @@ class FlatWeights:
         parameters = _parameters(trainees[0])
         self._shapes = [p.shape for p in parameters]
         self._rule = rule
+        self._options: Options = trainees[0].optimizer.param_groups[0]
+        self._lr = float(self._options["lr"])
 
         def room() -> Tensor:
             return parameters[0].detach().new_zeros(len(trainees), sum(p.numel() for p in parameters))
 
         self.values, self.gradients = room(), room()
-        self.slots = {name: room() for name in rule.slots(_options(trainees))}
+        self.slots = {name: room() for name in rule.slots(self._options)}
         self.steps = [self.values.new_zeros(()) for _ in trainees]
         self.rows = [list(flat) for flat in (self.values, self.gradients, *self.slots.values())]
 
     def views(self, flat: Tensor) -> list[Tensor]:
         """The parameters (G, *shape) in a tensor (G, P), where they lie one after the other."""
-        parts = flat.split([math.prod(shape) for shape in self._shapes], dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        parts = torch.split(flat, [math.prod(shape) for shape in self._shapes], dim=1)
+        return [part.view(len(flat), *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def load(self, trainees: Sequence[Trainee]) -> None:
         """Copy the networks and the states of their optimizers in; what an optimizer has not kept yet is 0."""
+        self._options = trainees[0].optimizer.param_groups[0]
         nothing = self.values.new_zeros(())
         values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
@@ -72,6 +75,8 @@ class FlatWeights:
         """Copy them back; the optimizers look as if they had made the steps themselves."""
         values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
+            for group in trainee.optimizer.param_groups:
+                group["lr"] = self._lr
             for i, parameter in enumerate(_parameters(trainee)):
                 kept = trainee.optimizer.state[parameter]
                 parameter.copy_(values[i][row])
@@ -80,17 +85,14 @@ class FlatWeights:
                 if self._rule.counts_steps:
                     kept["step"] = self.steps[row].cpu().clone()  # where an optimizer that is not fused keeps it
 
-    def step(self, trainees: Sequence[Trainee], lr: float) -> None:
-        """Change the values along the gradients, with the options of the trainees' optimizers."""
-        self._rule.step(self, _options(trainees), lr)
+    def step(self, lr: float) -> None:
+        """Change the values along the gradients, all networks with the options of the first one's optimizer."""
+        self._lr = lr
+        self._rule.step(self, self._options, lr)
 
 
 def _parameters(trainee: Trainee) -> list[Parameter]:
     return list(trainee.network.parameters())
-
-
-def _options(trainees: Sequence[Trainee]) -> Options:
-    return trainees[0].optimizer.param_groups[0]
 
 
 def _adam_step(weights: FlatWeights, options: Options, lr: float) -> None:
@@ -135,16 +137,8 @@ def _sgd_step(weights: FlatWeights, options: Options, lr: float) -> None:
     )
 
 
-def _adaptive_slots(options: Options) -> tuple[str, ...]:
-    return "exp_avg", "exp_avg_sq"
-
-
-def _sgd_slots(options: Options) -> tuple[str, ...]:
-    return ("momentum_buffer",) if options["momentum"] else ()
-
-
 RULES: Mapping[str, UpdateRule] = {
-    "adam": UpdateRule(_adam_step, _adaptive_slots, counts_steps=True),
-    "adamw": UpdateRule(_adamw_step, _adaptive_slots, counts_steps=True),
-    "sgd": UpdateRule(_sgd_step, _sgd_slots, counts_steps=False),
+    "adam": UpdateRule(_adam_step, lambda _: ("exp_avg", "exp_avg_sq"), counts_steps=True),
+    "adamw": UpdateRule(_adamw_step, lambda _: ("exp_avg", "exp_avg_sq"), counts_steps=True),
+    "sgd": UpdateRule(_sgd_step, lambda o: ("momentum_buffer",) if o["momentum"] else (), counts_steps=False),
 }

@@ -1,5 +1,8 @@
 """Where does the work run?"""
 
+import resource
+import sys
+
 import torch
 
 from lmc_mlflow.config.sections import RuntimeConfig
@@ -28,3 +31,12 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
             f"device={config.device!r}: this machine has {torch.cuda.device_count()} CUDA devices; choose cpu or auto"
         )
     return device
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory that this process has held, in GiB: resident, and on a GPU also allocated there."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    found = {"cost/peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
+    if device.type == "cuda":
+        found["cost/peak_gpu_memory_gb"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return found

@@ -1,7 +1,7 @@
 """How large is the shift between the two sides of a pair, as their networks see them?"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -17,13 +17,22 @@ ACCURACY = "shift/c2st_accuracy"
 logger = logging.getLogger(__name__)
 
 
-def log_shift(run: TrackedRun, config: TrainPairConfig, data: ShiftedData) -> None:
-    """Log the classifier two-sample test between the sides and the divergence of their labels, unless it is there.
+def log_shift(runs: Sequence[TrackedRun], config: TrainPairConfig, data: ShiftedData) -> None:
+    """Log the classifier two-sample test between the sides and the divergence of their labels, where it is missing.
 
-    Both depend on the data and split_seed alone. The images are scaled as the networks get them.
+    Args:
+        runs: pair runs of one configuration and of any seeds: the shift depends on the data and split_seed alone.
+        config: of one of them.
+        data: as all of them load it; the images are scaled as the networks get them.
     """
-    if config.shift_test.c2st_samples == 0 or DIVERGENCE in latest_metrics(run.client, run.run_id):
-        return
+    missing = [run for run in runs if DIVERGENCE not in latest_metrics(run.client, run.run_id)]
+    if config.shift_test.c2st_samples > 0 and missing:
+        metrics = _measure(config, data)
+        for run in missing:
+            run.log_metrics(metrics)
+
+
+def _measure(config: TrainPairConfig, data: ShiftedData) -> dict[str, float]:
     labels_a, labels_b = data.a.labels.cpu().numpy(), data.b.labels.cpu().numpy()
     metrics = {DIVERGENCE: label_divergence(labels_a, labels_b, len(data.classes))}
     seed = config.data.split_seed
@@ -40,7 +49,7 @@ def log_shift(run: TrackedRun, config: TrainPairConfig, data: ShiftedData) -> No
             f"{ACCURACY}_high": found.high,
             "shift/c2st_samples": found.num_samples,
         }
-    run.log_metrics(metrics)
+    return metrics
 
 
 def shift_sentence(metrics: Mapping[str, float]) -> str:

@@ -1,28 +1,26 @@
-"""How is a pair trained from beginning to end, so that killing it at any moment loses next to nothing?"""
+"""How are pairs trained from beginning to end, one or several seeds of one configuration at a time?"""
 
-import tempfile
-import time
-from dataclasses import dataclass
-from pathlib import Path
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.sections import TogetherConfig
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
-from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import endpoints_of_pair
-from lmc_mlflow.query.resume import newest_state
-from lmc_mlflow.query.runs import metric_curve
+from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import Terminated
-from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
 from lmc_mlflow.tracking.runs import ending, point_launcher_at
-from lmc_mlflow.tracking.store import open_store
-from lmc_mlflow.training import state as training_state
+from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import EpochReport, Trainee, train
-from lmc_mlflow.training.state import TrainingState
-from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.pair_results import curve_keys, log_endpoints, log_pair
+from lmc_mlflow.workflows.machine import peak_memory, prepare_machine
+from lmc_mlflow.workflows.pair_results import log_endpoints, log_pair
 from lmc_mlflow.workflows.pair_runs import PairRuns, look_before, open_pair
 from lmc_mlflow.workflows.pair_setup import make_trainees
+from lmc_mlflow.workflows.recorder import Recorder
 from lmc_mlflow.workflows.shift_test import log_shift
 
 
@@ -34,6 +32,15 @@ class PairOutcome:
     endpoints: dict[str, str]
     how: str
     experiment_id: str
+
+
+def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> list[PairOutcome]:
+    """One pair for each of `seeds` (or for `seed` alone), trained together; otherwise as `train_pair`."""
+    seeds = config.together.seeds or (config.model.seed,)
+    alone = TogetherConfig()
+    return train_pairs(
+        [replace(config, model=replace(config.model, seed=seed), together=alone) for seed in seeds], parent
+    )
 
 
 def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> PairOutcome:
@@ -51,30 +58,119 @@ def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> Pai
         StoreError: the tracking store cannot be used.
         FloatingPointError: a loss is no number any more.
     """
-    device = prepare_machine(config.runtime)
+    return train_pairs([config], parent)[0]
+
+
+@dataclass
+class _Job:
+    """A pair that has to be trained, in the making."""
+
+    config: TrainPairConfig
+    trainees: list[Trainee]
+    interrupted: Run | None
+    runs: PairRuns | None = None
+    recorder: Recorder | None = None
+
+
+def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome]:
+    """Train pairs that differ in their seeds alone, all networks in step; each is its own set of runs, as ever."""
+    first = configs[0]
+    device = prepare_machine(first.runtime)
     store = open_store()
-    data = load_shifted(config.data, device)
-    trainees = make_trainees(config, data, device)
-    before = look_before(store, config, data)
-    if before.finished is not None and not config.resume.force:
-        run_id = before.finished.info.run_id
-        point_launcher_at(store, run_id, "this configuration was finished before")
-        a, b = endpoints_of_pair(store.client, run_id)
-        return PairOutcome(run_id, {"A": a, "B": b}, "finished before", store.experiment_id)
-    interrupted = None if config.resume.force else before.interrupted
-    with ending() as keep:
-        runs = open_pair(store, config, data, interrupted, parent, keep)
-        log_shift(runs.pair, config, data)
-        recorder = Recorder(runs, trainees, config.resume.checkpoint_every, config.optimization.epochs)
-        if interrupted is not None:
-            recorder.restore()
-        _train_recorded(config, data, trainees, recorder)
-        log_endpoints(runs, config, data, trainees)
-        log_pair(runs, config, data, trainees, recorder.wall_seconds())
-    how = "trained" if interrupted is None else "resumed"
+    data = load_shifted(first.data, device)
+    jobs: list[_Job] = []
+    outcomes: list[PairOutcome | None] = []
+    for config in configs:
+        trainees = make_trainees(config, data, device)
+        before = look_before(store, config, data)
+        if before.finished is not None and not config.resume.force:
+            outcomes.append(_outcome_of(store, before.finished))
+        else:
+            jobs.append(_Job(config, trainees, None if config.resume.force else before.interrupted))
+            outcomes.append(None)
+    if not jobs:
+        point_launcher_at(store, first_of(outcomes).pair, "this configuration was finished before")
+    else:
+        _train_jobs(store, jobs, data, parent, device)
+    trained = iter(_outcome(store, job) for job in jobs)
+    return [outcome if outcome is not None else next(trained) for outcome in outcomes]
+
+
+def first_of(outcomes: Sequence[PairOutcome | None]) -> PairOutcome:
+    """The first pair, of which there is one."""
+    return next(outcome for outcome in outcomes if outcome is not None)
+
+
+def _outcome_of(store: Store, run: Run) -> PairOutcome:
+    a, b = endpoints_of_pair(store.client, run.info.run_id)
+    return PairOutcome(run.info.run_id, {"A": a, "B": b}, "finished before", store.experiment_id)
+
+
+def _outcome(store: Store, job: _Job) -> PairOutcome:
+    assert job.runs is not None
+    endpoints = {side: run.run_id for side, run in job.runs.endpoints.items()}
     return PairOutcome(
-        runs.pair.run_id, {side: run.run_id for side, run in runs.endpoints.items()}, how, store.experiment_id
+        job.runs.pair.run_id, endpoints, "trained" if job.interrupted is None else "resumed", store.experiment_id
     )
+
+
+def _train_jobs(
+    store: Store, jobs: list[_Job], data: ShiftedData, parent: TrackedRun | None, device: torch.device
+) -> None:
+    with ending() as keep:
+        for job in jobs:
+            job.runs = open_pair(store, job.config, data, job.interrupted, parent, keep)
+        log_shift([job.runs.pair for job in jobs if job.runs is not None], jobs[0].config, data)
+        for job in jobs:
+            assert job.runs is not None
+            job.recorder = Recorder(
+                job.runs, job.trainees, job.config.resume.checkpoint_every, job.config.optimization.epochs
+            )
+            if job.interrupted is not None:
+                job.recorder.restore()
+        for _, group in itertools.groupby(sorted(jobs, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
+            _train_together(list(group), data)
+        for job in jobs:
+            assert job.runs is not None
+            assert job.recorder is not None
+            job.runs.pair.log_metrics({**job.recorder.shares(), **peak_memory(device)})
+            log_endpoints(job.runs, job.config, data, job.trainees)
+            log_pair(job.runs, job.config, data, job.trainees, job.recorder.wall_seconds())
+
+
+def _epoch_of(job: _Job) -> int:
+    assert job.recorder is not None
+    return job.recorder.epoch
+
+
+def _train_together(jobs: list[_Job], data: ShiftedData) -> None:
+    recorders = [job.recorder for job in jobs if job.recorder is not None]
+    trainees = [trainee for job in jobs for trainee in job.trainees]
+    config = jobs[0].config
+
+    def on_epoch(epoch: int, reports: list[EpochReport]) -> None:
+        for i, recorder in enumerate(recorders):
+            recorder.on_epoch(epoch, reports[2 * i : 2 * i + 2])
+
+    try:
+        test = (data.test.images, data.test.labels)
+        engine = train(
+            trainees,
+            test,
+            config.optimization,
+            data.flips,
+            recorders[0].epoch + 1,
+            on_epoch,
+            config.optimization.engine,
+        )
+    except (KeyboardInterrupt, Terminated):
+        for recorder in recorders:
+            recorder.save()
+        raise
+    for job in jobs:
+        assert job.runs is not None
+        for run in (job.runs.pair, *job.runs.endpoints.values()):
+            run.set_tags({"lmc.engine": engine})
 
 
 def check_pair(config: TrainPairConfig) -> None:
@@ -85,81 +181,3 @@ def check_pair(config: TrainPairConfig) -> None:
     """
     device = prepare_machine(config.runtime)
     make_trainees(config, load_shifted(config.data, device), device)
-
-
-def _train_recorded(config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], recorder: "Recorder") -> None:
-    test = (data.test.images, data.test.labels)
-    try:
-        train(trainees, test, config.optimization, data.flips, recorder.epoch + 1, recorder.on_epoch)
-    except (KeyboardInterrupt, Terminated):
-        recorder.save()
-        raise
-
-
-class Recorder:
-    """Writes a training to its runs as it goes, and remembers the last whole epoch."""
-
-    def __init__(self, runs: PairRuns, trainees: list[Trainee], every: int, epochs: int) -> None:
-        self.epoch = 0
-        self._runs = runs
-        self._trainees = trainees
-        self._every = every
-        self._epochs = epochs
-        self._score = score_name(trainees[0].labels)
-        self._latest: TrainingState | None = None
-        self._saved_epoch = 0
-        self._slot = 0
-        self._wall_before = 0.0
-        self._started = time.perf_counter()
-        self._logged: dict[tuple[str, str], set[int]] = {}
-
-    def restore(self) -> None:
-        """Continue where the newest whole state was kept, and learn what has been logged beyond it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = newest_state(self._runs.pair.client, self._runs.pair.run_id, Path(folder))
-            if path is not None:
-                state = training_state.load(path)
-                training_state.restore(self._trainees, state)
-                self.epoch = self._saved_epoch = state.epoch
-                self._wall_before = state.wall_seconds
-                self._slot = (int(path.stem.removeprefix("slot_")) + 1) % NUM_SLOTS
-        for run in (self._runs.pair, *self._runs.endpoints.values()):
-            for key in curve_keys(self._score):
-                self._logged[run.run_id, key] = set(metric_curve(run.client, run.run_id, key))
-
-    def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
-        """Log an epoch in one call a run, and keep the state when it is time."""
-        for report in reports:
-            self._log(self._runs.endpoints[report.side], epoch, [report])
-        self._log(self._runs.pair, epoch, reports)
-        self.epoch = epoch
-        self._latest = training_state.capture(self._trainees, epoch, self.wall_seconds())
-        if epoch % self._every == 0 or epoch == self._epochs:
-            self.save()
-
-    def save(self) -> None:
-        """Keep the last whole epoch's state, unless it is kept already."""
-        if self._latest is None or self._latest.epoch == self._saved_epoch:
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "state"
-            training_state.save(self._latest, local)
-            keep_state(self._runs.pair, local, self._latest.epoch, self._slot)
-        self._slot = (self._slot + 1) % NUM_SLOTS
-        self._saved_epoch = self._latest.epoch
-
-    def wall_seconds(self) -> float:
-        """Time spent on this pair by all processes that worked on it."""
-        return self._wall_before + time.perf_counter() - self._started
-
-    def _log(self, run: TrackedRun, epoch: int, reports: list[EpochReport]) -> None:
-        """Means over the reports; points that a killed process logged already are not logged twice."""
-        metrics = {
-            "train/loss": sum(r.train.loss for r in reports) / len(reports),
-            f"train/{self._score}": sum(r.train.score for r in reports) / len(reports),
-            "test/loss": sum(r.test.loss for r in reports) / len(reports),
-            f"test/{self._score}": sum(r.test.score for r in reports) / len(reports),
-        }
-        missing = {key: value for key, value in metrics.items() if epoch not in self._logged.get((run.run_id, key), ())}
-        if missing:
-            run.log_metrics(missing, step=epoch)
