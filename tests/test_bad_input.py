@@ -137,7 +137,7 @@ BAD_FLAGS = [
     (["--optimizer=sdg"], "optimizer 'sdg' is unknown (did you mean 'sgd'?); choose from adam, adamw, sgd"),
     (["--warmup_epochs=3"], "warmup_epochs=3.0: must be below epochs=3"),
     (["--noise_scope=paper", "--noise_seed=1"], "leave noise_seed at auto"),
-    (["--image_size=32"], "image_size belongs to dataset=imagefolder, not digits; leave it at auto"),
+    (["--image_size=32"], "image_size belongs to dataset=csv, imagefolder, not digits; leave it at auto"),
     (["--device=tpu"], "device='tpu': choose auto, cpu, cuda or cuda:N"),
     (["--device=meta"], "device='meta': choose auto, cpu, cuda or cuda:N"),
     (["--device=cuda:99"], "choose cpu or auto"),

@@ -598,7 +598,7 @@ def test_an_archive_without_an_official_split_says_so(tmp_path: Path) -> None:
     prepared(tmp_path, ("B02",))
     store = open_store(tmp_path)
     assert store.official.tolist() == [255] * 4
-    with pytest.raises(ValueError, match=r"has no official split .*; choose split=random80, or put train.csv"):
+    with pytest.raises(ValueError, match=r"has no official split .*; choose test_split=random80, or put train.csv"):
         train_test(store, "official", "unused", 0)
     with pytest.raises(ValueError, match="split 'offical' is unknown"):
         train_test(store, "offical", "unused", 0)
@@ -662,7 +662,8 @@ def test_sigterm_leaves_what_can_be_gone_on_with(long_archive: tuple[Path, Path]
         message = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert message.strip().splitlines()[-1] == "prepare_data: stopped; give the same command again to go on"
-    assert not [worker for worker in workers if alive(worker)]
+    _, left = psutil.wait_procs(workers, timeout=10)  # multiprocessing's own tracker takes a moment
+    assert not [worker for worker in left if alive(worker)]
     prepared(long_archive[0], TWO, store)
     assert content_of(store) == content_of(long_archive[1])
 

@@ -582,7 +582,7 @@ def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 def test_options_that_ask_for_what_a_table_does_not_give_are_refused(tmp_path: Path) -> None:
     table_of_ten(tmp_path)
-    with pytest.raises(ValueError, match=r"split=official, but .* has no column split; leave split at auto"):
+    with pytest.raises(ValueError, match=r"test_split=official, but .* has no column split; leave test_split at auto"):
         read(tmp_path, split="official")
     with pytest.raises(ValueError, match=r"validation=train, but .* has no validation rows; leave validation at"):
         read(tmp_path, validation="train")

@@ -203,7 +203,7 @@ def refused(store: MlflowClient, capsys: pytest.CaptureFixture[str], caplog: pyt
         (["--validation=train"], "validation belongs to dataset="),
         (["--c2st_samples=-1"], "c2st_samples=-1: must be at least 0"),
         (["--memory_gb=-1"], "memory_gb=-1.0: must be at least 0"),
-        (["--split=random_80"], "split 'random_80' is unknown (did you mean 'random80'?)"),
+        (["--test_split=random_80"], "test_split 'random_80' is unknown (did you mean 'random80'?)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -324,7 +324,7 @@ def test_images_without_a_single_label_are_refused(refused, tmp_path: Path, labe
 
 
 def test_random80_pools_the_digits_and_splits_them_anew() -> None:
-    official, anew = load_dataset(DataConfig()), load_dataset(DataConfig(split="random80"))
+    official, anew = load_dataset(DataConfig()), load_dataset(DataConfig(test_split="random80"))
     assert (len(official.train_labels), len(official.test_labels)) == (1442, 355)
     assert (len(anew.train_labels), len(anew.test_labels)) == (1437, 360)  # 1,797 in all; 4/5 of it is 1,437.6
     pooled = np.concatenate([official.train_labels, official.test_labels])
@@ -338,7 +338,7 @@ def test_random80_pools_the_digits_and_splits_them_anew() -> None:
 def test_another_split_seed_splits_the_digits_another_way() -> None:
     sizes, digests = [], set()
     for seed in (0, 1):
-        data = loaded("label_5050", split="random80", split_seed=seed)
+        data = loaded("label_5050", test_split="random80", split_seed=seed)
         sizes.append(len(data.test))
         digests.add(data.digest)
     assert sizes == [360, 360]
@@ -346,7 +346,7 @@ def test_another_split_seed_splits_the_digits_another_way() -> None:
 
 
 def test_the_digits_own_split_is_the_default() -> None:
-    assert loaded("label_5050", split="official").digest == loaded("label_5050").digest
+    assert loaded("label_5050", test_split="official").digest == loaded("label_5050").digest
 
 
 # how large the shift is

@@ -70,11 +70,12 @@ def load_dataset(config: DataConfig) -> Dataset:
     for name, default in OPTIONAL.items():
         if getattr(config, name) != default and name not in row.takes:
             users = ", ".join(key for key, other in DATASETS.items() if name in other.takes)
-            raise ValueError(f"{name} belongs to dataset={users}, not {config.dataset}; leave it at its default")
+            usual = "auto" if default is None else default
+            raise ValueError(f"{name} belongs to dataset={users}, not {config.dataset}; leave it at {usual}")
     found = row.read(config)
     if isinstance(found, Dataset):
         return found
-    if config.split == "random80" and "split" not in row.takes:
+    if config.test_split == "random80" and "test_split" not in row.takes:
         found = _split_anew(found, config.split_seed)
     train, test = ArraySource(found.train_images), ArraySource(found.test_images)
     return Dataset(train, found.train_labels, test, found.test_labels, found.classes, row.flips)
@@ -121,7 +122,9 @@ def _load_npz(config: DataConfig) -> Parts:
 
 
 def _load_table(config: DataConfig) -> Parts:
-    return read_table(Path(config.data_root), config.image_size, config.split, config.validation, config.split_seed)
+    return read_table(
+        Path(config.data_root), config.image_size, config.test_split, config.validation, config.split_seed
+    )
 
 
 def _load_bigearthnet(config: DataConfig) -> Dataset:
@@ -132,7 +135,7 @@ def _load_bigearthnet(config: DataConfig) -> Dataset:
             "bands_B02_B08"
         )
     store = open_store(Path(config.data_root))
-    split = "random80" if config.split == "auto" else config.split
+    split = "random80" if config.test_split == "auto" else config.test_split
     train, test = train_test(store, split, config.validation, config.split_seed)
     sources = (BandSource(store, train), BandSource(store, test))
     return Dataset(sources[0], store.labels[train], sources[1], store.labels[test], CLASSES, flips=False)
@@ -157,14 +160,14 @@ DATASETS: Mapping[str, DatasetRow] = {
     "bigearthnet": DatasetRow(
         "480,038 Sentinel-2 patches of 120 x 120 with several of 19 labels each; made ready by prepare_data",
         _load_bigearthnet,
-        takes=("split", "validation"),
+        takes=("test_split", "validation"),
     ),
     "moons": DatasetRow("two interleaved half circles of points in the plane; needs no files", _load_moons),
     "npz": DatasetRow("your own images, or one of MedMNIST: an .npz file", _load_npz, takes=("validation",)),
     "csv": DatasetRow(
         "your own images: data_root with labels.csv (file, label or labels, split)",
         _load_table,
-        takes=("image_size", "split", "validation"),
+        takes=("image_size", "test_split", "validation"),
     ),
     "imagefolder": DatasetRow(
         "your own images: data_root with train/<class>/ and test/<class>/", _load_image_folder, takes=("image_size",)

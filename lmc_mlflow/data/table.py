@@ -137,7 +137,7 @@ def _parts(table: Table, split: str, validation: str, split_seed: int) -> tuple[
     divided = "split" in table.columns
     of = {name: [i for i, row in enumerate(table.rows) if row.split == name] for name in SPLITS}
     if split == "official" and not divided:
-        raise ValueError(f"csv: split=official, but {table.path} has no column split; leave split at auto")
+        raise ValueError(f"csv: test_split=official, but {table.path} has no column split; leave test_split at auto")
     if validation == "train" and not of["validation"]:
         raise ValueError(f"csv: validation=train, but {table.path} has no validation rows; leave validation at unused")
     train = of["train"] + (of["validation"] if validation == "train" else [])

@@ -1,8 +1,9 @@
 """Which networks are the members of an ensemble, and what does each predict?"""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from lmc_mlflow import weights
 from lmc_mlflow.config.sections import EndsConfig, MembersConfig
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import predict
+from lmc_mlflow.images import Images
 from lmc_mlflow.interpolation.barriers import alpha_grid
 from lmc_mlflow.interpolation.path import network_at
 from lmc_mlflow.query.cache import kept_keys, kept_predictions
@@ -110,7 +112,7 @@ def predict_members(
         labels = member.test.labels.cpu()
         kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
         if kept is None:
-            kept = predict(member.network, member.test.images)
+            kept = predict(member.network(), member.test.images)
             keep_predictions(store.client, member.run_id, member.key, kept)
         else:
             num_kept += 1
@@ -126,7 +128,7 @@ class _Member:
     run_id: str
     key: str
     is_kept: bool
-    network: torch.nn.Module
+    network: Callable[[], torch.nn.Module]
     test: LabelledImages
 
 
@@ -138,7 +140,12 @@ def _single_networks(store: Store, roster: Roster, config: MembersConfig, device
         if scaling not in tests:
             tests[scaling] = rebuild(store, end, config.data_root, device).test
         run_id, key = end.run.info.run_id, _key(end.state, end, "interpolate", "")
-        yield _Member(run_id, key, key in kept_keys(store.client, run_id), end.network().to(device), tests[scaling])
+        is_kept = key in kept_keys(store.client, run_id)
+        yield _Member(run_id, key, is_kept, partial(_loaded, end, device), tests[scaling])
+
+
+def _loaded(end: LoggedNetwork, device: torch.device) -> torch.nn.Module:
+    return end.network().to(device)
 
 
 def _path_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
@@ -151,10 +158,19 @@ def _path_points(store: Store, roster: Roster, config: MembersConfig, device: to
     scratch = a.network().to(device)
     for alpha in roster.alphas:
         key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
-        is_kept = key in known
-        if not is_kept:
-            network_at(scratch, (ends[0], ends[1]), alpha, config.bn, calibration)
-        yield _Member(a.split_run, key, is_kept, scratch, splits["test"])
+        place = partial(_placed, scratch, (ends[0], ends[1]), alpha, config.bn, calibration)
+        yield _Member(a.split_run, key, key in known, place, splits["test"])
+
+
+def _placed(
+    scratch: torch.nn.Module,
+    ends: tuple[weights.State, weights.State],
+    alpha: float,
+    bn: str,
+    calibration: Images | None,
+) -> torch.nn.Module:
+    network_at(scratch, ends, alpha, bn, calibration)
+    return scratch
 
 
 def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:

@@ -19,7 +19,7 @@ class DataConfig(Section):
         minimum=1,
     )
     shift: str = option("label_5050", "what makes the two training subsets differ")
-    split: str = option(
+    test_split: str = option(
         "auto",
         "which images are for testing; official: as the data set says; random80: four fifths for training, by "
         "split_seed; auto: random80 for bigearthnet (the paper's), official for all others",

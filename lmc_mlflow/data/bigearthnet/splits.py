@@ -27,12 +27,12 @@ def train_test(store: PatchStore, split: str, validation: str, split_seed: int) 
         ValueError: unknown names, too few patches, or no official split in this archive.
     """
     parts = lookup(VALIDATION, validation, "validation")
-    return lookup({"random80": _random80, "official": _official}, split, "split")(store, parts, split_seed)
+    return lookup({"random80": _random80, "official": _official}, split, "test_split")(store, parts, split_seed)
 
 
 def _random80(store: PatchStore, _parts: tuple[str, ...], split_seed: int) -> tuple[Rows, Rows]:
     if len(store.names) < 2:
-        raise ValueError("bigearthnet: split=random80 needs at least 2 patches")
+        raise ValueError("bigearthnet: test_split=random80 needs at least 2 patches")
     return random80(len(store.names), split_seed)
 
 
@@ -42,7 +42,7 @@ def _official(store: PatchStore, parts: tuple[str, ...], _split_seed: int) -> tu
     if len(train) == 0 or len(test) == 0:
         raise ValueError(
             f"bigearthnet: {store.root} has no official split ({store.record.version} with {len(train)} training and "
-            f"{len(test)} test patches in it); choose split=random80, or put train.csv, val.csv and test.csv beside a "
-            "v1.0 archive and prepare it anew"
+            f"{len(test)} test patches in it); choose test_split=random80, or put train.csv, val.csv and test.csv "
+            "beside a v1.0 archive and prepare it anew"
         )
     return train, test
