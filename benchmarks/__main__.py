@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named, and print their tables: `python -m benchmarks [name ...]`."""
+"""Run all benchmarks, or those named, and print their tables: `python -m benchmarks [--gpu] [name ...]`."""
 
 import argparse
 import platform
@@ -10,30 +10,42 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, feeding, paths, tracking, training
+from benchmarks import agreement, feeding, paths, peers, tracking, training
 
-TABLES: Mapping[str, Mapping[str, Callable[[], list[dict[str, Any]]]]] = {
+Rows = list[dict[str, Any]]
+TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "training": {"Whole epoch of a pair, both tests included": training.measure},
     "paths": {"Path of 21 alphas on three splits": paths.measure},
-    "agreement": {"Wrong agreement and disagreement": agreement.measure},
-    "tracking": {"Logging everything against logging nothing": tracking.measure},
-    "feeding": {"Batches of Sentinel-2 patches": feeding.throughput, "Growth of memory": feeding.memory},
+    "agreement": {"Wrong agreement and disagreement": lambda _: agreement.measure()},
+    "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
+    "peers": {"A path by other libraries": lambda _: peers.measure()},
+    "feeding": {
+        "Batches of Sentinel-2 patches": lambda _: feeding.throughput(),
+        "Growth of memory": lambda _: feeding.memory(),
+    },
 }
+ON_GPU = ("training", "paths")
 
 
 def main() -> int:
     """Run what was asked for; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(TABLES)}; none: all")
-    names = parser.parse_args().names
-    unknown = set(names) - set(TABLES)
+    parser.add_argument("--gpu", action="store_true", help=f"on the first GPU; of {', '.join(ON_GPU)}")
+    given = parser.parse_args()
+    known = ON_GPU if given.gpu else tuple(TABLES)
+    unknown = set(given.names) - set(known)
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(TABLES)}")
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}\n")
-    for name in names or TABLES:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
+    if given.gpu and not torch.cuda.is_available():
+        parser.error("--gpu: this machine has no CUDA device")
+    device = torch.device("cuda" if given.gpu else "cpu")
+    where = torch.cuda.get_device_name() if given.gpu else f"{torch.get_num_threads()} threads, {platform.machine()}"
+    print(f"PyTorch {torch.__version__}, {where}\n")
+    for name in given.names or known:
         for title, measure in TABLES[name].items():
             started = time.perf_counter()
-            rows = measure()
+            rows = measure(device)
             print(f"**{title}** ({name}, {time.perf_counter() - started:.0f} s)\n")
             print(_markdown(pd.DataFrame(rows)), flush=True)
     return 0

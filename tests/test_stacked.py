@@ -18,8 +18,9 @@ from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, ExactTraining, Trainee, train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.stacked import Stack, StackedTraining, side_by_side, stackable
-from lmc_mlflow.training.stacked_draws import plan_epoch
+from lmc_mlflow.training.side_by_side import side_by_side
+from lmc_mlflow.training.stacked.draws import plan_epoch
+from lmc_mlflow.training.stacked.engine import Stack, StackedTraining, stackable
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(3)
@@ -135,12 +136,31 @@ def train_stack(stack: Stack, config: OptimizationConfig, trainees: Sequence[Tra
 def test_networks_in_one_stack_train_as_each_would_alone(options: dict) -> None:
     config = config_of(options)
     together, alone = pair(config, model="mlp_l2_w6_7"), pair(config, model="mlp_l2_w6_7")
-    outputs = train_stack(Stack(together, config), config, together)
+    outputs = train_stack(Stack(together, config, True), config, together)
     for i, (mine, theirs) in enumerate(zip(together, alone, strict=True)):
-        expected = train_stack(Stack([theirs], config), config, [theirs])
+        expected = train_stack(Stack([theirs], config, True), config, [theirs])
         assert torch.allclose(outputs[i], expected[0], atol=1e-5)
         assert largest_difference(mine, theirs) < 1e-5
     assert largest_difference(*together) > 1e-3
+
+
+@pytest.mark.parametrize("flips", [True, False])
+@pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_steps_that_find_their_place_on_the_device_are_the_same_steps(options: dict, flips: bool) -> None:
+    config = config_of(options)  # on a GPU they are replayed from a CUDA graph; here they run one by one
+    plain, replayed = pair(config, model="mlp_l2_w6_7"), pair(config, model="mlp_l2_w6_7")
+    stacks = Stack(plain, config, flips), Stack(replayed, config, flips)
+    stacks[1].use_replay(flips)
+    for epoch in (1, 2, 3):
+        outputs = []
+        for stack, trainees in zip(stacks, (plain, replayed), strict=True):
+            plans = [plan_epoch(t, config.batch_size, flips, epoch) for t in trainees]
+            outputs.append(stack.train(plans, epoch, Event()))
+            stack.store()
+        assert torch.allclose(*outputs, atol=1e-5)
+    for mine, theirs in zip(replayed, plain, strict=True):
+        assert largest_difference(mine, theirs) < 1e-5
+        assert mine.optimizer.state_dict()["param_groups"] == theirs.optimizer.state_dict()["param_groups"]
 
 
 @pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)

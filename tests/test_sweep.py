@@ -13,10 +13,10 @@ from lmc_mlflow import weights
 from lmc_mlflow.data.sources import ArraySource, Scaling
 from lmc_mlflow.data.streaming import Piece, StreamedImages
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import Images, ResidentImages
+from lmc_mlflow.images import Images, ResidentImages, channels_last
 from lmc_mlflow.interpolation import path as path_module
 from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.folding import channels_last, plan_folding
+from lmc_mlflow.interpolation.folding import plan_folding
 from lmc_mlflow.interpolation.mlp_line import affine, plan_mlp
 from lmc_mlflow.interpolation.path import BN_POLICIES, Path, from_a, walk
 from lmc_mlflow.models.registry import NetworkSpec, build_network

@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lmc_mlflow.evaluation import BATCH_SIZE
+from lmc_mlflow.images import channels_last
 from lmc_mlflow.interpolation.sweep import Place
 from lmc_mlflow.weights import State
 
@@ -157,13 +158,3 @@ def _laid_out(tensor: Tensor) -> Tensor:
     if tensor.ndim == 4 and tensor.device.type == "cpu":
         return tensor.clone(memory_format=torch.channels_last)
     return tensor.clone()
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """The images (n, C, H, W) with channels last in memory.
-
-    With a single channel both layouts are the same memory, but PyTorch reads the strides to tell which is
-    meant, and would go on in the wrong one.
-    """
-    _, c, h, w = images.shape
-    return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, (c * h * w, 1, w * c, c))

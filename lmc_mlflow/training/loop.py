@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lmc_mlflow.config.choices import lookup
@@ -15,8 +15,10 @@ from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.images import Images
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
+from lmc_mlflow.training.channels_last import ChannelsLastTraining, why_not_channels_last
 from lmc_mlflow.training.optimizers import learning_rate
-from lmc_mlflow.training.stacked import StackedTraining, stackable
+from lmc_mlflow.training.precision import forward, products
+from lmc_mlflow.training.stacked.engine import StackedTraining, stackable
 from lmc_mlflow.training.trace import trace_epoch
 from lmc_mlflow.training.trainee import Trainee as Trainee
 
@@ -59,24 +61,29 @@ class ExactTraining:
         return scores
 
 
-ENGINES: Mapping[str, Callable[[Sequence[Trainee], OptimizationConfig, bool], Engine]] = {
-    "exact": ExactTraining,
-    "fast": StackedTraining,
-}
+def make_exact(trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> Engine:
+    """The plain loop, for any network."""
+    return ExactTraining(trainees, config, flips)
 
 
-def choose_engine(engine: str, trainees: Sequence[Trainee], config: OptimizationConfig) -> str:
-    """The engine that will train these networks: the one asked for, or `exact` where `fast` cannot.
-
-    Raises:
-        ValueError: there is no such engine.
-    """
-    lookup(ENGINES, engine, "engine")
-    reason = stackable(trainees, config) if engine == "fast" else None
-    if reason is None:
-        return engine
+def make_fast(trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> Engine:
+    """The fastest there is for these networks; the plain loop, with a warning that says why, where there is none."""
+    if any(isinstance(module, nn.Conv2d) for module in trainees[0].network.modules()):
+        reason = why_not_channels_last(trainees)
+        if reason is None:
+            return ChannelsLastTraining(trainees, config, flips)
+    else:
+        reason = stackable(trainees, config)
+        if reason is None:
+            return StackedTraining(trainees, config, flips)
     logger.warning("engine=fast cannot train these networks (%s); engine=exact does", reason)
-    return "exact"
+    return ExactTraining(trainees, config, flips)
+
+
+ENGINES: Mapping[str, Callable[[Sequence[Trainee], OptimizationConfig, bool], Engine]] = {
+    "exact": make_exact,
+    "fast": make_fast,
+}
 
 
 def train(
@@ -88,7 +95,7 @@ def train(
     on_epoch: Callable[[int, list[EpochReport]], None],
     engine: str = "exact",
 ) -> str:
-    """Train all networks from `first_epoch` to the last; returns the engine that did (see `choose_engine`).
+    """Train all networks from `first_epoch` to the last; returns the engine that did: `exact`, or `fast` if it could.
 
     Args:
         trainees: changed in place.
@@ -103,25 +110,32 @@ def train(
         FloatingPointError: a loss is no number any more.
         ValueError: there is no such engine.
     """
-    engine = choose_engine(engine, trainees, config)
-    training = ENGINES[engine](trainees, config, flips)
+    training = lookup(ENGINES, engine, "engine")(trainees, config, flips)
     num_images = sum(len(t.labels) for t in trainees)
     bar = tqdm(
         range(first_epoch, config.epochs + 1), initial=first_epoch - 1, total=config.epochs, unit="epoch", disable=None
     )
     for epoch in bar:
         started = time.perf_counter()
-        scores = training.train_epoch(epoch)
+        with products(config.precision):
+            scores = training.train_epoch(epoch)
         _check_finite(trainees, scores, config, epoch)
         reports = [
-            EpochReport(trainee.side, epoch, of_network, evaluate(trainee.network, *test))
+            EpochReport(trainee.side, epoch, of_network, _tested(trainee, test))
             for trainee, of_network in zip(trainees, scores, strict=True)
         ]
         on_epoch(epoch, reports)
         shown: dict[str, object] = {f"loss_{r.side}": f"{r.train.loss:.4f}" for r in reports}
         shown["images_per_s"] = round(num_images / (time.perf_counter() - started))
         bar.set_postfix(shown)
-    return engine
+    return "exact" if isinstance(training, ExactTraining) else "fast"
+
+
+def _tested(trainee: Trainee, test: tuple[Images, Tensor]) -> Scores:
+    started = time.perf_counter()
+    scores = evaluate(trainee.network, *test)
+    trainee.test_seconds += time.perf_counter() - started
+    return scores
 
 
 def _check_finite(trainees: Sequence[Trainee], scores: list[Scores], config: OptimizationConfig, epoch: int) -> None:
@@ -150,11 +164,12 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()
-            outputs = trainee.network(images)
-            loss = mean_loss(outputs, labels)
+            with forward(config.precision, labels.device):
+                outputs = trainee.network(images)
+                loss = mean_loss(outputs, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             trainee.optimizer.step()
-            tally.add(loss.detach().double() * len(labels), outputs.detach(), labels)
+            tally.add(loss.detach().double() * len(labels), outputs.detach().float(), labels)
     trainee.traces.append(trace_epoch(epoch, draws, trainee.labels.cpu()))
     return tally.scores()
 

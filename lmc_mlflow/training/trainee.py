@@ -20,6 +20,7 @@ class Trainee:
         labels: (N,) class indices or (N, K) zeros and ones, on the same device.
         traces: what was drawn in each epoch so far.
         train_seconds: spent in training this network so far, tests left out.
+        test_seconds: spent in testing it by this process.
     """
 
     side: str
@@ -30,3 +31,4 @@ class Trainee:
     labels: Tensor
     traces: list[EpochTrace] = field(default_factory=list)
     train_seconds: float = 0.0
+    test_seconds: float = 0.0

@@ -63,6 +63,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
             {name: (splits[name].images, splits[name].labels) for name in config.path.splits},
             config.path.bn,
             both_training_sides(splits) if config.path.bn == "recalibrate" else None,
+            config.path.path_engine,
         )
         return _log_path(run, config, ends, path)
 
@@ -88,7 +89,7 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, path: Path
     run.log_json(table.to_dict(orient="split", index=False), "path.json")
     run.log_figure(path_figure(table, name), "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
-    run.set_tags({"lmc.connected": verdict})
+    run.set_tags({"lmc.connected": verdict, "lmc.engine": path.engine})
     run.describe(_description(ends, config, path, verdict, metrics))
     run.seal()
     run.finish()

@@ -63,11 +63,18 @@ class Recorder:
         self._logging_seconds += time.perf_counter() - started
 
     def shares(self) -> dict[str, float]:
-        """Which part of this process's time went into training these networks and into logging; the rest is testing
-        and, where pairs train together, the others."""
+        """Which parts of this process's time went into training, testing and logging these networks.
+
+        Where pairs train together the rest is the others'.
+        """
         elapsed = max(time.perf_counter() - self._started, 1e-9)
         trained = sum(t.train_seconds for t in self._trainees) - self._trained_before
-        return {"cost/share_training": trained / elapsed, "cost/share_logging": self._logging_seconds / elapsed}
+        tested = sum(t.test_seconds for t in self._trainees)
+        return {
+            "cost/share_training": trained / elapsed,
+            "cost/share_testing": tested / elapsed,
+            "cost/share_logging": self._logging_seconds / elapsed,
+        }
 
     def save(self) -> None:
         """Keep the last whole epoch's state, unless it is kept already."""

@@ -37,6 +37,11 @@ class PathConfig(Section):
         "batch-norm statistics on the path: interpolated, recalibrated on both training sides, or the nearest end's",
         choices=("interpolate", "recalibrate", "nearest"),
     )
+    path_engine: str = option(
+        "fast",
+        "fast: all alphas in one pass over the images, equal but for rounding; exact: one network after the other",
+        choices=("fast", "exact"),
+    )
     barrier_threshold: float = option(0.1, "a barrier_in_basin above this breaks the connection", minimum=0.0)
     accuracy_delta_threshold: float = option(-0.06, "an accuracy_delta below this breaks the connection", maximum=0.0)
 

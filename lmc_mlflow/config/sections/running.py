@@ -14,6 +14,12 @@ class RuntimeConfig(Section):
         False, "bit-equal repeats on a GPU too (slower; on a CPU they always are)", identity=False
     )
     threads: int | None = option(None, "CPU threads; auto: PyTorch's choice", minimum=1, identity=False)
+    keep_memory: bool = option(
+        True,
+        "true: what a step frees is kept for the next instead of being handed back to Linux (large batches of "
+        "convolutional networks: faster, more memory)",
+        identity=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,13 @@ class OptimizationConfig(Section):
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "cosine"))
     engine: str = option(
         "exact",
-        "exact: the plain loop, bit-equal to the paper's; fast: networks stacked in one step, equal but for rounding",
+        "exact: the plain loop, bit-equal to the paper's; fast: all networks side by side, equal but for rounding",
         choices=("exact", "fast"),
+    )
+    precision: str = option(
+        "float32",
+        "of products in training; tf32: rounded factors on a GPU; bfloat16: autocast; tests are float32 always",
+        choices=("float32", "tf32", "bfloat16"),
     )
     warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
 

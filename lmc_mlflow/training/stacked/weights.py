@@ -22,7 +22,7 @@ Options = Mapping[str, Any]
 class UpdateRule:
     """One fused call for all networks, and what an optimizer of this kind keeps of each between steps."""
 
-    step: Callable[["FlatWeights", Options, float], None]
+    step: Callable[["FlatWeights", Options, float | Tensor], None]
     slots: Callable[[Options], tuple[str, ...]]
     counts_steps: bool
 
@@ -43,7 +43,6 @@ class FlatWeights:
         self._shapes = [p.shape for p in parameters]
         self._rule = rule
         self._options: Options = trainees[0].optimizer.param_groups[0]
-        self._lr = float(self._options["lr"])
 
         def room() -> Tensor:
             return parameters[0].detach().new_zeros(len(trainees), sum(p.numel() for p in parameters))
@@ -71,12 +70,12 @@ class FlatWeights:
                     slot[i][row].copy_(kept.get(name, nothing))
                 self.steps[row].copy_(kept.get("step", nothing))
 
-    def store(self, trainees: Sequence[Trainee]) -> None:
+    def store(self, trainees: Sequence[Trainee], lr: float) -> None:
         """Copy them back; the optimizers look as if they had made the steps themselves."""
         values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
             for group in trainee.optimizer.param_groups:
-                group["lr"] = self._lr
+                group["lr"] = lr
             for i, parameter in enumerate(_parameters(trainee)):
                 kept = trainee.optimizer.state[parameter]
                 parameter.copy_(values[i][row])
@@ -85,9 +84,8 @@ class FlatWeights:
                 if self._rule.counts_steps:
                     kept["step"] = self.steps[row].cpu().clone()  # where an optimizer that is not fused keeps it
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float | Tensor) -> None:
         """Change the values along the gradients, all networks with the options of the first one's optimizer."""
-        self._lr = lr
         self._rule.step(self, self._options, lr)
 
 
@@ -95,15 +93,15 @@ def _parameters(trainee: Trainee) -> list[Parameter]:
     return list(trainee.network.parameters())
 
 
-def _adam_step(weights: FlatWeights, options: Options, lr: float) -> None:
+def _adam_step(weights: FlatWeights, options: Options, lr: float | Tensor) -> None:
     _adaptive_step(adam, weights, options, lr)
 
 
-def _adamw_step(weights: FlatWeights, options: Options, lr: float) -> None:
+def _adamw_step(weights: FlatWeights, options: Options, lr: float | Tensor) -> None:
     _adaptive_step(adamw, weights, options, lr)
 
 
-def _adaptive_step(function: Callable[..., None], weights: FlatWeights, options: Options, lr: float) -> None:
+def _adaptive_step(function: Callable[..., None], weights: FlatWeights, options: Options, lr: float | Tensor) -> None:
     beta1, beta2 = options["betas"]
     function(
         *weights.rows,
@@ -120,7 +118,7 @@ def _adaptive_step(function: Callable[..., None], weights: FlatWeights, options:
     )
 
 
-def _sgd_step(weights: FlatWeights, options: Options, lr: float) -> None:
+def _sgd_step(weights: FlatWeights, options: Options, lr: float | Tensor) -> None:
     # A first step sets the momentum to the gradient, and so does any step from a momentum of 0 without dampening.
     values, gradients, *momentum = weights.rows
     sgd(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.training.stacked_weights import FlatWeights
+from lmc_mlflow.training.stacked.weights import FlatWeights
 
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 

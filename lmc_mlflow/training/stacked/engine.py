@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import torch
@@ -13,9 +12,11 @@ from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.optimizers import learning_rate
-from lmc_mlflow.training.stacked_draws import EpochPlan, plan_epoch
-from lmc_mlflow.training.stacked_step import HEADS, Step, layers_of, why_no_mlp
-from lmc_mlflow.training.stacked_weights import RULES, FlatWeights
+from lmc_mlflow.training.side_by_side import side_by_side
+from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
+from lmc_mlflow.training.stacked.replay import Replay
+from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, why_no_mlp
+from lmc_mlflow.training.stacked.weights import RULES, FlatWeights
 from lmc_mlflow.training.trainee import Trainee
 
 
@@ -27,16 +28,19 @@ def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | 
             reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
         if reason is not None:
             return f"side {trainee.side}: {reason}"
+    if config.precision == "bfloat16":
+        return "precision=bfloat16 needs the plain loop"
     return None if config.optimizer in RULES else f"optimizer {config.optimizer} has no fused step"
 
 
 class Stack:
     """MLPs of one shape with equally many training images, which take every step together."""
 
-    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig) -> None:
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
         self.trainees = trainees
         self._config = config
         self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"))
+        self._lr = config.lr
         self._num_samples, *image_shape = trainees[0].images.shape
         network = trainees[0].network
         assert isinstance(network, nn.Sequential)
@@ -47,6 +51,15 @@ class Stack:
             size: Step(layers, head, (channels, height, width), size)
             for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
         }
+        self._replay: Replay | None = None
+        if trainees[0].labels.device.type == "cuda":
+            self.use_replay(flips)
+
+    @torch.no_grad()
+    def use_replay(self, flips: bool) -> None:
+        """From now on take every step from the device, without the host (`replay.py`)."""
+        images = [trainee.images.tensor for trainee in self.trainees if isinstance(trainee.images, ResidentImages)]
+        self._replay = Replay(images, self._steps, self._weights, flips)
 
     @torch.no_grad()
     def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
@@ -55,6 +68,8 @@ class Stack:
         The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
         """
         self._weights.load(self.trainees)
+        if self._replay is not None:
+            return self._replayed(self._replay, plans, epoch, stopped)
         size = self._config.batch_size
         targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
         outputs = torch.empty_like(targets)
@@ -68,14 +83,29 @@ class Stack:
                 plan.gather(i, i * size, images)
             step.targets.copy_(targets_of[i])
             outputs_of[i].copy_(step.run())
-            lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
-            self._weights.step(lr)
+            self._lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            self._weights.step(self._lr)
         return outputs
+
+    def _replayed(self, replay: Replay, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
+        size = self._config.batch_size
+        replay.start(plans, size)
+        steps_per_epoch = -(-self._num_samples // size)
+        known: float | None = None
+        for i in range(steps_per_epoch):
+            if stopped.is_set():
+                break
+            self._lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            if self._lr != known:
+                replay.set_lr(self._lr)
+                known = self._lr
+            replay.step(min(size, self._num_samples - i * size))
+        return replay.outputs.clone()
 
     @torch.no_grad()
     def store(self) -> None:
         """Bring the trainees' networks and optimizers to where the last epoch ended."""
-        self._weights.store(self.trainees)
+        self._weights.store(self.trainees, self._lr)
 
 
 class StackedTraining:
@@ -100,7 +130,7 @@ class StackedTraining:
             own = i if trainee.labels.device.type == "cpu" else None
             shapes = tuple(p.shape for p in trainee.network.parameters())
             groups.setdefault((own, len(trainee.labels), shapes), []).append(trainee)
-        self._stacks = [Stack(group, config) for group in groups.values()]
+        self._stacks = [Stack(group, config, flips) for group in groups.values()]
 
     def train_epoch(self, epoch: int) -> list[Scores]:
         """One pass of each network over its training subset; returns means over the batches as they were trained on."""
@@ -122,26 +152,3 @@ class StackedTraining:
             trainee.traces.append(plans[id(trainee)].trace)
             trainee.train_seconds += seconds
         return [scores[id(trainee)] for trainee in self._trainees]
-
-
-def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
-    """Run tasks in threads that share `num_threads` CPU threads evenly; one thread: one after the other.
-
-    Args:
-        tasks: take an event that asks them to stop.
-        num_threads: PyTorch's own number of threads is this again afterwards.
-    """
-    num_workers = min(len(tasks), num_threads)
-    stopped = Event()
-    if num_workers == 1:
-        return [task(stopped) for task in tasks]
-    torch.set_num_threads(num_threads // num_workers)  # threads started from now on take this over
-    try:
-        with ThreadPoolExecutor(num_workers, thread_name_prefix="stack") as pool:
-            running = [pool.submit(task, stopped) for task in tasks]
-            try:
-                return [task.result() for task in running]
-            finally:  # an error or an interrupt: the others stop after the step they are in
-                stopped.set()
-    finally:
-        torch.set_num_threads(num_threads)

@@ -44,6 +44,12 @@ class EpochPlan:
         torch.index_select(self.images, 0, positions[:upright], out=batch[:upright])
         batch[upright:].copy_(self.images.index_select(0, positions[upright:]).flip(-1))
 
+    def flipped(self, batch_size: int) -> Tensor:
+        """(N,) whether each image is flipped, in this order."""
+        assert self.num_upright is not None, "nothing was drawn to flip"
+        place = torch.arange(len(self.order))
+        return place % batch_size >= torch.tensor(self.num_upright)[place // batch_size]
+
     def targets(self, num_classes: int) -> Tensor:
         """(N, K) float32: ones where a label is."""
         if self.labels.ndim == 2:

@@ -1,0 +1,31 @@
+"""How do trainings that need not wait for each other share the CPU?"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import torch
+from torch import Tensor
+
+
+def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
+    """Run tasks in threads that share `num_threads` CPU threads evenly; one thread: one after the other.
+
+    Args:
+        tasks: take an event that asks them to stop.
+        num_threads: PyTorch's own number of threads is this again afterwards.
+    """
+    num_workers = min(len(tasks), num_threads)
+    stopped = Event()
+    if num_workers == 1:
+        return [task(stopped) for task in tasks]
+    torch.set_num_threads(num_threads // num_workers)  # threads started from now on take this over
+    try:
+        with ThreadPoolExecutor(num_workers, thread_name_prefix="stack") as pool:
+            running = [pool.submit(task, stopped) for task in tasks]
+            try:
+                return [task.result() for task in running]
+            finally:  # an error or an interrupt: the others stop after the step they are in
+                stopped.set()
+    finally:
+        torch.set_num_threads(num_threads)

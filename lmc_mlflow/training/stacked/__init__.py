@@ -1,0 +1,1 @@
+"""Several MLPs trained at once: their draws, weights, passes, and an epoch of all of them."""
