@@ -1,5 +1,8 @@
 """Do the facts about MLflow that the project is built on still hold? An upgrade that changes one is caught here."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,25 @@ def test_mlflow_itself_keeps_no_checksums(store: MlflowClient, tmp_path: Path) -
     stored = next((tmp_path / "mlruns").rglob("x.txt"))
     stored.write_text("b")
     assert Path(store.download_artifacts(run, "x.txt", str(tmp_path))).read_text() == "b"
+
+
+FAULTS = """
+import resource, sys, torch
+from lmc_mlflow.workflows.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+torch.empty(2**24).fill_(1.0)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.empty(2**24).fill_(1.0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not GNU's C library")
+def test_the_c_library_fetches_large_blocks_anew_unless_it_is_asked_to_keep_them() -> None:
+    faults = {
+        how: int(subprocess.check_output([sys.executable, "-c", FAULTS, how], text=True)) for how in ("keep", "default")
+    }
+    assert faults["default"] > 10 * 2**26 // 2**21  # ten blocks of 64 MiB, in pages of at most 2 MiB
+    assert faults["keep"] < faults["default"] / 5

@@ -88,6 +88,15 @@ def test_the_batch_norm_policy_changes_the_path_and_is_logged(store: MlflowClien
     assert (curves[0][0] == curves[1][0]) == (bn == "nearest")  # recalibration changes the ends too
 
 
+def test_both_ways_of_walking_find_the_same_path_and_say_which_it_was(store: MlflowClient, pair: str) -> None:
+    for engine in ("fast", "exact"):
+        assert main([f"--pair={pair}", "--num_alphas=4", f"--path_engine={engine}", *HERE]) == 0
+    fast, exact = runs_of_kind(store, "path")
+    assert (fast.data.tags["lmc.engine"], exact.data.tags["lmc.engine"]) == ("fast", "exact")
+    assert fast.data.metrics == pytest.approx(exact.data.metrics, abs=1e-5)
+    assert fast.data.metrics["test/barrier"] > 0
+
+
 def test_a_network_joined_to_itself_has_no_barrier_and_no_distance(store: MlflowClient, pair: str) -> None:
     run = runs_of_kind(store, "endpoint")[0].info.run_id
     assert main([f"--run_a={run}", f"--run_b={run}", "--num_alphas=5", *HERE]) == 0

@@ -105,7 +105,7 @@ def test_a_network_that_cannot_be_stacked_is_trained_exactly_and_tagged_so(store
 def test_the_cost_of_a_pair_is_logged_with_its_shares(store: MlflowClient) -> None:
     assert train_pair(QUICK) == 0
     metrics = runs_of_kind(store, "pair")[0].data.metrics
-    shares = metrics["cost/share_training"], metrics["cost/share_logging"]
+    shares = [metrics[f"cost/share_{part}"] for part in ("training", "testing", "logging")]
     assert all(0 < share < 1 for share in shares)
     assert sum(shares) < 1
     assert metrics["cost/peak_memory_gb"] > 0.05
