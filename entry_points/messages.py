@@ -1,9 +1,11 @@
 """What is printed when a command is done: what came out, and what to type next."""
 
+from lmc_mlflow.sweeps.sweep import SweepOutcome
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
 from lmc_mlflow.workflows.ensemble import SHOWN, EnsembleOutcome
 from lmc_mlflow.workflows.interpolate import PathOutcome
 from lmc_mlflow.workflows.repair import RepairOutcome
+from lmc_mlflow.workflows.report import ReportOutcome
 from lmc_mlflow.workflows.story import StoryOutcome
 from lmc_mlflow.workflows.train_pair import PairOutcome
 
@@ -70,6 +72,18 @@ def repair_lines(outcome: RepairOutcome) -> list[str]:
         return [f"no run was left RUNNING by a dead process ({outcome.num_alive} alive)"]
     what = "ended as KILLED" if outcome.ended else "dead; end them with -P apply=true"
     return [*lines, f"{len(lines)} runs {what}; {outcome.num_alive} alive and left alone"]
+
+
+def report_lines(outcome: ReportOutcome) -> list[str]:
+    """After report."""
+    lines = [f"report {outcome.report}", f"  {outcome.headline.replace('**', '')}", f"  {outcome.answer}"]
+    lines += [f"  {path}" for path in outcome.written]
+    return [*lines, *_browse(outcome.experiment_id, outcome.report)]
+
+
+def sweep_lines(outcome: SweepOutcome) -> list[str]:
+    """After sweep."""
+    return [*outcome.lines, *(_browse(outcome.experiment_id, outcome.run) if outcome.run else [])]
 
 
 def _browse(experiment_id: str, run_id: str) -> list[str]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -91,15 +91,19 @@ def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) 
     return from_texts(command, {name: text for section in nested.values() for name, text in section.items()})
 
 
-def fingerprint(config: object) -> str:
+def fingerprint(config: object, without: Collection[str] = ()) -> str:
     """Digest of the fields that differ from their section's defaults and decide the result.
 
     New options may be added later without changing the fingerprint of old configurations, as long
     as their default keeps the old behaviour.
+
+    Args:
+        config: of any command.
+        without: names of fields that say what is worked on and not how (the ends of a path).
     """
     lines = []
     for p, value in _walk(config):
         plain = next(s for s in dataclasses.fields(type(getattr(config, p.section))) if s.name == p.name).default
-        if p.rule.identity and value != plain:
+        if p.rule.identity and value != plain and p.name not in without:
             lines.append(f"{p.section}.{p.name}={write_value(value)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from lmc_mlflow.config.sections import (
     DataConfig,
     EndsConfig,
+    ExportConfig,
+    GridConfig,
+    ImportConfig,
     MembersConfig,
     ModelConfig,
     NoiseConfig,
@@ -12,12 +15,14 @@ from lmc_mlflow.config.sections import (
     PathConfig,
     PrepareConfig,
     RepairConfig,
+    ReportConfig,
     ResumeConfig,
     RuntimeConfig,
     ScoresConfig,
     ShiftTestConfig,
     StoryConfig,
     TogetherConfig,
+    WorkConfig,
 )
 
 
@@ -87,6 +92,36 @@ class RepairCommandConfig:
     repair: RepairConfig = field(default_factory=RepairConfig)
 
 
+@dataclass(frozen=True)
+class ExportCommandConfig:
+    """Write runs with their metrics, artifacts and digests to one file."""
+
+    export: ExportConfig
+
+
+@dataclass(frozen=True)
+class ImportCommandConfig:
+    """Merge exported runs into the store, under their own ids."""
+
+    bundle: ImportConfig
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Work through a grid of pairs and what follows them, wherever there are cores and GPUs."""
+
+    grid: GridConfig = field(default_factory=GridConfig)
+    work: WorkConfig = field(default_factory=WorkConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
+class ReportCommandConfig:
+    """Set the store's tables and claims beside the paper's, on one page."""
+
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+
 COMMANDS: dict[str, type] = {
     "main": MainConfig,
     "train_pair": TrainPairConfig,
@@ -94,4 +129,8 @@ COMMANDS: dict[str, type] = {
     "ensemble": EnsembleConfig,
     "prepare_data": PrepareDataConfig,
     "repair": RepairCommandConfig,
+    "sweep": SweepConfig,
+    "report": ReportCommandConfig,
+    "export": ExportCommandConfig,
+    "import": ImportCommandConfig,
 }

@@ -71,6 +71,16 @@ def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
     return network
 
 
+def check_model(model: str) -> None:
+    """Find out whether a name is a network's, before any images are there to build it for.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if _builder(NetworkSpec(model, 1, 1, 1, 2)) is _timm_network:
+        _check_timm(model)
+
+
 def _builder(spec: NetworkSpec) -> Builder:
     if spec.model.startswith("timm:"):
         return _timm_network
@@ -97,14 +107,21 @@ class TimmNetwork(nn.Module):
         return out
 
 
-def _timm_network(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+def _check_timm(model: str) -> str:
     import timm
 
-    name = spec.model.removeprefix("timm:")
+    name = model.removeprefix("timm:")
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=3)
         hint = f" (did you mean {' or '.join('timm:' + n for n in near)}?)" if near else ""
-        raise ValueError(f"model {spec.model!r}: timm {timm.__version__} knows no such network{hint}")
+        raise ValueError(f"model {model!r}: timm {timm.__version__} knows no such network{hint}")
+    return name
+
+
+def _timm_network(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    import timm
+
+    name = _check_timm(spec.model)
     options: dict[str, Any] = {"pretrained": False, "in_chans": spec.channels, "num_classes": spec.num_classes}
     try:  # vision transformers are built for one image size, convolutional networks refuse to hear of it
         body = timm.create_model(name, img_size=(spec.height, spec.width), **options)

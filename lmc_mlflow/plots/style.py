@@ -33,9 +33,14 @@ class ShownFigure(Figure):
     """A figure that a notebook shows by itself, although pyplot does not know it."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
-        buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=100)
-        return buffer.getvalue(), {"alt": self.get_suptitle()}
+        return png_bytes(self), {"alt": self.get_suptitle()}
+
+
+def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
+    """The figure as a PNG file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 @contextmanager

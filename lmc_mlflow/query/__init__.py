@@ -5,7 +5,16 @@ import os
 # One bar for all downloads is drawn where it is wanted; MLflow's own is one for every file.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from lmc_mlflow.query.curves import ensemble_sizes, learning_curves, path_curves
+from lmc_mlflow.query.curves import ensemble_sizes, learning_curves, path_curves, with_points
 from lmc_mlflow.query.tables import endpoints, ensembles, pairs, paths
 
-__all__ = ["endpoints", "ensemble_sizes", "ensembles", "learning_curves", "pairs", "path_curves", "paths"]
+__all__ = [
+    "endpoints",
+    "ensemble_sizes",
+    "ensembles",
+    "learning_curves",
+    "pairs",
+    "path_curves",
+    "paths",
+    "with_points",
+]

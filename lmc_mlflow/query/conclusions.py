@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
 from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing, per_seed
 from lmc_mlflow.predictions.scores import SCORE_NAMES
+from lmc_mlflow.tally import RULE, Tally, difference, spread, units_of
 
 RUN = "mlflow run . --env-manager local -e"
 INTERPOLATE = f"`{RUN} interpolate -P pair=<pair run id>`"
@@ -18,49 +18,6 @@ ENSEMBLES = (
     f"`{RUN} ensemble -P runs=<run id>,<run id>`"
 )
 ALWAYS = ("dataset", "model", "shift")
-RULE = "A difference counts where it exceeds twice its standard error."
-
-
-@dataclass
-class Tally:
-    """How many comparisons of at least two values each speak for a claim, against it, or for neither."""
-
-    supporting: int = 0
-    contradicting: int = 0
-    undecided: int = 0
-
-    def verdict(self, claim: str, need: str) -> str:
-        """The claim with its verdict; where there is nothing to count, what is needed.
-
-        Args:
-            claim: a sentence without its full stop.
-            need: how much more, and the command that gives it.
-        """
-        number = self.supporting + self.contradicting + self.undecided
-        if not number:
-            return f"**{claim}: not enough runs yet**; {need}"
-        counted = f"{number} condition{'s' if number > 1 else ''}"
-        if self.supporting == number:
-            return f"**{claim}: supported** by {counted}."
-        if self.contradicting == number:
-            return f"**{claim}: contradicted** by {counted}."
-        if self.undecided == number:
-            return f"**{claim}: undecided** after {counted}."
-        return (
-            f"**{claim}: it depends.** Among {counted}, {self.supporting} for it, {self.contradicting} against, "
-            f"{self.undecided} undecided."
-        )
-
-    def count(self, difference: float, error: float) -> None:
-        """Add a comparison; the claim is that the difference is positive. An unknown error counts as nothing."""
-        if math.isnan(error):
-            return
-        if abs(difference) <= 2 * error:
-            self.undecided += 1
-        elif difference > 0:
-            self.supporting += 1
-        else:
-            self.contradicting += 1
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
@@ -80,8 +37,8 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
         lines.append(
             f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
             + (f" ({apparent} more in appearance only: the training data show a break)" if apparent else "")
-            + f"; barrier in basin {_spread(per_seed(part, 'test/barrier_in_basin'), 3)}, "
-            + f"{part['score'].iloc[0]} delta {_spread(100 * per_seed(part, 'delta'), 1, ' points')}"
+            + f"; barrier in basin {spread(per_seed(part, 'test/barrier_in_basin'), 3)}, "
+            + f"{part['score'].iloc[0]} delta {spread(100 * per_seed(part, 'delta'), 1, ' points')}"
         )
     heads = [
         tallies[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
@@ -109,10 +66,10 @@ def ensembles(frame: pd.DataFrame) -> str:
         rows, [name for name in CONDITIONS if name not in ("bn", "sampling", "num_members")]
     ):
         for seeds, lmc, way in _sampled(part):
-            better, error = _difference(*(_per_ensemble(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
+            better, error = difference(*(units_of(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
             accuracy.count(better, error)
             if "wrong_agreement" in part:
-                mistakes.count(*_difference(*(_per_ensemble(rows, "wrong_agreement") for rows in (lmc, seeds))))
+                mistakes.count(*difference(*(units_of(rows, "wrong_agreement") for rows in (lmc, seeds))))
             line = f"- {label}{way}: {_ensembles_text('seeds', seeds)}; {_ensembles_text('lmc', lmc)}; "
             line += f"seeds minus lmc {100 * better:+.2f} points"
             line += " (no claim: n is below 2)" if math.isnan(error) else f" (standard error {100 * error:.2f})"
@@ -139,7 +96,7 @@ def similarity(paths: pd.DataFrame) -> str:
             if verdict == "yes" and len(closer) > 1:
                 tally.count(float(closer.mean()), math.sqrt(closer.var(ddof=1) / len(closer)))
             lines.append(
-                f"- {label}, connected: {verdict}: {_spread(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
+                f"- {label}, connected: {verdict}: {spread(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
                 f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
             )
     claim = "Connected sides are more alike than two independent initializations"
@@ -159,9 +116,9 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                 first, last = (
                     per_seed(part[part[axis] == place], "test/barrier_in_basin") for place in (places[0], places[-1])
                 )
-                tally.count(*_difference(first, last))
+                tally.count(*difference(first, last))
                 lines.append(
-                    f"- {label}: barrier in basin {_spread(first, 3)} at {axis} {places[0]:g}, {_spread(last, 3)} at "
+                    f"- {label}: barrier in basin {spread(first, 3)} at {axis} {places[0]:g}, {spread(last, 3)} at "
                     f"{places[-1]:g}"
                 )
         need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
@@ -203,29 +160,10 @@ def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, s
             yield seeds, of_way, name
 
 
-def _per_ensemble(rows: pd.DataFrame, value: str) -> pd.Series:
-    """One value for each pair or set of seeds: several samplings of one path do not count twice."""
-    keys = [name for name in ("pair", "seed", "side") if name in rows]
-    return rows.groupby(keys, dropna=False)[value].mean() if keys else rows[value]
-
-
-def _spread(values: pd.Series, decimals: int, unit: str = "", noun: str = "") -> str:
-    """Mean and sample standard deviation with their unit and n."""
-    counted = f" {noun}{'s' if len(values) > 1 else ''}" if noun else ""
-    deviation = f" ± {values.std(ddof=1):.{decimals}f}" if len(values) > 1 else ""
-    return f"{values.mean():.{decimals}f}{deviation}{unit} (n = {len(values)}{counted})"
-
-
-def _difference(first: pd.Series, second: pd.Series) -> tuple[float, float]:
-    """How much larger the first mean is, and its standard error (Welch): NaN where a sample has one value."""
-    error = math.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
-    return float(first.mean() - second.mean()), error
-
-
 def _ensembles_text(name: str, rows: pd.DataFrame) -> str:
     members = " and ".join(f"{number:g}" for number in sorted(set(rows["num_members"])))
-    accuracy = 100 * _per_ensemble(rows, "mean_prediction_accuracy")
-    text = f"{name} {_spread(accuracy, 2, ' %', 'pair' if name == 'lmc' else 'ensemble')} with {members} members"
+    accuracy = 100 * units_of(rows, "mean_prediction_accuracy")
+    text = f"{name} {spread(accuracy, 2, ' %', 'pair' if name == 'lmc' else 'ensemble')} with {members} members"
     if {"wrong_agreement", "wrong_disagreement"} <= set(rows):
         text += f", WA {rows['wrong_agreement'].mean():.3f}, WD {rows['wrong_disagreement'].mean():.3f}"
     return text

@@ -28,6 +28,13 @@ def path_curves(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     return _from_artifact(paths, "path.json", PATH_COLUMNS, uri)
 
 
+def with_points(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """The paths whose runs keep their points: runs imported without artifacts do not."""
+    client = _client(uri)
+    kept = [any(file.path == "path.json" for file in client.list_artifacts(run_id)) for run_id in paths["run_id"]]
+    return paths[pd.Series(kept, index=paths.index, dtype=bool)]
+
+
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns beside it."""
     return _from_artifact(ensembles, "sizes.json", SIZE_COLUMNS, uri)

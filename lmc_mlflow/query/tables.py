@@ -12,7 +12,7 @@ from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainP
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.query.runs import Run, default_client, search
 
-FIXED = ["run_id", "name", "status", "start_time"]
+FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
 SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
 
 
@@ -32,17 +32,25 @@ def endpoints(experiment: str | None = None, finished: bool = True, uri: str | N
     return _frame(_runs("endpoint", experiment, finished, uri), _trained, [*FIXED, "pair", "side", *SETTINGS])
 
 
-def paths(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+def paths(
+    experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row a path: its ends, its verdict, its measures, and the configuration of end A.
 
     Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, and `same_initialization`. Arguments as in `pairs`.
+
+    Args:
+        experiment: as in `pairs`.
+        finished: as in `pairs`.
+        uri: as in `pairs`.
+        ends: `endpoints(finished=False)` of all experiments where it was read before; None: read here.
     """
-    columns = [*FIXED, "run_a", "run_b", "pair", "connected", "bn", "num_alphas"]
-    columns += ["seed_a", "seed_b", "side_a", "side_b", "same_initialization"]
-    frame = _frame(_runs("path", experiment, finished, uri), _path, columns[:10])
-    ends = _frame(_runs("endpoint", None, finished=False, uri=uri), _trained, [*FIXED, "pair", "side", *SETTINGS])
-    ends = ends.set_index("run_id")[["side", *SETTINGS]]
-    joined = frame.join(ends.add_suffix("_of_b"), on="run_b").join(ends, on="run_a")
+    own = [*FIXED, "run_a", "run_b", "pair", "connected", "bn", "num_alphas"]
+    columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization"]
+    frame = _frame(_runs("path", experiment, finished, uri), _path, own)
+    trained = endpoints(finished=False, uri=uri) if ends is None else ends
+    sides = trained.set_index("run_id")[["side", *SETTINGS]]
+    joined = frame.join(sides.add_suffix("_of_b"), on="run_b").join(sides, on="run_a")
     joined = joined.rename(columns={"side": "side_a", "side_of_b": "side_b", "seed_of_b": "seed_b"})
     joined["seed_a"] = joined["seed"]
     same = (joined["seed_a"] == joined["seed_b"]) & (joined["model"] == joined["model_of_b"])
@@ -51,18 +59,24 @@ def paths(experiment: str | None = None, finished: bool = True, uri: str | None 
     return joined[columns + [name for name in kept if name not in columns]]
 
 
-def ensembles(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row an ensemble: `sampling`, `num_members`, every score with `_low` and `_high`. Arguments as in `pairs`."""
-    settings = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
-    columns = [*FIXED, "sampling", "num_members", "pair", *settings]
-    frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, [*columns[:7], *settings])
+def ensembles(
+    experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row an ensemble: `sampling`, `num_members`, every score with `_low` and `_high`, its members' settings.
+
+    Settings that the ensemble does not say itself (`epochs`, say) are those of its first member. Arguments as
+    in `paths`.
+    """
+    said = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
+    columns = [*FIXED, "sampling", "num_members", "pair", *said]
+    frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, columns)
     if frame.empty:
         return frame
-    trained = endpoints(finished=False, uri=uri).set_index("run_id")
-    by_pair = trained.reset_index().drop_duplicates("pair").set_index("pair")
-    for name in ("normalization", "data_digest"):
-        first = frame["first_run"].map(trained[name])
-        frame[name] = first.fillna(frame["first_run"].map(by_pair[name]))
+    trained = endpoints(finished=False, uri=uri) if ends is None else ends
+    by_run, by_pair = trained.set_index("run_id"), trained.drop_duplicates("pair").set_index("pair")
+    for name in [*(name for name in SETTINGS if name not in columns), "normalization"]:
+        first = frame["first_run"].map(by_run[name])
+        frame[name] = first.where(first.notna(), frame["first_run"].map(by_pair[name]))
     frame["num_members"] = frame["num_members"].astype(int)
     frame[["lr", "batch_size"]] = frame[["lr", "batch_size"]].apply(pd.to_numeric, errors="coerce")
     return frame.drop(columns="first_run")
@@ -89,7 +103,8 @@ def _frame(runs: list[Run], row: Any, columns: list[str]) -> pd.DataFrame:
 def _fixed(run: Run) -> dict[str, Any]:
     info = run.info
     started = datetime.fromtimestamp(info.start_time / 1000, UTC)
-    return {"run_id": info.run_id, "name": info.run_name, "status": info.status, "start_time": started}
+    own = {"run_id": info.run_id, "name": info.run_name, "status": info.status, "start_time": started}
+    return own | {"experiment_id": info.experiment_id}
 
 
 def _trained(run: Run) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import psutil
 
 HEARTBEAT = "lmc.heartbeat"
 HEARTBEAT_SECONDS = 60
+TASK = "LMC_TASK"
+"""Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
 
 
 class Terminated(BaseException):
@@ -40,7 +42,9 @@ def termination_raises() -> Iterator[None]:
 def process_tags() -> dict[str, str]:
     """Tags that tell which process writes a run, and that it lives now."""
     me = psutil.Process()
+    task = {"lmc.task": os.environ[TASK]} if os.environ.get(TASK) else {}
     return {
+        **task,
         "lmc.host": socket.gethostname(),
         "lmc.pid": str(me.pid),
         "lmc.process_started": f"{me.create_time():.2f}",
@@ -57,11 +61,14 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float) -> bool:
     """Whether the process that wrote these tags still runs.
 
     On this machine the process itself is asked (its start time tells it from a later one of the
-    same number); of another machine the heartbeat must be younger than `stale_minutes`. A run
+    same number); of another machine the heartbeat must be younger than `stale_minutes`. An earlier
+    process of this process's own task is gone, or the task would not have been started again. A run
     without these tags is not ours to judge and counts as alive.
     """
     if "lmc.host" not in tags or HEARTBEAT not in tags:
         return True
+    if tags.get("lmc.task") and tags["lmc.task"] == os.environ.get(TASK):
+        return is_this_process(tags)
     if tags["lmc.host"] == socket.gethostname():
         try:
             process = psutil.Process(int(tags["lmc.pid"]))

@@ -44,7 +44,7 @@ def open_run(
 def reopen_run(store: Store, run: Run) -> TrackedRun:
     """Continue an interrupted run under its own id."""
     store.client.update_run(run.info.run_id, status="RUNNING")
-    for key, value in {**process_tags(), **provenance_tags(), "lmc.error": ""}.items():
+    for key, value in {"lmc.task": "", **process_tags(), **provenance_tags(), "lmc.error": ""}.items():
         store.client.set_tag(run.info.run_id, key, value)
     return TrackedRun(store.client, run.info.run_id, run.info.experiment_id)
 

@@ -1,13 +1,15 @@
 """How good is an ensemble of logged networks, and what is logged of it?"""
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
 from lmc_mlflow.config.sections import ScoresConfig
 from lmc_mlflow.plots.ensembles import accuracy_by_size as size_figure
@@ -58,7 +60,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     roster = find_members(store, config.members)
     name = ensemble_name(roster)
     with ending() as keep:
-        run = keep(open_run(store, "ensemble", name, _tags(roster), parent))
+        run = keep(open_run(store, "ensemble", name, _tags(roster, config), parent))
         probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
         run.log_params(to_params(config))
         outputs, labels, num_kept = predict_members(store, roster, config.members, device)
@@ -136,14 +138,27 @@ def _members(roster: Roster) -> dict[str, object]:
     }
 
 
-def _tags(roster: Roster) -> dict[str, str]:
+def members_tag(names: Sequence[str]) -> str:
+    """The members as they stand in the tag `lmc.members`, or their number and digest where they are too many."""
+    text = ",".join(names)
+    if len(text) <= MAX_TAG:
+        return text
+    return f"{len(names)} members ({hashlib.sha256(text.encode()).hexdigest()[:16]}): see members.json"
+
+
+def ensemble_fingerprint(config: EnsembleConfig) -> str:
+    """Digest of how an ensemble is made and scored, whatever its members."""
+    return fingerprint(config, without=("pair", "runs", "query"))
+
+
+def _tags(roster: Roster, config: EnsembleConfig) -> dict[str, str]:
     tags = {
         f"lmc.{key}": _joined(roster, key)
         for key in ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size")
     }
-    names = ",".join(roster.names)
-    tags["lmc.members"] = names if len(names) <= MAX_TAG else f"{len(roster.names)} members: see members.json"
+    tags["lmc.members"] = members_tag(roster.names)
     tags["lmc.sampling"] = roster.sampling
+    tags["lmc.fingerprint"] = ensemble_fingerprint(config)
     if roster.sampling == "lmc":
         tags["lmc.pair"] = roster.networks[0].split_run
     return tags

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lmc_mlflow import weights
-from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.interpolation.barriers import alpha_grid, connected, summary_keys
 from lmc_mlflow.interpolation.path import Path, walk
@@ -152,12 +152,18 @@ def _end_name(end: LoggedNetwork, ends: Ends) -> str:
 def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
     a, b = ends
     tags = {"lmc.run_a": a.run.info.run_id, "lmc.run_b": b.run.info.run_id, "lmc.bn": config.path.bn}
+    tags["lmc.fingerprint"] = path_fingerprint(config)
     for key in ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size"):
         left, right = (end.run.data.tags.get(f"lmc.{key}", "") for end in ends)
         tags[f"lmc.{key}"] = left if left == right else f"{left}, {right}"
     if a.split_run == b.split_run:
         tags["lmc.pair"] = a.split_run
     return tags
+
+
+def path_fingerprint(config: InterpolateConfig) -> str:
+    """Digest of how the path is walked, whatever its ends: with them it tells whether a path was walked before."""
+    return fingerprint(config, without=("pair", "run_a", "run_b"))
 
 
 def _description(ends: Ends, config: InterpolateConfig, path: Path, verdict: str, metrics: dict[str, float]) -> str:

@@ -10,6 +10,7 @@ from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.query.networks import SPLIT
 from lmc_mlflow.query.runs import Run, children, find_pairs
 from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.claims import ClaimedError
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.runs import open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store
@@ -46,11 +47,36 @@ def pair_name(config: TrainPairConfig) -> str:
     )
 
 
+class InTrainingError(ValueError):
+    """Another process that lives is training the configuration."""
+
+
+def claim_key(store: Store, config: TrainPairConfig, data: ShiftedData) -> str:
+    """What a process claims that is going to train this configuration on these data."""
+    return f"pair-{store.experiment_id}-{fingerprint(config)}-{data.digest}"
+
+
+def claim_pair(claim: Callable[[str], None], store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
+    """Claim a configuration for this process, then look in the store again: it may have been finished meanwhile.
+
+    Raises:
+        InTrainingError: another process was quicker.
+    """
+    try:
+        claim(claim_key(store, config, data))
+    except ClaimedError as taken:
+        process = f"process {taken.tags.get('lmc.pid')} on {taken.tags.get('lmc.host')}"
+        raise InTrainingError(
+            f"another process is training this configuration now ({process}); wait for it or stop it"
+        ) from None
+    return look_before(store, config, data)
+
+
 def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
     """Look for the same configuration on the same data in the store.
 
     Raises:
-        ValueError: it is being trained at this moment.
+        InTrainingError: it is being trained at this moment.
     """
     runs = find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest)
     finished = [run for run in runs if run.info.status == "FINISHED"]
@@ -58,7 +84,7 @@ def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Bef
     for run in others:
         if run.info.status == "RUNNING" and is_alive(run.data.tags, STALE_MINUTES):
             tags = run.data.tags
-            raise ValueError(
+            raise InTrainingError(
                 f"run {run.info.run_id} is training this configuration now (process {tags.get('lmc.pid')} "
                 f"on {tags.get('lmc.host')}); "
                 "wait for it or stop it"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import RepairCommandConfig
 from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.claims import dead_claims, remove_claim
 from lmc_mlflow.tracking.process import HEARTBEAT, is_alive
 from lmc_mlflow.tracking.runs import end_orphan, name_launcher_run
 from lmc_mlflow.tracking.store import open_store
@@ -33,7 +34,8 @@ class RepairOutcome:
 def repair(config: RepairCommandConfig) -> RepairOutcome:
     """Find runs of ours left RUNNING by processes that are gone, in all experiments, and end them if asked to.
 
-    A run whose process lives is never touched, nor is a run that is not ours.
+    A run whose process lives is never touched, nor is a run that is not ours. What dead processes had
+    claimed is free again without it; their claims are removed all the same.
     """
     store = open_store()
     running = search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.kind` != ''")
@@ -41,6 +43,8 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
     if config.repair.apply:
         for run in dead:
             end_orphan(store, run)
+        for claim in dead_claims(store):
+            remove_claim(store, claim)
     orphans = [
         Orphan(
             run.info.run_id,

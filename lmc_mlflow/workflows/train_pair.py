@@ -1,7 +1,7 @@
 """How are pairs trained from beginning to end, one or several seeds of one configuration at a time?"""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,13 +12,14 @@ from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.claims import claiming
 from lmc_mlflow.tracking.process import Terminated
 from lmc_mlflow.tracking.runs import ending, point_launcher_at
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import EpochReport, Trainee, train
 from lmc_mlflow.workflows.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.pair_results import log_endpoints, log_pair
-from lmc_mlflow.workflows.pair_runs import PairRuns, look_before, open_pair
+from lmc_mlflow.workflows.pair_runs import InTrainingError, PairRuns, claim_pair, look_before, open_pair
 from lmc_mlflow.workflows.pair_setup import make_trainees
 from lmc_mlflow.workflows.recorder import Recorder
 from lmc_mlflow.workflows.shift_test import log_shift
@@ -73,32 +74,56 @@ class _Job:
 
 
 def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome]:
-    """Train pairs that differ in their seeds alone, all networks in step; each is its own set of runs, as ever."""
+    """Train pairs that differ in their seeds alone, all networks in step; each is its own set of runs, as ever.
+
+    Raises:
+        InTrainingError: another process that lives is training one of them.
+    """
+    outcomes = _train_pairs(configs, parent, pass_over_busy=False)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def train_free_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome | None]:
+    """As `train_pairs`, but a pair that another process is training is None."""
+    return _train_pairs(configs, parent, pass_over_busy=True)
+
+
+def _train_pairs(
+    configs: Sequence[TrainPairConfig], parent: TrackedRun | None, pass_over_busy: bool
+) -> list[PairOutcome | None]:
     first = configs[0]
     device = prepare_machine(first.runtime)
     store = open_store()
     data = load_shifted(first.data, device)
-    jobs: list[_Job] = []
-    outcomes: list[PairOutcome | None] = []
-    for config in configs:
-        trainees = make_trainees(config, data, device)
-        before = look_before(store, config, data)
-        if before.finished is not None and not config.resume.force:
-            outcomes.append(_outcome_of(store, before.finished))
-        else:
-            jobs.append(_Job(config, trainees, None if config.resume.force else before.interrupted))
-            outcomes.append(None)
-    if not jobs:
-        point_launcher_at(store, first_of(outcomes).pair, "this configuration was finished before")
-    else:
-        _train_jobs(store, jobs, data, parent, device)
-    trained = iter(_outcome(store, job) for job in jobs)
-    return [outcome if outcome is not None else next(trained) for outcome in outcomes]
+    found: list[PairOutcome | _Job | None] = []
+    with claiming(store) as claim:
+        for config in configs:
+            trainees = make_trainees(config, data, device)
+            try:
+                found.append(_look(store, config, data, trainees, claim))
+            except InTrainingError:
+                if not pass_over_busy:
+                    raise
+                found.append(None)
+        jobs = [item for item in found if isinstance(item, _Job)]
+        if jobs:
+            _train_jobs(store, jobs, data, parent, device)
+    outcomes = [_outcome(store, item) if isinstance(item, _Job) else item for item in found]
+    if not jobs and outcomes[0] is not None:
+        point_launcher_at(store, outcomes[0].pair, "this configuration was finished before")
+    return outcomes
 
 
-def first_of(outcomes: Sequence[PairOutcome | None]) -> PairOutcome:
-    """The first pair, of which there is one."""
-    return next(outcome for outcome in outcomes if outcome is not None)
+def _look(
+    store: Store, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], claim: Callable[[str], None]
+) -> PairOutcome | _Job:
+    """The pair as it was finished before, or what is to be trained, claimed for this process."""
+    before = look_before(store, config, data)
+    if before.finished is None or config.resume.force:
+        before = claim_pair(claim, store, config, data)
+    if before.finished is not None and not config.resume.force:
+        return _outcome_of(store, before.finished)
+    return _Job(config, trainees, None if config.resume.force else before.interrupted)
 
 
 def _outcome_of(store: Store, run: Run) -> PairOutcome:

@@ -1,5 +1,11 @@
 """Which options are there? One frozen section for each thing that a user decides."""
 
+from lmc_mlflow.config.sections.bundling import (
+    ExportConfig as ExportConfig,
+)
+from lmc_mlflow.config.sections.bundling import (
+    ImportConfig as ImportConfig,
+)
 from lmc_mlflow.config.sections.data import (
     DataConfig as DataConfig,
 )
@@ -21,6 +27,9 @@ from lmc_mlflow.config.sections.measuring import (
 from lmc_mlflow.config.sections.measuring import (
     ScoresConfig as ScoresConfig,
 )
+from lmc_mlflow.config.sections.reporting import (
+    ReportConfig as ReportConfig,
+)
 from lmc_mlflow.config.sections.running import (
     RepairConfig as RepairConfig,
 )
@@ -29,6 +38,12 @@ from lmc_mlflow.config.sections.running import (
 )
 from lmc_mlflow.config.sections.running import (
     StoryConfig as StoryConfig,
+)
+from lmc_mlflow.config.sections.sweeping import (
+    GridConfig as GridConfig,
+)
+from lmc_mlflow.config.sections.sweeping import (
+    WorkConfig as WorkConfig,
 )
 from lmc_mlflow.config.sections.training import (
     ModelConfig as ModelConfig,

@@ -1,0 +1,112 @@
+"""Which database is behind the tracking store, and can it be written to?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from lmc_mlflow.bundles.places import Place, place_behind_server
+from lmc_mlflow.tracking.store import Store, StoreError
+
+LOCAL_ROOT = "./mlruns"
+SERVER_ROOT = "mlflow-artifacts:/"
+DEFAULT_ID = "0"
+DEFAULT_NAME = "Default"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open store that runs can be imported to.
+
+    Attributes:
+        store: MLflow's own, for experiments and its engine.
+        tracking: the same store, for what its client can do.
+        destination: folder of the artifacts that a server stores, if one does.
+    """
+
+    store: Any
+    tracking: Store
+    destination: Path | None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session in which SQLite keeps foreign keys and waits for other writers, as MLflow's own does."""
+        with Session(self.store.engine) as session:
+            if self.store.engine.dialect.name == "sqlite":
+                session.connection().exec_driver_sql("PRAGMA busy_timeout = 20000")
+                session.connection().exec_driver_sql("PRAGMA foreign_keys = ON")
+                session.rollback()
+            yield session
+
+    def place(self, uri: str) -> Place:
+        """Where a run's artifacts lie."""
+        return place_behind_server(uri, self.destination)
+
+    def experiment(self, name: str) -> Experiment | None:
+        """The experiment of a name, if there is one; `Default` is experiment 0 however it is called here.
+
+        Raises:
+            ValueError: it is deleted.
+        """
+        found: Experiment | None = self.store.get_experiment_by_name(name)
+        if found is None and name == DEFAULT_NAME:
+            found = self.store.get_experiment(DEFAULT_ID)
+        if found is not None and found.lifecycle_stage != "active":
+            raise ValueError(f"experiment {name!r} is deleted in this store; restore it (mlflow experiments restore)")
+        return found
+
+    def make_experiment(self, name: str) -> Experiment:
+        """A new experiment, its artifacts where this store keeps those of new experiments."""
+        made: Experiment = self.store.get_experiment(self.store.create_experiment(name))
+        return made
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking URI names a server, not a database."""
+    return urlparse(uri).scheme in ("http", "https")
+
+
+def open_database(uri: str, destination: str) -> Database:
+    """Open the database that a tracking URI names.
+
+    Args:
+        uri: tracking URI.
+        destination: folder of the artifacts that a server stores; empty: no server does.
+
+    Raises:
+        ValueError: the URI names a server, which does not let ids be chosen, or there is no such folder.
+        StoreError: the database cannot be reached.
+    """
+    if is_server(uri):
+        raise ValueError(
+            f"MLFLOW_TRACKING_URI={uri} is a server, through which run ids cannot be kept: set it to the database "
+            "behind the server (its --backend-store-uri) and give artifacts=<its --artifacts-destination folder>"
+        )
+    folder = Path(destination) if destination else None
+    if folder is not None and not folder.is_dir():
+        raise ValueError(f"artifacts={destination}: there is no such folder; give the server's --artifacts-destination")
+    try:
+        shown = sqlalchemy.make_url(uri).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        raise ValueError("MLFLOW_TRACKING_URI names no database, as in sqlite:////<folder>/mlflow.db") from None
+    try:
+        if not uri.startswith("sqlite"):  # at once, where MLflow itself would try for minutes
+            sqlalchemy.create_engine(uri).connect().close()
+        store: Any = SqlAlchemyStore(uri, LOCAL_ROOT if folder is None else SERVER_ROOT)  # type: ignore[no-untyped-call]
+        store.search_experiments(view_type=ViewType.ALL, max_results=1)
+    except ImportError as error:
+        raise StoreError(f"database {shown} cannot be used ({error}); pip install '.[server]'") from None
+    except (SQLAlchemyError, MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StoreError(f"database {shown} cannot be used ({reason}); check MLFLOW_TRACKING_URI") from None
+    return Database(store, Store(MlflowClient(tracking_uri=uri), uri, DEFAULT_ID), folder)

@@ -1,0 +1,42 @@
+"""Which options say what travels from one store to another?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option
+
+SUFFIX = ".zip"
+
+
+@dataclass(frozen=True)
+class ExportConfig(Section):
+    """Which runs are written to a bundle, and with which of their files."""
+
+    out: str = option("", f"path of the bundle, ending in {SUFFIX}; an existing file is never overwritten")
+    query: str = option("", "an MLflow filter over runs, as in tags.\"lmc.model\" = 'mlp_l1_w587'; empty: all of ours")
+    experiment: str = option("", "name of the experiment that is searched; empty: all")
+    checkpoints: bool = option(
+        True, "false: leave networks, resumable states, predictions and other arrays out; such runs can be read only"
+    )
+    figures: bool = option(True, "false: leave figures and pages out too: numbers alone")
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if not self.out.endswith(SUFFIX):
+            raise ValueError(f"out={self.out!r}: give the path of the bundle, as in out=runs{SUFFIX}")
+
+
+@dataclass(frozen=True)
+class ImportConfig(Section):
+    """Which bundles are merged into the store."""
+
+    bundles: tuple[str, ...] = option((), "paths of bundles (or of folders they were unpacked to), comma-separated")
+    artifacts: str = option(
+        "", "for the database behind a server: the folder that the server was given as --artifacts-destination"
+    )
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if not self.bundles:
+            raise ValueError(f"bundles: name at least one, as in bundles=runs{SUFFIX}")
+        if len(set(self.bundles)) < len(self.bundles):
+            raise ValueError(f"bundles={','.join(self.bundles)}: each bundle once")

@@ -1,0 +1,32 @@
+"""Which options say what a report reads and where it goes?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option
+
+
+@dataclass(frozen=True)
+class ReportConfig(Section):
+    """Which runs are set beside the paper's numbers."""
+
+    experiment: tuple[str, ...] = option((), "names of the experiments to read, comma-separated; empty: all")
+    stand_ins: tuple[str, ...] = option(
+        (), "data sets of the store that stand for the paper's, comma-separated, as in imagefolder:cifar10"
+    )
+    min_seeds: int = option(2, "a cell with fewer seeds counts as no data yet, and decides no claim", minimum=2)
+    out: str = option("", "folder that the files are written to as well; empty: they are only logged")
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        for text in self.stand_ins:
+            if text.count(":") != 1 or not all(text.split(":")):
+                raise ValueError(
+                    f"stand_ins={text!r}: give <name in the store>:<the paper's>, as in imagefolder:cifar10"
+                )
+        if len(set(self.experiment)) < len(self.experiment):
+            raise ValueError(f"experiment={','.join(self.experiment)}: each experiment once")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name in the store -> the paper's."""
+        return {part[0]: part[1] for part in (text.split(":") for text in self.stand_ins)}

@@ -1,0 +1,51 @@
+"""Which command fills an empty cell?"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.config.canonical import parameters
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.options import write_value
+
+RUN = "mlflow run . --env-manager local -e"
+SEEDS = "1,20,100,500,1500"
+"""Hepburn et al.'s."""
+GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii", "table_viii")}
+
+
+def sweep_command(table: str) -> str:
+    """The command that fills a whole table."""
+    return f"{RUN} sweep -P grid={GRIDS[table]}"
+
+
+def train_command(settings: Mapping[str, Any]) -> str:
+    """The command that trains a cell's pairs, defaults left out.
+
+    Args:
+        settings: flat parameter name -> value.
+    """
+    known = parameters(TrainPairConfig)
+    flags = [
+        f"-P {name}={write_value(value)}"
+        for name, value in settings.items()
+        if name in ("dataset", "model", "shift") or value != known[name].default
+    ]
+    return f"{RUN} train_pair {' '.join(flags)} -P seeds={SEEDS}"
+
+
+def path_command(settings: Mapping[str, Any], policy: str, pairs: pd.DataFrame, walked: Iterable[str]) -> str:
+    """The command that gives a cell its paths.
+
+    Args:
+        settings: of the cell.
+        policy: batch norm on the path.
+        pairs: finished pairs of the cell; where there are none, they are to be trained first.
+        walked: the pairs that have such a path already.
+    """
+    bn = "" if policy == "interpolate" else f" -P bn={policy}"
+    missing = sorted(set(pairs["run_id"]) - set(walked)) if len(pairs) else []
+    if missing:
+        return " && ".join(f"{RUN} interpolate -P pair={pair}{bn}" for pair in missing)
+    return f"{train_command(settings)} && {RUN} interpolate -P pair=<pair run id>{bn}"

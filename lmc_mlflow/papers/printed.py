@@ -1,0 +1,87 @@
+"""Which numbers do the papers print? The tables in `printed/`, as frames in this project's words."""
+
+import functools
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.config.choices import lookup
+
+FILES = {
+    "table_iii": "table3_ensembles.csv",
+    "table_v": "table5_parameters.csv",
+    "table_vi": "table6_batch_and_lr.csv",
+    "table_vii": "table7_label_imbalance.csv",
+    "table_viii": "table8_normalization.csv",
+    "altintas_table_1": "altintas_table1_linear_networks.csv",
+    "altintas_table_2": "altintas_table2_minimal_model.csv",
+    "permutation_model_zoo": "permutation_slides_model_zoo.csv",
+    "starlight_barriers": "starlight_barriers.csv",
+}
+"""Table -> file; the first line of each says where it is printed."""
+NUM_SEEDS = 5
+"""Of Hepburn et al.'s means and deviations ("(mostly) five times")."""
+PATH_TABLES = ("table_vi", "table_vii", "table_viii")
+"""Tables of barriers and accuracy deltas."""
+UNSTATED: dict[str, dict[str, Any]] = {
+    "table_vi": {"shift": "label_5050", "normalization": "centered"},
+    "table_vii": {"batch_norm": "no", "batch_size": 1024, "normalization": "centered"},
+    "table_viii": {"dataset": "cifar10", "shift": "label_5050", "noise": "same"},
+}
+"""What holds for every row of a table, and so has no column (networks of Table VII have batch norm by themselves)."""
+CELL = ["dataset", "model", "lr", "batch_size", "noise", "shift", "normalization"]
+LOST_BELOW = -6.0
+"""Accuracy delta (percentage points) below which Tables VI and VIII are printed in bold."""
+_LOST = {"yes": True, "lost": True, "no": False, "kept": False, "recovered": False}
+
+
+def printed(table: str) -> pd.DataFrame:
+    """A table as it is printed, its columns as in its file.
+
+    Raises:
+        ValueError: no such table; lists those there are.
+    """
+    return _read(lookup(FILES, table, "printed table")).copy()
+
+
+def source_of(table: str) -> str:
+    """Where a table is printed and what its columns mean: the first line of its file."""
+    text = files("lmc_mlflow.papers").joinpath("printed", lookup(FILES, table, "printed table")).read_text()
+    return text.splitlines()[0].removeprefix("# ")
+
+
+@functools.cache
+def _read(name: str) -> pd.DataFrame:
+    with files("lmc_mlflow.papers").joinpath("printed", name).open() as file:
+        return pd.read_csv(file, skiprows=1)
+
+
+def cells(table: str) -> pd.DataFrame:
+    """The rows of Table VI, VII or VIII in one form.
+
+    Returns:
+        Columns `CELL` (the model with `_bn` where it has batch norm between its layers), then
+        barrier, barrier_sd, delta, delta_sd (delta in percentage points), bold, and lost: whether the
+        printed mean delta is below `LOST_BELOW`, which is what bold means in Tables VI and VIII.
+    """
+    frame = printed(table).assign(**UNSTATED[table])
+    is_mlp = frame["model"].str.startswith("mlp_")
+    frame["model"] = frame["model"].where(~(is_mlp & (frame["batch_norm"] == "yes")), frame["model"] + "_bn")
+    frame["bold"] = frame["lmc" if table == "table_viii" else "lmc_lost"].map(_LOST)
+    frame = frame.rename(
+        columns={
+            "barrier_mean": "barrier",
+            "barrier_std": "barrier_sd",
+            "delta_pct_mean": "delta",
+            "delta_pct_std": "delta_sd",
+        }
+    )
+    frame["lost"] = frame["delta"] < LOST_BELOW
+    return frame[[*CELL, "barrier", "barrier_sd", "delta", "delta_sd", "bold", "lost"]]
+
+
+def all_cells() -> pd.DataFrame:
+    """The cells of Tables VI, VII and VIII, each once (some are printed twice), with column `table`."""
+    frames = [cells(table).assign(table=table) for table in PATH_TABLES]
+    return pd.concat(frames, ignore_index=True).drop_duplicates(CELL, ignore_index=True)

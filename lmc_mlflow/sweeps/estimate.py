@@ -1,0 +1,77 @@
+"""How long may the rest of a grid take? By what finished runs of the store took."""
+
+from collections.abc import Iterable
+from statistics import median
+
+from lmc_mlflow.query.runs import Run
+from lmc_mlflow.sweeps.cells import Cell
+from lmc_mlflow.sweeps.states import FINISHED, Snapshot, State
+from lmc_mlflow.sweeps.steps import Step
+
+EXACT_MATCH = ("data.dataset", "model.model", "optimization.batch_size", "optimization.engine")
+ANY_BATCH = EXACT_MATCH[:2]
+
+
+def cell_seconds(cell: Cell, state: State, snapshot: Snapshot) -> float | None:
+    """What is left of a cell in seconds of one process; None where nothing like it has finished.
+
+    A pair counts the seconds per epoch that finished pairs of the same dataset, network, batch size
+    and engine took in training (or, where there are none, of any batch size and engine); a path or
+    ensemble what others of the same network took.
+    """
+    if state.word == FINISHED:
+        return 0.0
+    seconds = [0.0 if state.pair else _training_seconds(cell, snapshot)]
+    seconds += [_step_seconds(step, cell, snapshot) for step in cell.then]
+    known = [value for value in seconds if value is not None]
+    return None if seconds[0] is None else sum(known)
+
+
+def _training_seconds(cell: Cell, snapshot: Snapshot) -> float | None:
+    finished = [run for runs in snapshot.pairs.values() for run in runs if run.info.status == "FINISHED"]
+    values = {
+        "data.dataset": cell.config.data.dataset,
+        "model.model": cell.config.model.model,
+        "optimization.batch_size": str(cell.config.optimization.batch_size),
+        "optimization.engine": cell.config.optimization.engine,
+    }
+    for names in (EXACT_MATCH, ANY_BATCH):
+        like = [run for run in finished if all(run.data.params.get(name) == values[name] for name in names)]
+        rates = [
+            run.data.metrics["cost/train_seconds"] / int(run.data.params["optimization.epochs"])
+            for run in like
+            if "cost/train_seconds" in run.data.metrics
+        ]
+        if rates:
+            return median(rates) * cell.config.optimization.epochs
+    return None
+
+
+def _step_seconds(step: Step, cell: Cell, snapshot: Snapshot) -> float | None:
+    kind = "path" if step.kind == "path" else "ensemble"
+    like = _durations(
+        run
+        for runs in snapshot.steps.values()
+        for run in runs
+        if run.data.tags.get("lmc.kind") == kind
+        and run.data.tags.get("lmc.dataset") == cell.config.data.dataset
+        and run.data.tags.get("lmc.model") == cell.config.model.model
+    )
+    return median(like) if like else None
+
+
+def _durations(runs: Iterable[Run]) -> list[float]:
+    return [
+        (run.info.end_time - run.info.start_time) / 1000
+        for run in runs
+        if run.info.status == "FINISHED" and run.info.end_time
+    ]
+
+
+def in_words(seconds: float) -> str:
+    """A duration for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,88 @@
+"""What do tables of `query` look like, for tests that need no store?"""
+
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.papers.measured import Frames, prepared, with_overfitting
+from lmc_mlflow.papers.verdicts import Verdict
+
+SEEDS = (1, 20)
+SETTINGS: dict[str, Any] = {
+    "dataset": "cifar10",
+    "model": "mlp_l1_w126",
+    "shift": "label_5050",
+    "normalization": "centered",
+    "noise": "same",
+    "lr": 0.001,
+    "batch_size": 32,
+    "epochs": 100,
+    "init": "same",
+    "optimizer": "adam",
+    "test_split": "auto",
+    "augmentation": "auto",
+}
+PATH = SETTINGS | {
+    "connected": "yes",
+    "bn": "interpolate",
+    "side_a": "A",
+    "side_b": "B",
+    "same_initialization": True,
+    "test/barrier": 0.0,
+    "test/barrier_in_basin": 0.0,
+    "test/accuracy_delta": 0.0,
+    "train_a/barrier_in_basin": 0.0,
+    "train_b/barrier_in_basin": 0.0,
+    "angle_deg": 60.0,
+    "angle_weights_deg": 70.0,
+    "angle_reference_deg": 90.0,
+}
+ENSEMBLE = SETTINGS | {
+    "sampling": "lmc",
+    "num_members": 5,
+    "bn": "interpolate",
+    "pair": "",
+    "side": "",
+    "wrong_agreement": 0.2,
+    "wrong_disagreement": 0.1,
+    "majority_vote_accuracy": 0.5,
+    "mean_prediction_accuracy": 0.5,
+    "member_accuracy": 0.4,
+    "cost/train_seconds": 10.0,
+}
+LOST = {"connected": "no", "test/barrier": 1.0, "test/barrier_in_basin": 1.0, "test/accuracy_delta": -0.2}
+
+
+def runs(usual: dict[str, Any], *rows: dict[str, Any]) -> pd.DataFrame:
+    """Rows that differ from a usual one as told, with run ids by number."""
+    frame = pd.DataFrame([usual | row for row in rows], columns=None if rows else list(usual))
+    return frame.assign(run_id=[f"run{i:03d}" for i in range(len(frame))])
+
+
+def paths(*rows: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
+    """Each row once for every seed; every second seed's numbers are a hair higher, so that deviations are not 0."""
+    found = []
+    for row in rows:
+        for i, seed in enumerate(seeds):
+            whole = PATH | row
+            hair = {"test/barrier_in_basin": whole["test/barrier_in_basin"] + 0.001 * (i % 2)}
+            found.append(whole | {"seed": seed, "seed_a": seed, "seed_b": seed} | hair)
+    frame = runs(PATH | {"seed": 1, "seed_a": 1, "seed_b": 1}, *found)
+    return frame.assign(pair="pair of " + frame["run_id"]) if len(frame) else frame.assign(pair="")
+
+
+def frames(
+    paths: pd.DataFrame | None = None, ensembles: pd.DataFrame | None = None, pairs: pd.DataFrame | None = None
+) -> Frames:
+    """Tables of a store that holds these; the pairs are those of the paths unless given."""
+    walked = runs(PATH | {"seed": 1, "pair": ""}) if paths is None else paths
+    if pairs is None:
+        pairs = walked[[*SETTINGS, "pair", "seed"]].rename(columns={"pair": "run_id"})
+        pairs = pairs.assign(**{"train/accuracy": 0.9, "test/accuracy": 0.5})
+    made = runs(ENSEMBLE | {"seed": "1"}) if ensembles is None else ensembles
+    return with_overfitting(prepared(Frames(pairs, pairs.iloc[:0], walked, made), {}))
+
+
+def answers(verdicts: dict[str, dict[str, Verdict]], policy: str = "interpolate") -> dict[str, str]:
+    """Claim -> answer."""
+    return {name: found[policy].answer for name, found in verdicts.items()}

@@ -1,0 +1,244 @@
+"""Is a grid read whole and held to the rules of flags, and are the paper's grids the paper's?"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from lmc_mlflow.sweeps.board import grid_yaml
+from lmc_mlflow.sweeps.cells import Grid, Job
+from lmc_mlflow.sweeps.grids import grid_file, read_grid
+
+GRIDS = sorted(path.stem for path in (ROOT / "grids").glob("*.yaml"))
+PAPER = {  # grid -> configurations, cells
+    "paper_table_iii": (3, 15),
+    "paper_table_vi": (30, 150),
+    "paper_table_vii": (20, 100),
+    "paper_table_viii": (16, 80),
+    "paper_fig_7": (12, 60),
+}
+FOUR_CELLS = """
+seeds: [1, 2]
+defaults: {model: mlp_l1_w8, epochs: 3}
+then:
+  - interpolate: {bn: [interpolate, nearest], num_alphas: 5}
+cells:
+  - shift: [label_5050, label_2080]
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path):
+    """Reads a grid from its text."""
+
+    def read(text: str, only: str = "", override: str = "") -> Grid:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        split = [tuple(part for part in texts.split(",") if part) for texts in (only, override)]
+        return read_grid(str(path), {}, split[0], split[1])
+
+    return read
+
+
+def test_lists_multiply_and_every_job_has_every_seed(grid) -> None:
+    read = grid("cells: [{lr: [0.1, 0.01], batch_size: [32, 64, 128], model: mlp_l1_w8}]")
+    assert [(j.cells[0].config.optimization.lr, j.cells[0].config.optimization.batch_size) for j in read.jobs] == [
+        (0.1, 32),
+        (0.1, 64),
+        (0.1, 128),
+        (0.01, 32),
+        (0.01, 64),
+        (0.01, 128),
+    ]
+    assert [cell.config.model.seed for cell in read.jobs[0].cells] == [1, 20, 100, 500, 1500]
+    assert len({cell.key for cell in read.cells}) == 30
+    assert [job.name for job in read.jobs][:2] == [
+        "digits mlp_l1_w8 label_5050 batch_size=32 lr=0.1",
+        "digits mlp_l1_w8 label_5050 batch_size=64 lr=0.1",
+    ]
+
+
+def test_a_cell_may_have_seeds_and_steps_of_its_own(grid) -> None:
+    read = grid(FOUR_CELLS + "  - {shift: none, seeds: [7], then: []}\n")
+    assert [len(job.cells) for job in read.jobs] == [2, 2, 1]
+    assert [step.name for step in read.jobs[0].cells[0].then] == [
+        "interpolate (bn=interpolate, num_alphas=5)",
+        "interpolate (bn=nearest, num_alphas=5)",
+    ]
+    assert read.jobs[2].cells[0].config.model.seed == 7
+    assert read.jobs[2].cells[0].then == ()
+
+
+def test_ensembles_of_seeds_belong_to_all_cells_of_a_job(grid) -> None:
+    read = grid(FOUR_CELLS.replace("cells:", "  - ensemble: {sampling: seeds, side: [A, B]}\ncells:"))
+    assert [(step.kind, step.side) for step in read.jobs[0].together] == [("seeds", "A"), ("seeds", "B")]
+    assert {step.kind for step in read.jobs[0].cells[0].then} == {"path"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cells: [{shfit: none}]", "cell 1: parameter 'shfit' is unknown (did you mean 'shift'?); choose from "),
+        ("cells: [{lr: [0.1, x]}]", "cell 1 (lr=x): lr='x': give a number"),
+        ("cells: [{lr: 0.1}, {lr: -1}]", "cell 2: lr=-1.0: must be greater than 0"),
+        ("cells: [{model: resnet11}]", "cell 1: model 'resnet11' is unknown (did you mean 'resnet10'?)"),
+        ("cells: [{model: 'timm:nonsense'}]", "knows no such network"),
+        ("cells: [{dataset: minst}]", "cell 1: dataset 'minst' is unknown (did you mean 'mnist'?)"),
+        ("cells: [{shift: label_2070}]", "must add up to 100"),
+        ("cells: [{seed: 3}]", "cell 1: seed: the grid's seeds say it; leave it out"),
+        ("cells: [{device: cpu}]", "cell 1: device: give it to sweep; leave it out"),
+        ("cells: [{lr: {a: 1}}]", "cell 1: lr={'a': 1}: give a value, or a list of values"),
+        ("cells: [{lr: []}]", "cell 1: lr: the list is empty"),
+        ("cells: [{lr: }]", "cell 1: lr=None: give a value"),
+        ("cells: [{lr: 0.1}, {lr: 1e-1}]", "cell 2 is cell 1 again (seed 1)"),
+        ("cells: [{lr: [0.1, '0.10']}]", "cell 1 (lr=0.10) is cell 1 (lr=0.1) again (seed 1)"),
+        ("cells: [{lr: 0.1, lr: 0.2}]", "line 1: 'lr' stands there twice"),
+        ("cells: [{lr: 0.1}]\nseed: [1]", "key 'seed' is unknown (did you mean 'seeds'?)"),
+        ("cells: [{lr: 0.1, seeds: [1, 1]}]", "cell 1: seeds: 1, 1: each seed once"),
+        ("cells: [{lr: 0.1, seeds: [a]}]", "cell 1: seeds='a': give a whole number"),
+        ("cells: []", "give a list of cells, as grids/template.yaml does"),
+        ("lr: 0.1", "give a list of cells"),
+        ("cells: [{lr: 0.1}", "no YAML ("),
+        ("cells: [{then: [interpolat: {}]}]", "step 1 (interpolat): step 'interpolat' is unknown (did you mean"),
+        ("cells: [{then: [interpolate: {bn: near}]}]", "cell 1: then, step 1 (interpolate): bn 'near' is unknown"),
+        ("cells: [{then: [interpolate: {pair: x}]}]", "step 1 (interpolate): pair: the sweep gives it; leave it out"),
+        ("cells: [{then: [interpolate: , interpolate: ]}]", "step 2 (interpolate): interpolate stands there twice"),
+        ("cells: [{then: [ensemble: {bn: nearest}]}]", "give sampling: lmc (points of the pair's path) or seeds"),
+        ("cells: [{then: [ensemble: {sampling: seed}]}]", "sampling 'seed' is unknown (did you mean 'seeds'?)"),
+        ("cells: [{then: [ensemble: {sampling: seeds}]}]", "sampling: seeds needs side: A, B or [A, B]"),
+        ("cells: [{then: [ensemble: {sampling: seeds, side: C}]}]", "side 'C' is unknown"),
+        ("cells: [{then: [ensemble: {sampling: seeds, side: A, bn: nearest}]}]", "belong to pair=<pair run id>"),
+        ("cells: [{then: [ensemble: {sampling: seeds, side: A}], seeds: 1}]", "needs at least two seeds"),
+        ("cells: [{then: interpolate}]", "then: give a list"),
+    ],
+)
+def test_whatever_is_wrong_with_a_grid_is_said_with_its_cell(grid, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^grid ") as caught:
+        grid(text)
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_grid_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"grid 'paper_table_v' is unknown \(did you mean 'paper_table_vi'\?\)"):
+        grid_file("paper_table_v")
+    with pytest.raises(ValueError, match=r"grid='none.yaml': there is no such file"):
+        grid_file("none.yaml")
+
+
+def test_only_chooses_cells_by_their_own_values_and_several_values_of_one_name_are_alternatives(grid) -> None:
+    text = "{seeds: [1, 2], cells: [{lr: [0.1, 0.01, 0.001], model: [mlp_l1_w8, mlp_l1_w9]}]}"
+    assert len(grid(text).cells) == 12
+    assert len(grid(text, only="lr=1e-1").cells) == 4
+    assert len(grid(text, only="lr=0.1,lr=0.01,model=mlp_l1_w8,seed=2").cells) == 2
+    with pytest.raises(ValueError, match=r"only=lr=3: none of its 12 cells is so"):
+        grid(text, only="lr=3")
+    with pytest.raises(ValueError, match=r"only: parameter 'lrr' is unknown \(did you mean 'lr'\?\)"):
+        grid(text, only="lrr=3")
+    with pytest.raises(ValueError, match=r"only='lr': give name=value"):
+        grid(text, only="lr")
+
+
+def test_override_sets_every_cell_and_cells_that_become_one_are_one(grid) -> None:
+    text = FOUR_CELLS + "  - {shift: none, lr: [0.1, 0.01]}\n"
+    assert len(grid(text).jobs) == 4
+    read = grid(text, override="lr=0.5,epochs=2,num_alphas=3,bn=nearest")
+    assert [job.cells[0].config.data.shift for job in read.jobs] == ["label_5050", "label_2080", "none"]
+    assert {(c.config.optimization.lr, c.config.optimization.epochs) for c in read.cells} == {(0.5, 2)}
+    assert [step.texts for step in read.cells[0].then] == [(("bn", "nearest"), ("num_alphas", "3"))]
+    with pytest.raises(ValueError, match=r"override: parameter 'seed' is unknown"):
+        grid(text, override="seed=3")
+
+
+def test_only_asks_for_what_the_grid_says_before_override_changes_it(grid) -> None:
+    text = "{seeds: [1], cells: [{dataset: [mnist, cifar10]}]}"
+    (cell,) = grid(text, only="dataset=cifar10", override="dataset=imagefolder").cells
+    assert cell.config.data.dataset == "imagefolder"
+
+
+def test_an_ensemble_of_seeds_is_left_out_where_not_all_seeds_are_wanted(grid) -> None:
+    text = FOUR_CELLS.replace("cells:", "  - ensemble: {sampling: seeds, side: A}\ncells:")
+    assert all(job.together for job in grid(text).jobs)
+    assert not any(job.together for job in grid(text, only="seed=1").jobs)
+
+
+def test_the_same_work_has_the_same_digest_whatever_it_is_called(grid) -> None:
+    first = grid(FOUR_CELLS)
+    assert grid("description: other words\n" + FOUR_CELLS).digest == first.digest
+    assert grid(FOUR_CELLS.replace("epochs: 3", "epochs: 3, data_root: elsewhere")).digest == first.digest
+    assert grid(FOUR_CELLS, override="epochs=4").digest != first.digest
+    assert grid(FOUR_CELLS, override="num_alphas=6").digest != first.digest
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_logged_grid_is_the_grid_again(grid, name: str) -> None:
+    original = read_grid(name, {}, (), ())
+    assert grid(grid_yaml(original)).digest == original.digest
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_no_grid_says_where_data_are(name: str) -> None:
+    content = yaml.safe_load((ROOT / "grids" / f"{name}.yaml").read_text())
+    assert "data_root" not in {**content.get("defaults", {}), **{k: 0 for cell in content["cells"] for k in cell}}
+    assert content["description"]
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_grids_have_its_configurations_with_five_seeds_and_three_ways_with_batch_norm(name: str) -> None:
+    read = read_grid(name, {}, (), ())
+    assert (len(read.jobs), len(read.cells)) == PAPER[name]
+    for cell in read.cells:
+        bn = {dict(step.texts).get("bn", "interpolate") for step in cell.then if step.kind == "path"}
+        assert bn == {"interpolate", "recalibrate", "nearest"}
+        assert cell.config.optimization.epochs == 100
+
+
+def row_of(job: Job) -> tuple[str, ...]:
+    c = job.cells[0].config
+    values = (c.optimization.lr, c.optimization.batch_size, c.noise.noise, c.data.shift, c.data.normalization)
+    return (c.data.dataset, c.model.model, *(str(value) for value in values))
+
+
+TABLE_VI = [  # dataset, MLP (with batch norm: _bn), learning rate, batch sizes
+    ("mnist", "mlp_l1_w587_bn", "0.01", (32, 1024)),
+    ("mnist", "mlp_l1_w587", "0.001", (32, 1024)),
+    ("mnist", "mlp_l3_w256_512_256_bn", "0.01", (32, 1024)),
+    ("mnist", "mlp_l3_w256_512_256", "0.001", (32, 1024)),
+    ("mnist", "mlp_l3_w256_512_256_bn", "0.001", (32,)),
+    ("cifar10", "mlp_l1_w126_bn", "0.01", (32, 1024)),
+    ("cifar10", "mlp_l1_w126", "0.001", (32, 1024)),
+    ("cifar10", "mlp_l1_w126_bn", "0.001", (32, 1024)),
+    ("cifar10", "mlp_l3_w110_256_110_bn", "0.01", (32, 1024)),
+    ("cifar10", "mlp_l3_w110_256_110", "0.001", (32, 1024)),
+    ("cifar10", "mlp_l3_w110_256_110_bn", "0.001", (32, 1024)),
+]
+
+
+def test_table_vi_has_the_papers_rows() -> None:
+    found = {row_of(job) for job in read_grid("paper_table_vi", {}, (), ()).jobs}
+    mlps = {
+        (dataset, model, lr, str(batch), "same", "label_5050", "centered")
+        for dataset, model, lr, batches in TABLE_VI
+        for batch in batches
+    }
+    assert len(mlps) == 21
+    assert mlps <= found
+    others = {row for row in found if not row[1].startswith("mlp")}
+    assert others == {
+        ("cifar10", model, lr, batch, noise, "label_5050", "centered")
+        for model, lr, batch, noise in (
+            *((net, "0.001", "1024", "same") for net in ("resnet10", "resnet22")),
+            *((net, "0.0001", "1024", noise) for net in ("resnet10", "resnet22") for noise in ("same", "different")),
+            ("vgg11", "0.0001", "32", "same"),
+            ("vgg11", "0.0001", "1024", "same"),
+            ("vgg19", "0.0001", "1024", "same"),
+        )
+    }
+
+
+def test_cells_that_two_tables_share_are_trained_once() -> None:
+    vi, vii, viii = (
+        {cell.key for cell in read_grid(f"paper_table_{name}", {}, (), ()).cells} for name in ("vi", "vii", "viii")
+    )
+    assert len(vi & viii) == 8 * 5  # all its centered rows
+    assert len(vi & vii) == 6 * 5  # CIFAR-10 at 50/50: two rates of both ResNets, two VGGs
