@@ -62,15 +62,24 @@ def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> Pai
     return train_pairs([config], parent)[0]
 
 
-@dataclass
-class _Job:
-    """A pair that has to be trained, in the making."""
+@dataclass(frozen=True)
+class _Wanted:
+    """A pair that has to be trained, claimed for this process; nothing is logged of it yet."""
 
     config: TrainPairConfig
     trainees: list[Trainee]
     interrupted: Run | None
-    runs: PairRuns | None = None
-    recorder: Recorder | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A pair in training, with its open runs."""
+
+    config: TrainPairConfig
+    trainees: list[Trainee]
+    runs: PairRuns
+    recorder: Recorder
+    how: str
 
 
 def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome]:
@@ -95,7 +104,7 @@ def _train_pairs(
     device = prepare_machine(first.runtime)
     store = open_store()
     data = load_shifted(first.data, device)
-    found: list[PairOutcome | _Job | None] = []
+    found: list[PairOutcome | _Wanted | None] = []
     with claiming(store) as claim:
         for config in configs:
             trainees = make_trainees(config, data, device)
@@ -105,25 +114,24 @@ def _train_pairs(
                 if not pass_over_busy:
                     raise
                 found.append(None)
-        jobs = [item for item in found if isinstance(item, _Job)]
-        if jobs:
-            _train_jobs(store, jobs, data, parent, device)
-    outcomes = [_outcome(store, item) if isinstance(item, _Job) else item for item in found]
-    if not jobs and outcomes[0] is not None:
+        wanted = [item for item in found if isinstance(item, _Wanted)]
+        trained = iter(_train_wanted(store, wanted, data, parent, device) if wanted else ())
+    outcomes = [next(trained) if isinstance(item, _Wanted) else item for item in found]
+    if not wanted and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].pair, "this configuration was finished before")
     return outcomes
 
 
 def _look(
     store: Store, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], claim: Callable[[str], None]
-) -> PairOutcome | _Job:
+) -> PairOutcome | _Wanted:
     """The pair as it was finished before, or what is to be trained, claimed for this process."""
     before = look_before(store, config, data)
     if before.finished is None or config.resume.force:
         before = claim_pair(claim, store, config, data)
     if before.finished is not None and not config.resume.force:
         return _outcome_of(store, before.finished)
-    return _Job(config, trainees, None if config.resume.force else before.interrupted)
+    return _Wanted(config, trainees, None if config.resume.force else before.interrupted)
 
 
 def _outcome_of(store: Store, run: Run) -> PairOutcome:
@@ -131,45 +139,44 @@ def _outcome_of(store: Store, run: Run) -> PairOutcome:
     return PairOutcome(run.info.run_id, {"A": a, "B": b}, "finished before", store.experiment_id)
 
 
-def _outcome(store: Store, job: _Job) -> PairOutcome:
-    assert job.runs is not None
-    endpoints = {side: run.run_id for side, run in job.runs.endpoints.items()}
-    return PairOutcome(
-        job.runs.pair.run_id, endpoints, "trained" if job.interrupted is None else "resumed", store.experiment_id
-    )
-
-
-def _train_jobs(
-    store: Store, jobs: list[_Job], data: ShiftedData, parent: TrackedRun | None, device: torch.device
-) -> None:
+def _train_wanted(
+    store: Store, wanted: list[_Wanted], data: ShiftedData, parent: TrackedRun | None, device: torch.device
+) -> list[PairOutcome]:
     with ending() as keep:
-        for job in jobs:
-            job.runs = open_pair(store, job.config, data, job.interrupted, parent, keep)
-        log_shift([job.runs.pair for job in jobs if job.runs is not None], jobs[0].config, data)
-        for job in jobs:
-            assert job.runs is not None
-            job.recorder = Recorder(
-                job.runs, job.trainees, job.config.resume.checkpoint_every, job.config.optimization.epochs
-            )
-            if job.interrupted is not None:
-                job.recorder.restore()
+        opened = [(item, open_pair(store, item.config, data, item.interrupted, parent, keep)) for item in wanted]
+        log_shift([runs.pair for _, runs in opened], wanted[0].config, data)
+        jobs = [_open(item, runs) for item, runs in opened]
         for _, group in itertools.groupby(sorted(jobs, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
             _train_together(list(group), data)
         for job in jobs:
-            assert job.runs is not None
-            assert job.recorder is not None
             job.runs.pair.log_metrics({**job.recorder.shares(), **peak_memory(device)})
             log_endpoints(job.runs, job.config, data, job.trainees)
             log_pair(job.runs, job.config, data, job.trainees, job.recorder.wall_seconds())
+    return [
+        PairOutcome(
+            job.runs.pair.run_id,
+            {side: run.run_id for side, run in job.runs.endpoints.items()},
+            job.how,
+            store.experiment_id,
+        )
+        for job in jobs
+    ]
+
+
+def _open(wanted: _Wanted, runs: PairRuns) -> _Job:
+    config, trainees = wanted.config, wanted.trainees
+    recorder = Recorder(runs, trainees, config.resume.checkpoint_every, config.optimization.epochs)
+    if wanted.interrupted is not None:
+        recorder.restore()
+    return _Job(config, trainees, runs, recorder, "trained" if wanted.interrupted is None else "resumed")
 
 
 def _epoch_of(job: _Job) -> int:
-    assert job.recorder is not None
     return job.recorder.epoch
 
 
 def _train_together(jobs: list[_Job], data: ShiftedData) -> None:
-    recorders = [job.recorder for job in jobs if job.recorder is not None]
+    recorders = [job.recorder for job in jobs]
     trainees = [trainee for job in jobs for trainee in job.trainees]
     config = jobs[0].config
 
@@ -193,7 +200,6 @@ def _train_together(jobs: list[_Job], data: ShiftedData) -> None:
             recorder.save()
         raise
     for job in jobs:
-        assert job.runs is not None
         for run in (job.runs.pair, *job.runs.endpoints.values()):
             run.set_tags({"lmc.engine": engine})
 
