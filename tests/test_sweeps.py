@@ -316,6 +316,22 @@ def test_processes_that_start_the_same_training_at_once_train_it_once(store: Mlf
     assert all("is training this configuration now (process" in o or "finished before" in o for o in others), others
 
 
+def test_a_sweep_that_died_after_its_last_cell_is_ended_by_the_next(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = "{seeds: [3], cells: [{model: mlp_l1_w8, epochs: 1, c2st_samples: 0}]}"
+    assert sweep(flags(grid)) == 0
+    run = only_sweep(store)
+    store.update_run(run.info.run_id, status="RUNNING")
+    store.set_tag(run.info.run_id, "lmc.process_started", "1.00")  # its process is gone
+    before = len(store.search_runs(["0"]))
+    capsys.readouterr()
+    assert sweep(flags(grid)) == 0
+    assert f"sweep {run.info.run_id}: 1 of 1 cell finished" in capsys.readouterr().out
+    assert only_sweep(store).info.status == "FINISHED"
+    assert len(store.search_runs(["0"])) == before
+
+
 def test_a_claim_is_refused_while_its_process_lives_and_followed_by_another_once_it_is_dead(
     store: MlflowClient,
 ) -> None:

@@ -18,6 +18,12 @@ OPENED = "lmc.opened"
 PATIENCE_SECONDS = 60.0
 
 
+def sweeps_of(store: Store, grid: Grid) -> list[Run]:
+    """The runs of sweeps of a grid, oldest first."""
+    where = f"tags.`lmc.kind` = 'sweep' and tags.`lmc.grid_digest` = '{grid.digest}'"
+    return search(store.client, where, [store.experiment_id])
+
+
 class Lead:
     """The sweep's run, and whether this process keeps it.
 
@@ -64,14 +70,10 @@ class Lead:
         if run.info.status != "FINISHED":
             self.run = self._keep(reopen_run(self._store, run))
 
-    def _runs(self) -> list[Run]:
-        where = f"tags.`lmc.kind` = 'sweep' and tags.`lmc.grid_digest` = '{self._grid.digest}'"
-        return search(self._store.client, where, [self._store.experiment_id])
-
     def _open(self, config: SweepConfig) -> TrackedRun:
         """The run of an interrupted sweep of this grid, or a new one."""
         tags = {"lmc.grid": self._grid.name, "lmc.grid_digest": self._grid.digest}
-        interrupted = [run for run in self._runs() if run.info.status != "FINISHED"]
+        interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
             opened = self._keep(reopen_run(self._store, interrupted[-1]))
             point_launcher_at(self._store, opened.run_id, "went on with a sweep")
@@ -89,7 +91,7 @@ class Lead:
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            for run in self._runs():
+            for run in sweeps_of(self._store, self._grid):
                 opened = run.data.tags.get(OPENED)
                 if run.info.status == "RUNNING" and opened and is_alive(run.data.tags, STALE_MINUTES):
                     point_launcher_at(self._store, run.info.run_id, "joined a sweep")

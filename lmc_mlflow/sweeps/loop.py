@@ -79,7 +79,7 @@ class Loop:
                 while engine.has_room() and (portion := self._schedule.take()) is not None:
                     self._submit(engine, portion)
                 if not self._portions:
-                    if not self._schedule.elsewhere() or self._leave_to_others():
+                    if self._leave_to_others() or not self._schedule.elsewhere():
                         return
                     self._look(tell)
                 changed = False

@@ -5,22 +5,23 @@ from dataclasses import dataclass
 
 from lmc_mlflow.conditions import counted
 from lmc_mlflow.config.commands import SweepConfig
-from lmc_mlflow.query.runs import search
+from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.board import headline, log_files, name_of, show
 from lmc_mlflow.sweeps.cells import Grid
 from lmc_mlflow.sweeps.checks import data_digests
 from lmc_mlflow.sweeps.engines import data_root, environment, num_workers, runtime, start_engine
 from lmc_mlflow.sweeps.grids import read_grid
-from lmc_mlflow.sweeps.lead import Lead
+from lmc_mlflow.sweeps.lead import Lead, sweeps_of
 from lmc_mlflow.sweeps.loop import Loop, Place, states_of, to_attempt
 from lmc_mlflow.sweeps.preview import preview_lines
 from lmc_mlflow.sweeps.schedule import Schedule
 from lmc_mlflow.sweeps.states import FINISHED, look
 from lmc_mlflow.tracking.claims import claiming
-from lmc_mlflow.tracking.runs import ending, point_launcher_at
+from lmc_mlflow.tracking.runs import ending, name_launcher_run, point_launcher_at
 from lmc_mlflow.tracking.store import Store, open_store
 
 Tell = Callable[[str], None]
+MAX_NOTE = 7000
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     store = open_store()
     if config.grid.dry_run:
         lines = preview_lines(grid, look(store), num_workers(config, len(grid.cells)))
+        name_launcher_run(store, f"dry run of {grid.name}", "\n".join(f"- {line}" for line in lines)[:MAX_NOTE], {})
         return SweepOutcome("", tuple(lines), store.experiment_id)
     digests = data_digests(grid)
-    if all(state.word == FINISHED for state in states_of(grid, look(store), digests).values()):
-        return _finished_before(store, grid)
+    whole = all(state.word == FINISHED for state in states_of(grid, look(store), digests).values())
+    runs = sweeps_of(store, grid)
+    if whole and (not runs or runs[-1].info.status == "FINISHED"):
+        return _finished_before(store, grid, runs)
     engine = start_engine(config, len(grid.cells), store.uri)
     try:
         with claiming(store) as claim, ending() as keep:
@@ -90,9 +94,7 @@ def _conclude(store: Store, grid: Grid, schedule: Schedule, lead: Lead) -> Sweep
     return SweepOutcome(lead.run.run_id, tuple(lines), store.experiment_id)
 
 
-def _finished_before(store: Store, grid: Grid) -> SweepOutcome:
-    where = f"tags.`lmc.kind` = 'sweep' and tags.`lmc.grid_digest` = '{grid.digest}'"
-    runs = search(store.client, where, [store.experiment_id])
+def _finished_before(store: Store, grid: Grid, runs: list[Run]) -> SweepOutcome:
     run_id = runs[-1].info.run_id if runs else ""
     if run_id:
         point_launcher_at(store, run_id, "all cells of this grid were finished before")
