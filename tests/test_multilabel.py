@@ -404,7 +404,7 @@ def is_blank(figure: Figure) -> bool:
 
 def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
     figures = {value for value in vars(plots).values() if inspect.isfunction(value)}
-    assert figures == {*SCORED, *UNSCORED, *OF_ENSEMBLES}
+    assert figures == {*SCORED, *UNSCORED, *OF_ENSEMBLES, plots.beside_paper, plots.png_bytes}
 
 
 @pytest.mark.parametrize("draw", SCORED.values(), ids=[plot.__name__ for plot in SCORED])

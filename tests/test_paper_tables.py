@@ -110,7 +110,7 @@ def test_centered_is_ours_before_half_and_half_is_named() -> None:
         {"augmentation": "none"},
         {"same_initialization": False},
         {"pair": ""},
-        {"split": "random80"},
+        {"test_split": "random80"},
         {"dataset": "imagefolder"},
     ],
     ids=str,

@@ -19,7 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lmc_mlflow.evaluation import BATCH_SIZE
 from lmc_mlflow.images import channels_last
-from lmc_mlflow.interpolation.sweep import Place
+from lmc_mlflow.interpolation.one_pass import Place
 from lmc_mlflow.weights import State
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class FoldedLine:
-    """Networks of a segment; see `sweep.Line`.
+    """Networks of a segment; see `one_pass.Line`.
 
     Attributes:
         graph: the architecture without its folded batch norms.
@@ -45,7 +45,7 @@ class FoldedLine:
     whole: Mapping[int, nn.Module]
 
     def outputs(self, images: Tensor, exact_ends: bool) -> Tensor:
-        """See `sweep.Line`."""
+        """See `one_pass.Line`."""
         whole = self.whole if exact_ends else {}
         on_cpu = images.device.type == "cpu"
         parts: list[list[Tensor]] = [[] for _ in self.states]
@@ -59,18 +59,18 @@ class FoldedLine:
 
 @dataclass(frozen=True)
 class FoldingPlan:
-    """See `sweep.Plan`."""
+    """See `one_pass.Plan`."""
 
     graph: fx.GraphModule
     pairs: Pairs
     bytes_of_one: int
 
     def num_bytes(self) -> int:
-        """See `sweep.Plan`."""
+        """See `one_pass.Plan`."""
         return self.bytes_of_one
 
     def line(self, alphas: Sequence[float], place: Place) -> FoldedLine:
-        """See `sweep.Plan`."""
+        """See `one_pass.Plan`."""
         states, whole = [], {}
         for t, alpha in enumerate(alphas):
             network = place(alpha)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_weights
 
 from lmc_mlflow.evaluation import BATCH_SIZE
-from lmc_mlflow.interpolation.sweep import Place
+from lmc_mlflow.interpolation.one_pass import Place
 from lmc_mlflow.weights import State
 
 Affine = tuple[Tensor, Tensor | None]
@@ -54,14 +54,14 @@ class MLPPoint:
 
 @dataclass(frozen=True)
 class MLPLine:
-    """MLPs of a segment; see `sweep.Line`."""
+    """MLPs of a segment; see `one_pass.Line`."""
 
     first: tuple[Affine, Affine]
     points: tuple[MLPPoint, ...]
     output: nn.Module
 
     def outputs(self, images: Tensor, exact_ends: bool) -> Tensor:
-        """See `sweep.Line`."""
+        """See `one_pass.Line`."""
         flat = images.flatten(1)
         product = functional.linear if exact_ends else affine  # an exact end starts from an exact first layer
         of_a, of_b = (product(flat, *layer) for layer in self.first)
@@ -86,7 +86,7 @@ class MLPLine:
 
 @dataclass(frozen=True)
 class MLPPlan:
-    """See `sweep.Plan`. A layer is the names of its linear module and of its batch norm, if it has one."""
+    """See `one_pass.Plan`. A layer is the names of its linear module and of its batch norm, if it has one."""
 
     layers: tuple[tuple[str, str | None], ...]
     first: tuple[Affine, Affine]
@@ -94,11 +94,11 @@ class MLPPlan:
     bytes_of_one: int
 
     def num_bytes(self) -> int:
-        """See `sweep.Plan`."""
+        """See `one_pass.Plan`."""
         return self.bytes_of_one
 
     def line(self, alphas: Sequence[float], place: Place) -> MLPLine:
-        """See `sweep.Plan`."""
+        """See `one_pass.Plan`."""
         return MLPLine(self.first, tuple(self._point(alpha, place(alpha)) for alpha in alphas), self.output)
 
     def _point(self, alpha: float, network: nn.Module) -> MLPPoint:

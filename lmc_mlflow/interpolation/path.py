@@ -16,7 +16,7 @@ from lmc_mlflow.images import Images
 from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
 from lmc_mlflow.interpolation.folding import plan_folding
 from lmc_mlflow.interpolation.mlp_line import plan_mlp
-from lmc_mlflow.interpolation.sweep import MEMORY_BUDGET, Place, Plan, Planner, Splits, sweep
+from lmc_mlflow.interpolation.one_pass import MEMORY_BUDGET, Place, Plan, Planner, Splits, measure_together
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.predictions.scores import ACCURACY, Scores, score_name
@@ -126,11 +126,11 @@ def _exact(
 def _fast(
     scratch: nn.Module, ends: tuple[State, State], alphas: Sequence[float], place: Place, splits: Splits
 ) -> Measured:
-    """All networks in one pass over the images, if the architecture allows it (`sweep.py`)."""
+    """All networks in one pass over the images, if the architecture allows it (`one_pass.py`)."""
     plan = _plan(scratch, ends, splits)
     if plan is None:
         return _exact(scratch, ends, alphas, place, splits)
-    return sweep(plan, alphas, place, splits, MEMORY_BUDGET), "fast"
+    return measure_together(plan, alphas, place, splits, MEMORY_BUDGET), "fast"
 
 
 ENGINES: Mapping[str, Callable[..., Measured]] = {"fast": _fast, "exact": _exact}

@@ -54,7 +54,7 @@ Planner = Callable[[nn.Module, tuple[State, State], Tensor], Plan | None]
 
 
 @torch.no_grad()
-def sweep(
+def measure_together(
     plan: Plan, alphas: Sequence[float], place: Place, splits: Splits, memory_budget: int
 ) -> dict[str, list[Scores]]:
     """Scores of the networks at all alphas: split -> one row an alpha.
