@@ -12,6 +12,7 @@ FLOORS = {
     "lmc_mlflow.weights": 0,
     "lmc_mlflow.manifest": 0,
     "lmc_mlflow.images": 0,
+    "lmc_mlflow.side_by_side": 0,
     "lmc_mlflow.data": 1,
     "lmc_mlflow": 0,
     "lmc_mlflow.models.registry": 2,

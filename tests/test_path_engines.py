@@ -235,6 +235,21 @@ def test_a_network_that_cannot_be_traced_or_differs_from_its_graph_is_walked_exa
     assert path.engine == "exact"
 
 
+def test_networks_side_by_side_are_measured_as_one_after_the_other() -> None:
+    network, ends, images, labels = setting("resnet10")
+    num_threads, paths = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            splits = {"train_a": (ResidentImages(images), labels)}
+            paths.append(walk(network, ends, alpha_grid(8), splits, "interpolate"))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(num_threads)
+    for path in paths[1:]:
+        assert path.losses["train_a"] == pytest.approx(paths[0].losses["train_a"], rel=1e-6)
+
+
 def test_sequences_that_are_no_mlps_have_no_plan() -> None:
     image = torch.zeros(2, 1, 2, 2)
     for layers in (

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.images import ResidentImages, channels_last
 from lmc_mlflow.predictions.scores import Scores, mean_loss
+from lmc_mlflow.side_by_side import side_by_side
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.precision import forward
-from lmc_mlflow.training.side_by_side import side_by_side
 from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.trainee import Trainee
 

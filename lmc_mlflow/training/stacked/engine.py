@@ -11,8 +11,8 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.side_by_side import side_by_side
 from lmc_mlflow.training.optimizers import learning_rate
-from lmc_mlflow.training.side_by_side import side_by_side
 from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.stacked.replay import Replay
 from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, why_no_mlp

@@ -15,7 +15,7 @@ def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -
         tasks: take an event that asks them to stop.
         num_threads: PyTorch's own number of threads is this again afterwards.
     """
-    num_workers = min(len(tasks), num_threads)
+    num_workers = max(1, min(len(tasks), num_threads))
     stopped = Event()
     if num_workers == 1:
         return [task(stopped) for task in tasks]
