@@ -45,7 +45,7 @@ def cases() -> tuple[Case, ...]:
         Case("MNIST MLP L1", "mlp_l1_w587", mnist, 1000, 6000),
         Case("MNIST MLP L3", "mlp_l3_w256_512_256", mnist, 1000, 6000),
         Case("CIFAR-10 MLP L1", "mlp_l1_w126", cifar, 1000, 5000),
-        Case("MNIST ResNet10", "resnet10", mnist, 1000, 1000, 2),
+        Case("MNIST ResNet10", "resnet10", mnist, 1000, 1000, 1),
     )
 
 

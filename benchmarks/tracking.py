@@ -48,7 +48,7 @@ def _measure(root: Path, engine: str) -> dict[str, Any]:
         "unlogged": lambda: _unlogged(config),
         "logged": lambda: train_pair(config),
     }
-    times = alternate(ways, NUM_ROUNDS)
+    times = alternate(ways, NUM_ROUNDS, warm_up=False)
     bare, logged = times["unlogged"], times["logged"]
     return {"engine": engine, "epochs": EPOCHS, "added by logging": f"{logged.least / bare.least - 1:.1%}"}
 
