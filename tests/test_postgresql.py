@@ -132,7 +132,7 @@ def work(number, together):
     store = open_store()
     together.wait()
     with ending() as keep:
-        run = keep(open_run(store, "report", f"worker {{number}}", {{"worker": str(number)}}))
+        run = keep(open_run, store, "report", f"worker {{number}}", {{"worker": str(number)}})
         run.log_params({{f"section.field_{{i}}": f"{{number}} {{i}}" for i in range({NUM_PARAMS})}})
         for step in range(1, {NUM_POINTS} + 1):
             run.log_metrics({{"loss": number + step / 64, "accuracy": number - step / 64}}, step)

@@ -18,7 +18,7 @@ from lmc_mlflow.sweeps.on_ray import check_uri, shared_uri
 GRID = """
 description: four cells that take some seconds each
 seeds: [1, 2]
-defaults: {model: mlp_l1_w16, epochs: 120, batch_size: 16, c2st_samples: 0, checkpoint_every: 5}
+defaults: {model: mlp_l1_w16, epochs: 80, batch_size: 16, c2st_samples: 0, checkpoint_every: 5}
 then:
   - interpolate: {num_alphas: 3}
 cells:

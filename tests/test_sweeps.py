@@ -38,7 +38,7 @@ cells:
 """
 LONG = """
 seeds: [1, 2]
-defaults: {model: mlp_l1_w8, epochs: 80, batch_size: 16, c2st_samples: 0, checkpoint_every: 5}
+defaults: {model: mlp_l1_w8, epochs: 40, batch_size: 16, c2st_samples: 0, checkpoint_every: 5}
 then:
   - interpolate: {num_alphas: 3, splits: test}
 cells:
@@ -235,7 +235,7 @@ def test_a_sweep_that_is_stopped_ends_truthfully_and_the_same_command_goes_on_un
     wait_until_gone(store)
     assert statuses(store, "pair") == {"KILLED": len(stopped)}
     before = only_sweep(store)
-    assert sweep(flags(LONG, "--override=epochs=80")) == 0  # an override that changes nothing is the same grid
+    assert sweep(flags(LONG, "--override=epochs=40")) == 0  # an override that changes nothing is the same grid
     assert only_sweep(store).info.run_id == before.info.run_id
     assert {run.info.run_id for run in stopped} <= {run.info.run_id for run in runs_of_kind(store, "pair")}
     assert_whole(store, 4, {"pair": 4, "path": 4})
@@ -289,6 +289,8 @@ def test_a_worker_that_is_killed_fails_its_own_cells_only(
         out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 1
     assert "was killed by SIGKILL" in err
+    assert statuses(store, "pair") == {"KILLED": 1, "FINISHED": 3}
+    assert claims(open_store()) == []
     assert out.count("finished digits") == 3
     assert sweep(flags(LONG, "--seeds_together=1")) == 0
     assert_whole(store, 4, {"pair": 4, "path": 4})
@@ -297,7 +299,7 @@ def test_a_worker_that_is_killed_fails_its_own_cells_only(
 
 @pytest.mark.slow
 def test_processes_that_start_the_same_training_at_once_train_it_once(store: MlflowClient) -> None:
-    arguments = ["--model=mlp_l1_w8", "--epochs=60", "--batch_size=16", "--c2st_samples=0", *HERE]
+    arguments = ["--model=mlp_l1_w8", "--epochs=40", "--batch_size=16", "--c2st_samples=0", *HERE]
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "entry_points.train_pair", *arguments],

@@ -1,13 +1,17 @@
 """Does the UI greet with the columns that matter, without touching what a user has changed?"""
 
 import json
+from contextlib import nullcontext
 
+import pytest
 from conftest import QUICK
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from entry_points.train_pair import main
 from lmc_mlflow.tracking.links import run_link, ui_command, view_link
-from lmc_mlflow.tracking.view import VIEW_KEY, view_text
+from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.view import VIEW_KEY, offer_view, view_text
 
 TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 
@@ -26,6 +30,23 @@ def test_the_view_is_offered_once_and_a_user_s_own_is_left_alone(store: MlflowCl
     store.set_experiment_tag("0", TAG, "mine")
     assert main([*QUICK, "--force=true"]) == 0
     assert store.get_experiment("0").tags[TAG] == "mine"
+
+
+def test_a_process_that_comes_second_with_the_view_is_not_stopped_by_a_database_that_refuses_it(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: MlflowClient, experiment_id: str, key: str, value: str) -> None:
+        if first:
+            monkeypatch.undo()
+            store.set_experiment_tag(experiment_id, key, "the first one's")
+        raise MlflowException("duplicate key value violates unique constraint")
+
+    ours = open_store()
+    for first in (False, True):
+        monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+        with nullcontext() if first else pytest.raises(MlflowException, match="duplicate key"):
+            offer_view(ours, "0")
+    assert store.get_experiment("0").tags[TAG] == "the first one's"
 
 
 def test_links_lead_to_the_server_or_to_a_local_ui() -> None:

@@ -11,7 +11,7 @@ from lmc_mlflow.sweeps.states import STALE_MINUTES
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.claims import ClaimedError
 from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.runs import open_run, point_launcher_at, reopen_run
+from lmc_mlflow.tracking.runs import Keep, open_run, point_launcher_at, reopen_run
 from lmc_mlflow.tracking.store import Store
 
 OPENED = "lmc.opened"
@@ -39,7 +39,7 @@ class Lead:
         grid: Grid,
         config: SweepConfig,
         claim: Callable[[str], None],
-        keep: Callable[[TrackedRun], TrackedRun],
+        keep: Keep,
     ) -> None:
         self._store = store
         self._grid = grid
@@ -68,17 +68,17 @@ class Lead:
         run = self._store.client.get_run(self.run.run_id)
         self.leads = True
         if run.info.status != "FINISHED":
-            self.run = self._keep(reopen_run(self._store, run))
+            self.run = self._keep(reopen_run, self._store, run)
 
     def _open(self, config: SweepConfig) -> TrackedRun:
         """The run of an interrupted sweep of this grid, or a new one."""
         tags = {"lmc.grid": self._grid.name, "lmc.grid_digest": self._grid.digest}
         interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
-            opened = self._keep(reopen_run(self._store, interrupted[-1]))
+            opened = self._keep(reopen_run, self._store, interrupted[-1])
             point_launcher_at(self._store, opened.run_id, "went on with a sweep")
         else:
-            opened = self._keep(open_run(self._store, "sweep", f"sweep {self._grid.name}", tags))
+            opened = self._keep(open_run, self._store, "sweep", f"sweep {self._grid.name}", tags)
         opened.set_tags({OPENED: str(time.time_ns() // 1_000_000)})
         opened.log_params(to_params(config))
         return opened

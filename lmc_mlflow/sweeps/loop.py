@@ -63,6 +63,7 @@ class Loop:
         self._lead = lead
         self._place = place
         self._portions: dict[str, Portion] = {}
+        self.tasks: set[str] = set()
         self._next_look = 0.0
 
     def run(self, engine: Engine, tell: Callable[[str], None]) -> None:
@@ -109,6 +110,7 @@ class Loop:
             environment=self._place.environment,
         )
         self._portions[task.name] = portion
+        self.tasks.add(task.name)
         engine.submit(task)
 
     def _leave_to_others(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.conditions import counted
 from lmc_mlflow.config.commands import SweepConfig
-from lmc_mlflow.query.runs import Run
+from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.board import headline, log_files, name_of, show
 from lmc_mlflow.sweeps.cells import Grid
 from lmc_mlflow.sweeps.checks import data_digests
@@ -16,8 +16,8 @@ from lmc_mlflow.sweeps.loop import Loop, Place, states_of, to_attempt
 from lmc_mlflow.sweeps.preview import preview_lines
 from lmc_mlflow.sweeps.schedule import Schedule
 from lmc_mlflow.sweeps.states import FINISHED, look
-from lmc_mlflow.tracking.claims import claiming
-from lmc_mlflow.tracking.runs import ending, name_launcher_run, point_launcher_at
+from lmc_mlflow.tracking.claims import claiming, claims, remove_claim
+from lmc_mlflow.tracking.runs import end_orphan, ending, name_launcher_run, point_launcher_at
 from lmc_mlflow.tracking.store import Store, open_store
 
 Tell = Callable[[str], None]
@@ -62,13 +62,26 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
             states = to_attempt(states_of(grid, look(store), digests), lead.since)
             schedule = Schedule(grid, states, engine.workers, config.work.seeds_together, config.work.retries)
             place = Place(store, environment(config, store.uri), runtime(config, engine))
+            loop = Loop(grid, digests, schedule, lead, place)
             try:
-                Loop(grid, digests, schedule, lead, place).run(engine, tell)
+                loop.run(engine, tell)
             finally:
                 engine.close()
+                _end_left(store, loop.tasks)
             return _conclude(store, grid, schedule, lead)
     finally:
         engine.close()
+
+
+def _end_left(store: Store, tasks: set[str]) -> None:
+    """Workers end their runs themselves; where one could not (killed, a lost node), the sweep does it."""
+    running = search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.task` != ''")
+    for run in running:
+        if run.data.tags["lmc.task"] in tasks:
+            end_orphan(store, run, "the sweep")
+    for claim in claims(store):
+        if claim.tags.get("lmc.task") in tasks:
+            remove_claim(store, claim)
 
 
 def _conclude(store: Store, grid: Grid, schedule: Schedule, lead: Lead) -> SweepOutcome:

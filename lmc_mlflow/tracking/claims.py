@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, is_alive, now, process_tags
+from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def dead_claims(store: Store) -> list[Claim]:
 
 
 def remove_claim(store: Store, claim: Claim) -> None:
-    """Remove a claim whose process is gone."""
+    """Remove a claim for its process, which is gone."""
     _delete(_registry(store), claim.name)
 
 
@@ -136,7 +136,8 @@ def claiming(store: Store) -> Iterator[Callable[[str], None]]:
 
     def claim(key: str) -> None:
         if key not in held:
-            held[key] = acquire(store, key)
+            with signals_wait():
+                held[key] = acquire(store, key)
 
     stop = threading.Event()
     pulse = threading.Thread(target=_beat, args=(store, held, stop), daemon=True)

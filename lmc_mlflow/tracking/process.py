@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,6 +38,36 @@ def termination_raises() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait(seconds: float = 10.0) -> Iterator[None]:
+    """Within the block signals that would raise in the main thread wait for its end, so that it is done wholly or not.
+
+    A signal that comes when another has waited for so long is let through.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: handler for number, handler in before.items() if callable(handler)}
+    waiting: list[tuple[float, int, FrameType | None]] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        waiting.append((time.monotonic(), number, frame))
+        if waiting[-1][0] - waiting[0][0] > seconds:
+            handlers[signal.Signals(number)](number, frame)
+
+    for number in handlers:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if waiting:
+        _, first, frame = waiting[0]
+        handlers[signal.Signals(first)](first, frame)
 
 
 def process_tags() -> dict[str, str]:

@@ -5,17 +5,26 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import ParamSpec, Protocol
 
 from mlflow.entities import Run
 
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, Terminated, now, process_tags
+from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, impatient_client
 from lmc_mlflow.tracking.view import offer_view
 
 logger = logging.getLogger(__name__)
 WRITE_FAILURES = (*STORE_FAILURES, OSError)
+P = ParamSpec("P")
+
+
+class Keep(Protocol):
+    """What `ending` yields: `keep(open_run, ...)` opens a run and takes it into care, both or neither."""
+
+    def __call__(self, opening: Callable[P, TrackedRun], *args: P.args, **kwargs: P.kwargs) -> TrackedRun:
+        """Open a run and take it into care."""
 
 
 def open_run(
@@ -23,7 +32,7 @@ def open_run(
 ) -> TrackedRun:
     """Start a run of a kind; a top-level run adopts the one that `mlflow run` has started, if it has.
 
-    Hand it to the function that `ending` yields at once.
+    Called through what `ending` yields: `keep(open_run, store, ...)`.
     """
     everything = {"lmc.kind": kind, **tags, **process_tags(), **provenance_tags(), "mlflow.runName": name}
     if parent is None:
@@ -68,16 +77,18 @@ def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str
 
 
 @contextmanager
-def ending() -> Iterator[Callable[[TrackedRun], TrackedRun]]:
-    """Yields a function that takes runs into care: their heartbeat is kept, and they end as the block ends.
+def ending() -> Iterator[Keep]:
+    """Yields a function that opens runs into its care: their heartbeat is kept, and they end as the block ends.
 
     Runs that the block has ended itself (`TrackedRun.finish`) are left as they are. An error ends the
     others FAILED with its first line as tag `lmc.error`, a signal ends them KILLED.
     """
     runs: list[TrackedRun] = []
 
-    def keep(run: TrackedRun) -> TrackedRun:
-        runs.append(run)
+    def keep(opening: Callable[P, TrackedRun], *args: P.args, **kwargs: P.kwargs) -> TrackedRun:
+        with signals_wait():
+            run = opening(*args, **kwargs)
+            runs.append(run)
         return run
 
     stop = threading.Event()
@@ -119,9 +130,9 @@ def _beat(runs: list[TrackedRun], stop: threading.Event) -> None:
                 logger.warning("no heartbeat for run %s: %s", run.run_id, error)
 
 
-def end_orphan(store: Store, run: Run) -> None:
+def end_orphan(store: Store, run: Run, by: str) -> None:
     """End a run whose process is gone: KILLED, with a tag that says who said so."""
-    store.client.set_tag(run.info.run_id, "lmc.error", "its process was gone; ended by repair")
+    store.client.set_tag(run.info.run_id, "lmc.error", f"its process was gone; ended by {by}")
     store.client.set_terminated(run.info.run_id, status="KILLED")
 
 

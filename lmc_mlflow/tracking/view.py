@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from mlflow.exceptions import MlflowException
+
 from lmc_mlflow.tracking.store import Store
 
 VIEW_KEY = "lmc_v1"
@@ -40,5 +42,14 @@ def view_text() -> str:
 
 def offer_view(store: Store, experiment_id: str) -> None:
     """Give an experiment the saved view, unless it has one (a user may have changed it)."""
-    if _TAG not in store.client.get_experiment(experiment_id).tags:
+    if _has_view(store, experiment_id):
+        return
+    try:
         store.client.set_experiment_tag(experiment_id, _TAG, view_text())
+    except MlflowException:  # a database refuses the second of two processes that write it at once
+        if not _has_view(store, experiment_id):
+            raise
+
+
+def _has_view(store: Store, experiment_id: str) -> bool:
+    return _TAG in store.client.get_experiment(experiment_id).tags

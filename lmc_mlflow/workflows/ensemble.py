@@ -60,7 +60,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     roster = find_members(store, config.members)
     name = ensemble_name(roster)
     with ending() as keep:
-        run = keep(open_run(store, "ensemble", name, _tags(roster, config), parent))
+        run = keep(open_run, store, "ensemble", name, _tags(roster, config), parent)
         probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
         run.log_params(to_params(config))
         outputs, labels, num_kept = predict_members(store, roster, config.members, device)

@@ -50,7 +50,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     ends = load_ends(store, config.ends)
     splits = load_splits(store, ends, config.ends.data_root, device)
     with ending() as keep:
-        run = keep(open_run(store, "path", path_name(ends, config.path.bn), _tags(ends, config), parent))
+        run = keep(open_run, store, "path", path_name(ends, config.path.bn), _tags(ends, config), parent)
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
         for name in config.path.splits:

@@ -12,7 +12,7 @@ from lmc_mlflow.query.runs import Run, children, find_pairs
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.claims import ClaimedError
 from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.runs import open_run, point_launcher_at, probe_artifacts, reopen_run
+from lmc_mlflow.tracking.runs import Keep, open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.training.optimizers import noise_scale
 
@@ -98,16 +98,16 @@ def open_pair(
     data: ShiftedData,
     interrupted: Run | None,
     parent: TrackedRun | None,
-    keep: Callable[[TrackedRun], TrackedRun],
+    keep: Keep,
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
     tags = _tags(config, data)
     name = pair_name(config)
     if interrupted is None:
-        pair = keep(open_run(store, "pair", name, tags, parent))
+        pair = keep(open_run, store, "pair", name, tags, parent)
         known: dict[str | None, Run] = {}
     else:
-        pair = keep(reopen_run(store, interrupted))
+        pair = keep(reopen_run, store, interrupted)
         point_launcher_at(store, pair.run_id, "resumed an interrupted pair")
         if parent is not None:
             pair.set_tags({"mlflow.parentRunId": parent.run_id})
@@ -115,9 +115,9 @@ def open_pair(
     endpoints = {}
     for side in SIDES:
         if side in known:
-            endpoints[side] = keep(reopen_run(store, known[side]))
+            endpoints[side] = keep(reopen_run, store, known[side])
         else:
-            endpoints[side] = keep(open_run(store, "endpoint", f"{name} side {side}", {**tags, "lmc.side": side}, pair))
+            endpoints[side] = keep(open_run, store, "endpoint", f"{name} side {side}", {**tags, "lmc.side": side}, pair)
     probe_artifacts(pair, _config_text(config), "config.json")
     pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, SPLIT)
     for side, run in [("A", pair), ("B", pair), *endpoints.items()]:

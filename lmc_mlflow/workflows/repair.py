@@ -42,7 +42,7 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
     dead = [run for run in running if not is_alive(run.data.tags, config.repair.stale_minutes)]
     if config.repair.apply:
         for run in dead:
-            end_orphan(store, run)
+            end_orphan(store, run, "repair")
         for claim in dead_claims(store):
             remove_claim(store, claim)
     orphans = [

@@ -49,7 +49,7 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
     content = report_content(frames, settings.names, settings.min_seeds)
     files = report_files(content, prepared(frames, settings.names))
     with ending() as keep:
-        run = keep(open_run(store, "report", "report beside the paper", {}))
+        run = keep(open_run, store, "report", "report beside the paper", {})
         probe_artifacts(run, files["report.md"], "report.md")
         run.log_params(to_params(config))
         for path, text in files.items():

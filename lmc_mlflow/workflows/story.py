@@ -38,7 +38,7 @@ def tell_story(config: MainConfig) -> StoryOutcome:
     store = open_store()
     with ending() as keep:
         name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
-        run = keep(open_run(store, "report", name, {}))
+        run = keep(open_run, store, "report", name, {})
         run.log_params(to_params(config))
         first = train_pair(_pair_config(config, config.model.seed), run)
         second = train_pair(_pair_config(config, config.story.other_seed), run)

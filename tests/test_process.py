@@ -1,0 +1,52 @@
+"""Does a signal that comes at the wrong moment leave a run behind?"""
+
+import os
+import signal
+import time
+
+import pytest
+from mlflow import MlflowClient
+
+from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.process import signals_wait
+from lmc_mlflow.tracking.runs import ending, open_run
+from lmc_mlflow.tracking.store import open_store
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+
+
+def test_a_run_that_is_just_being_opened_when_ctrl_c_comes_ends_killed(store: MlflowClient) -> None:
+    def interrupted() -> TrackedRun:
+        run = open_run(open_store(), "report", "cut short", {})
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        return run
+
+    with pytest.raises(KeyboardInterrupt), ending() as keep:
+        keep(interrupted)
+    (run,) = store.search_runs(["0"])
+    assert run.info.status == "KILLED"
+    assert run.data.tags["lmc.error"] == "stopped by Ctrl-C"
+
+
+def interrupt(passed: list[str], seconds: float) -> None:
+    with signals_wait(seconds):
+        os.kill(os.getpid(), signal.SIGINT)
+        passed.append("the first signal")
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+        passed.append("the second signal")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(10.0, ["the first signal", "the second signal"]), (0.01, ["the first signal"])]
+)
+def test_signals_wait_for_the_end_of_the_block_but_not_for_ever(seconds: float, expected: list[str]) -> None:
+    passed: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(passed, seconds)
+    assert passed == expected
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
