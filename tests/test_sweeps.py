@@ -265,7 +265,7 @@ def test_a_sweep_on_ray_that_is_stopped_ends_its_runs_truthfully(store: MlflowCl
 
 @pytest.mark.slow
 def test_a_second_sweep_joins_in_and_nothing_is_done_twice(store: MlflowClient) -> None:
-    one_by_one = flags(LONG, "--seeds_together=1")
+    one_by_one = flags(LONG.replace("epochs: 40", "epochs: 100"), "--seeds_together=1")
     with process("sweep", one_by_one) as first:
         wait_for(first, lambda: training(store))
         with process("sweep", one_by_one) as second:
