@@ -4,10 +4,12 @@ from lmc_mlflow.sweeps.sweep import SweepOutcome
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
 from lmc_mlflow.workflows.ensemble import SHOWN, EnsembleOutcome
 from lmc_mlflow.workflows.interpolate import PathOutcome
+from lmc_mlflow.workflows.prune import PruneOutcome
 from lmc_mlflow.workflows.repair import RepairOutcome
 from lmc_mlflow.workflows.report import ReportOutcome
 from lmc_mlflow.workflows.story import StoryOutcome
 from lmc_mlflow.workflows.train_pair import PairOutcome
+from lmc_mlflow.workflows.trajectory import TrajectoryOutcome
 
 
 def pair_lines(outcome: PairOutcome) -> list[str]:
@@ -55,6 +57,28 @@ def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
         score = outcome.scores[name]
         lines.append(f"  {name}: {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
     return lines + _browse(outcome.experiment_id, outcome.ensemble)
+
+
+def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
+    """After prune."""
+    lines = []
+    for o in outcomes:
+        lines.append(f"pruned {o.run} ({o.how}): {o.name}")
+        units = ", ".join(
+            f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}"
+            for key in sorted(o.metrics)
+            if key.startswith("units/")
+        )
+        lines.append(f"  units {units}; test loss {o.metrics['test/loss_before']:.4f} to {o.metrics['test/loss']:.4f}")
+    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run)]
+
+
+def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
+    """After trajectory."""
+    lines = [f"trajectory {outcome.trajectory} ({outcome.how}): {outcome.name}"]
+    lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
+    lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
+    return lines + _browse(outcome.experiment_id, outcome.trajectory)
 
 
 def story_lines(outcome: StoryOutcome) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 
-SEEDS = ("seed", "seed_a", "seed_b", "noise_seed")
+SEEDS = ("seed", "seed_a", "seed_b", "noise_seed", "order_seed", "augmentation_seed")
 """What repetitions of one condition differ in."""
 _MOST_TELLING = (
     "dataset",

@@ -86,6 +86,19 @@ def test_trainees_are_handed_back_as_the_exact_engine_keeps_them(options: dict) 
                 assert name != "step" or torch.equal(value, expected["state"][index][name])
 
 
+@pytest.mark.parametrize("options", [{"optimizer": "sgd", "lr": 0.05, "momentum": 0.9}, {}], ids=["momentum", "adam"])
+def test_epochs_are_the_exact_engines_up_to_rounding(options: dict) -> None:
+    config = config_of(options, batch_size=60)  # what the optimizer keeps must lie as the weights do, in every epoch
+    exact, fast = pair(config), pair(config)
+    plain, laid_out = ExactTraining(exact, config, True), ChannelsLastTraining(fast, config, True)
+    for epoch in (1, 2, 3):
+        plain.train_epoch(epoch)
+        laid_out.train_epoch(epoch)
+    for mine, theirs in zip(fast, exact, strict=True):
+        for p, q in zip(mine.network.parameters(), theirs.network.parameters(), strict=True):
+            assert p.ndim < 4 or (p - q).norm() <= 1e-3 * q.norm()
+
+
 def test_a_restored_fast_training_ends_bit_equal_to_one_never_stopped(tmp_path: Path) -> None:
     config = config_of()
     whole, first, second = pair(config), pair(config), pair(config)

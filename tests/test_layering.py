@@ -20,6 +20,7 @@ FLOORS = {
     "lmc_mlflow.predictions": 1,
     "lmc_mlflow.evaluation": 1,
     "lmc_mlflow.normalization": 1,
+    "lmc_mlflow.redundancy": 1,
     "lmc_mlflow.tracking": 1,
     "lmc_mlflow.data.datasets": 2,
     "lmc_mlflow.interpolation": 2,

@@ -22,7 +22,10 @@ TABLE_V = [
     ("vgg19", CIFAR10, 20_040_522),
     ("vgg_like", (1, 120, 120, 19), 1_082_771),
 ]
-EVERY = ["mlp_l1_w5", "mlp_l2_w5_4_bn", "mlp_l1_w5_bn_dropout", "resnet10", "vgg11", "vgg_like", "timm:resnet18"]
+EVERY = [
+    *("mlp_l1_w5", "mlp_l2_w5_4_bn", "mlp_l1_w5_bn_dropout", "mlp_l2_w5_ln_leaky0.1", "linear_l1", "linear_l3_w5"),
+    *("resnet10", "vgg11", "vgg_like", "patches_local", "patches_conv", "patches_attention", "timm:resnet18"),
+]
 
 
 def spec(model: str, shape: tuple[int, int, int, int] = CIFAR10) -> NetworkSpec:
@@ -78,7 +81,7 @@ def test_dropout_networks_drop_at_the_rate_asked_for() -> None:
     ("model", "message"),
     [
         ("resnet11", "did you mean 'resnet10'"),
-        ("mlp_l3_w5", "l3 needs 3 widths"),
+        ("mlp_l3_w5_4", "l3 needs 3 widths"),
         ("mlp_w5", "an MLP is called mlp_l<layers>"),
         ("timm:resnt18", "did you mean timm:resne"),
     ],

@@ -74,6 +74,7 @@ def test_paper_noise_trains_bit_for_bit_like_algorithm_1_with_a_loader(model: st
 OPTIMIZERS = {
     "adam": {},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
+    "rmsprop": {"optimizer": "rmsprop", "clip_norm": 0.1},
     "sgd": {"optimizer": "sgd", "lr": 0.1},
     "momentum": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True, "warmup_epochs": 1.5},
 }

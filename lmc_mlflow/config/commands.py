@@ -14,6 +14,7 @@ from lmc_mlflow.config.sections import (
     OptimizationConfig,
     PathConfig,
     PrepareConfig,
+    PruneConfig,
     RepairConfig,
     ReportConfig,
     ResumeConfig,
@@ -22,8 +23,14 @@ from lmc_mlflow.config.sections import (
     ShiftTestConfig,
     StoryConfig,
     TogetherConfig,
+    TrajectoryConfig,
     WorkConfig,
 )
+
+
+def _refuse_translations_of_the_paper(data: DataConfig, noise: NoiseConfig) -> None:
+    if data.translates and noise.noise_scope == "paper":
+        raise ValueError(f"augmentation={data.augmentation}: noise_scope=paper draws no translations; leave one out")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class TrainPairConfig:
         """Rules that tie the sections together."""
         if self.together.seeds and self.model.seed != ModelConfig().seed:
             raise ValueError("give either seed or seeds")
+        _refuse_translations_of_the_paper(self.data, self.noise)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,10 @@ class MainConfig:
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
 
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        _refuse_translations_of_the_paper(self.data, self.noise)
+
 
 @dataclass(frozen=True)
 class EnsembleConfig:
@@ -75,6 +87,22 @@ class EnsembleConfig:
 
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
+class PruneCommandConfig:
+    """Take the redundant units out of trained MLPs."""
+
+    pruning: PruneConfig
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+
+@dataclass(frozen=True)
+class TrajectoryCommandConfig:
+    """Train a logged network on, keep it after every epoch, and average them all (SWA)."""
+
+    trajectory: TrajectoryConfig
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
 
@@ -127,6 +155,8 @@ COMMANDS: dict[str, type] = {
     "train_pair": TrainPairConfig,
     "interpolate": InterpolateConfig,
     "ensemble": EnsembleConfig,
+    "prune": PruneCommandConfig,
+    "trajectory": TrajectoryCommandConfig,
     "prepare_data": PrepareDataConfig,
     "repair": RepairCommandConfig,
     "sweep": SweepConfig,

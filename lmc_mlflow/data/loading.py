@@ -46,6 +46,8 @@ class ShiftedData:
     flips: bool
     digest: str
     """Of the whole data set, training and test, before any split or scaling."""
+    translate: int = 0
+    """The largest random translation of a training image in pixels."""
 
     def side(self, name: str) -> LabelledImages:
         """Side `A` or `B`."""
@@ -74,14 +76,20 @@ def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None =
         )
     parts = _Parts(config, dataset, device, rendering_of(config.shift))
     side_a = parts.train(sides.a, "A")
+    _, _, height, width = side_a.images.shape
+    if config.translates and config.translate_pixels >= min(height, width):
+        raise ValueError(
+            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
+        )
     return ShiftedData(
         a=side_a,
         b=side_a if sides.b is sides.a and parts.rendering is None else parts.train(sides.b, "B"),
         test=parts.test(),
         sides=sides,
         classes=dataset.classes,
-        flips=dataset.flips if config.augmentation == "auto" else config.augmentation == "flip",
+        flips=dataset.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),
         digest=parts.digest,
+        translate=config.translate_pixels if config.translates else 0,
     )
 
 

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup, unknown_name
+from lmc_mlflow.models.initialization import initialize
+from lmc_mlflow.models.linear import LINEAR_FORM, linear, parse_linear
 from lmc_mlflow.models.mlp import FORM, mlp, parse_mlp, table_v_names
+from lmc_mlflow.models.patch_attention import patch_attention
+from lmc_mlflow.models.patches import HIDDEN, PatchGrid, patch_grid, patches
 from lmc_mlflow.models.resnet import resnet
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.seeds import global_stream
@@ -27,14 +31,15 @@ class NetworkSpec:
     dropout_rate: float = 0.5
     output: str = "log_probabilities"
     """`log_probabilities` of exclusive classes, or `logits` where an image may have several labels."""
+    weights_init: str = "default"
 
     def difference(self, other: "NetworkSpec") -> str | None:
         """The first field of the architecture in which the two differ, in words, or None.
 
-        Dropout rates may differ: they are nothing that an evaluated network knows of.
+        Dropout rates and initializations may differ: they are nothing that an evaluated network knows of.
         """
         for name, mine in vars(self).items():
-            if name == "dropout_rate":
+            if name in ("dropout_rate", "weights_init"):
                 continue
             theirs = getattr(other, name)
             if mine != theirs:
@@ -48,14 +53,25 @@ OUTPUTS: Mapping[str, Callable[[], nn.Module]] = {
 }
 Builder = Callable[[NetworkSpec, nn.Module], nn.Module]
 
+
+def _of_patches(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    return patches(spec.model, _grid(spec), spec.num_classes, output)
+
+
+def _grid(spec: NetworkSpec) -> PatchGrid:
+    return patch_grid(spec.model, spec.channels, spec.height, spec.width)
+
+
 NETWORKS: Mapping[str, Builder] = {
     "resnet10": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output),
     "resnet22": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output),
     "vgg11": lambda spec, output: vgg(VGG11, 1, spec.channels, spec.num_classes, output),
     "vgg19": lambda spec, output: vgg(VGG19, 1, spec.channels, spec.num_classes, output),
     "vgg_like": lambda spec, output: vgg(VGG_LIKE, 5, spec.channels, spec.num_classes, output),
+    **dict.fromkeys(HIDDEN, _of_patches),
+    "patches_attention": lambda spec, output: patch_attention(_grid(spec), spec.num_classes, output),
 }
-MODEL_FORMS = (FORM, *NETWORKS, "timm:<name>")
+MODEL_FORMS = (FORM, LINEAR_FORM, *NETWORKS, "timm:<name>")
 
 
 def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
@@ -67,6 +83,7 @@ def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
     """
     with global_stream(seed, torch.device("cpu")):
         network = _builder(spec)(spec, lookup(OUTPUTS, spec.output, "output")())
+        initialize(network, spec.weights_init)
     _try_out(network, spec)
     return network
 
@@ -84,12 +101,15 @@ def check_model(model: str) -> None:
 def _builder(spec: NetworkSpec) -> Builder:
     if spec.model.startswith("timm:"):
         return _timm_network
+    inputs = spec.channels * spec.height * spec.width
     if spec.model.startswith("mlp_"):
         layers = parse_mlp(spec.model)
-        inputs = spec.channels * spec.height * spec.width
         return lambda spec, output: mlp(layers, inputs, spec.num_classes, spec.dropout_rate, output)
+    if spec.model.startswith("linear_"):
+        widths = parse_linear(spec.model)
+        return lambda spec, output: linear(widths, inputs, spec.num_classes, output)
     if spec.model not in NETWORKS:
-        raise unknown_name("model", spec.model, [*NETWORKS, *table_v_names(), FORM, "timm:<name>"])
+        raise unknown_name("model", spec.model, [*NETWORKS, *table_v_names(), FORM, LINEAR_FORM, "timm:<name>"])
     return NETWORKS[spec.model]
 
 

@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from lmc_mlflow.query.curves import ensemble_sizes, learning_curves, path_curves, with_points
-from lmc_mlflow.query.tables import endpoints, ensembles, pairs, paths
+from lmc_mlflow.query.tables import endpoints, ensembles, pairs, paths, pruned
 
 __all__ = [
     "endpoints",
@@ -16,5 +16,6 @@ __all__ = [
     "pairs",
     "path_curves",
     "paths",
+    "pruned",
     "with_points",
 ]

@@ -8,12 +8,13 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from lmc_mlflow.config.canonical import Parameter, parameters
-from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
+from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, PruneCommandConfig, TrainPairConfig
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
 SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
+RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
 
 
 def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -28,8 +29,12 @@ def pairs(experiment: str | None = None, finished: bool = True, uri: str | None 
 
 
 def endpoints(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row a trained network: `pair`, `side`, its configuration and its last metrics. Arguments as in `pairs`."""
-    return _frame(_runs("endpoint", experiment, finished, uri), _trained, [*FIXED, "pair", "side", *SETTINGS])
+    """One row a trained network: `pair`, `side`, its configuration and its last metrics. Arguments as in `pairs`.
+
+    `trajectory` is empty, or the run of the trajectory that the network belongs to, which then is its `pair` too.
+    """
+    own = [*FIXED, "pair", "side", "trajectory", *SETTINGS]
+    return _frame(_runs("endpoint", experiment, finished, uri), _trained, own)
 
 
 def paths(
@@ -82,6 +87,19 @@ def ensembles(
     return frame.drop(columns="first_run")
 
 
+def pruned(
+    experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row a pruned network: `endpoint`, the rules, units of each layer, and the endpoint's settings.
+
+    `model` is the endpoint's; `units_before/layer_1` and `units/layer_1` are widths, `test/loss_before` and
+    `test/loss` the losses. Arguments as in `paths`.
+    """
+    frame = _frame(_runs("pruned", experiment, finished, uri), _pruned, [*FIXED, "endpoint", *RULES])
+    trained = endpoints(finished=False, uri=uri) if ends is None else ends
+    return frame.join(trained.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
+
+
 def _runs(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
     client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
     ids = None
@@ -109,7 +127,10 @@ def _fixed(run: Run) -> dict[str, Any]:
 
 def _trained(run: Run) -> dict[str, Any]:
     tags = run.data.tags
-    own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]} if "lmc.side" in tags else {}
+    own = {}
+    if "lmc.side" in tags:
+        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]}
+        own["trajectory"] = tags.get("lmc.trajectory", "")
     known = parameters(TrainPairConfig)
     own["data_digest"] = tags.get("lmc.data_digest", "")
     return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
@@ -133,6 +154,11 @@ def _path(run: Run) -> dict[str, Any]:
         "bn": "lmc.bn",
     }
     return {name: tags.get(tag, "") for name, tag in names.items()} | {"num_alphas": num_alphas}
+
+
+def _pruned(run: Run) -> dict[str, Any]:
+    rules = {name: value for name, value in _settings(run, parameters(PruneCommandConfig)) if name in RULES}
+    return {"endpoint": run.data.tags.get("lmc.endpoint", "")} | rules
 
 
 def _ensemble(run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.images import ResidentImages, channels_last
 from lmc_mlflow.predictions.scores import Scores, mean_loss
 from lmc_mlflow.side_by_side import side_by_side
-from lmc_mlflow.training.optimizers import learning_rate
+from lmc_mlflow.training.optimizers import clip, learning_rate
 from lmc_mlflow.training.precision import forward
 from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.trainee import Trainee
@@ -86,6 +86,7 @@ class ChannelsLastTraining:
                     of_batch = trainee.network(channels_last(images))
                     loss = mean_loss(of_batch, labels)
                 loss.backward()  # type: ignore[no-untyped-call]
+                clip(trainee.network.parameters(), self._config)
                 trainee.optimizer.step()
                 outputs.append(of_batch.detach().float())
         return torch.cat(outputs)
@@ -94,10 +95,15 @@ class ChannelsLastTraining:
 @contextmanager
 def _laid_out(trainee: Trainee) -> Iterator[None]:
     """Within the block the weights have their channels last and the optimizer is fused; after it all is as before."""
-    groups = trainee.optimizer.param_groups
-    before = [group.get("fused") for group in groups]
+    groups = [group for group in trainee.optimizer.param_groups if "fused" in group]  # RMSprop has no fused call
+    before = [group["fused"] for group in groups]
     trainee.network.to(memory_format=torch.channels_last)
-    _move_steps(trainee, trainee.labels.device)
+    for (
+        parameter,
+        kept,
+    ) in trainee.optimizer.state.items():  # a fused call goes through memory, whatever the strides say
+        kept |= {name: _beside(parameter, value) for name, value in kept.items() if isinstance(value, Tensor)}
+    _move_steps(trainee, trainee.labels.device if groups else torch.device("cpu"))
     for group in groups:
         group["fused"] = True
     try:
@@ -109,6 +115,11 @@ def _laid_out(trainee: Trainee) -> Iterator[None]:
         _move_steps(trainee, torch.device("cpu"))
         for kept in trainee.optimizer.state.values():
             kept |= {name: value.contiguous() for name, value in kept.items() if isinstance(value, Tensor)}
+
+
+def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value, laid out in memory as the parameter is if it has its shape."""
+    return value if value.shape != parameter.shape else torch.empty_like(parameter).copy_(value)
 
 
 def _move_steps(trainee: Trainee, device: torch.device) -> None:

@@ -22,6 +22,7 @@ class EpochDraws:
     Attributes:
         order: (N,) positions in the side's training subset, on the CPU.
         flipped: one (n,) boolean tensor for each batch handed out so far, on the CPU.
+        moves: (N, 2) pixels by which the images move down and to the right, in this order, on the CPU; None: none does.
     """
 
     order: Tensor
@@ -30,6 +31,7 @@ class EpochDraws:
     flips: bool
     all_flips: Tensor | None = None
     flipped: list[Tensor] = field(default_factory=list)
+    moves: Tensor | None = None
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Positions (n,) and flips (n,) or None of each batch, on the training device."""
@@ -51,6 +53,10 @@ class EpochDraws:
 class NoiseStream(Protocol):
     """The noise of one side over all epochs."""
 
+    @property
+    def translate(self) -> int:
+        """The largest random translation of an image in pixels; 0: there are none."""
+
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> AbstractContextManager[EpochDraws]:
         """The draws of an epoch (counted from 1); dropout draws are this stream's within the block."""
 
@@ -61,7 +67,7 @@ class NoiseStream(Protocol):
         """Continue from such a state."""
 
 
-def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device) -> NoiseStream:
+def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device, translate: int = 0) -> NoiseStream:
     """The noise of side `A` or `B`.
 
     Args:
@@ -69,32 +75,46 @@ def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device
         seed: of the initialization; named streams follow it unless noise_seed is given.
         side: both sides share every draw under `noise=same`.
         device: where training runs.
+        translate: the largest random translation in pixels; the paper draws none.
     """
+    assert config.noise_scope == "run" or not translate, "the configuration refuses translations of the paper's draws"
     if config.noise_scope == "paper":
         if config.noise == "same":
             return PaperNoise(device, start=None)
         return PaperNoise(device, start=seed if side == "A" else seed + PAPER_SEED_OFFSET)
     own = "/B" if config.noise == "different" and side == "B" else ""
-    return NamedNoise(seed if config.noise_seed is None else config.noise_seed, own, device)
+    usual = seed if config.noise_seed is None else config.noise_seed
+    return NamedNoise(usual, own, device, translate, config.order_seed, config.augmentation_seed)
 
 
 @dataclass(frozen=True)
 class NamedNoise:
-    """Order, flips and dropout from three streams, each a digest of (seed, name, epoch)."""
+    """Order, flips, translations and dropout from streams of their own, each a digest of (seed, name, epoch).
+
+    Order, and flips with translations, may have a seed of their own instead.
+    """
 
     seed: int
     own: str
     device: torch.device
+    translate: int = 0
+    order_seed: int | None = None
+    augmentation_seed: int | None = None
 
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
         """See `NoiseStream`."""
-        order = torch.randperm(num_samples, generator=stream(self.seed, f"order{self.own}", epoch))
-        all_flips = (
-            torch.rand(num_samples, generator=stream(self.seed, f"flip{self.own}", epoch)) < 0.5 if flips else None
-        )
+        order_seed = self.seed if self.order_seed is None else self.order_seed
+        order = torch.randperm(num_samples, generator=stream(order_seed, f"order{self.own}", epoch))
+        augmentation_seed = self.seed if self.augmentation_seed is None else self.augmentation_seed
+        all_flips = moves = None
+        if flips:
+            all_flips = torch.rand(num_samples, generator=stream(augmentation_seed, f"flip{self.own}", epoch)) < 0.5
+        if self.translate:
+            drawn = stream(augmentation_seed, f"translate{self.own}", epoch)
+            moves = torch.randint(-self.translate, self.translate + 1, (num_samples, 2), generator=drawn)
         with global_stream(derive_seed(self.seed, f"dropout{self.own}", epoch), self.device):
-            yield EpochDraws(order, batch_size, self.device, flips, all_flips)
+            yield EpochDraws(order, batch_size, self.device, flips, all_flips, moves=moves)
 
     def state(self) -> dict[str, Tensor]:
         """Nothing: every epoch has streams of its own."""
@@ -115,6 +135,7 @@ class PaperNoise:
 
     device: torch.device
     start: int | None
+    translate: int = field(default=0, init=False)
     _left: dict[str, Tensor] = field(default_factory=dict)
 
     @contextmanager

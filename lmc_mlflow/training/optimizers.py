@@ -13,6 +13,7 @@ from lmc_mlflow.config.sections import OptimizationConfig
 OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Optimizer]] = {
     "adam": lambda params, c: torch.optim.Adam(params, lr=c.lr, weight_decay=c.weight_decay),
     "adamw": lambda params, c: torch.optim.AdamW(params, lr=c.lr, weight_decay=c.weight_decay),
+    "rmsprop": lambda params, c: torch.optim.RMSprop(params, lr=c.lr, weight_decay=c.weight_decay),
     "sgd": lambda params, c: torch.optim.SGD(
         params, lr=c.lr, momentum=c.momentum, nesterov=c.nesterov, weight_decay=c.weight_decay
     ),
@@ -22,6 +23,12 @@ OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Opt
 def make_optimizer(params: Iterable[Parameter], config: OptimizationConfig) -> Optimizer:
     """The optimizer of a configuration."""
     return lookup(OPTIMIZERS, config.optimizer, "optimizer")(params, config)
+
+
+def clip(params: Iterable[Parameter], config: OptimizationConfig) -> None:
+    """Scale the gradients of one network down where their norm over all parameters is above `clip_norm`, in place."""
+    if config.clip_norm > 0:
+        torch.nn.utils.clip_grad_norm_(params, config.clip_norm)
 
 
 def learning_rate(config: OptimizationConfig, step: int, steps_per_epoch: int) -> float:

@@ -16,10 +16,11 @@ TRACED_LABELS = 10
 
 @dataclass(frozen=True)
 class EpochTrace:
-    """What one side drew in one epoch: digests of positions, labels and flips, and some labels.
+    """What one side drew in one epoch: digests of positions, labels, flips and translations, and some labels.
 
     `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20 (where an image has
-    several, a list for each image), and is None in other epochs or where an epoch has fewer batches.
+    several, a list for each image), and is None in other epochs or where an epoch has fewer batches. What was not
+    drawn has an empty digest.
     """
 
     epoch: int
@@ -27,6 +28,7 @@ class EpochTrace:
     labels: str
     flips: str
     labels_of_batch_10: list[int] | list[list[int]] | None
+    moves: str = ""
 
 
 def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
@@ -46,6 +48,7 @@ def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
         labels=_digest(seen),
         flips=_digest(torch.cat(draws.flipped)) if draws.flipped else "",
         labels_of_batch_10=_spelt(seen[start : start + min(TRACED_LABELS, draws.batch_size)]) if traced else None,
+        moves="" if draws.moves is None else _digest(draws.moves),
     )
 
 
@@ -57,6 +60,7 @@ def noise_check(traces: dict[str, list[EpochTrace]]) -> dict[str, Any]:
         "same_positions": all(x.positions == y.positions for x, y in pairs),
         "same_labels": all(x.labels == y.labels for x, y in pairs),
         "same_flips": all(x.flips == y.flips for x, y in pairs),
+        "same_translations": all(x.moves == y.moves for x, y in pairs),
         "first_10_labels_of_batch_10": {
             f"epoch_{x.epoch}": {"A": x.labels_of_batch_10, "B": y.labels_of_batch_10}
             for x, y in pairs
@@ -69,7 +73,7 @@ def noise_check(traces: dict[str, list[EpochTrace]]) -> dict[str, Any]:
 
 def noise_digest(traces: list[EpochTrace]) -> str:
     """One digest of everything a side drew."""
-    lines = [f"{t.epoch} {t.positions} {t.labels} {t.flips}" for t in traces]
+    lines = [f"{t.epoch} {t.positions} {t.labels} {t.flips}{f' {t.moves}' if t.moves else ''}" for t in traces]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

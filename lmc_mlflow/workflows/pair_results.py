@@ -68,7 +68,8 @@ def log_pair(
     pair = runs.pair
     check = noise_check({t.side: t.traces for t in trainees})
     pair.log_json(check, "noise_check.json")
-    pair.set_tags({"lmc.same_noise": "true" if check["same_positions"] and check["same_flips"] else "false"})
+    same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
+    pair.set_tags({"lmc.same_noise": "true" if same else "false"})
     score = score_name(data.test.labels)
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")

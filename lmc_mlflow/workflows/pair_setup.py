@@ -16,8 +16,9 @@ def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
     """The network that a configuration names, for the images it loads."""
     _, channels, height, width = data.test.images.shape
     output = "log_probabilities" if data.test.labels.ndim == 1 else "logits"
+    model = config.model
     return NetworkSpec(
-        config.model.model, channels, height, width, len(data.classes), config.model.dropout_rate, output
+        model.model, channels, height, width, len(data.classes), model.dropout_rate, output, model.weights_init
     )
 
 
@@ -39,7 +40,7 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
                 side=side,
                 network=network,
                 optimizer=make_optimizer(network.parameters(), config.optimization),
-                noise=noise_stream(config.noise, config.model.seed, side, device),
+                noise=noise_stream(config.noise, config.model.seed, side, device, data.translate),
                 images=data.side(side).images,
                 labels=data.side(side).labels,
             )

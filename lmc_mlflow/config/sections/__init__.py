@@ -27,6 +27,12 @@ from lmc_mlflow.config.sections.measuring import (
 from lmc_mlflow.config.sections.measuring import (
     ScoresConfig as ScoresConfig,
 )
+from lmc_mlflow.config.sections.reducing import (
+    PruneConfig as PruneConfig,
+)
+from lmc_mlflow.config.sections.reducing import (
+    TrajectoryConfig as TrajectoryConfig,
+)
 from lmc_mlflow.config.sections.reporting import (
     ReportConfig as ReportConfig,
 )

@@ -37,7 +37,12 @@ class DataConfig(Section):
         choices=("centered", "half", "unit"),
     )
     augmentation: str = option(
-        "auto", "flip: random horizontal flips; auto: as is usual for the data set", choices=("auto", "none", "flip")
+        "auto",
+        "flip: random horizontal flips; translate: random translations; auto: as is usual for the data set",
+        choices=("auto", "none", "flip", "translate", "flip_translate"),
+    )
+    translate_pixels: int = option(
+        2, "largest translation in each direction, in pixels; what comes in is 0", minimum=1, maximum=1000
     )
     memory_gb: float = option(
         4.0,
@@ -45,6 +50,19 @@ class DataConfig(Section):
         minimum=0.0,
         identity=False,
     )
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if not self.translates and self.translate_pixels != 2:
+            raise ValueError(
+                f"translate_pixels belongs to augmentation=translate or flip_translate, not {self.augmentation}; "
+                "leave it out"
+            )
+
+    @property
+    def translates(self) -> bool:
+        """Whether images are translated at random."""
+        return self.augmentation in ("translate", "flip_translate")
 
 
 @dataclass(frozen=True)

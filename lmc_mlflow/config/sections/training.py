@@ -15,6 +15,11 @@ class ModelConfig(Section):
     )
     seed: int = option(1, "seed of the initialization", minimum=0)
     init: str = option("same", "whether the two sides start from one initialization", choices=("same", "different"))
+    weights_init: str = option(
+        "default",
+        "default: weights as PyTorch draws them; normal, uniform: of variance 2 / fan-in, biases 0",
+        choices=("default", "normal", "uniform"),
+    )
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,14 @@ class NoiseConfig(Section):
         choices=("run", "paper"),
     )
     noise_seed: int | None = option(None, "seed of the noise; auto: the seed of the initialization", minimum=0)
+    order_seed: int | None = option(None, "seed of the batch order; auto: the noise's", minimum=0)
+    augmentation_seed: int | None = option(None, "seed of flips and translations; auto: the noise's", minimum=0)
 
     def check(self) -> None:
         """Rules that tie the fields together."""
-        if self.noise_scope == "paper" and self.noise_seed is not None:
-            raise ValueError("noise_seed: noise_scope=paper fixes every draw itself; leave noise_seed at auto")
+        for name in ("noise_seed", "order_seed", "augmentation_seed"):
+            if self.noise_scope == "paper" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: noise_scope=paper fixes every draw itself; leave {name} at auto")
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,11 @@ class OptimizationConfig(Section):
 
     epochs: int = option(100, "passes over a side's training subset", minimum=1)
     batch_size: int = option(32, "images per step; the last batch of an epoch holds what is left", minimum=1)
-    optimizer: str = option("adam", "update rule", choices=("adam", "adamw", "sgd"))
+    optimizer: str = option("adam", "update rule", choices=("adam", "adamw", "rmsprop", "sgd"))
     lr: float = option(1e-3, "learning rate", above=0.0)
     momentum: float = option(0.0, "momentum (sgd only)", minimum=0.0, maximum=0.9999)
     nesterov: bool = option(False, "Nesterov momentum (sgd only)")
-    weight_decay: float = option(0.0, "weight decay (L2 in adam and sgd, decoupled in adamw)", minimum=0.0)
+    weight_decay: float = option(0.0, "weight decay (decoupled in adamw, L2 in all others)", minimum=0.0)
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "cosine"))
     engine: str = option(
         "exact",
@@ -74,6 +82,9 @@ class OptimizationConfig(Section):
         choices=("float32", "tf32", "bfloat16"),
     )
     warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
+    clip_norm: float = option(
+        0.0, "gradients whose norm over all parameters is larger are scaled down to it; 0: none are", minimum=0.0
+    )
 
     def check(self) -> None:
         """Rules that tie the fields together."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.predictions.scores import Scores, make_tally, sample_losses
+from lmc_mlflow.training.augmentation import translated
 from lmc_mlflow.training.trace import EpochTrace, trace_epoch
 from lmc_mlflow.training.trainee import Trainee
 
@@ -26,6 +27,8 @@ class EpochPlan:
         labels: (N,) or (N, K), in this order.
         num_upright: images of each batch that are not flipped; None: none is.
         trace: of the draws as they were drawn.
+        moves: (N, 2) pixels by which the images move down and to the right, in this order; None: none does.
+        translate: the largest of the moves.
     """
 
     images: Tensor
@@ -33,16 +36,18 @@ class EpochPlan:
     labels: Tensor
     num_upright: list[int] | None
     trace: EpochTrace
+    moves: Tensor | None = None
+    translate: int = 0
 
     def gather(self, index: int, start: int, batch: Tensor) -> None:
         """Write the images of the batch of this index, whose first place in the epoch is `start`, into `batch`."""
         positions = self.order[start : start + len(batch)]
-        if self.num_upright is None:
-            torch.index_select(self.images, 0, positions, out=batch)
-            return
-        upright = self.num_upright[index]
+        upright = len(batch) if self.num_upright is None else self.num_upright[index]
         torch.index_select(self.images, 0, positions[:upright], out=batch[:upright])
-        batch[upright:].copy_(self.images.index_select(0, positions[upright:]).flip(-1))
+        if upright < len(batch):
+            batch[upright:].copy_(self.images.index_select(0, positions[upright:]).flip(-1))
+        if self.moves is not None:
+            batch.copy_(translated(batch, self.moves[start : start + len(batch)], self.translate))
 
     def flipped(self, batch_size: int) -> Tensor:
         """(N,) whether each image is flipped, in this order."""
@@ -70,15 +75,19 @@ def plan_epoch(trainee: Trainee, batch_size: int, flips: bool, epoch: int) -> Ep
     with trainee.noise.epoch(epoch, num_samples, batch_size, flips) as draws:
         for _ in replace(draws, device=CPU).batches():  # flips are drawn batch by batch, into the list both share
             pass
-    order, num_upright = draws.order, None
+    order, moves, num_upright = draws.order, draws.moves, None
     if flips:
-        order, num_upright = _upright_first(order, torch.cat(draws.flipped), batch_size)
-    order = order.to(trainee.labels.device)
+        places, num_upright = _upright_first(torch.cat(draws.flipped), batch_size)
+        order, moves = order[places], None if moves is None else moves[places]
+    device = trainee.labels.device
+    order, moves = order.to(device), None if moves is None else moves.to(device)
     trace = trace_epoch(epoch, draws, trainee.labels.cpu())
-    return EpochPlan(trainee.images.tensor, order, trainee.labels[order], num_upright, trace)
+    labels, images = trainee.labels[order], trainee.images.tensor
+    return EpochPlan(images, order, labels, num_upright, trace, moves, trainee.noise.translate)
 
 
-def _upright_first(order: Tensor, flipped: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:
-    batch = torch.arange(len(order)) // batch_size
+def _upright_first(flipped: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:
+    """Places (N,) that bring the upright images of each batch to its front, and how many each has."""
+    batch = torch.arange(len(flipped)) // batch_size
     places = torch.argsort(2 * batch + flipped, stable=True)
-    return order[places], torch.bincount(batch[~flipped], minlength=int(batch[-1]) + 1).tolist()
+    return places, torch.bincount(batch[~flipped], minlength=int(batch[-1]) + 1).tolist()

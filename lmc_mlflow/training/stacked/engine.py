@@ -15,7 +15,7 @@ from lmc_mlflow.side_by_side import side_by_side
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.stacked.replay import Replay
-from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, why_no_mlp
+from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, slope_of, why_no_mlp
 from lmc_mlflow.training.stacked.weights import RULES, FlatWeights
 from lmc_mlflow.training.trainee import Trainee
 
@@ -39,16 +39,16 @@ class Stack:
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
         self.trainees = trainees
         self._config = config
-        self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"))
+        self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"), config.clip_norm)
         self._lr = config.lr
         self._num_samples, *image_shape = trainees[0].images.shape
         network = trainees[0].network
         assert isinstance(network, nn.Sequential)
-        layers, head = layers_of(self._weights), HEADS[type(network[-1])]
+        layers, head, slope = layers_of(self._weights), HEADS[type(network[-1])], slope_of(network)
         self._num_classes = layers[-1].weight.shape[1]
         channels, height, width = image_shape
         self._steps = {
-            size: Step(layers, head, (channels, height, width), size)
+            size: Step(layers, head, slope, (channels, height, width), size)
             for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
         }
         self._replay: Replay | None = None
@@ -59,7 +59,7 @@ class Stack:
     def use_replay(self, flips: bool) -> None:
         """From now on take every step from the device, without the host (`replay.py`)."""
         images = [trainee.images.tensor for trainee in self.trainees if isinstance(trainee.images, ResidentImages)]
-        self._replay = Replay(images, self._steps, self._weights, flips)
+        self._replay = Replay(images, self._steps, self._weights, flips, self.trainees[0].noise.translate)
 
     @torch.no_grad()
     def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:

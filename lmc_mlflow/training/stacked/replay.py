@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lmc_mlflow.training.augmentation import translated
 from lmc_mlflow.training.stacked.draws import EpochPlan
 from lmc_mlflow.training.stacked.step import Step
 from lmc_mlflow.training.stacked.weights import FlatWeights
@@ -25,7 +26,14 @@ class Replay:
         outputs: (G, N, K) as they were trained on, in the order of the epoch.
     """
 
-    def __init__(self, images: Sequence[Tensor], steps: dict[int, Step], weights: FlatWeights, flips: bool) -> None:
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        steps: dict[int, Step],
+        weights: FlatWeights,
+        flips: bool,
+        translate: int = 0,
+    ) -> None:
         """Capture a graph for each batch size; the weights hold rubbish afterwards.
 
         Args:
@@ -33,6 +41,7 @@ class Replay:
             steps: batch size -> room for its passes.
             weights: what a step changes.
             flips: whether images are flipped.
+            translate: the largest random translation in pixels.
         """
         num_networks, num_samples = len(images), len(images[0])
         new = weights.values.new_zeros
@@ -40,6 +49,8 @@ class Replay:
         self._images, self._weights = images, weights
         self._orders = new(num_networks, num_samples, dtype=torch.int64)
         self._flipped = new(num_networks, num_samples, dtype=torch.bool) if flips else None
+        self._moves = new(num_networks, num_samples, 2, dtype=torch.int64) if translate else None
+        self._translate = translate
         self._targets = new(num_networks, num_samples, num_classes)
         self.outputs = new(num_networks, num_samples, num_classes)
         self._cursor, self._lr = new((), dtype=torch.int64), new(())
@@ -52,6 +63,9 @@ class Replay:
             self._targets[row].copy_(plan.targets(self._targets.shape[-1]))
             if self._flipped is not None:
                 self._flipped[row].copy_(plan.flipped(batch_size))
+            if self._moves is not None:
+                assert plan.moves is not None
+                self._moves[row].copy_(plan.moves)
         self._cursor.zero_()
 
     def set_lr(self, lr: float) -> None:
@@ -73,6 +87,8 @@ class Replay:
                 if self._flipped is not None:
                     flipped = self._flipped[row].index_select(0, here)[:, None, None, None]
                     batch.copy_(torch.where(flipped, batch.flip(-1), batch))
+                if self._moves is not None:
+                    batch.copy_(translated(batch, self._moves[row].index_select(0, here), self._translate))
             step.targets.copy_(self._targets.index_select(1, here))
             self.outputs.index_copy_(1, here, step.run())
             self._weights.step(self._lr)

@@ -5,26 +5,42 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lmc_mlflow.training.stacked.weights import FlatWeights
 
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
+_leaky_relu_backward = torch.ops.aten.leaky_relu_backward.grad_input
+ACTIVATIONS: tuple[tuple[type[nn.Module], ...], ...] = ((nn.ReLU,), (nn.LeakyReLU,), ())
+"""What may stand between two linear layers, the same everywhere in a network."""
 
 
 def why_no_mlp(network: nn.Module) -> str | None:
-    """None for a network of `lmc_mlflow.models.mlp` without batch norm and dropout, else what is in the way."""
+    """None for an MLP without norms and dropout or a linear network of `lmc_mlflow.models`, else what is in the way."""
     if not isinstance(network, nn.Sequential):
         return f"a {type(network).__name__} is no MLP"
     kinds = [type(module) for module in network]
     for kind in kinds:
-        if kind not in (nn.Flatten, nn.Linear, nn.ReLU, *HEADS):
+        if kind not in (nn.Flatten, nn.Linear, nn.ReLU, nn.LeakyReLU, *HEADS):
             return f"the network has a {kind.__name__}"
     num_hidden = kinds.count(nn.Linear) - 1
-    if kinds[:-1] != [nn.Flatten, *[nn.Linear, nn.ReLU] * num_hidden, nn.Linear] or kinds[-1] not in HEADS:
+    layouts = [[nn.Flatten, *[nn.Linear, *between] * num_hidden, nn.Linear] for between in ACTIVATIONS]
+    if kinds[:-1] not in layouts or kinds[-1] not in HEADS or len(_slopes(network)) > 1:
         return "its layers do not alternate as an MLP's"
     if len(list(network.parameters())) != 2 * (num_hidden + 1):
         return "a layer has no bias"
     return None
+
+
+def _slopes(network: nn.Sequential) -> set[float]:
+    return {module.negative_slope for module in network if isinstance(module, nn.LeakyReLU)}
+
+
+def slope_of(network: nn.Sequential) -> float:
+    """What is left of an activation below 0: nothing behind a ReLU, all of it in a linear network."""
+    if any(isinstance(module, nn.ReLU) for module in network):
+        return 0.0
+    return next(iter(_slopes(network)), 1.0)
 
 
 def _log_probabilities(pre_activations: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +107,9 @@ class Step:
     on nothing but shapes; all views are made beforehand, since at small batches making them takes its share.
     """
 
-    def __init__(self, layers: list[Layer], head: Head, image_shape: tuple[int, int, int], size: int) -> None:
+    def __init__(
+        self, layers: list[Layer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
+    ) -> None:
         num_networks = len(layers[0].weight)
         new = layers[0].weight.new_empty
         widths = [layer.weight.shape[1] for layer in layers]
@@ -99,6 +117,7 @@ class Step:
         self.images = list(images)
         self.targets = new(num_networks, size, widths[-1])
         self._head = head
+        self._slope = slope
         self._scale = 1.0 / (size * widths[-1] if head.class_mean else size)
         activations = [new(num_networks, size, width) for width in widths]
         inputs = [images.flatten(2), *activations[:-1]]
@@ -111,7 +130,7 @@ class Step:
         """Forward and backward; the gradient of the images is never needed."""
         *hidden, (last, features, pre_activations) = self._forward
         for layer, inputs, activations in hidden:
-            torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations).relu_()
+            self._activate(torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations))
         torch.baddbmm(last.bias, features, last.transposed, out=pre_activations)
         outputs, probabilities = self._head.outputs(pre_activations)
         torch.sub(probabilities, self.targets, out=self._errors[-1]).mul_(self._scale)
@@ -120,5 +139,18 @@ class Step:
             torch.sum(error, 1, out=layer.bias_gradient)
             if i < len(self._backward):
                 below = torch.bmm(error, layer.weight, out=self._errors[-1 - i])
-                _relu_backward(below, inputs, 0, grad_input=below)
+                self._activate_backward(below, inputs)
         return outputs
+
+    def _activate(self, pre_activations: Tensor) -> None:
+        if self._slope == 0:
+            pre_activations.relu_()
+        elif self._slope < 1:
+            functional.leaky_relu_(pre_activations, self._slope)
+
+    def _activate_backward(self, error: Tensor, activations: Tensor) -> None:
+        """In place; a slope leaves the sign, so that the activations tell what the pre-activations would."""
+        if self._slope == 0:
+            _relu_backward(error, activations, 0, grad_input=error)
+        elif self._slope < 1:
+            _leaky_relu_backward(error, activations, self._slope, True, grad_input=error)

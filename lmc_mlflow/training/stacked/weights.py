@@ -38,8 +38,9 @@ class FlatWeights:
         rows: the G rows of each of these, values, gradients and slots, as a fused call takes them.
     """
 
-    def __init__(self, trainees: Sequence[Trainee], rule: UpdateRule) -> None:
+    def __init__(self, trainees: Sequence[Trainee], rule: UpdateRule, clip_norm: float = 0.0) -> None:
         parameters = _parameters(trainees[0])
+        self._clip_norm = clip_norm
         self._shapes = [p.shape for p in parameters]
         self._rule = rule
         self._options: Options = trainees[0].optimizer.param_groups[0]
@@ -86,6 +87,9 @@ class FlatWeights:
 
     def step(self, lr: float | Tensor) -> None:
         """Change the values along the gradients, all networks with the options of the first one's optimizer."""
+        if self._clip_norm > 0:  # each network's by its own norm, as `clip_grad_norm_` does
+            norms = torch.linalg.vector_norm(self.gradients, dim=1, keepdim=True)
+            self.gradients.mul_((self._clip_norm / (norms + 1e-6)).clamp_(max=1.0))
         self._rule.step(self, self._options, lr)
 
 

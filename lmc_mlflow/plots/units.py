@@ -1,0 +1,86 @@
+"""How alike are the units of a hidden layer? Heat maps of cosines, ordered by hierarchical clustering."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from lmc_mlflow.plots.style import house_style, panels
+
+MOST_UNITS = 600
+"""More than this are thinned out to their strongest: a pixel each is all that a figure has."""
+FATE_COLORS: Mapping[str, str] = {"kept": "#1b4f8f", "merged": "#e8a33d", "weak": "#b9b9b9", "dead": "#111111"}
+FATE_LABELS: Mapping[str, str] = {
+    "kept": "kept",
+    "merged": "taken in by another",
+    "weak": "dropped: weak",
+    "dead": "dropped: dead",
+}
+
+
+def unit_similarity(
+    cosines: NDArray[np.float64], strengths: NDArray[np.float64], fates: Sequence[str], title: str
+) -> Figure:
+    """Cosines between the incoming weights of a layer's units; left of each row what became of the unit.
+
+    Average linkage over the Euclidean distances between rows. A layer without units gives an empty figure.
+
+    Args:
+        cosines: (n, n).
+        strengths: (n,); of more than `MOST_UNITS` units the strongest are shown.
+        fates: n keys of `FATE_COLORS`.
+        title: over the figure.
+    """
+    num_units = len(strengths)
+    if num_units == 0:
+        return _nothing(title)
+    shown = np.sort(np.argsort(-strengths, kind="stable")[:MOST_UNITS])
+    table = pd.DataFrame(cosines[np.ix_(shown, shown)], index=shown, columns=shown)
+    what = [fates[i] for i in shown]
+    several = len(shown) > 1
+    with house_style():
+        grid = sns.clustermap(
+            table,
+            method="average",
+            row_cluster=several,
+            col_cluster=several,
+            row_colors=pd.Series([FATE_COLORS[fate] for fate in what], index=shown, name=""),
+            cmap="vlag",
+            vmin=-1,
+            vmax=1,
+            figsize=(7.0, 6.8),
+            dendrogram_ratio=0.13,
+            cbar_pos=None,
+            xticklabels=len(shown) <= 40,
+            yticklabels=False,
+            rasterized=True,
+        )
+        figure: Figure = grid.figure
+        plt.close(figure)  # pyplot, through which seaborn makes it, need not remember it
+        figure.subplots_adjust(left=0.03, right=0.87, bottom=0.12, top=0.9)
+        bar = figure.add_axes((0.9, 0.3, 0.02, 0.4))
+        figure.colorbar(grid.ax_heatmap.collections[0], cax=bar, label="cosine of incoming weights with bias")
+        grid.ax_heatmap.set(xlabel=_whose(len(shown), num_units), ylabel="")
+        patches = [Patch(color=FATE_COLORS[key], label=FATE_LABELS[key]) for key in FATE_COLORS if key in what]
+        figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize="small", frameon=False)
+        figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def _whose(num_shown: int, num_units: int) -> str:
+    if num_shown < num_units:
+        return f"the {num_shown} strongest of {num_units} units"
+    return f"{num_units} unit{'s' if num_units > 1 else ''}"
+
+
+def _nothing(title: str) -> Figure:
+    with house_style():
+        figure, (panel,) = panels(1, title)
+        panel.text(0.5, 0.5, "no unit is left", ha="center", transform=panel.transAxes)
+        panel.set_axis_off()
+    return figure

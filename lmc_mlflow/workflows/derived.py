@@ -1,0 +1,55 @@
+"""How is a network that was made from a logged one logged, so that it can be used wherever an endpoint is?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor
+
+from lmc_mlflow.config.canonical import to_nested
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT, LoggedNetwork
+from lmc_mlflow.tracking.artifacts import TrackedRun
+
+TRAIN_SECONDS = "cost/train_seconds"
+INHERITED = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size", "data_digest", "side")
+
+
+def derived(origin: LoggedNetwork, state: Mapping[str, Tensor], config: TrainPairConfig) -> LoggedNetwork:
+    """The network with these weights, otherwise as the one it was made from; `config` may name another model."""
+    return replace(
+        origin,
+        spec=replace(origin.spec, model=config.model.model),
+        state={name: value.detach().cpu() for name, value in state.items()},
+        config=config,
+    )
+
+
+def inherited_tags(origin: LoggedNetwork) -> dict[str, str]:
+    """The tags for browsing that a network shares with the one it was made from."""
+    tags = origin.run.data.tags
+    return {f"lmc.{name}": tags[f"lmc.{name}"] for name in INHERITED if f"lmc.{name}" in tags}
+
+
+def train_seconds(origin: LoggedNetwork) -> float:
+    """What training took up to a logged network: an ensemble adds up what its members cost."""
+    return float(origin.run.data.metrics.get(TRAIN_SECONDS, 0.0))
+
+
+def log_checkpoint(run: TrackedRun, network: LoggedNetwork) -> None:
+    """Weights and what rebuilds them, in the format of an endpoint."""
+    content = {
+        "format": FORMAT,
+        "network": vars(network.spec),
+        "config": to_nested(network.config),
+        "side": network.side,
+        "split_run": network.split_run,
+        "digests": network.digests,
+    }
+    run.log_tensors(network.state, CHECKPOINT)
+    run.log_json(content, CHECKPOINT_CONFIG)
+
+
+def display_name(network: LoggedNetwork) -> str:
+    """What a person would call the network."""
+    config = network.config
+    return f"{config.data.dataset} {config.model.model} {config.data.shift} seed {config.model.seed} {network.side}"
