@@ -75,6 +75,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         return pd.concat([read(name) for name in chosen], ignore_index=True)
 
     pairs = of_all(query.pairs)
+    ends = ends[ends["trajectory"] == ""]  # networks on the way of another are no repetitions of it
     finished = ends[ends["status"] == "FINISHED"]
     return Frames(
         pairs,
