@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, feeding, paths, peers, tracking, training
+from benchmarks import agreement, feeding, matching, paths, peers, tracking, training
 
 Rows = list[dict[str, Any]]
 TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
@@ -19,6 +19,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "agreement": {"Wrong agreement and disagreement": lambda _: agreement.measure()},
     "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
     "peers": {"A path by other libraries": lambda _: peers.measure()},
+    "matching": {"Weights matched by another library": lambda _: matching.measure()},
     "feeding": {
         "Batches of Sentinel-2 patches": lambda _: feeding.throughput(),
         "Growth of memory": lambda _: feeding.memory(),

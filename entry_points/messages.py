@@ -1,12 +1,17 @@
 """What is printed when a command is done: what came out, and what to type next."""
 
+from lmc_mlflow.predictions.scores import SCORE_NAMES
 from lmc_mlflow.sweeps.sweep import SweepOutcome
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
+from lmc_mlflow.workflows.align import AlignOutcome
 from lmc_mlflow.workflows.ensemble import SHOWN, EnsembleOutcome
 from lmc_mlflow.workflows.interpolate import PathOutcome
+from lmc_mlflow.workflows.matrix import MatrixOutcome
+from lmc_mlflow.workflows.plane import PlaneOutcome
 from lmc_mlflow.workflows.prune import PruneOutcome
 from lmc_mlflow.workflows.repair import RepairOutcome
 from lmc_mlflow.workflows.report import ReportOutcome
+from lmc_mlflow.workflows.star import StarOutcome
 from lmc_mlflow.workflows.story import StoryOutcome
 from lmc_mlflow.workflows.train_pair import PairOutcome
 from lmc_mlflow.workflows.trajectory import TrajectoryOutcome
@@ -41,10 +46,32 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         "test/accuracy_delta",
         "test/average_precision_delta",
         "angle_deg",
+        "unaligned/test/barrier",
+        "unaligned/test/barrier_in_basin",
+        "unaligned/test/accuracy_delta",
+        "unaligned/test/average_precision_delta",
+        "unaligned/angle_deg",
     ):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     return lines + _browse(outcome.experiment_id, outcome.path)
+
+
+def align_lines(outcome: AlignOutcome) -> list[str]:
+    """After align."""
+    lines = [f"alignment {outcome.alignment}: {outcome.name}"]
+    if not outcome.converged:
+        lines.append("  not settled when the limit was reached: give a higher max_sweeps")
+    for key in ("objective", "angle_deg", "angle_weights_deg"):
+        before = outcome.metrics["objective_before" if key == "objective" else f"unaligned/{key}"]
+        after = outcome.metrics["objective_after" if key == "objective" else key]
+        lines.append(f"  {key}: {before:.5g} before, {after:.5g} aligned")
+    return [
+        *lines,
+        "walk to the aligned network:",
+        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.alignment}",
+        *_browse(outcome.experiment_id, outcome.alignment),
+    ]
 
 
 def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
@@ -79,6 +106,41 @@ def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
     lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
     lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
     return lines + _browse(outcome.experiment_id, outcome.trajectory)
+
+
+def star_lines(outcome: StarOutcome) -> list[str]:
+    """After star."""
+    lines = [f"star {outcome.star} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
+    for kind in ("star_source", "star_held_out", "regular"):
+        key = f"{kind}/test/barrier_over_chord"
+        if key in outcome.metrics:
+            lines.append(f"  {key}: {outcome.metrics[key]:.4g} (largest {outcome.metrics[f'{key}_max']:.4g})")
+    told = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
+    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in told if key in outcome.metrics]
+    return [
+        *lines,
+        "average predictions over its segments:",
+        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.star}",
+        *_browse(outcome.experiment_id, outcome.star),
+    ]
+
+
+def matrix_lines(outcome: MatrixOutcome) -> list[str]:
+    """After matrix."""
+    lines = [f"matrix {outcome.matrix} ({outcome.how}): {outcome.name}"]
+    for key in ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier"):
+        if key in outcome.metrics:
+            lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
+    if outcome.candidate:
+        lines.append(f"  star candidate: {outcome.candidate}")
+    return lines + _browse(outcome.experiment_id, outcome.matrix)
+
+
+def plane_lines(outcome: PlaneOutcome) -> list[str]:
+    """After plane."""
+    lines = [f"plane {outcome.plane}: {outcome.name}"]
+    lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
+    return lines + _browse(outcome.experiment_id, outcome.plane)
 
 
 def story_lines(outcome: StoryOutcome) -> list[str]:

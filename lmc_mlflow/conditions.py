@@ -30,6 +30,7 @@ CONDITIONS = (
     ),
     "data_digest",
     "bn",
+    "align",
     "sampling",
     "num_members",
 )
@@ -69,6 +70,8 @@ def describe(name: str, value: Any) -> str:
         return ""
     if name == "same_initialization":
         return "same initialization" if value else "different initializations"
+    if name == "align":
+        return "not aligned" if value == "none" else f"aligned by {value}"
     if name == "noise":
         return f"{value} noise"
     if name == "num_members":

@@ -53,3 +53,10 @@ def channels_last(images: Tensor) -> Tensor:
     """
     _, c, h, w = images.shape
     return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, (c * h * w, 1, w * c, c))
+
+
+def some_of(images: Images, most: int) -> Tensor:
+    """Up to `most` of the images (n, C, H, W), evenly spaced."""
+    num_images = images.shape[0]
+    chosen = torch.linspace(0, num_images - 1, min(num_images, most)).round().long()
+    return next(images.batches(chosen, most))

@@ -65,6 +65,8 @@ DRAWN = {
     plots.final_training_loss: "train_pair",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
+    plots.scores_by_size: "ensemble",
+    plots.star_by_sources: "star",
 }
 COMMANDED = [pytest.param(draw, name, id=draw.__name__) for draw, name in DRAWN.items()]
 
@@ -322,6 +324,51 @@ def test_accuracy_by_size_has_a_band_for_each_ensemble() -> None:
     assert legend(figure) == ["lmc, 3 members (n = 1 ensemble)"]
 
 
+def test_scores_by_size_have_a_panel_each_and_a_band() -> None:
+    scores = ("ece", "auroc_max_probability", "auroc_entropy")
+    rows = [
+        {"size": size, "score": score, "value": size / 10, "low": 0.1, "high": 0.4, "run_id": "e"}
+        for size in (1, 2, 3)
+        for score in scores
+    ]
+    figure = plots.scores_by_size(table(ENSEMBLE, *rows))
+    assert len(figure.axes) == 3
+    for panel in figure.axes:
+        assert panel.lines[0].get_xydata().tolist() == [pytest.approx([k, k / 10]) for k in (1, 2, 3)]
+        assert {round(y, 9) for _, y in panel.collections[0].get_paths()[0].vertices} == {0.1, 0.4}
+
+
+def test_segments_of_a_star_are_a_mean_with_a_band_for_each_kind() -> None:
+    rows = [
+        {"kind": kind, "run_a": "star", "run_b": other, "alpha": alpha, "loss": loss, "accuracy": 1 - loss}
+        for kind, others in {"star_source": {"a": 0.1, "b": 0.3}, "regular": {"c": 0.5}}.items()
+        for other, loss in others.items()
+        for alpha in (0.0, 0.5, 1.0)
+    ]
+    figure = plots.segments_figure(pd.DataFrame(rows), "a star")
+    assert legend(figure) == ["regular to regular (1 segment)", "star to source (2 segments)"]
+    loss = figure.axes[0]
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[0.5] * 3, pytest.approx([0.2] * 3)]
+    (band,) = loss.collections  # one segment alone has no spread
+    spread = np.sqrt(0.02)
+    assert {round(y, 9) for _, y in band.get_paths()[0].vertices} == {round(0.2 - spread, 9), round(0.2 + spread, 9)}
+
+
+def test_stars_of_the_same_seed_and_sources_count_once() -> None:
+    key = "star_source/test/barrier_over_chord"
+    rows = [
+        {"num_sources": 2, "sources": "a,b", "seed": 1, key: 0.1, f"{key}_std": 0.05, "accuracy/star": 0.9},
+        {"num_sources": 2, "sources": "a,b", "seed": 1, key: 0.1, f"{key}_std": 0.05, "accuracy/star": 0.9},
+        {"num_sources": 2, "sources": "a,c", "seed": 1, key: 0.3, f"{key}_std": 0.05, "accuracy/star": 0.9},
+        {"num_sources": 5, "sources": "a,b,c,d,e", "seed": 1, key: 0.05, f"{key}_std": 0.01, "accuracy/star": 0.9},
+    ]
+    figure = plots.star_by_sources(pd.DataFrame(rows))
+    barriers = figure.axes[0]
+    assert barriers.lines[0].get_xydata().tolist() == [pytest.approx([2, 0.2]), pytest.approx([5, 0.05])]
+    deviations = [np.ptp(ends[:, 1]) / 2 for ends in bars(barriers)]
+    assert deviations == pytest.approx([np.sqrt(0.02), 0.01])  # over two stars; over the one star's segments
+
+
 @pytest.mark.parametrize(("draw", "command"), COMMANDED)
 @pytest.mark.parametrize("columns", [[], sorted(PATH), sorted(ENSEMBLE)], ids=["bare", "paths", "ensembles"])
 def test_without_data_a_figure_names_the_command(draw, command: str, columns: list[str]) -> None:
@@ -331,7 +378,7 @@ def test_without_data_a_figure_names_the_command(draw, command: str, columns: li
     assert not figure.legends
 
 
-@pytest.mark.parametrize("sentence", [missing.PAIRS, missing.PATHS, missing.ENSEMBLES])
+@pytest.mark.parametrize("sentence", [missing.PAIRS, missing.PATHS, missing.STARS, missing.ENSEMBLES])
 def test_the_commands_named_exist(sentence: str) -> None:
     words = shlex.split(re.sub(r"<[^>]*>", "x", sentence.split(": ", 1)[1]))
     name = words[words.index("-e") + 1]

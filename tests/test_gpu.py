@@ -56,3 +56,23 @@ def test_a_gpu_s_path_is_the_cpu_s_up_to_rounding(store: MlflowClient, tmp_path:
         assert interpolate([f"--pair={pair}", "--num_alphas=5", f"--device={device}"]) == 0
     cpu, gpu = (run.data.metrics for run in runs_of_kind(store, "path"))
     assert cpu == pytest.approx(gpu, rel=1e-3, abs=1e-3)
+
+
+def test_a_star_repeats_on_a_gpu_and_its_segments_are_the_cpu_s_up_to_rounding(store: MlflowClient) -> None:
+    from entry_points.ensemble import main as ensemble
+    from entry_points.star import main as star
+
+    assert train_pair([*CUDA, "--model=mlp_l1_w16_bn", "--init=different", "--shift=none"]) == 0
+    sources = ",".join(run.info.run_id for run in runs_of_kind(store, "endpoint"))
+    flags = [f"--sources={sources}", "--device=cuda", "--deterministic=true", "--num_alphas=3", "--star_init=mean"]
+    assert star(flags) == 0
+    assert star([*flags, "--force=true"]) == 0
+    first, second = (run.info.run_id for run in runs_of_kind(store, "star"))
+    states = [load_network(store, run_id).state for run_id in (first, second)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    for device in ("cpu", "cuda"):
+        assert (
+            ensemble([f"--star={first if device == 'cpu' else second}", f"--device={device}", "--num_samples=4"]) == 0
+        )
+    cpu, gpu = (run.data.metrics for run in runs_of_kind(store, "ensemble"))
+    assert cpu["nll"] == pytest.approx(gpu["nll"], rel=1e-3)

@@ -25,7 +25,15 @@ SPLIT_KEYS = {
     "path_loss",
     "path_accuracy",
 }
-ONCE = {"cosine", "angle_deg", "angle_weights_deg", "angle_reference_deg", "manhattan", "euclidean_squared"}
+ONCE = {
+    "cosine",
+    "angle_deg",
+    "angle_weights_deg",
+    "angle_reference_deg",
+    "manhattan",
+    "euclidean_squared",
+    "variance_ratio",
+}
 BN = [*QUICK, "--model=mlp_l1_w16_bn"]
 HERE = ["--device=cpu", "--threads=1"]
 
@@ -77,7 +85,7 @@ def test_two_runs_of_different_seeds_are_joined_by_prefix(store: MlflowClient, p
     assert not any(key.startswith("train_") for key in run.data.metrics)
 
 
-@pytest.mark.parametrize("bn", ["recalibrate", "nearest"])
+@pytest.mark.parametrize("bn", ["recalibrate", "nearest", "repair"])
 def test_the_batch_norm_policy_changes_the_path_and_is_logged(store: MlflowClient, pair: str, bn: str) -> None:
     for policy in ("interpolate", bn):
         assert main([f"--pair={pair}", "--num_alphas=3", f"--bn={policy}", "--splits=test", *HERE]) == 0
@@ -85,7 +93,7 @@ def test_the_batch_norm_policy_changes_the_path_and_is_logged(store: MlflowClien
     assert other.data.tags["lmc.bn"] == bn
     curves = [metric_curve(store, run.info.run_id, "test/path_loss") for run in (plain, other)]
     assert curves[0][500] != curves[1][500]
-    assert (curves[0][0] == curves[1][0]) == (bn == "nearest")  # recalibration changes the ends too
+    assert (curves[0][0] == curves[1][0]) == (bn != "recalibrate")  # recalibration changes the ends too
 
 
 def test_both_ways_of_walking_find_the_same_path_and_say_which_it_was(store: MlflowClient, pair: str) -> None:

@@ -24,6 +24,7 @@ from torch import nn
 from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.prepare_data import main as prepare_data
+from entry_points.star import main as star
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query
 from lmc_mlflow.data.bigearthnet.classes import CLASSES
@@ -383,13 +384,21 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.path_figure: lambda: plots.path_figure(walked(), "title"),
     plots.polar_figure: lambda: plots.polar_figure(walked(), "title"),
     plots.polar_over_seeds: lambda: plots.polar_over_seeds(walked()),
+    plots.segments_figure: lambda: plots.segments_figure(walked().assign(kind="regular"), "title"),
+    plots.star_by_sources: lambda: plots.star_by_sources(of_a_star()),
 }
 UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.angle_against_manhattan: lambda: plots.angle_against_manhattan(of_bands(query.paths())),
     plots.angle_of_connected: lambda: plots.angle_of_connected(of_bands(query.paths()).assign(connected="yes")),
     plots.final_training_loss: lambda: plots.final_training_loss(of_bands(query.endpoints())),
 }
-OF_ENSEMBLES = {plots.accuracy_by_size, plots.ensemble_comparison}
+OF_ENSEMBLES = {plots.accuracy_by_size, plots.scores_by_size, plots.ensemble_comparison}
+
+
+def of_a_star() -> pd.DataFrame:
+    """A star as `query.stars` has it where images have several labels."""
+    barrier = {"star_source/test/barrier_over_chord": 0.1}
+    return pd.DataFrame([{"num_sources": 2, "sources": "a,b", "seed": 1, "average_precision/star": 0.5, **barrier}])
 
 
 def on_axes(figure: Figure) -> str:
@@ -429,3 +438,14 @@ def test_a_figure_of_a_store_of_both_kinds_shows_accuracies(trained: Trained) ->
         assert not is_blank(figure)
         assert "accuracy" in on_axes(figure)
         figure.savefig(trained.folder / "figure.png", dpi=40)
+
+
+def test_a_star_joins_networks_of_several_labels(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [f"--sources={trained.a},{trained.b}", "--epochs=1", "--num_alphas=3", *HERE]
+    assert star([*flags, "--own_loss_weight=1"]) == 1
+    assert "has several labels an image" in capsys.readouterr().err
+    assert star(flags) == 0
+    (run,) = runs_of_kind(trained.client, "star")
+    assert {"average_precision/star", "average_precision/sources"} <= set(run.data.metrics)
+    assert "accuracy/ensemble" not in run.data.metrics
+    assert "average_precision/star" in capsys.readouterr().out

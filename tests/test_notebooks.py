@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 
 from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
+from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
@@ -66,8 +67,10 @@ def executed(folder: Path) -> tuple[str, int]:
     return text, sum("image/png" in data for data in shown)
 
 
-def test_there_are_four_notebooks() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+def test_the_notebooks_are_numbered() -> None:
+    numbers = [path.stem[:2] for path in NOTEBOOKS]
+    assert numbers[:5] == ["01", "02", "03", "04", "05"]
+    assert len(set(numbers)) == len(numbers)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -99,12 +102,12 @@ def test_conclusions_are_computed(path: Path) -> None:
 def test_notebooks_run_on_an_empty_store(store: MlflowClient, tmp_path: Path) -> None:
     text, num_pictures = executed(tmp_path)
     assert num_pictures == sum(code_of(path).count("plots.") for path in NOTEBOOKS)
-    assert text.count("not enough runs yet") == 7
+    assert text.count("not enough runs yet") == 12
 
 
 @pytest.fixture
 def filled(store: MlflowClient) -> MlflowClient:
-    """Two seeds at two batch sizes, their paths, two ensembles of each kind."""
+    """Two seeds at two batch sizes, their paths, two ensembles of each kind, two matrices."""
     for seed in (1, 20):
         for batch in (64, 256):
             assert train_pair([*SMALL, f"--seed={seed}", f"--batch_size={batch}"]) == 0
@@ -122,7 +125,11 @@ def filled(store: MlflowClient) -> MlflowClient:
     }
     for side in "AB":
         assert ensemble([f"--runs={ends['64', side, '1']},{ends['64', side, '20']}", *flags]) == 0
-        assert interpolate([f"--run_a={ends['64', side, '1']}", f"--run_b={ends['64', side, '20']}", *HERE]) == 0
+        join = [f"--run_a={ends['64', side, '1']}", f"--run_b={ends['64', side, '20']}", *HERE]
+        assert interpolate(join) == 0
+        assert interpolate([*join, "--align=weights", "--num_alphas=3"]) == 0
+    for align in ("none", "weights"):
+        assert matrix([f"--runs={','.join(sorted(ends.values()))}", "--num_alphas=3", f"--align={align}", *HERE]) == 0
     for pair in pairs[::2]:
         assert ensemble([f"--pair={pair}", "--num_alphas=3", *flags]) == 0
     return store
@@ -137,6 +144,8 @@ def test_notebooks_run_on_a_real_store_and_conclude_from_it(filled: MlflowClient
         "Ensembles over seeds",
         "Members from one path",
         "A larger batch_size",
+        "Aligning lowers",
+        "Exchanging units",
     ):
         (sentence,) = re.findall(rf"\*\*{claim}[^\n]*", text)
         assert "not enough runs yet" not in sentence
@@ -267,6 +276,7 @@ def test_batch_sizes_are_compared_at_one_learning_rate(small: list[float], large
         conclusions.ensembles,
         conclusions.similarity,
         conclusions.batch_size_and_learning_rate,
+        conclusions.up_to_permutation,
     ],
 )
 def test_without_runs_a_conclusion_names_commands_that_exist(conclude) -> None:

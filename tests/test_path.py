@@ -12,7 +12,8 @@ from torch import nn
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.path import BN_POLICIES, walk
+from lmc_mlflow.interpolation.path import walk
+from lmc_mlflow.interpolation.placing import BN_POLICIES
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 

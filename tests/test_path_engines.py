@@ -18,7 +18,8 @@ from lmc_mlflow.interpolation import path as path_module
 from lmc_mlflow.interpolation.barriers import alpha_grid
 from lmc_mlflow.interpolation.folding import plan_folding
 from lmc_mlflow.interpolation.mlp_line import affine, plan_mlp
-from lmc_mlflow.interpolation.path import BN_POLICIES, Path, from_a, walk
+from lmc_mlflow.interpolation.path import Path, from_a, walk
+from lmc_mlflow.interpolation.placing import BN_POLICIES
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 
 FAST = {

@@ -11,8 +11,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from lmc_mlflow.predictions.agreement import pair_shares
 from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
-from lmc_mlflow.predictions.combination import accuracy_by_size, majority_vote, mean_probabilities
+from lmc_mlflow.predictions.combination import majority_vote, mean_probabilities
 from lmc_mlflow.predictions.ensembles import score_ensemble
+from lmc_mlflow.predictions.sizes import accuracy_by_size
 
 # Three samples and five members with the counts of Hepburn et al., Appendix E: of 10 pairs a sample, 30 in all,
 # 12 agree and are wrong and 7 differ and are both wrong. Class 0 is right everywhere.

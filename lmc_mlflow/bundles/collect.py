@@ -16,7 +16,7 @@ from lmc_mlflow.tracking.resume import RESUME_FOLDER
 ARRAY_FOLDERS = ("checkpoint", RESUME_FOLDER, CACHE_FOLDER)
 ARRAY_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".html")
-SEALED_KINDS = ("pair", "endpoint", "path", "ensemble", "pruned", "trajectory")
+SEALED_KINDS = ("pair", "endpoint", "path", "ensemble", "alignment", "star", "pruned", "trajectory", "matrix", "plane")
 """Kinds of runs that never finish without a manifest."""
 
 

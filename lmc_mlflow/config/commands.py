@@ -3,15 +3,20 @@
 from dataclasses import dataclass, field
 
 from lmc_mlflow.config.sections import (
+    AligningConfig,
+    CornersConfig,
     DataConfig,
     EndsConfig,
     ExportConfig,
     GridConfig,
     ImportConfig,
+    MatchingConfig,
     MembersConfig,
     ModelConfig,
     NoiseConfig,
     OptimizationConfig,
+    PairwiseConfig,
+    PathAligningConfig,
     PathConfig,
     PrepareConfig,
     PruneConfig,
@@ -20,8 +25,14 @@ from lmc_mlflow.config.sections import (
     ResumeConfig,
     RuntimeConfig,
     ScoresConfig,
+    SegmentsConfig,
     ShiftTestConfig,
+    StarSourcesConfig,
+    StarTrainingConfig,
+    StarVerdictConfig,
     StoryConfig,
+    SurfaceConfig,
+    SurveyedConfig,
     TogetherConfig,
     TrajectoryConfig,
     WorkConfig,
@@ -59,7 +70,67 @@ class InterpolateConfig:
 
     ends: EndsConfig
     path: PathConfig = field(default_factory=PathConfig)
+    aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        self.matching.check_method("align", self.aligning.align)
+
+
+@dataclass(frozen=True)
+class AlignConfig:
+    """Permute the units of one logged network towards another, and log the permuted network."""
+
+    ends: EndsConfig
+    aligning: AligningConfig = field(default_factory=AligningConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        self.matching.check_method("method", self.aligning.method)
+
+
+@dataclass(frozen=True)
+class StarConfig:
+    """Train a network whose segments to all of several logged networks stay low, and verify it on others."""
+
+    joined: StarSourcesConfig
+    segments: SegmentsConfig = field(default_factory=SegmentsConfig)
+    training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
+    judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
+
+
+@dataclass(frozen=True)
+class MatrixConfig:
+    """Measure the barrier between every two of many logged networks: what is connected to what."""
+
+    surveyed: SurveyedConfig
+    pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        self.matching.check_method("align", self.pairwise.align)
+
+
+@dataclass(frozen=True)
+class PlaneConfig:
+    """Measure loss and accuracy over the plane through three logged networks."""
+
+    corners: CornersConfig
+    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        self.matching.check_method("align", self.surface.align)
 
 
 @dataclass(frozen=True)
@@ -154,9 +225,13 @@ COMMANDS: dict[str, type] = {
     "main": MainConfig,
     "train_pair": TrainPairConfig,
     "interpolate": InterpolateConfig,
+    "align": AlignConfig,
     "ensemble": EnsembleConfig,
     "prune": PruneCommandConfig,
     "trajectory": TrajectoryCommandConfig,
+    "star": StarConfig,
+    "matrix": MatrixConfig,
+    "plane": PlaneConfig,
     "prepare_data": PrepareDataConfig,
     "repair": RepairCommandConfig,
     "sweep": SweepConfig,

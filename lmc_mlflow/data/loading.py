@@ -15,11 +15,12 @@ from lmc_mlflow.data.renderings import Rendering
 from lmc_mlflow.data.shifts import rendering_of, split_sides
 from lmc_mlflow.data.sides import Indices, Sides
 from lmc_mlflow.data.sources import Scaling, Source
-from lmc_mlflow.data.streaming import Piece, settle
+from lmc_mlflow.data.streaming import Piece, join, settle
 from lmc_mlflow.images import Images
 from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")
+BOTH = "both"
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,17 @@ class ShiftedData:
     """The largest random translation of a training image in pixels."""
 
     def side(self, name: str) -> LabelledImages:
-        """Side `A` or `B`."""
+        """Side `A` or `B`, or `both`: one after the other, or once where they are one subset."""
+        if name == BOTH:
+            return _together(self.a, self.b)
         return {"A": self.a, "B": self.b}[name]
+
+
+def _together(a: LabelledImages, b: LabelledImages) -> LabelledImages:
+    if a.digest == b.digest:
+        return a
+    digest = hashlib.sha256(f"{a.digest} {b.digest}".encode()).hexdigest()[:32]
+    return LabelledImages(join(a.images, b.images), torch.cat([a.labels, b.labels]), digest)
 
 
 def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None = None) -> ShiftedData:

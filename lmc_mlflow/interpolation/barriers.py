@@ -26,6 +26,11 @@ def barrier_over_chord(alphas: Curve, losses: Curve) -> float:
     return float((losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max())
 
 
+def epsilon(losses: Curve) -> float:
+    """Highest loss minus the higher of both ends': the least epsilon with which the ends are epsilon-connected."""
+    return float(losses.max() - max(losses[0], losses[-1]))
+
+
 @dataclass(frozen=True)
 class BasinBarrier:
     """A barrier between two minima of a path, and where they and its top are (indices into the grid).

@@ -41,12 +41,14 @@ class MLPPoint:
 
     Attributes:
         alpha: 0 at A, 1 at B.
+        first: the first linear layer, where it does not lie on the segment between the ends' (`bn=repair`).
         norm: scale and shift (W,) of the first layer's batch norm.
         later: the linear layers that follow, batch norm folded in.
         rest: at the ends, the modules behind the first linear layer as they are.
     """
 
     alpha: float
+    first: Affine | None
     norm: tuple[Tensor, Tensor] | None
     later: tuple[Affine, ...]
     rest: nn.Sequential | None
@@ -66,15 +68,18 @@ class MLPLine:
         product = functional.linear if exact_ends else affine  # an exact end starts from an exact first layer
         of_a, of_b = (product(flat, *layer) for layer in self.first)
         buffer = torch.empty_like(of_a)  # one for all alphas: a new one each time would be fetched page by page
-        outputs = [self._at(point, of_a, of_b, buffer, exact_ends) for point in self.points]
+        outputs = []
+        for point in self.points:
+            if exact_ends and point.rest is not None:
+                outputs.append(point.rest(of_a if point.alpha == 0 else of_b))
+            elif point.first is not None:
+                outputs.append(self._behind(point, affine(flat, *point.first), buffer))
+            else:
+                outputs.append(self._behind(point, torch.lerp(of_a, of_b, point.alpha, out=buffer), buffer))
         return torch.stack(outputs)
 
-    def _at(self, point: MLPPoint, of_a: Tensor, of_b: Tensor, buffer: Tensor, exact_ends: bool) -> Tensor:
-        """(n, K) from the first layer's pre-activations (n, W) at A and at B."""
-        if exact_ends and point.rest is not None:
-            out: Tensor = point.rest(of_a if point.alpha == 0 else of_b)
-            return out
-        hidden = torch.lerp(of_a, of_b, point.alpha, out=buffer)
+    def _behind(self, point: MLPPoint, hidden: Tensor, buffer: Tensor) -> Tensor:
+        """(n, K) from the first layer's pre-activations (n, W), which may lie in the buffer."""
         if point.norm is not None:
             scale, shift = point.norm
             hidden = torch.addcmul(shift, hidden, scale, out=buffer)
@@ -106,7 +111,18 @@ class MLPPlan:
         later = tuple(_folded(network, linear, norm) for linear, norm in self.layers[1:])
         first_norm = self.layers[0][1]
         rest = copy.deepcopy(network[2:]) if alpha in (0, 1) else None
-        return MLPPoint(alpha, None if first_norm is None else _scale_and_shift(network, first_norm), later, rest)
+        norm = None if first_norm is None else _scale_and_shift(network, first_norm)
+        return MLPPoint(alpha, self._own_first(alpha, network), norm, later, rest)
+
+    def _own_first(self, alpha: float, network: nn.Module) -> Affine | None:
+        """The network's first layer, unless it is what lies between the ends' first layers."""
+        weight, bias = _folded(network, self.layers[0][0], None)
+        (weight_a, bias_a), (weight_b, bias_b) = self.first
+        is_between = torch.equal(weight, torch.lerp(weight_a, weight_b, alpha))
+        if bias is not None:
+            both = bias_a is not None and bias_b is not None
+            is_between &= both and torch.equal(bias, torch.lerp(bias_a, bias_b, alpha))  # type: ignore[arg-type]
+        return None if is_between else (weight, bias)
 
 
 def plan_mlp(network: nn.Module, ends: tuple[State, State], _sample: Tensor) -> MLPPlan | None:

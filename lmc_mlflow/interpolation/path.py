@@ -17,13 +17,12 @@ from lmc_mlflow.interpolation.barriers import Curve, PathSummary, summarize
 from lmc_mlflow.interpolation.folding import plan_folding
 from lmc_mlflow.interpolation.mlp_line import plan_mlp
 from lmc_mlflow.interpolation.one_pass import MEMORY_BUDGET, Place, Plan, Planner, Splits, measure_together
+from lmc_mlflow.interpolation.placing import placer
+from lmc_mlflow.interpolation.spread import Deviations
 from lmc_mlflow.models.parameters import trainable
-from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.predictions.scores import ACCURACY, Scores, score_name
-from lmc_mlflow.seeds import stream
 
 State = Mapping[str, Tensor]
-RECALIBRATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Path:
         angles_deg: (T,) angle between the network at alpha and A, trainable parameters.
         manhattan: (T,) distance of the network at alpha from A.
         engine: the row of `ENGINES` that did it: `exact` too where there was no fast way for the network.
+        variance_ratio: mean standard deviation of the last hidden layer's units at alpha 0.5 over the mean of both
+            ends', on up to 1,000 images; None without hidden units or without these alphas.
     """
 
     alphas: Curve
@@ -47,6 +48,7 @@ class Path:
     angles_deg: Curve
     manhattan: Curve
     engine: str
+    variance_ratio: float | None = None
     summaries: dict[str, PathSummary] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,8 +78,8 @@ def walk(
         ends: states of A (alpha 0) and B (alpha 1).
         alphas: (T,) from 0 to 1.
         splits: name -> images and labels.
-        bn: what batch norm's statistics are on the way: a row of `BN_POLICIES`.
-        calibration: images of both training sides together, for `recalibrate`.
+        bn: what the statistics of units are on the way: a row of `placing.BN_POLICIES`.
+        calibration: images of both training sides together, for the policies that `CALIBRATED` names.
         engine: a row of `ENGINES`. `fast` and `exact` agree to the rounding of float32, and to the last bit at
             the ends on the split `test`.
 
@@ -85,12 +87,12 @@ def walk(
         ValueError: the states do not fit each other, or the policy or the engine is unknown.
     """
     weights.check_compatible(*ends)
-    lookup(BN_POLICIES, bn, "bn")
     measure = lookup(ENGINES, engine, "engine")
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
+    put, deviations = placer(scratch, ends, bn, calibration), Deviations(splits)
 
     def place(alpha: float) -> nn.Module:
-        network_at(scratch, ends, alpha, bn, calibration)
+        deviations.see(put(alpha), alpha)
         return scratch
 
     measured, used = measure(scratch, ends, [float(alpha) for alpha in alphas], place, splits)
@@ -103,6 +105,7 @@ def walk(
         angles_deg=angles,
         manhattan=distances,
         engine=used,
+        variance_ratio=deviations.ratio(),
     )
 
 
@@ -166,49 +169,3 @@ def from_a(ends: tuple[State, State], names: Sequence[str], alphas: Curve) -> tu
     along, across = norm + alphas * along_a, alphas * float((step - a * (along_a / norm)).norm())
     angles = np.degrees(np.arctan2(across, along))
     return np.where((along == 0) & (across == 0), np.nan, angles), distances
-
-
-def network_at(
-    network: nn.Module, ends: tuple[State, State], alpha: float, bn: str, calibration: Images | None
-) -> State:
-    """Put a network at a point of the segment (in place); returns the interpolated state.
-
-    Args:
-        network: of the ends' architecture, on their device.
-        ends: states of A and B.
-        alpha: 0 at A, 1 at B.
-        bn: a row of `BN_POLICIES`.
-        calibration: images of both training sides, for `recalibrate`.
-    """
-    state = weights.interpolate(*ends, alpha)
-    network.load_state_dict(state)
-    lookup(BN_POLICIES, bn, "bn")(network, ends, alpha, calibration)
-    return state
-
-
-BatchNormPolicy = Callable[[nn.Module, tuple[State, State], float, Images | None], None]
-
-
-def _interpolate(_network: nn.Module, _ends: tuple[State, State], _alpha: float, _calibration: Images | None) -> None:
-    """Buffers lie on the segment like weights; `weights.interpolate` has put them there."""
-
-
-def _nearest(network: nn.Module, ends: tuple[State, State], alpha: float, _calibration: Images | None) -> None:
-    """The statistics of the nearer end (A's in the middle): parameters alone are interpolated."""
-    end = ends[0] if alpha <= 0.5 else ends[1]
-    for name, buffer in network.named_buffers():
-        buffer.copy_(end[name])
-
-
-def _recalibrate(network: nn.Module, _ends: tuple[State, State], _alpha: float, calibration: Images | None) -> None:
-    """Reset, then a cumulative average over both training sides, in batches that mix the two."""
-    assert calibration is not None, "recalibration needs the training sides"
-    order = torch.randperm(calibration.shape[0], generator=stream(0, "recalibration"))
-    recalibrate(network, calibration.batches(order, RECALIBRATION_BATCH))
-
-
-BN_POLICIES: Mapping[str, BatchNormPolicy] = {
-    "interpolate": _interpolate,
-    "recalibrate": _recalibrate,
-    "nearest": _nearest,
-}

@@ -15,7 +15,7 @@ POLICIES = ("interpolate", "recalibrate", "nearest")
 KEYS = tuple(
     name
     for name in CONDITIONS
-    if name not in ("same_initialization", "sides", "engine", "bn", "sampling", "num_members")
+    if name not in ("same_initialization", "sides", "engine", "bn", "align", "sampling", "num_members")
 )
 """What makes a condition. Engines are pooled: their networks differ by rounding alone."""
 _FLIPPED = ("cifar10", "cifar100")

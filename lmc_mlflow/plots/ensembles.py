@@ -24,6 +24,12 @@ SCORES = {
 SAMPLINGS: dict[str, dict[str, Any]] = {
     "lmc": {"color": "#1b4f8f", "fmt": "o", "markerfacecolor": "#1b4f8f"},
     "seeds": {"color": "#c8641a", "fmt": "s", "markerfacecolor": "white"},
+    "star": {"color": "#5a9e3a", "fmt": "D", "markerfacecolor": "#5a9e3a"},
+}
+BY_SIZE = {
+    "auroc_max_probability": "AUROC by highest probability",
+    "auroc_entropy": "AUROC by entropy",
+    "ece": "expected calibration error",
 }
 METHODS = {"mean_prediction": "averaged predictions", "majority_vote": "majority vote"}
 
@@ -76,6 +82,28 @@ def accuracy_by_size(sizes: pd.DataFrame) -> Figure:
     return figure
 
 
+def scores_by_size(sizes: pd.DataFrame) -> Figure:
+    """Areas and calibration error of random subsets against their size, a line for each ensemble (Sonthalia et al., 5).
+
+    Args:
+        sizes: from `query.ensemble_scores`.
+    """
+    title = "Uncertainty against ensemble size; band: random subsets of the members"
+    rows = rows_with(sizes, ("run_id", "size", "score", "value", "sampling"))
+    if rows.empty:
+        return blank_figure(title, ENSEMBLES)
+    groups, note = readable(_groups(rows))
+    with house_style():
+        figure, (panels,) = grid_of_panels(1, len(BY_SIZE), titled(title, rows, note), width=3.6)
+        for panel, (score, name) in zip(panels, BY_SIZE.items(), strict=True):
+            for group in groups:
+                _lines(panel, group, group.rows[group.rows["score"] == score], ("value", "low", "high"), 1)
+            panel.set(xlabel="number of members", title=name)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        shared_legend(figure, panels)
+    return figure
+
+
 def _groups(rows: pd.DataFrame) -> list[Group]:
     """The conditions; batch norm on the path is one for points of a path alone."""
     leave_out: tuple[str, ...] = ()
@@ -104,16 +132,23 @@ def _style(sampling: str) -> dict[str, Any]:
     return SAMPLINGS.get(sampling, {"color": "black", "fmt": "^", "markerfacecolor": "none"})
 
 
-def _lines(panel: Axes, group: Group, rows: pd.DataFrame) -> None:
+def _lines(
+    panel: Axes,
+    group: Group,
+    rows: pd.DataFrame,
+    columns: tuple[str, str, str] = ("accuracy", "accuracy_low", "accuracy_high"),
+    scale: int = 100,
+) -> None:
+    value, low, high = columns
     label: str | None = f"{group.label} (n = {counted(group.rows['run_id'].nunique(), 'ensemble')})"
     for _, line in rows.sort_values("size").groupby("run_id", sort=False):
-        panel.plot(line["size"], 100 * line["accuracy"], label=label, markersize=4, linewidth=1.4, **group.style)
+        panel.plot(line["size"], scale * line[value], label=label, markersize=4, linewidth=1.4, **group.style)
         label = None
-        if {"accuracy_low", "accuracy_high"} <= set(line):
+        if {low, high} <= set(line):
             panel.fill_between(
                 line["size"],
-                100 * line["accuracy_low"],
-                100 * line["accuracy_high"],
+                scale * line[low],
+                scale * line[high],
                 color=group.style["color"],
                 alpha=0.2 / math.sqrt(rows["run_id"].nunique()),
                 linewidth=0,

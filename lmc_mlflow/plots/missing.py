@@ -9,6 +9,12 @@ from lmc_mlflow.plots.style import grid_of_panels, house_style
 
 PAIRS = "No trained networks with this in the store yet: mlflow run . --env-manager local -e train_pair -P seed=1"
 PATHS = "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P pair=<pair run id>"
+ALIGNED = (
+    "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P run_a=<run id> "
+    "-P run_b=<run id of another seed> -P align=weights"
+)
+STARS = "No star with this in the store yet: mlflow run . --env-manager local -e star -P source_query=<filter>"
+MATRICES = "No matrix with this in the store yet: mlflow run . --env-manager local -e matrix -P runs=<run id>,<run id>"
 ENSEMBLES = "No ensemble with this in the store yet: mlflow run . --env-manager local -e ensemble -P pair=<pair run id>"
 
 

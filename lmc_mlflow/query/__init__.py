@@ -5,17 +5,27 @@ import os
 # One bar for all downloads is drawn where it is wanted; MLflow's own is one for every file.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from lmc_mlflow.query.curves import ensemble_sizes, learning_curves, path_curves, with_points
-from lmc_mlflow.query.tables import endpoints, ensembles, pairs, paths, pruned
+from lmc_mlflow.query.boundaries import decision_boundaries
+from lmc_mlflow.query.curves import ensemble_scores, ensemble_sizes, learning_curves, path_curves, with_points
+from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_points
+from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
 
 __all__ = [
+    "alignments",
+    "decision_boundaries",
     "endpoints",
+    "ensemble_scores",
     "ensemble_sizes",
     "ensembles",
     "learning_curves",
+    "matrices",
+    "matrix_networks",
+    "matrix_pairs",
+    "matrix_points",
     "pairs",
     "path_curves",
     "paths",
     "pruned",
+    "stars",
     "with_points",
 ]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing, per_seed
 from lmc_mlflow.predictions.scores import SCORE_NAMES
+from lmc_mlflow.query.zoo import model_zoo as model_zoo
 from lmc_mlflow.tally import RULE, Tally, difference, spread, units_of
 
 RUN = "mlflow run . --env-manager local -e"
@@ -17,6 +18,9 @@ ENSEMBLES = (
     f"at least two of each kind are needed: `{RUN} ensemble -P pair=<pair run id>` and "
     f"`{RUN} ensemble -P runs=<run id>,<run id>`"
 )
+ALIGNED = (
+    f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed> -P align=weights`"
+)
 ALWAYS = ("dataset", "model", "shift")
 
 
@@ -24,6 +28,7 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
     """Do both sides of a shift end in one basin? Markdown, from `query.paths`."""
     paths = _with_delta(paths)
     rows = _with(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
+    rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
     tallies, lines = {True: Tally(), False: Tally()}, []
     for label, part in _conditions(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
@@ -123,6 +128,33 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                 )
         need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
         heads.append(tally.verdict(f"A {word} {axis} lowers the barrier", need))
+    return _markdown(heads, lines, RULE)
+
+
+def up_to_permutation(paths: pd.DataFrame) -> str:
+    """Does exchanging units join what a straight line does not? Markdown, from `query.paths`."""
+    aligned, naive = "test/barrier", "unaligned/test/barrier"
+    rows = _with(paths, "align", aligned, naive, "connected", "connected_unaligned")
+    joined, lowered, lines = Tally(), Tally(), []
+    for label, part in _conditions(rows, [name for name in CONDITIONS if name != "same_initialization"]):
+        connected = part["connected"] == "yes"
+        by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
+        gain = per_seed(part.assign(gain=part[naive] - part[aligned]), "gain")
+        if len(gain) > 1:
+            lowered.count(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
+            joined.supporting += bool((by_seed == 1).all())
+            joined.contradicting += bool((by_seed == 0).all())
+            joined.undecided += bool(by_seed.min() < by_seed.max() or 0 < by_seed.iloc[0] < 1)
+        methods = " and ".join(sorted(set(part["align"])))
+        lines.append(
+            f"- {label}: barrier {spread(per_seed(part, naive), 3)} naive, {spread(per_seed(part, aligned), 3)} "
+            f"aligned by {methods}, the highest {part[aligned].max():.3f}; connected: "
+            f"{(part['connected_unaligned'] == 'yes').sum()} of {len(part)} naive, {connected.sum()} aligned"
+        )
+    heads = [
+        joined.verdict("Networks are connected up to permutation, in every seed", ALIGNED),
+        lowered.verdict("Aligning lowers the barrier", ALIGNED),
+    ]
     return _markdown(heads, lines, RULE)
 
 

@@ -16,28 +16,40 @@ PATH_COLUMNS = ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
+SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
 
 
-def path_curves(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = False) -> pd.DataFrame:
     """Every point of the given paths, one row an alpha and split, with the paths' own columns beside it.
 
     Args:
         paths: rows of `query.paths()`.
         uri: of the tracking server; None: MLflow's own settings.
+        unaligned: of paths walked with `align`, the way to B as it was logged; the others are left out.
     """
-    return _from_artifact(paths, "path.json", PATH_COLUMNS, uri)
+    if unaligned:
+        paths = paths[paths["connected_unaligned"] != ""]
+    return _from_artifact(paths, "path_unaligned.json" if unaligned else "path.json", PATH_COLUMNS, uri)
 
 
 def with_points(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """The paths whose runs keep their points: runs imported without artifacts do not."""
-    client = _client(uri)
-    kept = [any(file.path == "path.json" for file in client.list_artifacts(run_id)) for run_id in paths["run_id"]]
-    return paths[pd.Series(kept, index=paths.index, dtype=bool)]
+    return _with_artifact(paths, "path.json", uri)
 
 
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns beside it."""
     return _from_artifact(ensembles, "sizes.json", SIZE_COLUMNS, uri)
+
+
+def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Calibration error and areas against size of the given ensembles (rows of `query.ensembles()`), as above.
+
+    Ensembles that were logged before these were measured are passed over.
+    """
+    return _from_artifact(
+        _with_artifact(ensembles, "scores_by_size.json", uri), "scores_by_size.json", SCORE_COLUMNS, uri
+    )
 
 
 def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
@@ -51,6 +63,12 @@ def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataF
             table = pd.DataFrame(curves).rename_axis("epoch").reset_index().sort_values("epoch")
             tables.append(table.assign(split=split, run_id=run_id))
     return _beside(endpoints, tables, LEARNING_COLUMNS)
+
+
+def _with_artifact(runs: pd.DataFrame, path: str, uri: str | None) -> pd.DataFrame:
+    client = _client(uri)
+    kept = [any(file.path == path for file in client.list_artifacts(run_id)) for run_id in runs["run_id"]]
+    return runs[pd.Series(kept, index=runs.index, dtype=bool)]
 
 
 def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:

@@ -147,7 +147,8 @@ def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: 
         except (MlflowException, OSError):
             kind = run.data.tags.get("lmc.kind", "none of ours")
             raise ValueError(
-                f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, pairs have splits"
+                f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, alignments and stars too, "
+                "pairs have splits"
             ) from None
     try:
         verify(files.pop(MANIFEST), files)

@@ -102,7 +102,14 @@ def children(client: MlflowClient, run: Run, kind: str) -> list[Run]:
 
 def find_pairs(client: MlflowClient, experiment_id: str, fingerprint: str, data_digest: str) -> list[Run]:
     """The pair runs of one configuration on one data set, oldest first, whatever their state."""
-    wanted = {"lmc.kind": "pair", "lmc.fingerprint": fingerprint, "lmc.data_digest": data_digest}
+    return find_trainings(client, experiment_id, "pair", fingerprint, data_digest)
+
+
+def find_trainings(
+    client: MlflowClient, experiment_id: str, kind: str, fingerprint: str, data_digest: str
+) -> list[Run]:
+    """The pairs or stars of one configuration on one data set, oldest first, whatever their state."""
+    wanted = {"lmc.kind": kind, "lmc.fingerprint": fingerprint, "lmc.data_digest": data_digest}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     return search(client, where, [experiment_id])
 

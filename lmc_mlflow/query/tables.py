@@ -8,13 +8,23 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from lmc_mlflow.config.canonical import Parameter, parameters
-from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, PruneCommandConfig, TrainPairConfig
+from lmc_mlflow.config.commands import (
+    EnsembleConfig,
+    InterpolateConfig,
+    MatrixConfig,
+    PruneCommandConfig,
+    StarConfig,
+    TrainPairConfig,
+)
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
 SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
 RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
+STAR_SETTINGS = [p.name for p in parameters(StarConfig).values() if p.section == "segments" and p.rule.identity]
+
+MATRIX_SETTINGS = [p.name for p in parameters(MatrixConfig).values() if p.section == "pairwise"]
 
 
 def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -42,7 +52,9 @@ def paths(
 ) -> pd.DataFrame:
     """One row a path: its ends, its verdict, its measures, and the configuration of end A.
 
-    Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, and `same_initialization`. Arguments as in `pairs`.
+    Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star); `align`,
+    the method by which B's units were permuted, or `none`. A permuted network has the settings of the one it was made
+    from. Arguments as in `pairs`.
 
     Args:
         experiment: as in `pairs`.
@@ -50,15 +62,21 @@ def paths(
         uri: as in `pairs`.
         ends: `endpoints(finished=False)` of all experiments where it was read before; None: read here.
     """
-    own = [*FIXED, "run_a", "run_b", "pair", "connected", "bn", "num_alphas"]
-    columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization"]
+    own = [*FIXED, "run_a", "run_b", "pair", "connected", "connected_unaligned", "bn", "align", "num_alphas"]
+    columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
     frame = _frame(_runs("path", experiment, finished, uri), _path, own)
-    trained = endpoints(finished=False, uri=uri) if ends is None else ends
-    sides = trained.set_index("run_id")[["side", *SETTINGS]]
+    stars_too = _star_networks(uri)
+    trained = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
+    permuted = _permuted(uri)
+    sides = _with_permuted(trained.set_index("run_id")[["side", *SETTINGS]], permuted)
+    frame["align"] = _methods(frame, permuted)
     joined = frame.join(sides.add_suffix("_of_b"), on="run_b").join(sides, on="run_a")
     joined = joined.rename(columns={"side": "side_a", "side_of_b": "side_b", "seed_of_b": "seed_b"})
     joined["seed_a"] = joined["seed"]
     same = (joined["seed_a"] == joined["seed_b"]) & (joined["model"] == joined["model_of_b"])
+    ids = [run_id for frame in stars_too for run_id in frame["run_id"]]
+    joined["joins_star"] = joined[["run_a", "run_b"]].isin(ids).any(axis=1)
+    same &= ~joined["joins_star"]
     joined["same_initialization"] = same & ((joined["side_a"] == joined["side_b"]) | (joined["init"] == "same"))
     kept = [name for name in joined.columns if not name.endswith("_of_b")]
     return joined[columns + [name for name in kept if name not in columns]]
@@ -77,7 +95,7 @@ def ensembles(
     frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, columns)
     if frame.empty:
         return frame
-    trained = endpoints(finished=False, uri=uri) if ends is None else ends
+    trained = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
     by_run, by_pair = trained.set_index("run_id"), trained.drop_duplicates("pair").set_index("pair")
     for name in [*(name for name in SETTINGS if name not in columns), "normalization"]:
         first = frame["first_run"].map(by_run[name])
@@ -98,6 +116,24 @@ def pruned(
     frame = _frame(_runs("pruned", experiment, finished, uri), _pruned, [*FIXED, "endpoint", *RULES])
     trained = endpoints(finished=False, uri=uri) if ends is None else ends
     return frame.join(trained.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
+
+
+def alignments(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row an alignment: its two networks, `method`, `converged`, its measures. Arguments as in `pairs`."""
+    own = [*FIXED, "run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side"]
+    return _frame(_runs("alignment", experiment, finished, uri), _alignment, own)
+
+
+def stars(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row a star: `star` (its verdict), `num_sources`, its training, its measures. Arguments as in `pairs`."""
+    own = [*FIXED, "star", "side", "num_sources", "sources", "held_out", *STAR_SETTINGS, *SETTINGS]
+    return _frame(_runs("star", experiment, finished, uri), _star, own)
+
+
+def matrices(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
+    """One row a matrix: its networks' data set and model, how and what was measured. Arguments as in `pairs`."""
+    own = [*FIXED, "dataset", "model", "shift", "star_candidate", *MATRIX_SETTINGS]
+    return _frame(_runs("matrix", experiment, finished, uri), _matrix, own)
 
 
 def _runs(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
@@ -136,6 +172,13 @@ def _trained(run: Run) -> dict[str, Any]:
     return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
 
 
+def _star(run: Run) -> dict[str, Any]:
+    known = parameters(StarConfig)
+    settings = {name: value for name, value in _settings(run, known) if name in STAR_SETTINGS}
+    own = {name: run.data.tags.get(f"lmc.{name}", "") for name in ("star", "sources", "held_out")}
+    return _trained(run) | settings | own | {"num_sources": int(run.data.tags.get("lmc.num_sources", 0))}
+
+
 def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
     """The logged configuration, typed; what an older version did not log has its default."""
     for name, parameter in known.items():
@@ -151,9 +194,59 @@ def _path(run: Run) -> dict[str, Any]:
         "run_b": "lmc.run_b",
         "pair": "lmc.pair",
         "connected": "lmc.connected",
+        "connected_unaligned": "lmc.connected_unaligned",
         "bn": "lmc.bn",
     }
-    return {name: tags.get(tag, "") for name, tag in names.items()} | {"num_alphas": num_alphas}
+    align = tags.get("lmc.align", "none")
+    return {name: tags.get(tag, "") for name, tag in names.items()} | {"align": align, "num_alphas": num_alphas}
+
+
+def _star_networks(uri: str | None) -> list[pd.DataFrame]:
+    """The stars as rows of `endpoints`, in a table if there are any: their networks are used like those."""
+    runs = _runs("star", None, False, uri)
+    return [_frame(runs, _trained, [*FIXED, "side", *SETTINGS])] if runs else []
+
+
+def _alignment(run: Run) -> dict[str, Any]:
+    tags = run.data.tags
+    own = {"run_a": "lmc.run_a", "run_b": "lmc.run_b", "method": "lmc.method", "converged": "lmc.converged"}
+    shape = ("dataset", "model", "shift", "seed", "side")
+    names = own | {name: f"lmc.{name}" for name in shape}
+    return {name: tags.get(tag, "") for name, tag in names.items()}
+
+
+def _matrix(run: Run) -> dict[str, Any]:
+    settings = {name: value for name, value in _settings(run, parameters(MatrixConfig)) if name in MATRIX_SETTINGS}
+    names = ("dataset", "model", "shift", "star_candidate")
+    return {name: run.data.tags.get(f"lmc.{name}", "") for name in names} | settings
+
+
+def _permuted(uri: str | None) -> dict[str, tuple[str, str]]:
+    """Alignment run -> the run whose network it permuted, and the method; whatever their state."""
+    tags = {run.info.run_id: run.data.tags for run in _runs("alignment", None, False, uri)}
+    return {run_id: (own.get("lmc.run_b", ""), own.get("lmc.method", "")) for run_id, own in tags.items()}
+
+
+def _with_permuted(sides: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """The settings of networks by run id, with those of permuted networks, which may be permuted ones themselves."""
+    origins = {}
+    for run_id in permuted:
+        origin = run_id
+        while origin in permuted:
+            origin = permuted[origin][0]
+        if origin in sides.index:
+            origins[run_id] = origin
+    if not origins:
+        return sides
+    added = sides.loc[list(origins.values())].set_axis(list(origins), axis=0)
+    return pd.concat([sides, added])
+
+
+def _methods(frame: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> "pd.Series[Any]":
+    """How an end of each path was permuted: on the way, or before."""
+    before = frame["run_b"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1])
+    before = before.where(before != "none", frame["run_a"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1]))
+    return frame["align"].where(frame["align"] != "none", before)
 
 
 def _pruned(run: Run) -> dict[str, Any]:

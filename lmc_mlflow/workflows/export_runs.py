@@ -25,7 +25,7 @@ from lmc_mlflow.tracking.store import Store, open_store
 
 OURS = "tags.`lmc.kind` != ''"
 PARENT = "mlflow.parentRunId"
-REFERENCES = ("lmc.run_a", "lmc.run_b", "lmc.pair", "lmc.members")
+REFERENCES = ("lmc.run_a", "lmc.run_b", "lmc.pair", "lmc.members", "lmc.sources", "lmc.held_out")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which networks are the members of an ensemble, and what does each predict?"""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,33 +10,45 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lmc_mlflow import weights
+from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.sections import EndsConfig, MembersConfig
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import predict
-from lmc_mlflow.images import Images
 from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.path import network_at
+from lmc_mlflow.interpolation.placing import CALIBRATED, network_at, placer
 from lmc_mlflow.query.cache import kept_keys, kept_predictions
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.cache import keep_predictions
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.path_ends import both_training_sides, load_ends, load_splits, rebuild
+from lmc_mlflow.workflows.star_members import draw_members
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The networks an ensemble is made from: two ends of a path, or one network a member."""
+    """The networks an ensemble is made from: two ends of a path, one network a member, or a star and its sources.
+
+    Attributes:
+        sampling: `lmc`, `seeds` or `star`.
+        networks: a star comes first, its sources are as they are aligned to it.
+        alphas: of the members on their segments.
+        others: with `star`: the number of the network at alpha 1, for each member.
+    """
 
     sampling: str
     networks: tuple[LoggedNetwork, ...]
     alphas: tuple[float, ...]
+    others: tuple[int, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """A name for each member: its run id, or the pair's with the alpha."""
+        """A name for each member: its run id, or the pair's with the alpha, or the star's with the source's too."""
         if self.sampling == "seeds":
             return [network.run.info.run_id for network in self.networks]
+        if self.sampling == "star":
+            ids = [network.run.info.run_id for network in self.networks]
+            return [f"{ids[0]}@{ids[i]}@{alpha:g}" for i, alpha in zip(self.others, self.alphas, strict=True)]
         return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
 
 
@@ -57,6 +69,10 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
                 f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4"
             )
         return Roster("lmc", ends, tuple(inner))
+    if config.star:
+        found, positions, others = draw_members(store, config)
+        _refuse_several_labels(found)
+        return Roster("star", found, positions, others)
     ids = list(config.runs) if config.runs else _query(store, config.query)
     networks = [
         load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
@@ -106,7 +122,7 @@ def predict_members(
     outputs: list[Tensor] = []
     labels: Tensor | None = None
     num_kept = 0
-    walker = _path_points if roster.sampling == "lmc" else _single_networks
+    walker = lookup(WALKERS, roster.sampling, "sampling")
     bar = tqdm(total=len(roster.names), desc="members", unit="network", leave=False, disable=None)
     for member in walker(store, roster, config, device):
         labels = member.test.labels.cpu()
@@ -151,26 +167,33 @@ def _loaded(end: LoggedNetwork, device: torch.device) -> torch.nn.Module:
 def _path_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
     a, b = roster.networks
     splits = load_splits(store, (a, b), config.data_root, device)
-    calibration = both_training_sides(splits) if config.bn == "recalibrate" else None
-    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn == "recalibrate" else ""
+    calibration = both_training_sides(splits) if config.bn in CALIBRATED else None
+    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn in CALIBRATED else ""
     known = kept_keys(store.client, a.split_run)
     ends = tuple({name: value.to(device) for name, value in end.state.items()} for end in (a, b))
-    scratch = a.network().to(device)
+    put = placer(a.network().to(device), (ends[0], ends[1]), config.bn, calibration)
     for alpha in roster.alphas:
         key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
-        place = partial(_placed, scratch, (ends[0], ends[1]), alpha, config.bn, calibration)
-        yield _Member(a.split_run, key, key in known, place, splits["test"])
+        yield _Member(a.split_run, key, key in known, partial(put, alpha), splits["test"])
 
 
-def _placed(
-    scratch: torch.nn.Module,
-    ends: tuple[weights.State, weights.State],
-    alpha: float,
-    bn: str,
-    calibration: Images | None,
-) -> torch.nn.Module:
-    network_at(scratch, ends, alpha, bn, calibration)
-    return scratch
+def _star_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    """Batch norm is recalibrated at every point, on the training images of the star."""
+    star = roster.networks[0]
+    data = rebuild(store, star, config.data_root, device)
+    train = data.side(star.side)
+    known = kept_keys(store.client, star.run.info.run_id)
+    states = [{name: value.to(device) for name, value in network.state.items()} for network in roster.networks]
+    scratch = star.network().to(device)
+    for other, alpha in zip(roster.others, roster.alphas, strict=True):
+        source = roster.networks[other]
+        key = _key(weights.interpolate(star.state, source.state, alpha), star, "recalibrate", train.digest)
+        place = partial(network_at, scratch, (states[0], states[other]), alpha, "recalibrate", train.images)
+        yield _Member(star.run.info.run_id, key, key in known, place, data.test)
+
+
+Walker = Callable[[Store, Roster, MembersConfig, torch.device], Iterator[_Member]]
+WALKERS: Mapping[str, Walker] = {"lmc": _path_points, "seeds": _single_networks, "star": _star_points}
 
 
 def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:

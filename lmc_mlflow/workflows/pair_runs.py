@@ -1,7 +1,7 @@
 """Which three runs is a pair, and what is logged on them before training?"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
@@ -62,14 +62,23 @@ def claim_pair(claim: Callable[[str], None], store: Store, config: TrainPairConf
     Raises:
         InTrainingError: another process was quicker.
     """
+    take(claim, claim_key(store, config, data))
+    return look_before(store, config, data)
+
+
+def take(claim: Callable[[str], None], key: str) -> None:
+    """Claim a training for this process.
+
+    Raises:
+        InTrainingError: another process was quicker.
+    """
     try:
-        claim(claim_key(store, config, data))
+        claim(key)
     except ClaimedError as taken:
         process = f"process {taken.tags.get('lmc.pid')} on {taken.tags.get('lmc.host')}"
         raise InTrainingError(
             f"another process is training this configuration now ({process}); wait for it or stop it"
         ) from None
-    return look_before(store, config, data)
 
 
 def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
@@ -78,7 +87,15 @@ def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Bef
     Raises:
         InTrainingError: it is being trained at this moment.
     """
-    runs = find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest)
+    return sort_out(find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest))
+
+
+def sort_out(runs: Sequence[Run]) -> Before:
+    """The newest finished and the newest interrupted of the runs of one configuration, oldest first.
+
+    Raises:
+        InTrainingError: one of them is being trained at this moment.
+    """
     finished = [run for run in runs if run.info.status == "FINISHED"]
     others = [run for run in runs if run.info.status != "FINISHED"]
     for run in others:

@@ -19,13 +19,14 @@ def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNe
     """
     a_id, b_id = endpoints_of_pair(store.client, config.pair) if config.pair else (config.run_a, config.run_b)
     a, b = load_network(store.client, a_id), load_network(store.client, b_id)
-    difference = _first_difference(a, b)
+    difference = first_difference(a, b)
     if difference is not None:
         raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be joined: {difference}")
     return a, b
 
 
-def _first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
+def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
+    """The first thing in which two networks, their data or their scaling differ, in words, or None."""
     pairs = {
         "dataset": (a.config.data.dataset, b.config.data.dataset),
         "content of the data set": (a.digests["data"], b.digests["data"]),

@@ -1,19 +1,14 @@
 """How does a training get into its runs as it goes, so that killing it at any moment loses next to nothing?"""
 
-import tempfile
 import time
-from pathlib import Path
 
 from lmc_mlflow.predictions.scores import score_name
-from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
-from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, Trainee
-from lmc_mlflow.training.state import TrainingState
 from lmc_mlflow.workflows.pair_results import curve_keys
 from lmc_mlflow.workflows.pair_runs import PairRuns
+from lmc_mlflow.workflows.state_keeper import StateKeeper
 
 
 class Recorder:
@@ -23,12 +18,8 @@ class Recorder:
         self.epoch = 0
         self._runs = runs
         self._trainees = trainees
-        self._every = every
-        self._epochs = epochs
+        self._keeper = StateKeeper(runs.pair, trainees, every, epochs)
         self._score = score_name(trainees[0].labels)
-        self._latest: TrainingState | None = None
-        self._saved_epoch = 0
-        self._slot = 0
         self._wall_before = 0.0
         self._started = time.perf_counter()
         self._trained_before = 0.0
@@ -37,15 +28,11 @@ class Recorder:
 
     def restore(self) -> None:
         """Continue where the newest whole state was kept, and learn what has been logged beyond it."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = newest_state(self._runs.pair.client, self._runs.pair.run_id, Path(folder))
-            if path is not None:
-                state = training_state.load(path)
-                training_state.restore(self._trainees, state)
-                self.epoch = self._saved_epoch = state.epoch
-                self._wall_before = state.wall_seconds
-                self._slot = (int(path.stem.removeprefix("slot_")) + 1) % NUM_SLOTS
-                self._trained_before = sum(t.train_seconds for t in self._trainees)
+        state = self._keeper.restore()
+        if state is not None:
+            self.epoch = state.epoch
+            self._wall_before = state.wall_seconds
+            self._trained_before = sum(t.train_seconds for t in self._trainees)
         for run in (self._runs.pair, *self._runs.endpoints.values()):
             for key in curve_keys(self._score):
                 self._logged[run.run_id, key] = set(metric_curve(run.client, run.run_id, key))
@@ -57,9 +44,7 @@ class Recorder:
             self._log(self._runs.endpoints[report.side], epoch, [report])
         self._log(self._runs.pair, epoch, reports)
         self.epoch = epoch
-        self._latest = training_state.capture(self._trainees, epoch, self.wall_seconds())
-        if epoch % self._every == 0 or epoch == self._epochs:
-            self.save()
+        self._keeper.remember(epoch, self.wall_seconds())
         self._logging_seconds += time.perf_counter() - started
 
     def shares(self) -> dict[str, float]:
@@ -78,14 +63,7 @@ class Recorder:
 
     def save(self) -> None:
         """Keep the last whole epoch's state, unless it is kept already."""
-        if self._latest is None or self._latest.epoch == self._saved_epoch:
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "state"
-            training_state.save(self._latest, local)
-            keep_state(self._runs.pair, local, self._latest.epoch, self._slot)
-        self._slot = (self._slot + 1) % NUM_SLOTS
-        self._saved_epoch = self._latest.epoch
+        self._keeper.save()
 
     def wall_seconds(self) -> float:
         """Time spent on this pair by all processes that worked on it."""

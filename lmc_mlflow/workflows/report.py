@@ -77,10 +77,11 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
     pairs = of_all(query.pairs)
     ends = ends[ends["trajectory"] == ""]  # networks on the way of another are no repetitions of it
     finished = ends[ends["status"] == "FINISHED"]
+    paths = of_all(lambda name: query.paths(name, ends=ends))
     return Frames(
         pairs,
         finished[finished["pair"].isin(pairs["run_id"])] if experiments else finished,
-        of_all(lambda name: query.paths(name, ends=ends)),
+        paths[paths["align"] == "none"].reset_index(drop=True),  # the paper exchanges no units
         of_all(lambda name: query.ensembles(name, ends=ends)),
     )
 

@@ -82,5 +82,5 @@ def _pair_config(config: MainConfig, seed: int) -> TrainPairConfig:
 
 def _join(config: MainConfig, run: TrackedRun, ends: EndsConfig) -> PathOutcome:
     return interpolate(
-        InterpolateConfig(replace(ends, data_root=config.data.data_root), config.path, config.runtime), run
+        InterpolateConfig(replace(ends, data_root=config.data.data_root), config.path, runtime=config.runtime), run
     )

@@ -1,5 +1,14 @@
 """Which options are there? One frozen section for each thing that a user decides."""
 
+from lmc_mlflow.config.sections.aligning import (
+    AligningConfig as AligningConfig,
+)
+from lmc_mlflow.config.sections.aligning import (
+    MatchingConfig as MatchingConfig,
+)
+from lmc_mlflow.config.sections.aligning import (
+    PathAligningConfig as PathAligningConfig,
+)
 from lmc_mlflow.config.sections.bundling import (
     ExportConfig as ExportConfig,
 )
@@ -44,6 +53,30 @@ from lmc_mlflow.config.sections.running import (
 )
 from lmc_mlflow.config.sections.running import (
     StoryConfig as StoryConfig,
+)
+from lmc_mlflow.config.sections.star import (
+    SegmentsConfig as SegmentsConfig,
+)
+from lmc_mlflow.config.sections.star import (
+    StarSourcesConfig as StarSourcesConfig,
+)
+from lmc_mlflow.config.sections.star import (
+    StarTrainingConfig as StarTrainingConfig,
+)
+from lmc_mlflow.config.sections.star import (
+    StarVerdictConfig as StarVerdictConfig,
+)
+from lmc_mlflow.config.sections.surveying import (
+    CornersConfig as CornersConfig,
+)
+from lmc_mlflow.config.sections.surveying import (
+    PairwiseConfig as PairwiseConfig,
+)
+from lmc_mlflow.config.sections.surveying import (
+    SurfaceConfig as SurfaceConfig,
+)
+from lmc_mlflow.config.sections.surveying import (
+    SurveyedConfig as SurveyedConfig,
 )
 from lmc_mlflow.config.sections.sweeping import (
     GridConfig as GridConfig,

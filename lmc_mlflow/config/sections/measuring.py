@@ -34,8 +34,9 @@ class PathConfig(Section):
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the path: interpolated, recalibrated on both training sides, or the nearest end's",
-        choices=("interpolate", "recalibrate", "nearest"),
+        "batch-norm statistics on the path: interpolated, recalibrated on both training sides, the nearest end's; or "
+        "repaired: every hidden unit's mean and deviation lie between the ends'",
+        choices=("interpolate", "recalibrate", "nearest", "repair"),
     )
     path_engine: str = option(
         "fast",
@@ -60,6 +61,9 @@ class MembersConfig(Section):
     pair: str = option("", "a pair run: members are points of the path between its endpoints (sampling lmc)")
     runs: tuple[str, ...] = option((), "run ids of networks, comma-separated (sampling seeds)")
     query: str = option("", 'an MLflow filter over endpoint runs, as in tags."lmc.side" = "A" (sampling seeds)')
+    star: str = option("", "a star run: members are random points of its segments (sampling star)")
+    num_samples: int = option(20, "with star: how many points", minimum=2)
+    samples_seed: int = option(0, "with star: seed of the points", minimum=0)
     num_alphas: int = option(
         21, "with pair: evenly spaced points, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
     )
@@ -67,7 +71,7 @@ class MembersConfig(Section):
     bn: str = option(
         "interpolate",
         "with pair: batch-norm statistics on the path, as in interpolate",
-        choices=("interpolate", "recalibrate", "nearest"),
+        choices=("interpolate", "recalibrate", "nearest", "repair"),
     )
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
@@ -75,8 +79,12 @@ class MembersConfig(Section):
 
     def check(self) -> None:
         """Rules that tie the fields together."""
-        if sum([bool(self.pair), bool(self.runs), bool(self.query)]) != 1:
-            raise ValueError("give one of pair=<pair run id>, runs=<run id>,<run id>,... and query=<MLflow filter>")
+        if sum([bool(self.pair), bool(self.runs), bool(self.query), bool(self.star)]) != 1:
+            raise ValueError(
+                "give one of pair=<pair run id>, runs=<run id>,<run id>,..., query=<MLflow filter>, star=<star run id>"
+            )
+        if not self.star and (self.num_samples != 20 or self.samples_seed != 0):
+            raise ValueError("num_samples and samples_seed belong to star=<star run id>; leave them out")
         if not self.pair and (self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"):
             raise ValueError("num_alphas, include_ends and bn belong to pair=<pair run id>; leave them out")
         if self.runs and len(set(self.runs)) < max(2, len(self.runs)):

@@ -1,0 +1,53 @@
+"""What is behind a matrix? Its pairs, its networks, the points of every segment."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from mlflow import MlflowClient
+from tqdm import tqdm
+
+from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.query.runs import default_client
+
+BESIDE = ("name", "dataset", "model", "shift", "align", "reference", "bn", "split")
+"""Columns of a matrix that stand beside its rows; its own verdicts and means do not."""
+PAIR_COLUMNS = ["run_a", "run_b", "barrier_over_chord", "loss_middle", "constant", "connected", "good_average"]
+NETWORK_COLUMNS = ["network", "label", "test_loss", "test_accuracy", "constant", "cluster", "mean_barrier"]
+POINT_COLUMNS = ["run_a", "run_b", "alpha", "loss", "accuracy"]
+
+
+def matrix_pairs(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Every pair of the given matrices (rows of `query.matrices()`), with every barrier.
+
+    `run_id` is the matrix, `run_a` and `run_b` are the networks.
+
+    Args:
+        matrices: as said.
+        uri: of the tracking server; None: MLflow's own settings.
+    """
+    return _rows(matrices, "pairs.csv", PAIR_COLUMNS, uri)
+
+
+def matrix_networks(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Every network of the given matrices: `network` is its run, `constant` whether it is at chance level."""
+    return _rows(matrices, "networks.csv", NETWORK_COLUMNS, uri)
+
+
+def matrix_points(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Loss and accuracy at every alpha of every pair of the given matrices."""
+    return _rows(matrices, "points.csv", POINT_COLUMNS, uri)
+
+
+def _rows(matrices: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:
+    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    tables = []
+    beside = [name for name in BESIDE if name in matrices]
+    for matrix in tqdm(matrices.to_dict(orient="records"), desc=path, leave=False, disable=None):
+        run = client.get_run(matrix["run_id"])
+        with tempfile.TemporaryDirectory() as folder:
+            table = pd.read_csv(download_verified(client, run, [path], Path(folder))[path])
+        own = {name: matrix[name] for name in beside}
+        tables.append(table.assign(run_id=matrix["run_id"], **own))
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run_id", *beside])
+    return found.reindex(columns=list(dict.fromkeys([*found.columns, *columns])))

@@ -1,0 +1,1 @@
+"""How does one network come to lie on low segments with many others (Sonthalia et al., Starlight)?"""

@@ -1,0 +1,174 @@
+"""How high are a star's segments, beside those between regular networks, and how long are they?"""
+
+import copy
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lmc_mlflow import weights
+from lmc_mlflow.images import Images
+from lmc_mlflow.interpolation.barriers import alpha_grid, summary_keys
+from lmc_mlflow.interpolation.path import Path, walk
+from lmc_mlflow.interpolation.placing import network_at
+from lmc_mlflow.models.parameters import trainable
+from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.star.aligning import Aligner, Permutations
+
+STAR_SOURCE, STAR_HELD_OUT, REGULAR = "star_source", "star_held_out", "regular"
+SPLIT = "test"
+BATCH_NORM = "recalibrate"
+"""On every segment, the ends included: reset, then a cumulative average over the star's training images."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What segments are measured with.
+
+    Attributes:
+        network: of the architecture, on the device; its weights do not matter.
+        images: of the test set.
+        labels: of the test set.
+        calibration: training images that batch norm's statistics are averaged over.
+        num_alphas: points of a segment.
+    """
+
+    network: nn.Module
+    images: Images
+    labels: Tensor
+    calibration: Images
+    num_alphas: int
+
+    def recalibrated(self, state: weights.State) -> nn.Module:
+        """The network of a state, with batch norm's statistics of the calibration images."""
+        scratch = copy.deepcopy(self.network).requires_grad_(False).eval()
+        network_at(scratch, (state, state), 0.0, BATCH_NORM, self.calibration)
+        return scratch
+
+    def path(self, left: weights.State, right: weights.State) -> Path:
+        """The segment between two states."""
+        splits = {SPLIT: (self.images, self.labels)}
+        return walk(self.network, (left, right), alpha_grid(self.num_alphas), splits, BATCH_NORM, self.calibration)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One end of a segment: a run's id, its state, and the permutation from which it is aligned."""
+
+    run_id: str
+    state: weights.State
+    start: Permutations
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A measured segment.
+
+    Attributes:
+        kind: `star_source`, `star_held_out` or `regular`.
+        run_a: at alpha 0; the star where there is one.
+        run_b: at alpha 1; permuted.
+        path: its losses and scores.
+        distance: L2, between the ends as they were walked, over trainable parameters.
+        distance_unaligned: without the permutation.
+    """
+
+    kind: str
+    run_a: str
+    run_b: str
+    path: Path
+    distance: float
+    distance_unaligned: float
+
+    @property
+    def barrier(self) -> float:
+        """Over the chord, on test data."""
+        return self.path.summaries[SPLIT].barrier_over_chord
+
+
+def regular_pairs(num_networks: int, most: int, seed: int) -> list[tuple[int, int]]:
+    """All pairs of networks, or a seeded choice of `most` of them, in order."""
+    pairs = list(itertools.combinations(range(num_networks), 2))
+    if len(pairs) <= most:
+        return pairs
+    rng = np.random.default_rng(derive_seed(seed, "star/regular"))
+    return [pairs[i] for i in sorted(rng.choice(len(pairs), most, replace=False))]
+
+
+def measure(bench: Bench, aligner: Aligner, pairs: Sequence[tuple[str, Candidate, Candidate]]) -> Iterator[Segment]:
+    """Align the second network of each pair to the first and walk between them, pair by pair.
+
+    Args:
+        bench: the data.
+        aligner: the matching.
+        pairs: kind, network at alpha 0, network at alpha 1.
+    """
+    names = trainable(bench.network)
+    for i, (kind, a, b) in enumerate(tqdm(pairs, desc="segments", unit="segment", leave=False, disable=None)):
+        aligned = aligner.apply(b.state, aligner.towards(a.state, b.state, b.start, "verification", i))
+        yield Segment(
+            kind=kind,
+            run_a=a.run_id,
+            run_b=b.run_id,
+            path=bench.path(a.state, aligned),
+            distance=math.sqrt(weights.euclidean_squared(a.state, aligned, names)),
+            distance_unaligned=math.sqrt(weights.euclidean_squared(a.state, b.state, names)),
+        )
+
+
+def summarize_segments(segments: Sequence[Segment]) -> dict[str, float]:
+    """Mean, sample standard deviation (of two or more) and maximum by kind, under the names they are logged by."""
+    found: dict[str, float] = {}
+    for kind in (STAR_SOURCE, STAR_HELD_OUT, REGULAR):
+        rows = [segment for segment in segments if segment.kind == kind]
+        if not rows:
+            continue
+        columns = {
+            f"{SPLIT}/barrier_over_chord": [row.barrier for row in rows],
+            f"{SPLIT}/error_barrier": [row.path.summaries[SPLIT].error_barrier for row in rows],
+            "distance": [row.distance for row in rows],
+            "distance_unaligned": [row.distance_unaligned for row in rows],
+        }
+        for name, values in columns.items():
+            found[f"{kind}/{name}"] = float(np.mean(values))
+            found[f"{kind}/{name}_max"] = max(values)
+            if len(values) > 1:
+                found[f"{kind}/{name}_std"] = float(np.std(values, ddof=1))
+        found[f"{kind}/num_segments"] = len(rows)
+    return found
+
+
+def segment_table(segments: Sequence[Segment]) -> pd.DataFrame:
+    """One row a segment: the content of `barriers.json`."""
+    rows: list[Mapping[str, object]] = []
+    for segment in segments:
+        summary = summary_keys(segment.path.summaries[SPLIT], segment.path.score)
+        own = {"kind": segment.kind, "run_a": segment.run_a, "run_b": segment.run_b}
+        ends = segment.path.scores[SPLIT]
+        scores = {f"{segment.path.score}_a": float(ends[0]), f"{segment.path.score}_b": float(ends[-1])}
+        lengths = {"distance": segment.distance, "distance_unaligned": segment.distance_unaligned}
+        rows.append({**own, **summary, **scores, **lengths})
+    return pd.DataFrame(rows)
+
+
+def point_table(segments: Sequence[Segment]) -> pd.DataFrame:
+    """One row an alpha and segment: the content of `segments.json`."""
+    tables = [
+        pd.DataFrame(
+            {
+                "kind": segment.kind,
+                "run_a": segment.run_a,
+                "run_b": segment.run_b,
+                "alpha": segment.path.alphas,
+                "loss": segment.path.losses[SPLIT],
+                segment.path.score: segment.path.scores[SPLIT],
+            }
+        )
+        for segment in segments
+    ]
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,63 @@
+"""How is a star trained, epoch by epoch?"""
+
+import math
+import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from lmc_mlflow.config.sections import OptimizationConfig, SegmentsConfig
+from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.star.aligning import Sources
+from lmc_mlflow.star.segments import SegmentNetwork, draw_points
+from lmc_mlflow.training.loop import train_epoch
+from lmc_mlflow.training.precision import products
+from lmc_mlflow.training.trainee import Trainee
+
+
+def train_star(
+    trainee: Trainee,
+    sources: Sources,
+    segments: SegmentsConfig,
+    optimization: OptimizationConfig,
+    flips: bool,
+    first_epoch: int,
+    on_epoch: Callable[[int, Scores], None],
+) -> None:
+    """Train from `first_epoch` to the last; each step sees one point of one segment (Sonthalia et al., equation 8).
+
+    Every `match_every` epochs, the first included, all sources are aligned to the star as it is then. What an
+    epoch does depends on the star, the optimizer, the alignment before and the epoch's number alone.
+
+    Args:
+        trainee: its network is a `SegmentNetwork`; changed in place.
+        sources: changed in their alignment.
+        segments: which points.
+        optimization: how to train.
+        flips: whether images are flipped at random.
+        first_epoch: counted from 1.
+        on_epoch: called after each epoch with its number and the means over the points it was trained at.
+
+    Raises:
+        FloatingPointError: the loss is no number any more.
+    """
+    network = trainee.network
+    assert isinstance(network, SegmentNetwork)
+    num_steps = math.ceil(len(trainee.labels) / optimization.batch_size)
+    epochs = range(first_epoch, optimization.epochs + 1)
+    bar = tqdm(epochs, initial=first_epoch - 1, total=optimization.epochs, desc="star", unit="epoch", disable=None)
+    for epoch in bar:
+        started = time.perf_counter()
+        if segments.match_every and (epoch - 1) % segments.match_every == 0:
+            sources.match(network.star.state_dict(), epoch)
+        points = draw_points(segments, len(sources.states), num_steps, segments.star_seed, "step", epoch)
+        network.follow((sources.states[i], t) for i, t in points)
+        with products(optimization.precision):
+            scores = train_epoch(trainee, optimization, flips, epoch)
+        trainee.train_seconds += time.perf_counter() - started
+        if not math.isfinite(scores.loss):
+            raise FloatingPointError(
+                f"star: the loss is {scores.loss} in epoch {epoch}; lower lr={optimization.lr} or warm up"
+            )
+        on_epoch(epoch, scores)
+        bar.set_postfix(loss=f"{scores.loss:.4f}")

@@ -1,0 +1,122 @@
+"""What is connected to what among many logged networks, and what is logged of it?"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lmc_mlflow.config.canonical import fingerprint, to_params
+from lmc_mlflow.config.commands import MatrixConfig
+from lmc_mlflow.config.sections.aligning import NONE
+from lmc_mlflow.config.sections.surveying import BEST, PAIRWISE
+from lmc_mlflow.interpolation.placing import CALIBRATED
+from lmc_mlflow.query.networks import LoggedNetwork
+from lmc_mlflow.query.runs import Run, resolve_run, search
+from lmc_mlflow.tracking.runs import ending, open_run, point_launcher_at, probe_artifacts
+from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.workflows.aligning import find_symmetry
+from lmc_mlflow.workflows.machine import prepare_machine
+from lmc_mlflow.workflows.matrix_pairs import measure
+from lmc_mlflow.workflows.matrix_results import log_survey
+from lmc_mlflow.workflows.surveyed import find_networks, load_material, shared_tags
+
+MAX_TAG = 5000
+
+
+@dataclass(frozen=True)
+class MatrixOutcome:
+    """A logged matrix: its run, how it came about, its verdicts and numbers."""
+
+    matrix: str
+    name: str
+    how: str
+    candidate: str
+    metrics: dict[str, float]
+    experiment_id: str
+
+
+def matrix(config: MatrixConfig) -> MatrixOutcome:
+    """Measure the segment between every two networks and log the barriers as a run; a finished one is not repeated.
+
+    Raises:
+        ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
+        StoreError: the tracking store cannot be used.
+    """
+    device = prepare_machine(config.runtime)
+    store = open_store()
+    networks, num_left_out = find_networks(store, config.surveyed)
+    config = _with_reference(store, config, networks)
+    identity = _identity(config, networks)
+    before = None if config.surveyed.force else _finished_before(store, identity)
+    if before is not None:
+        point_launcher_at(store, before.info.run_id, "this matrix was finished before")
+        return _outcome_of(before)
+    symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
+    needs_sides = config.pairwise.align in ("activations", "sinkhorn") or config.pairwise.bn in CALIBRATED
+    material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
+    with ending() as keep:
+        name = _name(config, networks)
+        run = keep(open_run, store, "matrix", name, identity | _tags(config, networks))
+        probe_artifacts(run, "\n".join(n.run.info.run_id for n in networks), "runs.txt")
+        run.log_params(to_params(config))
+        part, data = material.measured, networks[0].config.data
+        where = config.pairwise.split
+        run.log_dataset(f"{data.dataset} {where}", part.digest, data.data_root, {"num_images": len(part)}, where)
+        survey = measure(config, networks, symmetry, material, device)
+        metrics, candidate = log_survey(run, survey, name, num_left_out)
+        run.seal()
+        run.finish()
+    return MatrixOutcome(run.run_id, name, "measured", candidate, metrics, run.experiment_id)
+
+
+def _outcome_of(run: Run) -> MatrixOutcome:
+    info, data = run.info, run.data
+    candidate = data.tags.get("lmc.star_candidate", "")
+    return MatrixOutcome(
+        info.run_id, info.run_name, "finished before", candidate, dict(data.metrics), info.experiment_id
+    )
+
+
+def _with_reference(store: Store, config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> MatrixConfig:
+    """The configuration, with the reference's id in full."""
+    reference = config.pairwise.reference
+    if reference in (PAIRWISE, BEST):
+        return config
+    run_id = resolve_run(store.client, reference).info.run_id
+    if run_id not in (network.run.info.run_id for network in networks):
+        raise ValueError(f"reference={reference}: it is none of the {len(networks)} networks that are measured")
+    return replace(config, pairwise=dataclasses.replace(config.pairwise, reference=run_id))
+
+
+def _identity(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> dict[str, str]:
+    """Tags that tell whether a matrix is in the store: how it is measured, and of which runs in which order."""
+    ids = ",".join(network.run.info.run_id for network in networks)
+    return {
+        "lmc.fingerprint": fingerprint(config, without=("runs", "query", "max_runs")),
+        "lmc.runs_digest": hashlib.sha256(ids.encode()).hexdigest()[:32],
+    }
+
+
+def _finished_before(store: Store, identity: dict[str, str]) -> Run | None:
+    wanted = {"lmc.kind": "matrix", **identity}
+    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+    found = search(store.client, f"{where} and attributes.status = 'FINISHED'", [store.experiment_id])
+    return found[-1] if found else None
+
+
+def _name(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> str:
+    first = networks[0].config
+    how = "" if config.pairwise.align == NONE else f" aligned by {config.pairwise.align}"
+    if config.pairwise.align != NONE and config.pairwise.reference != PAIRWISE:
+        how += f" towards {'the best' if config.pairwise.reference == BEST else config.pairwise.reference[:6]}"
+    shifts = ", ".join(dict.fromkeys(network.config.data.shift for network in networks))
+    return f"matrix {first.data.dataset} {first.model.model} {shifts}: {len(networks)} networks{how}"
+
+
+def _tags(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> dict[str, str]:
+    ids = ",".join(network.run.info.run_id for network in networks)
+    settings = config.pairwise
+    own = {"align": settings.align, "reference": settings.reference, "bn": settings.bn, "barrier": settings.barrier}
+    tags = {f"lmc.{key}": value for key, value in own.items()}
+    tags["lmc.members"] = ids if len(ids) <= MAX_TAG else f"{len(networks)} networks: see networks.csv"
+    return tags | {key: value[:MAX_TAG] for key, value in shared_tags(networks).items()}
