@@ -205,3 +205,6 @@ def test_rows_are_drawn_in_the_order_of_the_tree_and_constant_networks_carry_a_s
     assert sorted(rows) == ["a", "b *", "c"]
     assert abs(rows.index("a") - rows.index("c")) == 1  # the nearest two are neighbours
     assert "no better than naming the largest class" in figure.get_suptitle()
+    figure.draw_without_rendering()
+    branches, cells = (panel.get_position() for panel in figure.axes[:2])
+    assert (branches.y0, branches.y1) == pytest.approx((cells.y0, cells.y1))  # every branch beside its rows

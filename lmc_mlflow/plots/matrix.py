@@ -50,11 +50,13 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figur
     has_labels, values = num <= MOST_LABELS, frame.to_numpy()
     words = TEXT_WIDTH * 0.8 * longest if has_labels else 0.2
     with house_style():
-        figure = ShownFigure(figsize=(side + words + 2.4, side + words + 1.0), layout="constrained")
-        tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side + words])
+        figure = ShownFigure(
+            figsize=(side + words + 2.6, side + words + 1.3 + 0.25 * title.count("\n")), layout="constrained"
+        )
+        tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side])
         drawn = dendrogram(frame, linkage=tree(values, linkage), axis=0, label=False, rotate=True, ax=tree_panel)
         order = drawn.reordered_ind
-        tree_panel.set_axis_off()
+        tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
         tree_panel.set_ylim(10 * num, 0)
         sns.heatmap(
             frame.iloc[order, order],
@@ -67,7 +69,6 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figur
             annot_kws={"fontsize": "x-small"},
             xticklabels=has_labels,
             yticklabels=has_labels,
-            square=True,
             cbar_kws={"label": barrier.replace("_", " "), "shrink": 0.7},
         )
         panel.yaxis.tick_right()
