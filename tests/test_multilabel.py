@@ -382,6 +382,10 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.learning_over_seeds: lambda: plots.learning_over_seeds(learned()),
     plots.paths_over_seeds: lambda: plots.paths_over_seeds(walked()),
     plots.path_figure: lambda: plots.path_figure(walked(), "title"),
+    plots.aligned_path_figure: lambda: plots.aligned_path_figure(walked(), walked(), "title"),
+    plots.plane_figure: lambda: plots.plane_figure(
+        of_a_plane(), {"as logged": {"A": (0, 0), "B": (1, 0), "C": (0, 1)}}, "title"
+    ),
     plots.polar_figure: lambda: plots.polar_figure(walked(), "title"),
     plots.polar_over_seeds: lambda: plots.polar_over_seeds(walked()),
     plots.segments_figure: lambda: plots.segments_figure(walked().assign(kind="regular"), "title"),
@@ -392,6 +396,16 @@ UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.angle_of_connected: lambda: plots.angle_of_connected(of_bands(query.paths()).assign(connected="yes")),
     plots.final_training_loss: lambda: plots.final_training_loss(of_bands(query.endpoints())),
 }
+OF_LOSSES = {
+    plots.aligned_by_width,
+    plots.aligned_over_seeds,
+    plots.barriers_of_zoo,
+    plots.matrix_figure,
+    plots.segments_of_zoo,
+}
+"""Figures of barriers and losses, which name no score."""
+OF_ONE_LABEL = {plots.boundaries, plots.paths_of_zoo}
+"""Figures of moons, and of a score that the caller names."""
 OF_ENSEMBLES = {plots.accuracy_by_size, plots.scores_by_size, plots.ensemble_comparison}
 
 
@@ -399,6 +413,13 @@ def of_a_star() -> pd.DataFrame:
     """A star as `query.stars` has it where images have several labels."""
     barrier = {"star_source/test/barrier_over_chord": 0.1}
     return pd.DataFrame([{"num_sources": 2, "sources": "a,b", "seed": 1, "average_precision/star": 0.5, **barrier}])
+
+
+def of_a_plane() -> pd.DataFrame:
+    """A plane of two by two points as `plane.csv` has it where images have several labels."""
+    points = [(x, y) for x in (0.0, 1.0) for y in (0.0, 1.0)]
+    rows = [{"x": x, "y": y, "loss": 1 + x + y, "average_precision": 0.5 + 0.1 * x + 0.2 * y} for x, y in points]
+    return pd.DataFrame(rows).assign(panel="as logged")
 
 
 def on_axes(figure: Figure) -> str:
@@ -413,7 +434,15 @@ def is_blank(figure: Figure) -> bool:
 
 def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
     figures = {value for value in vars(plots).values() if inspect.isfunction(value)}
-    assert figures == {*SCORED, *UNSCORED, *OF_ENSEMBLES, plots.beside_paper, plots.png_bytes}
+    assert figures == {
+        *SCORED,
+        *UNSCORED,
+        *OF_LOSSES,
+        *OF_ONE_LABEL,
+        *OF_ENSEMBLES,
+        plots.beside_paper,
+        plots.png_bytes,
+    }
 
 
 @pytest.mark.parametrize("draw", SCORED.values(), ids=[plot.__name__ for plot in SCORED])

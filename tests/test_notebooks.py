@@ -127,7 +127,9 @@ def filled(store: MlflowClient) -> MlflowClient:
         assert ensemble([f"--runs={ends['64', side, '1']},{ends['64', side, '20']}", *flags]) == 0
         join = [f"--run_a={ends['64', side, '1']}", f"--run_b={ends['64', side, '20']}", *HERE]
         assert interpolate(join) == 0
-        assert interpolate([*join, "--align=weights", "--num_alphas=3"]) == 0
+        for first, second in (("1", "20"), ("20", "1")):
+            both = [f"--run_a={ends['64', side, first]}", f"--run_b={ends['64', side, second]}", *HERE]
+            assert interpolate([*both, "--align=weights", "--num_alphas=3", "--splits=test"]) == 0
     for align in ("none", "weights"):
         assert matrix([f"--runs={','.join(sorted(ends.values()))}", "--num_alphas=3", f"--align={align}", *HERE]) == 0
     for pair in pairs[::2]:

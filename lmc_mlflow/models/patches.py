@@ -60,7 +60,8 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C_o P)."""
-        out: Tensor = torch.einsum("nfp,pof->nop", self.unfold(x), self.weight).flatten(1) + self.bias
+        patches = self.unfold(x).permute(2, 0, 1)  # (P, N, F)
+        out: Tensor = torch.matmul(patches, self.weight.transpose(1, 2)).permute(1, 2, 0).flatten(1) + self.bias
         return out
 
 

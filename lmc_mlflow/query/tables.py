@@ -1,30 +1,26 @@
 """What is in the store, as tidy tables? One call each, no knowledge of MLflow needed."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 
-from lmc_mlflow.config.canonical import Parameter, parameters
-from lmc_mlflow.config.commands import (
-    EnsembleConfig,
-    InterpolateConfig,
-    MatrixConfig,
-    PruneCommandConfig,
-    StarConfig,
-    TrainPairConfig,
+from lmc_mlflow.query.rows import (
+    FIXED,
+    MATRIX_SETTINGS,
+    RULES,
+    SETTINGS,
+    STAR_SETTINGS,
+    alignment,
+    ensemble,
+    frame_of,
+    matrix,
+    path,
+    pruned_network,
+    runs_of,
+    star,
+    trained,
 )
-from lmc_mlflow.config.options import read_value
-from lmc_mlflow.query.runs import Run, default_client, search
-
-FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
-SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
-RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
-STAR_SETTINGS = [p.name for p in parameters(StarConfig).values() if p.section == "segments" and p.rule.identity]
-
-MATRIX_SETTINGS = [p.name for p in parameters(MatrixConfig).values() if p.section == "pairwise"]
 
 
 def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -35,7 +31,7 @@ def pairs(experiment: str | None = None, finished: bool = True, uri: str | None 
         finished: whether runs that have not finished are left out.
         uri: of the tracking server; None: MLflow's own settings.
     """
-    return _frame(_runs("pair", experiment, finished, uri), _trained, [*FIXED, *SETTINGS])
+    return frame_of(runs_of("pair", experiment, finished, uri), trained, [*FIXED, *SETTINGS])
 
 
 def endpoints(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -44,7 +40,7 @@ def endpoints(experiment: str | None = None, finished: bool = True, uri: str | N
     `trajectory` is empty, or the run of the trajectory that the network belongs to, which then is its `pair` too.
     """
     own = [*FIXED, "pair", "side", "trajectory", *SETTINGS]
-    return _frame(_runs("endpoint", experiment, finished, uri), _trained, own)
+    return frame_of(runs_of("endpoint", experiment, finished, uri), trained, own)
 
 
 def paths(
@@ -64,11 +60,11 @@ def paths(
     """
     own = [*FIXED, "run_a", "run_b", "pair", "connected", "connected_unaligned", "bn", "align", "num_alphas"]
     columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
-    frame = _frame(_runs("path", experiment, finished, uri), _path, own)
+    frame = frame_of(runs_of("path", experiment, finished, uri), path, own)
     stars_too = _star_networks(uri)
-    trained = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
+    networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
     permuted = _permuted(uri)
-    sides = _with_permuted(trained.set_index("run_id")[["side", *SETTINGS]], permuted)
+    sides = _with_permuted(networks.set_index("run_id")[["side", *SETTINGS]], permuted)
     frame["align"] = _methods(frame, permuted)
     joined = frame.join(sides.add_suffix("_of_b"), on="run_b").join(sides, on="run_a")
     joined = joined.rename(columns={"side": "side_a", "side_of_b": "side_b", "seed_of_b": "seed_b"})
@@ -92,11 +88,11 @@ def ensembles(
     """
     said = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
     columns = [*FIXED, "sampling", "num_members", "pair", *said]
-    frame = _frame(_runs("ensemble", experiment, finished, uri), _ensemble, columns)
+    frame = frame_of(runs_of("ensemble", experiment, finished, uri), ensemble, columns)
     if frame.empty:
         return frame
-    trained = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
-    by_run, by_pair = trained.set_index("run_id"), trained.drop_duplicates("pair").set_index("pair")
+    networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
+    by_run, by_pair = networks.set_index("run_id"), networks.drop_duplicates("pair").set_index("pair")
     for name in [*(name for name in SETTINGS if name not in columns), "normalization"]:
         first = frame["first_run"].map(by_run[name])
         frame[name] = first.where(first.notna(), frame["first_run"].map(by_pair[name]))
@@ -113,117 +109,38 @@ def pruned(
     `model` is the endpoint's; `units_before/layer_1` and `units/layer_1` are widths, `test/loss_before` and
     `test/loss` the losses. Arguments as in `paths`.
     """
-    frame = _frame(_runs("pruned", experiment, finished, uri), _pruned, [*FIXED, "endpoint", *RULES])
-    trained = endpoints(finished=False, uri=uri) if ends is None else ends
-    return frame.join(trained.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
+    frame = frame_of(runs_of("pruned", experiment, finished, uri), pruned_network, [*FIXED, "endpoint", *RULES])
+    networks = endpoints(finished=False, uri=uri) if ends is None else ends
+    return frame.join(networks.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
 
 
 def alignments(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row an alignment: its two networks, `method`, `converged`, its measures. Arguments as in `pairs`."""
     own = [*FIXED, "run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side"]
-    return _frame(_runs("alignment", experiment, finished, uri), _alignment, own)
+    return frame_of(runs_of("alignment", experiment, finished, uri), alignment, own)
 
 
 def stars(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row a star: `star` (its verdict), `num_sources`, its training, its measures. Arguments as in `pairs`."""
     own = [*FIXED, "star", "side", "num_sources", "sources", "held_out", *STAR_SETTINGS, *SETTINGS]
-    return _frame(_runs("star", experiment, finished, uri), _star, own)
+    return frame_of(runs_of("star", experiment, finished, uri), star, own)
 
 
 def matrices(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row a matrix: its networks' data set and model, how and what was measured. Arguments as in `pairs`."""
     own = [*FIXED, "dataset", "model", "shift", "star_candidate", *MATRIX_SETTINGS]
-    return _frame(_runs("matrix", experiment, finished, uri), _matrix, own)
-
-
-def _runs(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
-    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
-    ids = None
-    if experiment is not None:
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            raise ValueError(f"experiment {experiment!r} does not exist; leave it out to read all experiments")
-        ids = [found.experiment_id]
-    where = f"tags.`lmc.kind` = '{kind}'" + (" and attributes.status = 'FINISHED'" if finished else "")
-    return search(client, where, ids)
-
-
-def _frame(runs: list[Run], row: Any, columns: list[str]) -> pd.DataFrame:
-    rows = [{**_fixed(run), **row(run), **run.data.metrics} for run in runs]
-    frame = pd.DataFrame(rows, columns=None if rows else columns)
-    return frame[columns + sorted(set(frame.columns) - set(columns))]
-
-
-def _fixed(run: Run) -> dict[str, Any]:
-    info = run.info
-    started = datetime.fromtimestamp(info.start_time / 1000, UTC)
-    own = {"run_id": info.run_id, "name": info.run_name, "status": info.status, "start_time": started}
-    return own | {"experiment_id": info.experiment_id}
-
-
-def _trained(run: Run) -> dict[str, Any]:
-    tags = run.data.tags
-    own = {}
-    if "lmc.side" in tags:
-        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]}
-        own["trajectory"] = tags.get("lmc.trajectory", "")
-    known = parameters(TrainPairConfig)
-    own["data_digest"] = tags.get("lmc.data_digest", "")
-    return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
-
-
-def _star(run: Run) -> dict[str, Any]:
-    known = parameters(StarConfig)
-    settings = {name: value for name, value in _settings(run, known) if name in STAR_SETTINGS}
-    own = {name: run.data.tags.get(f"lmc.{name}", "") for name in ("star", "sources", "held_out")}
-    return _trained(run) | settings | own | {"num_sources": int(run.data.tags.get("lmc.num_sources", 0))}
-
-
-def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
-    """The logged configuration, typed; what an older version did not log has its default."""
-    for name, parameter in known.items():
-        text = run.data.params.get(f"{parameter.section}.{name}")
-        yield name, parameter.default if text is None else read_value(name, parameter.kind, text)
-
-
-def _path(run: Run) -> dict[str, Any]:
-    tags = run.data.tags
-    num_alphas = dict(_settings(run, parameters(InterpolateConfig)))["num_alphas"]
-    names = {
-        "run_a": "lmc.run_a",
-        "run_b": "lmc.run_b",
-        "pair": "lmc.pair",
-        "connected": "lmc.connected",
-        "connected_unaligned": "lmc.connected_unaligned",
-        "bn": "lmc.bn",
-    }
-    align = tags.get("lmc.align", "none")
-    return {name: tags.get(tag, "") for name, tag in names.items()} | {"align": align, "num_alphas": num_alphas}
+    return frame_of(runs_of("matrix", experiment, finished, uri), matrix, own)
 
 
 def _star_networks(uri: str | None) -> list[pd.DataFrame]:
     """The stars as rows of `endpoints`, in a table if there are any: their networks are used like those."""
-    runs = _runs("star", None, False, uri)
-    return [_frame(runs, _trained, [*FIXED, "side", *SETTINGS])] if runs else []
-
-
-def _alignment(run: Run) -> dict[str, Any]:
-    tags = run.data.tags
-    own = {"run_a": "lmc.run_a", "run_b": "lmc.run_b", "method": "lmc.method", "converged": "lmc.converged"}
-    shape = ("dataset", "model", "shift", "seed", "side")
-    names = own | {name: f"lmc.{name}" for name in shape}
-    return {name: tags.get(tag, "") for name, tag in names.items()}
-
-
-def _matrix(run: Run) -> dict[str, Any]:
-    settings = {name: value for name, value in _settings(run, parameters(MatrixConfig)) if name in MATRIX_SETTINGS}
-    names = ("dataset", "model", "shift", "star_candidate")
-    return {name: run.data.tags.get(f"lmc.{name}", "") for name in names} | settings
+    runs = runs_of("star", None, False, uri)
+    return [frame_of(runs, trained, [*FIXED, "side", *SETTINGS])] if runs else []
 
 
 def _permuted(uri: str | None) -> dict[str, tuple[str, str]]:
     """Alignment run -> the run whose network it permuted, and the method; whatever their state."""
-    tags = {run.info.run_id: run.data.tags for run in _runs("alignment", None, False, uri)}
+    tags = {run.info.run_id: run.data.tags for run in runs_of("alignment", None, False, uri)}
     return {run_id: (own.get("lmc.run_b", ""), own.get("lmc.method", "")) for run_id, own in tags.items()}
 
 
@@ -247,20 +164,3 @@ def _methods(frame: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> "p
     before = frame["run_b"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1])
     before = before.where(before != "none", frame["run_a"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1]))
     return frame["align"].where(frame["align"] != "none", before)
-
-
-def _pruned(run: Run) -> dict[str, Any]:
-    rules = {name: value for name, value in _settings(run, parameters(PruneCommandConfig)) if name in RULES}
-    return {"endpoint": run.data.tags.get("lmc.endpoint", "")} | rules
-
-
-def _ensemble(run: Run) -> dict[str, Any]:
-    tags = run.data.tags
-    keys = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
-    first = tags.get("lmc.members", "").split(",")[0].split("@")[0]
-    config = dict(_settings(run, parameters(EnsembleConfig)))
-    return {key: tags.get(f"lmc.{key}", "") for key in keys} | {
-        "bn": config["bn"],
-        "first_run": first,
-        "normalization": "",
-    }

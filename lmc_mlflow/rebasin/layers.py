@@ -131,6 +131,14 @@ def spatial(last: int) -> Rule:
     return rule
 
 
+def unfolded(groups: Groups, call: Call) -> Layout:
+    """Patches as columns, (N, C, H, W) -> (N, C k k, L): which entry comes from which channel is fixed."""
+    images, *others = call.input.layout
+    for axis in others:
+        groups.freeze(axis)
+    return (images, *(frozen(size) for size in call.shape[1:]))
+
+
 def first_of_two(rule: Rule) -> Rule:
     """The same for an operation that returns positions beside its values; only the values can be followed."""
 

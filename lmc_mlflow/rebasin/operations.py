@@ -32,6 +32,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "lp_pool2d"), layers.spatial(2)),
     **dict.fromkeys(("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), layers.spatial(3)),
     **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"), layers.spatial(2)),
+    "im2col": layers.unfolded,
     "adaptive_max_pool1d": layers.first_of_two(layers.spatial(1)),
     **dict.fromkeys(("adaptive_max_pool2d", "max_pool2d_with_indices"), layers.first_of_two(layers.spatial(2))),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var", "linalg_vector_norm"), layers.reduced),

@@ -1,0 +1,136 @@
+"""What does one run say of itself, as a row of a table?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+
+from lmc_mlflow.config.canonical import Parameter, parameters
+from lmc_mlflow.config.commands import (
+    EnsembleConfig,
+    InterpolateConfig,
+    MatrixConfig,
+    PruneCommandConfig,
+    StarConfig,
+    TrainPairConfig,
+)
+from lmc_mlflow.config.options import read_value
+from lmc_mlflow.query.runs import Run, default_client, search
+
+FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
+SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
+RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
+STAR_SETTINGS = [p.name for p in parameters(StarConfig).values() if p.section == "segments" and p.rule.identity]
+
+MATRIX_SETTINGS = [p.name for p in parameters(MatrixConfig).values() if p.section == "pairwise"]
+
+
+def runs_of(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
+    """The runs of a kind, of one experiment or of all.
+
+    Raises:
+        ValueError: no such experiment.
+    """
+    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    ids = None
+    if experiment is not None:
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise ValueError(f"experiment {experiment!r} does not exist; leave it out to read all experiments")
+        ids = [found.experiment_id]
+    where = f"tags.`lmc.kind` = '{kind}'" + (" and attributes.status = 'FINISHED'" if finished else "")
+    return search(client, where, ids)
+
+
+def frame_of(runs: list[Run], row: Callable[[Run], dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    """One row a run: what is fixed, what `row` says of it, its last metrics; these columns first."""
+    rows = [{**_fixed(run), **row(run), **run.data.metrics} for run in runs]
+    frame = pd.DataFrame(rows, columns=None if rows else columns)
+    return frame[columns + sorted(set(frame.columns) - set(columns))]
+
+
+def _fixed(run: Run) -> dict[str, Any]:
+    info = run.info
+    started = datetime.fromtimestamp(info.start_time / 1000, UTC)
+    own = {"run_id": info.run_id, "name": info.run_name, "status": info.status, "start_time": started}
+    return own | {"experiment_id": info.experiment_id}
+
+
+def trained(run: Run) -> dict[str, Any]:
+    """A pair, or a trained network."""
+    tags = run.data.tags
+    own = {}
+    if "lmc.side" in tags:
+        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]}
+        own["trajectory"] = tags.get("lmc.trajectory", "")
+    known = parameters(TrainPairConfig)
+    own["data_digest"] = tags.get("lmc.data_digest", "")
+    return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
+
+
+def star(run: Run) -> dict[str, Any]:
+    """A star."""
+    known = parameters(StarConfig)
+    settings = {name: value for name, value in _settings(run, known) if name in STAR_SETTINGS}
+    own = {name: run.data.tags.get(f"lmc.{name}", "") for name in ("star", "sources", "held_out")}
+    return trained(run) | settings | own | {"num_sources": int(run.data.tags.get("lmc.num_sources", 0))}
+
+
+def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
+    """The logged configuration, typed; what an older version did not log has its default."""
+    for name, parameter in known.items():
+        text = run.data.params.get(f"{parameter.section}.{name}")
+        yield name, parameter.default if text is None else read_value(name, parameter.kind, text)
+
+
+def path(run: Run) -> dict[str, Any]:
+    """A path."""
+    tags = run.data.tags
+    num_alphas = dict(_settings(run, parameters(InterpolateConfig)))["num_alphas"]
+    names = {
+        "run_a": "lmc.run_a",
+        "run_b": "lmc.run_b",
+        "pair": "lmc.pair",
+        "connected": "lmc.connected",
+        "connected_unaligned": "lmc.connected_unaligned",
+        "bn": "lmc.bn",
+    }
+    align = tags.get("lmc.align", "none")
+    return {name: tags.get(tag, "") for name, tag in names.items()} | {"align": align, "num_alphas": num_alphas}
+
+
+def ensemble(run: Run) -> dict[str, Any]:
+    """An ensemble."""
+    tags = run.data.tags
+    keys = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
+    first = tags.get("lmc.members", "").split(",")[0].split("@")[0]
+    config = dict(_settings(run, parameters(EnsembleConfig)))
+    return {key: tags.get(f"lmc.{key}", "") for key in keys} | {
+        "bn": config["bn"],
+        "first_run": first,
+        "normalization": "",
+    }
+
+
+def alignment(run: Run) -> dict[str, Any]:
+    """An alignment."""
+    tags = run.data.tags
+    own = {"run_a": "lmc.run_a", "run_b": "lmc.run_b", "method": "lmc.method", "converged": "lmc.converged"}
+    shape = ("dataset", "model", "shift", "seed", "side")
+    names = own | {name: f"lmc.{name}" for name in shape}
+    return {name: tags.get(tag, "") for name, tag in names.items()}
+
+
+def matrix(run: Run) -> dict[str, Any]:
+    """A matrix."""
+    settings = {name: value for name, value in _settings(run, parameters(MatrixConfig)) if name in MATRIX_SETTINGS}
+    names = ("dataset", "model", "shift", "star_candidate")
+    return {name: run.data.tags.get(f"lmc.{name}", "") for name in names} | settings
+
+
+def pruned_network(run: Run) -> dict[str, Any]:
+    """A pruned network."""
+    rules = {name: value for name, value in _settings(run, parameters(PruneCommandConfig)) if name in RULES}
+    return {"endpoint": run.data.tags.get("lmc.endpoint", "")} | rules
