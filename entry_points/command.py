@@ -1,6 +1,7 @@
 """How does a command line become one call, and every error one line?"""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -46,7 +47,7 @@ def run_command(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     flags = sys.argv[1:] if argv is None else list(argv)
     if {"-h", "--help"} & set(flags):
-        print(flag_parser(name, command, CATALOGUES).format_help())
+        say(flag_parser(name, command, CATALOGUES).format_help())
         return 0
     try:
         with termination_raises():
@@ -58,8 +59,16 @@ def run_command(
     except USER_ERRORS as error:
         print(f"{name}: {' '.join(str(error).split())}{_way_out(error)}", file=sys.stderr)
         return 1
-    print("\n".join(lines))
+    say("\n".join(lines))
     return 0
+
+
+def say(text: str) -> None:
+    """Print, also to a reader that has seen enough, as in `... | head -1`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
 
 
 def _way_out(error: BaseException) -> str:

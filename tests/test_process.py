@@ -7,6 +7,7 @@ import time
 import pytest
 from mlflow import MlflowClient
 
+from entry_points.command import say
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import signals_wait
 from lmc_mlflow.tracking.runs import ending, open_run
@@ -30,6 +31,15 @@ def test_a_run_that_is_just_being_opened_when_ctrl_c_comes_ends_killed(store: Ml
     (run,) = store.search_runs(["0"])
     assert run.info.status == "KILLED"
     assert run.data.tags["lmc.error"] == "stopped by Ctrl-C"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        say("a line nobody reads")
+        say("another")
 
 
 def interrupt(passed: list[str], seconds: float) -> None:
