@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -40,6 +41,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr("sys.stdout", pipe)
         say("a line nobody reads")
         say("another")
+        assert os.path.samestat(os.fstat(pipe.fileno()), Path(os.devnull).stat())
 
 
 def interrupt(passed: list[str], seconds: float) -> None:

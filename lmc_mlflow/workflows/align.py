@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
+from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.images import some_of
-from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT, LoggedNetwork
+from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
@@ -18,6 +18,7 @@ from lmc_mlflow.workflows.aligning import (
     matching_sentence,
     output_difference,
 )
+from lmc_mlflow.workflows.derived import TRAIN_SECONDS, log_checkpoint, train_seconds
 from lmc_mlflow.workflows.machine import prepare_machine
 from lmc_mlflow.workflows.path_ends import load_ends, rebuild
 from lmc_mlflow.workflows.path_results import UNALIGNED, Ends, similarity
@@ -64,10 +65,10 @@ def align(config: AlignConfig) -> AlignOutcome:
         metrics = {"max_output_difference": output_difference(ends[1], alignment.network, images)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)
-        metrics["cost/train_seconds"] = ends[1].run.data.metrics.get("cost/train_seconds", 0.0)
+        metrics[TRAIN_SECONDS] = train_seconds(ends[1])
         run.log_metrics(metrics)
         log_matching(run, alignment)
-        _log_network(run, alignment.network)
+        log_checkpoint(run, alignment.network)
         metrics |= alignment.metrics()
         run.describe(_description(ends, alignment, metrics))
         run.seal()
@@ -101,20 +102,6 @@ def _log_data(run: TrackedRun, end: LoggedNetwork, parts: dict[str, LabelledImag
     for name, part in parts.items():
         profile = {"num_images": len(part)}
         run.log_dataset(f"{section.dataset} {name}", part.digest, section.data_root, profile, name)
-
-
-def _log_network(run: TrackedRun, network: LoggedNetwork) -> None:
-    """The permuted network as an endpoint's is logged, with what rebuilds its data."""
-    content = {
-        "format": FORMAT,
-        "network": vars(network.spec),
-        "config": to_nested(network.config),
-        "side": network.side,
-        "split_run": network.split_run,
-        "digests": network.digests,
-    }
-    run.log_tensors(network.state, CHECKPOINT)
-    run.log_json(content, CHECKPOINT_CONFIG)
 
 
 def _description(ends: Ends, alignment: Alignment, metrics: dict[str, float]) -> str:
