@@ -1,5 +1,7 @@
 """Which tensors of a network are trained, and how many numbers is that?"""
 
+from collections.abc import Callable, Mapping
+
 from torch import nn
 
 
@@ -21,3 +23,7 @@ def weight_arrays(network: nn.Module) -> list[str]:
 def num_parameters(network: nn.Module) -> int:
     """Number of trainable parameters (P of Table V)."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+MATCHED_ON: Mapping[str, Callable[[nn.Module], list[str]]] = {"parameters": trainable, "kernels": weight_arrays}
+"""What a weight matching compares: everything that is trained, or weight matrices and kernels alone."""

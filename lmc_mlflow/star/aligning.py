@@ -4,17 +4,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor, nn
 
 from lmc_mlflow import weights
-from lmc_mlflow.models.parameters import trainable, weight_arrays
+from lmc_mlflow.averaging import average
+from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.rebasin import Symmetry, derive_symmetry, identity_permutations, match_weights, permute
 from lmc_mlflow.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
 Permutations = dict[str, Tensor]
-COMPARED = {"parameters": trainable, "kernels": weight_arrays}
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,14 @@ def make_aligner(network: nn.Module, images: Tensor, match_on: str, max_sweeps: 
     Args:
         network: of the architecture; its weights do not matter.
         images: (2, C, H, W), for their shape.
-        match_on: a row of `COMPARED`.
+        match_on: a row of `MATCHED_ON`.
         max_sweeps: of one matching.
         seed: of all matchings.
 
     Raises:
         ValueError: an operation of the network is not understood; says which.
     """
-    return Aligner(derive_symmetry(network, images), tuple(COMPARED[match_on](network)), max_sweeps, seed)
+    return Aligner(derive_symmetry(network, images), tuple(MATCHED_ON[match_on](network)), max_sweeps, seed)
 
 
 def no_aligner() -> Aligner:
@@ -124,15 +123,10 @@ class Sources:
         )
 
     def mean(self) -> dict[str, Tensor]:
-        """The mean of all sources, each aligned to the first; integers are the first's."""
+        """The mean of all sources, each aligned to the first."""
         first = self.logged[0]
         others = [
             self.aligner.apply(state, self.aligner.towards(first, state, self.aligner.start(), "mean", i))
             for i, state in enumerate(self.logged[1:])
         ]
-        return {
-            name: torch.stack([state[name] for state in (first, *others)]).mean(dim=0)
-            if value.is_floating_point()
-            else value.clone()
-            for name, value in first.items()
-        }
+        return average((first, *others))

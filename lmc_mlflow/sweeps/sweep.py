@@ -1,5 +1,6 @@
 """How is a grid worked through, from reading it to its last cell, alone or beside other sweeps of the same grid?"""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,11 +18,12 @@ from lmc_mlflow.sweeps.preview import preview_lines
 from lmc_mlflow.sweeps.schedule import Schedule
 from lmc_mlflow.sweeps.states import FINISHED, look
 from lmc_mlflow.tracking.claims import claiming, claims, remove_claim
-from lmc_mlflow.tracking.runs import end_orphan, ending, name_launcher_run, point_launcher_at
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.runs import WRITE_FAILURES, end_orphan, ending, name_launcher_run, point_launcher_at
+from lmc_mlflow.tracking.store import Store, impatient_client, open_store
 
 Tell = Callable[[str], None]
 MAX_NOTE = 7000
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,16 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
 
 def _end_left(store: Store, tasks: set[str]) -> None:
     """Workers end their runs themselves; where one could not (killed, a lost node), the sweep does it."""
-    running = search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.task` != ''")
-    for run in running:
-        if run.data.tags["lmc.task"] in tasks:
-            end_orphan(store, run, "the sweep")
-    for claim in claims(store):
-        if claim.tags.get("lmc.task") in tasks:
-            remove_claim(store, claim)
+    with impatient_client():
+        try:
+            for run in search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.task` != ''"):
+                if run.data.tags["lmc.task"] in tasks:
+                    end_orphan(store, run, "the sweep")
+            for claim in claims(store):
+                if claim.tags.get("lmc.task") in tasks:
+                    remove_claim(store, claim)
+        except WRITE_FAILURES as error:
+            logger.warning("runs of lost workers could not be ended (%s): use the repair command later", error)
 
 
 def _conclude(store: Store, grid: Grid, schedule: Schedule, lead: Lead) -> SweepOutcome:

@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
-from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.images import some_of
-from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.aligning import (
@@ -18,9 +15,10 @@ from lmc_mlflow.workflows.aligning import (
     matching_sentence,
     output_difference,
 )
-from lmc_mlflow.workflows.derived import TRAIN_SECONDS, log_checkpoint, train_seconds
+from lmc_mlflow.workflows.checkpoints import log_network
+from lmc_mlflow.workflows.derived import TRAIN_SECONDS, train_seconds
 from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.path_ends import load_ends, rebuild
+from lmc_mlflow.workflows.path_ends import load_ends, log_data, rebuild
 from lmc_mlflow.workflows.path_results import UNALIGNED, Ends, similarity
 
 IMAGES_COMPARED = 256
@@ -57,7 +55,7 @@ def align(config: AlignConfig) -> AlignOutcome:
         run = keep(open_run, store, "alignment", name, _tags(ends, config))
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
-        _log_data(run, ends[0], {"train_a": data.side(ends[0].side), "test": data.test})
+        log_data(run, ends[0].config.data, {"train_a": data.side(ends[0].side), "test": data.test})
         alignment = find_alignment(
             ends, symmetry, config.aligning.method, config.matching, data.side(ends[0].side), device
         )
@@ -68,7 +66,7 @@ def align(config: AlignConfig) -> AlignOutcome:
         metrics[TRAIN_SECONDS] = train_seconds(ends[1])
         run.log_metrics(metrics)
         log_matching(run, alignment)
-        log_checkpoint(run, alignment.network)
+        log_network(run, alignment.network)
         metrics |= alignment.metrics()
         run.describe(_description(ends, alignment, metrics))
         run.seal()
@@ -95,13 +93,6 @@ def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:
         "lmc.method": config.aligning.method,
         "lmc.fingerprint": fingerprint(config, without=("pair", "run_a", "run_b")),
     }
-
-
-def _log_data(run: TrackedRun, end: LoggedNetwork, parts: dict[str, LabelledImages]) -> None:
-    section = end.config.data
-    for name, part in parts.items():
-        profile = {"num_images": len(part)}
-        run.log_dataset(f"{section.dataset} {name}", part.digest, section.data_root, profile, name)
 
 
 def _description(ends: Ends, alignment: Alignment, metrics: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ from lmc_mlflow import rebasin
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.sections import MatchingConfig
 from lmc_mlflow.data.loading import LabelledImages
-from lmc_mlflow.models.parameters import trainable, weight_arrays
+from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.rebasin import Matching, Symmetry, derive_symmetry, permute, units_moved
 from lmc_mlflow.seeds import derive_seed, stream
@@ -24,7 +24,6 @@ PERMUTATION = "permutation.npz"
 MATCHING_BATCH = 500
 TOLERANCE = 1e-3
 """Of the largest output: what the outputs of a network and of its permuted self may differ by."""
-COUNTED: Mapping[str, Callable[[nn.Module], list[str]]] = {"parameters": trainable, "kernels": weight_arrays}
 Ends = tuple[LoggedNetwork, LoggedNetwork]
 
 
@@ -71,7 +70,7 @@ class _Task:
 
     def names(self) -> list[str]:
         """The tensors that count."""
-        return lookup(COUNTED, self.config.match_on, "match_on")(self.network)
+        return lookup(MATCHED_ON, self.config.match_on, "match_on")(self.network)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The images that are looked at and their labels, in an order of their own."""

@@ -1,14 +1,12 @@
-"""How is a network that was made from a logged one logged, so that it can be used wherever an endpoint is?"""
+"""What does a network that was made from a logged one share with it?"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
 
-from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT, LoggedNetwork
-from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.query.networks import LoggedNetwork
 
 TRAIN_SECONDS = "cost/train_seconds"
 INHERITED = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size", "data_digest", "side")
@@ -33,20 +31,6 @@ def inherited_tags(origin: LoggedNetwork) -> dict[str, str]:
 def train_seconds(origin: LoggedNetwork) -> float:
     """What training took up to a logged network: an ensemble adds up what its members cost."""
     return float(origin.run.data.metrics.get(TRAIN_SECONDS, 0.0))
-
-
-def log_checkpoint(run: TrackedRun, network: LoggedNetwork) -> None:
-    """Weights and what rebuilds them, in the format of an endpoint."""
-    content = {
-        "format": FORMAT,
-        "network": vars(network.spec),
-        "config": to_nested(network.config),
-        "side": network.side,
-        "split_run": network.split_run,
-        "digests": network.digests,
-    }
-    run.log_tensors(network.state, CHECKPOINT)
-    run.log_json(content, CHECKPOINT_CONFIG)
 
 
 def display_name(network: LoggedNetwork) -> str:

@@ -21,7 +21,7 @@ from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.aligning import Alignment, find_alignment, find_symmetry, log_matching, matching_sentence
 from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.path_ends import both_training_sides, load_ends, load_splits
+from lmc_mlflow.workflows.path_ends import both_training_sides, load_ends, load_splits, log_data
 from lmc_mlflow.workflows.path_results import (
     UNALIGNED,
     Ends,
@@ -79,9 +79,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         run = keep(open_run, store, "path", path_name(ends, config), _tags(ends, config), parent)
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
-        for name in config.path.splits:
-            part, data = splits[name], ends[0].config.data
-            run.log_dataset(f"{data.dataset} {name}", part.digest, data.data_root, {"num_images": len(part)}, name)
+        log_data(run, ends[0].config.data, {name: splits[name] for name in config.path.splits})
         walk_to = partial(_walk, config.path, splits, device)
         if symmetry is None:
             return _log_path(run, config, ends, Walked(walk_to(ends)))

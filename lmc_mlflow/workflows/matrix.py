@@ -18,6 +18,7 @@ from lmc_mlflow.workflows.aligning import find_symmetry
 from lmc_mlflow.workflows.machine import prepare_machine
 from lmc_mlflow.workflows.matrix_pairs import measure
 from lmc_mlflow.workflows.matrix_results import log_survey
+from lmc_mlflow.workflows.path_ends import log_data
 from lmc_mlflow.workflows.surveyed import find_networks, load_material, shared_tags
 
 MAX_TAG = 5000
@@ -59,9 +60,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         run = keep(open_run, store, "matrix", name, identity | _tags(config, networks))
         probe_artifacts(run, "\n".join(n.run.info.run_id for n in networks), "runs.txt")
         run.log_params(to_params(config))
-        part, data = material.measured, networks[0].config.data
-        where = config.pairwise.split
-        run.log_dataset(f"{data.dataset} {where}", part.digest, data.data_root, {"num_images": len(part)}, where)
+        log_data(run, networks[0].config.data, {config.pairwise.split: material.measured})
         survey = measure(config, networks, symmetry, material, device)
         metrics, candidate = log_survey(run, survey, name, num_left_out)
         run.seal()

@@ -2,18 +2,17 @@
 
 import pandas as pd
 
-from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.plots.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
-from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.optimizers import noise_scale
 from lmc_mlflow.training.trace import noise_check, noise_digest
+from lmc_mlflow.workflows.checkpoints import log_checkpoint
 from lmc_mlflow.workflows.pair_runs import PairRuns, pair_name
 from lmc_mlflow.workflows.pair_setup import network_spec
 from lmc_mlflow.workflows.shift_test import shift_sentence
@@ -28,16 +27,9 @@ def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tr
     """Checkpoints, cost and description of both endpoints; each is sealed and finished."""
     for t in trainees:
         run = runs.endpoints[t.side]
-        content = {
-            "format": FORMAT,
-            "network": vars(network_spec(config, data)),
-            "config": to_nested(config),
-            "side": t.side,
-            "split_run": runs.pair.run_id,
-            "digests": {"data": data.digest, "test": data.test.digest, "train": data.side(t.side).digest},
-        }
-        run.log_tensors(t.network.state_dict(), CHECKPOINT)
-        run.log_json(content, CHECKPOINT_CONFIG)
+        digests = {"data": data.digest, "test": data.test.digest, "train": data.side(t.side).digest}
+        spec = network_spec(config, data)
+        log_checkpoint(run, t.network.state_dict(), spec, config, t.side, runs.pair.run_id, digests)
         num_samples = len(data.side(t.side))
         run.log_metrics(
             {

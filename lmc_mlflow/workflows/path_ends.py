@@ -1,12 +1,15 @@
 """Can these two logged networks be joined, and on which data?"""
 
+from collections.abc import Mapping
+
 import torch
 
-from lmc_mlflow.config.sections import EndsConfig
+from lmc_mlflow.config.sections import DataConfig, EndsConfig
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.images import Images
 from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
+from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.weights import check_compatible
 
@@ -44,6 +47,12 @@ def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
         except ValueError as error:
             return str(error)
     return difference
+
+
+def log_data(run: TrackedRun, config: DataConfig, parts: Mapping[str, LabelledImages]) -> None:
+    """Which images a run looks at: context -> images, as MLflow's data set inputs."""
+    for name, part in parts.items():
+        run.log_dataset(f"{config.dataset} {name}", part.digest, config.data_root, {"num_images": len(part)}, name)
 
 
 def load_splits(

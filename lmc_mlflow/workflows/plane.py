@@ -21,6 +21,7 @@ from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.aligning import find_alignment, find_symmetry
 from lmc_mlflow.workflows.machine import prepare_machine
+from lmc_mlflow.workflows.path_ends import log_data
 from lmc_mlflow.workflows.surveyed import Material, labels_of, load_fitting, load_material, shared_tags
 
 EDGES = (("ab", 0, 1), ("ac", 0, 2), ("bc", 1, 2))
@@ -74,9 +75,7 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
         run = keep(open_run, store, "plane", name, _tags(config, networks))
         probe_artifacts(run, "\n".join(network.run.info.run_id for network in networks), "corners.txt")
         run.log_params(to_params(config))
-        part, data = material.measured, networks[0].config.data
-        where = config.surface.split
-        run.log_dataset(f"{data.dataset} {where}", part.digest, data.data_root, {"num_images": len(part)}, where)
+        log_data(run, networks[0].config.data, {config.surface.split: material.measured})
         found = {UNALIGNED if symmetry else AS_LOGGED: _measure(config, networks, material, device)}
         if symmetry is not None:
             aligned = _aligned(config, networks, symmetry, material, device)

@@ -18,7 +18,8 @@ from lmc_mlflow.query.runs import Run, resolve_run, search
 from lmc_mlflow.redundancy import prune
 from lmc_mlflow.tracking.runs import ending, open_run, point_launcher_at, probe_artifacts
 from lmc_mlflow.tracking.store import Store, open_store
-from lmc_mlflow.workflows.derived import TRAIN_SECONDS, display_name, inherited_tags, log_checkpoint, train_seconds
+from lmc_mlflow.workflows.checkpoints import log_network
+from lmc_mlflow.workflows.derived import TRAIN_SECONDS, display_name, inherited_tags, train_seconds
 from lmc_mlflow.workflows.machine import prepare_machine
 from lmc_mlflow.workflows.path_ends import rebuild
 from lmc_mlflow.workflows.prune_results import (
@@ -136,7 +137,7 @@ def _prune_one(store: Store, config: PruneCommandConfig, origin: LoggedNetwork, 
         metrics = compared(network, pruned.network().to(device), data.test) | unit_counts(reduced)
         metrics[TRAIN_SECONDS] = train_seconds(origin)
         run.log_metrics(metrics)
-        log_checkpoint(run, pruned)
+        log_network(run, pruned)
         run.log_arrays({f"layer_{i}": kept.cpu().numpy() for i, kept in enumerate(reduced.kept, start=1)}, "kept.npz")
         if config.pruning.heat_maps:
             log_heat_maps(run, origin, layers, reduced)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.data.loading import BOTH
@@ -18,7 +17,7 @@ from lmc_mlflow.plots.star import segments_figure
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import ACCURACY
 from lmc_mlflow.query.joined import PERMUTATIONS
-from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT, LoggedNetwork
+from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.star import measures
 from lmc_mlflow.star.aligning import Aligner, Sources
 from lmc_mlflow.star.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, Segment
@@ -27,6 +26,7 @@ from lmc_mlflow.star.verdict import verdict
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.checkpoints import log_checkpoint
 from lmc_mlflow.workflows.star_runs import star_name, trained_as
 from lmc_mlflow.workflows.star_sources import Joined
 
@@ -63,7 +63,7 @@ def log_star(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, wa
     if config.segments.match_every:
         made.sources.match(wrapped.star.state_dict(), made.optimization.epochs + 1)
     network = made.bench.recalibrated(wrapped.star.state_dict())
-    _log_checkpoint(run, config, joined, made, network)
+    _log_network(run, config, joined, made, network)
     segments = list(measures.measure(made.bench, made.aligner, _pairs(run, config, joined, made, network)))
     metrics = measures.summarize_segments(segments) | _accuracies(joined, made, segments)
     judged = _judge(config, segments)
@@ -82,17 +82,10 @@ def log_star(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, wa
     run.finish()
 
 
-def _log_checkpoint(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, network: Module) -> None:
-    content = {
-        "format": FORMAT,
-        "network": vars(joined.sources[0].spec),
-        "config": to_nested(trained_as(config, joined, made.optimization)),
-        "side": joined.side,
-        "split_run": run.run_id,
-        "digests": {"data": joined.data.digest, "test": joined.data.test.digest, "train": joined.train.digest},
-    }
-    run.log_tensors(network.state_dict(), CHECKPOINT)
-    run.log_json(content, CHECKPOINT_CONFIG)
+def _log_network(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, network: Module) -> None:
+    trained = trained_as(config, joined, made.optimization)
+    digests = {"data": joined.data.digest, "test": joined.data.test.digest, "train": joined.train.digest}
+    log_checkpoint(run, network.state_dict(), joined.sources[0].spec, trained, joined.side, run.run_id, digests)
     orders = {
         f"{i}/{group}": order.cpu().numpy()
         for i, permutations in enumerate(made.sources.permutations)

@@ -1,9 +1,7 @@
 """How does a trajectory get into its runs epoch by epoch, so that the same command goes on where it was stopped?"""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -12,22 +10,20 @@ from lmc_mlflow.config.sections import OptimizationConfig
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import Scores, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import latest_metrics, metric_curve, search
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
 from lmc_mlflow.tracking.runs import Keep, open_run, reopen_run
 from lmc_mlflow.tracking.store import Store
-from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, Trainee
+from lmc_mlflow.workflows.checkpoints import log_network
 from lmc_mlflow.workflows.derived import (
     TRAIN_SECONDS,
     derived,
     display_name,
     inherited_tags,
-    log_checkpoint,
     train_seconds,
 )
+from lmc_mlflow.workflows.state_keeper import StateKeeper
 
 SWA = "swa"
 
@@ -62,6 +58,7 @@ class Stations:
         self._start = start
         self._trainee = trainee
         self._optimization = optimization
+        self._keeper = StateKeeper(run, [trainee], 1, optimization.epochs)
         self._first = start.config.optimization.epochs
         runs = search(store.client, f"tags.`lmc.trajectory` = '{run.run_id}'", [run.experiment_id])
         places = {run.data.tags.get("lmc.epoch", SWA): run for run in runs}
@@ -73,13 +70,8 @@ class Stations:
 
     def restore(self) -> int:
         """Put the trainee where the newest whole state was kept; the epoch to train next."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = newest_state(self._run.client, self._run.run_id, Path(folder))
-            if path is None:
-                return self._first + 1
-            state = training_state.load(path)
-            training_state.restore([self._trainee], state)
-            return state.epoch + 1
+        state = self._keeper.restore()
+        return (self._first if state is None else state.epoch) + 1
 
     def log_start(self, scores: Scores) -> None:
         """The network where it starts, as the first point of the curves."""
@@ -94,11 +86,7 @@ class Stations:
         self.log_network(str(epoch), network, {"train": report.train, "test": report.test})
         if epoch not in self._logged:
             self._run.log_metrics(self._named("train", report.train) | self._named("test", report.test), step=epoch)
-        state = training_state.capture([self._trainee], epoch, 0.0)
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "state"
-            training_state.save(state, local)
-            keep_state(self._run, local, epoch, epoch % NUM_SLOTS)
+        self._keeper.remember(epoch, 0.0)
 
     def log_network(self, place: str, network: LoggedNetwork, scores: Mapping[str, Scores]) -> None:
         """Log a network as an endpoint run of its own, unless that was done before the command was repeated.
@@ -117,7 +105,7 @@ class Stations:
             run = self._keep(reopen_run, self._store, self._stopped[place])
         else:
             run = self._keep(open_run, self._store, "endpoint", name, tags, self._run)
-        log_checkpoint(run, network)
+        log_network(run, network)
         run.log_params(to_params(network.config))
         metrics = {key: value for split, of in scores.items() for key, value in self._named(split, of).items()}
         run.log_metrics(metrics, step=network.config.optimization.epochs)

@@ -24,7 +24,7 @@ from lmc_mlflow.training.loop import Trainee, train
 from lmc_mlflow.workflows.derived import derived, display_name
 from lmc_mlflow.workflows.machine import prepare_machine
 from lmc_mlflow.workflows.pair_setup import make_trainees
-from lmc_mlflow.workflows.path_ends import rebuild
+from lmc_mlflow.workflows.path_ends import log_data, rebuild
 from lmc_mlflow.workflows.stations import SWA, Stations, travelled_tags
 
 RECALIBRATION_BATCH = 1000
@@ -191,10 +191,9 @@ def _close(plan: _Plan, stations: Stations, run: TrackedRun) -> None:
 
 
 def _log_inputs(run: TrackedRun, plan: _Plan) -> None:
-    data, section = plan.data, plan.trained.data
     side = plan.start.side
-    for name, part in ((f"train_{side.lower()}", data.side(side)), ("test", data.test)):
-        run.log_dataset(f"{section.dataset} {name}", part.digest, section.data_root, {"num_images": len(part)}, name)
+    parts = {f"train_{side.lower()}": plan.data.side(side), "test": plan.data.test}
+    log_data(run, plan.trained.data, parts)
 
 
 def _outcome(store: Store, run_id: str, how: str) -> TrajectoryOutcome:
