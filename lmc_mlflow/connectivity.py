@@ -1,11 +1,11 @@
 """What is connected to what, given the barrier between every two? Clusters, a tree of them, the best centre."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from lmc_mlflow.config.choices import lookup
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
 
 Barriers = NDArray[np.float64]
 """(N, N), symmetric, 0 on the diagonal; what is not a finite number counts as not connected."""
@@ -44,46 +44,22 @@ def star_candidate(barriers: Barriers, members: Sequence[int]) -> tuple[int, flo
 def tree(barriers: Barriers, linkage: str) -> NDArray[np.float64]:
     """Hierarchical clustering (N - 1, 4): in each row the two clusters that are joined, their distance, their size.
 
-    The nearest two clusters are joined, again and again; numbers from N on are clusters that earlier rows made.
-    This is the form that SciPy and seaborn draw. A barrier that is not a finite number counts as twice the largest
-    that is (1 where there is none). Barriers are no metric: the triangle inequality need not hold, and average
-    linkage does not need it.
+    Numbers from N on are clusters that earlier rows made: the form of SciPy, which seaborn draws. A barrier that is
+    not a finite number counts as twice the largest that is (1 where there is none). Barriers are no metric: the
+    triangle inequality need not hold, and average linkage does not need it.
 
     Args:
         barriers: between all N, N at least 2.
-        linkage: what the distance between clusters is: a row of `LINKAGES`.
+        linkage: what the distance between clusters is, in SciPy's words: `average`, `single`, `complete`.
     """
-    merge = lookup(LINKAGES, linkage, "linkage")
-    num = len(barriers)
-    distances = {(i, j): value for i, row in enumerate(_finite(barriers)) for j, value in enumerate(row) if i < j}
-    sizes, rows = dict.fromkeys(range(num), 1), []
-    for new in range(num, 2 * num - 1):
-        i, j = min(distances, key=lambda pair: (distances[pair], pair))
-        rows.append((i, j, distances.pop((i, j)), sizes[i] + sizes[j]))
-        for k in (k for k in sizes if k not in (i, j)):
-            to_i, to_j = distances.pop(_ordered(i, k)), distances.pop(_ordered(j, k))
-            distances[k, new] = merge(to_i, to_j, sizes[i], sizes[j])
-        sizes[new] = sizes.pop(i) + sizes.pop(j)
-    return np.array(rows, dtype=float)
-
-
-def _ordered(i: int, j: int) -> tuple[int, int]:
-    return (i, j) if i < j else (j, i)
+    rows: NDArray[np.float64] = hierarchy.linkage(squareform(_finite(barriers)), method=linkage)
+    return rows
 
 
 def _finite(barriers: Barriers) -> Barriers:
     known = barriers[np.isfinite(barriers)]
     far = 2 * float(known.max(initial=0.0)) or 1.0
     return np.where(np.isfinite(barriers), barriers, far)
-
-
-Merge = Callable[[float, float, int, int], float]
-"""Distance to a cluster, from those to its two parts and their sizes (Lance and Williams)."""
-LINKAGES: Mapping[str, Merge] = {
-    "average": lambda to_i, to_j, num_i, num_j: (num_i * to_i + num_j * to_j) / (num_i + num_j),
-    "single": lambda to_i, to_j, _num_i, _num_j: min(to_i, to_j),
-    "complete": lambda to_i, to_j, _num_i, _num_j: max(to_i, to_j),
-}
 
 
 def is_constant(accuracy: float, labels: NDArray[np.int64]) -> bool:

@@ -55,7 +55,7 @@ HOMES = {
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.artifacts"),
     "ray": ("lmc_mlflow.sweeps",),
-    "scipy": ("lmc_mlflow.rebasin",),
+    "scipy": ("lmc_mlflow.rebasin", "lmc_mlflow.connectivity"),
 }
 FILES = sorted([*ROOT.glob("lmc_mlflow/**/*.py"), *ROOT.glob("entry_points/*.py")])
 
