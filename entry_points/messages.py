@@ -40,11 +40,13 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
 def path_lines(outcome: PathOutcome) -> list[str]:
     """After interpolate."""
     lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
+    lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",
         "test/barrier_in_basin",
         "test/accuracy_delta",
         "test/average_precision_delta",
+        "test/error_barrier",
         "angle_deg",
         "unaligned/test/barrier",
         "unaligned/test/barrier_in_basin",

@@ -83,6 +83,19 @@ def describe(name: str, value: Any) -> str:
     return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
 
 
+def noise_source(shift: str, noise: str) -> str:
+    """What makes two networks of one initialization differ, in the words of the papers.
+
+    Args:
+        shift: as in the configuration.
+        noise: `same` or `different` order and augmentation.
+    """
+    shifted = {"none": "", "label_5050": "covariate shift", "label_2080": "label imbalance"}.get(shift, shift)
+    if noise == "same":
+        return shifted or "nothing"
+    return f"{shifted} and order" if shifted else "order alone"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where it needs one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,6 +12,7 @@ from lmc_mlflow.interpolation.barriers import (
     barrier_in_basin,
     barrier_over_chord,
     connected,
+    connected_by_error,
     summarize,
 )
 
@@ -91,7 +92,21 @@ def test_the_verdict_follows_test_data_first(
     assert connected(summaries, barrier_threshold=0.1, accuracy_delta_threshold=-0.06) == verdict
 
 
+@pytest.mark.parametrize(
+    ("test", "train", "verdict"),
+    [
+        (0.0199, 0.0, "yes"),
+        (0.02, 0.0, "no"),  # Altintas et al.: below 0.02
+        (0.0, 0.02, "apparent"),
+        (float("nan"), 0.0, "no"),
+    ],
+)
+def test_the_verdict_by_error_asks_for_a_barrier_below_its_threshold(test: float, train: float, verdict: str) -> None:
+    assert connected_by_error({"test": test, "train_a": train, "train_b": 0.0}, 0.02) == verdict
+
+
 def test_without_test_data_any_break_disconnects() -> None:
+    assert connected_by_error({"train_a": 0.5, "train_b": 0.0}, 0.02) == "no"
     assert connected({"train_a": _summary(0, 0), "train_b": _summary(1, 0)}, 0.1, -0.06) == "no"
 
 

@@ -102,8 +102,9 @@ def ensembles(score: str, lmc: float, seeds: float) -> pd.DataFrame:
 def test_every_claim_is_tried_both_ways() -> None:
     names = [claim.name for claim in CLAIMS]
     assert len(set(names)) == len(names)
-    assert {*SUPPORTING, *KINDS, "H-05e"} == set(names)
-    assert {*CONTRADICTING, *KINDS, "H-05e"} == set(names)
+    of_hepburn = {name for name in names if name.startswith("H")}  # the others: test_disentangling.py
+    assert {*SUPPORTING, *KINDS, "H-05e"} == of_hepburn
+    assert {*CONTRADICTING, *KINDS, "H-05e"} == of_hepburn
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -176,7 +177,7 @@ def test_a_network_without_batch_norm_counts_under_every_policy() -> None:
 
 
 def test_on_its_own_tables_the_paper_says_what_it_claims_but_for_the_bound() -> None:
-    found = answers(judge_all(frames(), 2), PAPER)
+    found = {name: said for name, said in answers(judge_all(frames(), 2), PAPER).items() if name.startswith("H")}
     assert {name for name, said in found.items() if said == "supported"} == {
         *("H-02a", "H-02b", "H-02d", "H-02e", "H-03b", "H-03c", "H-03e", "H-03g")
     }

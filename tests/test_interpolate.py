@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from entry_points.interpolate import main
 from entry_points.main import main as story
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import query
+from lmc_mlflow.interpolation.barriers import connected_by_error
 from lmc_mlflow.query.runs import metric_curve
 
 SPLIT_KEYS = {
@@ -53,6 +55,10 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     assert run.data.params["path.barrier_threshold"] == "0.1"
     assert (run.data.tags["lmc.run_a"], run.data.tags["lmc.run_b"]) == (a.info.run_id, b.info.run_id)
     assert run.data.tags["lmc.connected"] in ("yes", "no", "apparent")
+    assert run.data.params["path.error_barrier_threshold"] == "0.02"
+    heights = {split: run.data.metrics[f"{split}/error_barrier"] for split in ("test", "train_a", "train_b")}
+    assert run.data.tags["lmc.connected_by_error"] == connected_by_error(heights, 0.02)
+    assert query.paths()["connected_by_error"].tolist() == [run.data.tags["lmc.connected_by_error"]]
     expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS} | ONCE
     assert set(run.data.metrics) == expected
     curve = metric_curve(store, run.info.run_id, "test/path_loss")
@@ -121,6 +127,18 @@ def test_random_networks_with_batch_norm_are_far_from_orthogonal(store: MlflowCl
     metrics = runs_of_kind(store, "path")[0].data.metrics
     assert metrics["angle_reference_deg"] < 60
     assert metrics["angle_weights_deg"] == pytest.approx(90, abs=4)
+
+
+def test_the_error_threshold_decides_its_own_verdict_alone(store: MlflowClient, pair: str, capsys) -> None:
+    said = []
+    for threshold in ("0.000001", "1.01"):
+        assert main([f"--pair={pair}", "--num_alphas=3", f"--error_barrier_threshold={threshold}", *HERE]) == 0
+        said.append("connected by error: yes" in capsys.readouterr().out)
+    strict, lenient = runs_of_kind(store, "path")
+    assert lenient.data.tags["lmc.connected_by_error"] == "yes"
+    assert strict.data.tags["lmc.connected_by_error"] in ("no", "apparent")
+    assert said == [False, True]
+    assert strict.data.tags["lmc.connected"] == lenient.data.tags["lmc.connected"]
 
 
 def test_thresholds_decide_the_verdict(store: MlflowClient, pair: str) -> None:

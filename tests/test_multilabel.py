@@ -399,6 +399,9 @@ UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
 OF_LOSSES = {
     plots.aligned_by_width,
     plots.aligned_over_seeds,
+    plots.barrier_by_noise_source,
+    plots.error_barrier_by_model,
+    plots.error_barrier_by_slope,
     plots.barriers_of_zoo,
     plots.matrix_figure,
     plots.segments_of_zoo,

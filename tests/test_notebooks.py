@@ -69,8 +69,7 @@ def executed(folder: Path) -> tuple[str, int]:
 
 def test_the_notebooks_are_numbered() -> None:
     numbers = [path.stem[:2] for path in NOTEBOOKS]
-    assert numbers[:5] == ["01", "02", "03", "04", "05"]
-    assert len(set(numbers)) == len(numbers)
+    assert numbers == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -102,7 +101,7 @@ def test_conclusions_are_computed(path: Path) -> None:
 def test_notebooks_run_on_an_empty_store(store: MlflowClient, tmp_path: Path) -> None:
     text, num_pictures = executed(tmp_path)
     assert num_pictures == sum(code_of(path).count("plots.") for path in NOTEBOOKS)
-    assert text.count("not enough runs yet") == 12
+    assert text.count("not enough runs yet") == 15
 
 
 @pytest.fixture
@@ -148,6 +147,7 @@ def test_notebooks_run_on_a_real_store_and_conclude_from_it(filled: MlflowClient
         "A larger batch_size",
         "Aligning lowers",
         "Exchanging units",
+        "Under covariate shift",
     ):
         (sentence,) = re.findall(rf"\*\*{claim}[^\n]*", text)
         assert "not enough runs yet" not in sentence
@@ -271,6 +271,46 @@ def test_batch_sizes_are_compared_at_one_learning_rate(small: list[float], large
     assert "supported" not in conclusions.batch_size_and_learning_rate(mixed)
 
 
+def by_batch_size(source: dict[str, Any], small: list[float], large: list[float]) -> list[dict[str, Any]]:
+    return [
+        source | {"batch_size": batch, "test/error_barrier": barrier, "seed_a": i, "seed_b": i}
+        for batch, barriers in ((32, small), (256, large))
+        for i, barrier in enumerate(barriers)
+    ]
+
+
+ORDER = {"shift": "none", "noise": "different"}
+SHIFTED = {"shift": "label_5050", "noise": "same"}
+LEAVES = "Under other orders alone batch_size leaves the error barrier as it is"
+LOWERS = "Under covariate shift a larger batch_size lowers the error barrier"
+
+
+@pytest.mark.parametrize(
+    ("source", "small", "large", "said"),
+    [
+        (ORDER, [0.01, 0.012], [0.011, 0.012], f"{LEAVES}: supported"),
+        (ORDER, [0.1, 0.11], [0.01, 0.012], f"{LEAVES}: contradicted"),
+        (SHIFTED, [0.1, 0.11], [0.01, 0.012], f"{LOWERS}: supported"),
+        (SHIFTED, [0.01, 0.012], [0.1, 0.11], f"{LOWERS}: contradicted"),
+        (SHIFTED, [0.01, 0.012], [0.01, 0.012], f"{LOWERS}: undecided"),
+    ],
+)
+def test_batch_size_is_judged_by_source_of_noise(
+    source: dict[str, str], small: list[float], large: list[float], said: str
+) -> None:
+    text = conclusions.what_breaks(table(PATH, *by_batch_size(source, small, large)))
+    assert f"**{said}" in text
+    assert text.count("not enough runs yet") == 2
+
+
+def test_what_breaks_tells_both_ends_of_a_setting_and_where_the_verdict_changes() -> None:
+    text = conclusions.what_breaks(table(PATH, *by_batch_size(ORDER, [0.10, 0.12], [0.01, 0.01])))
+    (line,) = [line for line in text.splitlines() if line.startswith("- batch_size")]
+    assert line.startswith("- batch_size, order alone, 1 comparison: the highest value lowers the error barrier in 1,")
+    assert "on another side of 2% in 1; digits, mlp, none" in line
+    assert line.endswith("32 11.00 ± 1.41 % (n = 2), 256 1.00 ± 0.00 % (n = 2)")
+
+
 @pytest.mark.parametrize(
     "conclude",
     [
@@ -279,6 +319,7 @@ def test_batch_sizes_are_compared_at_one_learning_rate(small: list[float], large
         conclusions.similarity,
         conclusions.batch_size_and_learning_rate,
         conclusions.up_to_permutation,
+        conclusions.what_breaks,
     ],
 )
 def test_without_runs_a_conclusion_names_commands_that_exist(conclude) -> None:

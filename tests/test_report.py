@@ -115,7 +115,7 @@ def check_page(text: str, folder: Path) -> None:
     tags = parsed(text)
     assert not {"script", "link"} & tags.seen
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in tags.addresses)
-    assert sum(address.startswith("data:") for address in tags.addresses) == 9
+    assert sum(address.startswith("data:") for address in tags.addresses) == 14
     assert str(folder) not in text
     anchors = re.findall(r'<h2 id="(\w+)">', text)
     assert set(TABLE_TITLES) < set(anchors)

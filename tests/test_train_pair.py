@@ -56,7 +56,8 @@ def test_a_pair_is_logged_as_the_contract_says(store: MlflowClient, pair, tmp_pa
         ]
     files = artifacts(store, pair.info.run_id, tmp_path)
     names = {str(f.relative_to(files)) for f in files.rglob("*") if f.is_file()}
-    assert names == {"config.json", "split.npz", "noise_check.json", "manifest.json", "figures/learning_curves.png"}
+    figures = {"figures/learning_curves.png", "figures/first_batch.png"}
+    assert names == {"config.json", "split.npz", "noise_check.json", "manifest.json", *figures}
     check = json.loads((files / "noise_check.json").read_text())
     assert check["same_labels"] is False  # the sides hold different labels, whatever the order
     assert VIEW_KEY in " ".join(store.get_experiment("0").tags)

@@ -1,5 +1,6 @@
 """How high is a path? Every definition of a barrier in use, by name, from losses and accuracies on a grid of alphas."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +129,20 @@ def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accur
         split: s.barrier_in_basin > barrier_threshold or s.accuracy_delta < accuracy_delta_threshold
         for split, s in summaries.items()
     }
+    return _judged(broken)
+
+
+def connected_by_error(error_barriers: Mapping[str, float], threshold: float) -> str:
+    """The verdict of Altintas et al.: connected where the error barrier is below 0.02; answers as in `connected`.
+
+    Args:
+        error_barriers: split -> `error_barrier`; what is no number breaks the connection.
+        threshold: a fraction.
+    """
+    return _judged({split: not barrier < threshold for split, barrier in error_barriers.items()})
+
+
+def _judged(broken: Mapping[str, bool]) -> str:
     if broken["test"] if "test" in broken else any(broken.values()):
         return "no"
     return "apparent" if any(broken.values()) else "yes"

@@ -7,6 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.papers.disentangling.claims import DISENTANGLING_CLAIMS
+from lmc_mlflow.papers.disentangling.measured import error_conditions
+from lmc_mlflow.papers.disentangling.measured import printed_conditions as printed_errors
 from lmc_mlflow.papers.ensemble_claims import ENSEMBLE_CLAIMS
 from lmc_mlflow.papers.measured import POLICIES, Frames, table_columns
 from lmc_mlflow.papers.printed import NUM_SEEDS, all_cells
@@ -15,9 +18,15 @@ from lmc_mlflow.papers.similarity_claims import SIMILARITY_CLAIMS
 from lmc_mlflow.papers.training_claims import TRAINING_CLAIMS
 from lmc_mlflow.papers.verdicts import ANSWERS, Claim, Store, Verdict
 
-CLAIMS: tuple[Claim, ...] = (*SHIFT_CLAIMS, *TRAINING_CLAIMS, *SIMILARITY_CLAIMS, *ENSEMBLE_CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *SHIFT_CLAIMS,
+    *TRAINING_CLAIMS,
+    *SIMILARITY_CLAIMS,
+    *ENSEMBLE_CLAIMS,
+    *DISENTANGLING_CLAIMS,
+)
 PAPER = "paper"
-"""In the place of a policy: the same judgement on the paper's own Tables VI to VIII."""
+"""In the place of a policy: the same judgement on the papers' own tables (VI to VIII; 1 and 2)."""
 JUDGED = (*POLICIES, PAPER)
 Verdicts = dict[str, dict[str, Verdict]]
 
@@ -30,7 +39,10 @@ def judge_all(frames: Frames, min_seeds: int, claims: Sequence[Claim] = CLAIMS) 
         min_seeds: conditions with fewer seeds decide nothing.
         claims: those that are judged.
     """
-    stores = {policy: Store(frames.conditions[policy], frames, policy, min_seeds) for policy in POLICIES}
+    stores = {
+        policy: Store(frames.conditions[policy], frames, policy, min_seeds, error_conditions(frames, policy))
+        for policy in POLICIES
+    }
     return {
         claim.name: {name: claim.judge(store).verdict(claim.need) for name, store in stores.items()}
         | {PAPER: _on_its_own_tables()[claim.name]}
@@ -40,7 +52,7 @@ def judge_all(frames: Frames, min_seeds: int, claims: Sequence[Claim] = CLAIMS) 
 
 @functools.cache
 def _on_its_own_tables() -> dict[str, Verdict]:
-    store = Store(printed_conditions(), None, PAPER, 2)
+    store = Store(printed_conditions(), None, PAPER, 2, printed_errors())
     return {claim.name: claim.judge(store).verdict(claim.need) for claim in CLAIMS}
 
 

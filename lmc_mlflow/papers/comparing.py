@@ -41,9 +41,20 @@ def number(row: Condition, measure: str) -> str:
 
 def contrast(first: Condition, second: Condition, measure: str) -> int | None:
     """1 where a measure is higher in the first condition than in the second, -1 lower, 0 neither, None unknown."""
+    return apart(first, second, measure, FLOORS[measure])
+
+
+def apart(first: Condition, second: Condition, measure: str, floor: float) -> int | None:
+    """1 where a measure is higher in the first condition than in the second, -1 lower, 0 neither, None unknown.
+
+    Args:
+        first: a condition with `<measure>` and `<measure>_sd`.
+        second: another.
+        measure: a column.
+        floor: differences up to this are of no consequence, however certain.
+    """
     error = math.sqrt(sum(row[f"{measure}_sd"] ** 2 / row["n"] for row in (first, second)))
-    floor = FLOORS[measure] / 2 if not math.isnan(error) else math.nan
-    return direction(first[measure] - second[measure], max(error, floor))
+    return direction(first[measure] - second[measure], max(error, floor / 2) if not math.isnan(error) else error)
 
 
 def alike(rows: pd.DataFrame, apart: Sequence[str]) -> Iterator[pd.DataFrame]:

@@ -7,6 +7,10 @@ import pandas as pd
 
 from lmc_mlflow.papers.batch_norm_question import answer
 from lmc_mlflow.papers.claims import Verdicts, counts, judge_all
+from lmc_mlflow.papers.disentangling.head_to_head import answer as batch_size_answer
+from lmc_mlflow.papers.disentangling.head_to_head import head_to_head
+from lmc_mlflow.papers.disentangling.measured import error_conditions
+from lmc_mlflow.papers.disentangling.tables import accuracies, linear_networks, minimal_model, patch_parameters
 from lmc_mlflow.papers.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.marks import MARKS, NO_DATA
 from lmc_mlflow.papers.measured import POLICIES, Frames, prepared, with_overfitting
@@ -14,13 +18,31 @@ from lmc_mlflow.papers.parameter_table import table_v
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.tables import TITLES, path_table
 from lmc_mlflow.papers.verdicts import ANSWERS
+from lmc_mlflow.papers.zoo_table import zoo_table
 
 TABLE_TITLES = {
     "table_i": "Table I: what each recipe for an ensemble gives",
     "table_iii": "Table III: ensembles of one path against ensembles of seeds, CIFAR-10, 50/50",
     "table_v": "Table V: parameters",
     **TITLES,
+    "altintas_table_1": "Altintas et al., Table 1: error barriers of linear networks, MNIST, other orders",
+    "altintas_table_2": "Altintas et al., Table 2: error barriers of one hidden layer, MNIST, other orders",
+    "altintas_table_3": "Altintas et al., Table 3: parameters of one function written three ways",
+    "altintas_table_4": "Altintas et al., Table 4: test accuracies",
+    "model_zoo": "Permutation slides: networks of one hidden layer by width",
+    "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
+
+
+MARKED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "model_zoo")
+"""The tables whose cells have printed values and need runs."""
+
+
+def short_title(name: str) -> str:
+    """A table's name in few letters: VI, or D 1 for Altintas et al."""
+    if name.startswith("altintas_table_"):
+        return f"D {name.removeprefix('altintas_table_')}"
+    return {"head_to_head": "batch size", "model_zoo": "zoo"}.get(name, name.removeprefix("table_").upper())
 
 
 @dataclass(frozen=True)
@@ -31,12 +53,14 @@ class Content:
         tables: name -> rows.
         verdicts: claim -> policy -> verdict.
         answer: to the question of the first screen.
+        notes: table -> what it says in a sentence.
         num_runs: how many pairs, paths and ensembles were read.
     """
 
     tables: Mapping[str, pd.DataFrame]
     verdicts: Verdicts
     answer: str
+    notes: Mapping[str, str]
     num_runs: Mapping[str, int]
 
 
@@ -51,23 +75,37 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     ready = with_overfitting(prepared(frames, stand_ins))
     tables = {"table_i": table_i(ready), "table_iii": table_iii(ready, min_seeds), "table_v": table_v()}
     tables |= {name: path_table(ready, name, min_seeds) for name in PATH_TABLES}
+    errors = error_conditions(ready, POLICIES[0])
+    tables |= {
+        "altintas_table_1": linear_networks(errors, min_seeds),
+        "altintas_table_2": minimal_model(errors, min_seeds),
+        "altintas_table_3": patch_parameters(),
+        "altintas_table_4": accuracies(ready, min_seeds),
+        "model_zoo": zoo_table(ready, min_seeds),
+        "head_to_head": head_to_head(errors, min_seeds),
+    }
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
-    return Content(tables, judge_all(ready, min_seeds), answer(tables["table_vii"]), num_runs)
+    notes = {"head_to_head": batch_size_answer(tables["head_to_head"])}
+    return Content(tables, judge_all(ready, min_seeds), answer(tables["table_vii"]), notes, num_runs)
 
 
 def filled(table: pd.DataFrame) -> tuple[int, int]:
     """How many printed cells have data under the first policy, and how many there are."""
-    rows = table[table["bn"].isin([POLICIES[0], ""])]
+    rows = _first(table)
     marks = rows["barrier_mark" if "barrier_mark" in rows else "mark"]
     return int((marks != NO_DATA).sum()), len(rows)
 
 
 def mark_counts(table: pd.DataFrame) -> dict[str, int]:
     """Mark -> how many numbers under the first policy have it."""
-    rows = table[table["bn"].isin([POLICIES[0], ""])]
+    rows = _first(table)
     columns = [name for name in ("barrier_mark", "delta_mark", "mark") if name in rows]
     found = pd.concat([rows[name] for name in columns])
     return {mark: int((found == mark).sum()) for mark in MARKS}
+
+
+def _first(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["bn"].isin([POLICIES[0], ""])] if "bn" in table else table
 
 
 def headline(content: Content) -> str:
@@ -75,9 +113,9 @@ def headline(content: Content) -> str:
     said = counts(content.verdicts, POLICIES[0])
     claims = ", ".join(f"{said[answer]} {answer}" for answer in ANSWERS)
     cells = []
-    for name in ("table_iii", *PATH_TABLES):
+    for name in MARKED:
         full, total = filled(content.tables[name])
-        cells.append(f"{full} of {total} in {name.removeprefix('table_').upper()}")
+        cells.append(f"{full} of {total} in {short_title(name)}")
     return f"**Claims ({POLICIES[0]}): {claims}.** Cells with data: {', '.join(cells)}."
 
 
@@ -88,7 +126,7 @@ def metrics(content: Content) -> dict[str, float]:
         for policy in POLICIES
         for answer, number in counts(content.verdicts, policy).items()
     }
-    for name in ("table_iii", *PATH_TABLES):
+    for name in MARKED:
         full, total = filled(content.tables[name])
         found |= {f"cells/{name}": total, f"cells/{name}_filled": full}
         marks = mark_counts(content.tables[name])

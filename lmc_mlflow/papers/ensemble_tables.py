@@ -10,7 +10,7 @@ from lmc_mlflow.papers.ensemble_samples import Group, comparable, matched, selec
 from lmc_mlflow.papers.fillers import RUN, train_command
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
 from lmc_mlflow.papers.measured import POLICIES, Frames, has_batch_norm
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.printed import CELL, printed
 from lmc_mlflow.papers.tables import REQUIRED, SCALINGS, condition_words
 
 TABLE_III = {"dataset": "cifar10", "shift": "label_5050"}
@@ -84,7 +84,7 @@ def _row(
 
 def _condition(row: "pd.Series[Any]") -> str:
     rates = [f"B {int(row['batch_size'])}, lr {float(row['lr']):g}"]
-    return ", ".join(filter(None, [*rates, condition_words(row)]))
+    return ", ".join(filter(None, [*rates, condition_words(row, (*CELL, *REQUIRED))]))
 
 
 def _command(row: dict[str, Any], policy: str) -> str:

@@ -12,11 +12,19 @@ from lmc_mlflow.config.options import write_value
 RUN = "mlflow run . --env-manager local -e"
 SEEDS = "1,20,100,500,1500"
 """Hepburn et al.'s."""
-GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii", "table_viii")}
+GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii", "table_viii")} | {
+    "altintas_table_1": "altintas_table_1",
+    "altintas_table_2": "altintas_table_2",
+    "altintas_table_4": "altintas_table_4",
+    "logistic_regression": "altintas_logistic_regression",
+    "interventions": "altintas_interventions",
+    "head_to_head": "hepburn_against_altintas",
+}
+"""Table, or what a claim needs -> grid."""
 
 
 def sweep_command(table: str) -> str:
-    """The command that fills a whole table."""
+    """The command that fills a whole table, or decides a claim."""
     return f"{RUN} sweep -P grid={GRIDS[table]}"
 
 

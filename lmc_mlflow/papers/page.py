@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from lmc_mlflow.papers.batch_norm_question import question_rows
 from lmc_mlflow.papers.claims import CLAIMS, JUDGED, PAPER, counts
-from lmc_mlflow.papers.content import TABLE_TITLES, Content, filled, mark_counts
+from lmc_mlflow.papers.content import MARKED, TABLE_TITLES, Content, filled, mark_counts, short_title
 from lmc_mlflow.papers.elements import Link, badge, ensemble_table, figure, path_table, plain_table, prose, runs, table
 from lmc_mlflow.papers.fillers import GRIDS, sweep_command
 from lmc_mlflow.papers.marks import AGREES, SAME
@@ -16,7 +16,8 @@ from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.verdicts import Verdict
 from lmc_mlflow.papers.written import HOW_TO_READ
 
-TITLE = "Linear mode connectivity under data shifts: this store beside the paper"
+TITLE = "Linear mode connectivity under data shifts: this store beside the papers"
+PAPERS = "Papers: Hepburn et al. (H, Tables I to VIII); Altintas et al. (D, Tables 1 to 4); permutation slides (zoo)."
 QUESTION = "Is the barrier of ResNets under label imbalance one of basins, or of batch norm?"
 
 
@@ -43,7 +44,7 @@ def page(content: Content, pictures: Sequence[Picture], link: Link, source: str)
     body = "\n".join(
         [
             f"<h1>{escape(TITLE)}</h1>",
-            f'<p class="soft">{escape(_read(content))} from {escape(source)}. Paper: Hepburn et al.</p>',
+            f'<p class="soft">{escape(_read(content))} from {escape(source)}. {PAPERS}</p>',
             _boxes(content),
             _question(content, link),
             _claims(content, link),
@@ -66,7 +67,7 @@ def _read(content: Content) -> str:
 def _boxes(content: Content) -> str:
     said = counts(content.verdicts, POLICIES[0])
     boxes = [(f"{said['supported']} of {len(CLAIMS)}", "claims supported"), (str(said["contradicted"]), "contradicted")]
-    for name in ("table_iii", *PATH_TABLES):
+    for name in MARKED:
         full, total = filled(content.tables[name])
         marks = mark_counts(content.tables[name])
         boxes.append(
@@ -82,7 +83,8 @@ def _boxes(content: Content) -> str:
 
 
 def _short(name: str) -> str:
-    return f"Table {name.removeprefix('table_').upper()}"
+    short = short_title(name)
+    return f"Table {short}" if "table" in name else short
 
 
 def _question(content: Content, link: Link) -> str:
@@ -95,7 +97,12 @@ def _question(content: Content, link: Link) -> str:
 
 
 def _claims(content: Content, link: Link) -> str:
-    head = ["", "claim", *(f"bn = {name}" if name != PAPER else "its own tables" for name in JUDGED), "evidence"]
+    head = [
+        "",
+        "claim",
+        *(f"bn = {name}" if name != PAPER else "the papers' own tables" for name in JUDGED),
+        "evidence",
+    ]
     rows = []
     for claim in CLAIMS:
         verdicts = content.verdicts[claim.name]
@@ -120,7 +127,8 @@ def _table(name: str, content: Content, pictures: Sequence[Picture], link: Link)
     drawn = path_table(rows, link) if name in PATH_TABLES else _DRAWN.get(name, plain_table)(rows, link)
     fill = f'<p class="soft">To fill it: <code>{escape(sweep_command(name))}</code></p>' if name in GRIDS else ""
     below = "".join(figure(p.png, p.title, p.caption) for p in pictures if p.below == name)
-    return f'<h2 id="{name}">{escape(TABLE_TITLES[name])}</h2>{drawn}{fill}{below}'
+    note = f'<div class="answer">{prose(content.notes[name])}</div>' if name in content.notes else ""
+    return f'<h2 id="{name}">{escape(TABLE_TITLES[name])}</h2>{note}{drawn}{fill}{below}'
 
 
 _DRAWN = {"table_iii": ensemble_table}

@@ -1,6 +1,6 @@
 """What does the store say in each cell of Tables VI, VII and VIII, and how does it stand to what is printed?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -32,7 +32,7 @@ SCALINGS = {"centered": ("centered", "half"), "unit": ("unit",)}
 """The paper's scaling -> ours, the preferred first: "centered" is not defined there."""
 ROUNDING = 0.005
 """Tables VI to VIII have two decimals."""
-_OPEN = tuple(name for name in KEYS if name not in (*CELL, *REQUIRED, "data_digest"))
+_TOLD = (*CELL, *REQUIRED)
 
 
 def path_table(frames: Frames, table: str, min_seeds: int) -> pd.DataFrame:
@@ -104,8 +104,8 @@ def _row(
     row["holds"] = f"{mine['holds'].iloc[0] * row['n']:.3g} of {row['n']}" if len(mine) else ""
     row |= {"lost": "" if lost is None else _yes(lost), "paper_lost": _yes(cell["lost"])}
     row["paper_bold"] = _yes(cell["bold"])
-    row["condition"] = condition_words(mine.iloc[0]) if len(mine) else ""
-    row["left_out"] = "; ".join(_others(found[found["condition"] != chosen]))
+    row["condition"] = condition_words(mine.iloc[0], _TOLD) if len(mine) else ""
+    row["left_out"] = "; ".join(others(found[found["condition"] != chosen], _TOLD))
     empty = row["barrier_mark"] == NO_DATA
     row["command"] = _command(cell, policy, frames, min_seeds) if empty else ""
     row["run_ids"] = " ".join(mine["run_ids"].iloc[0]) if len(mine) else ""
@@ -116,21 +116,27 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def condition_words(row: "pd.Series[Any]") -> str:
-    """What the paper leaves open and this condition fixes: epochs always, the rest where it is not the default."""
+def condition_words(row: "pd.Series[Any]", told: Sequence[str]) -> str:
+    """What a paper leaves open and this condition fixes: epochs always, the rest where it is not the default.
+
+    Args:
+        row: a condition.
+        told: settings that are said elsewhere.
+    """
     known = parameters(TrainPairConfig)
     words = [f"{int(row['epochs'])} epochs"] if row["epochs"] != "" else []
     words += [str(row["normalization"])] if row["normalization"] == "half" else []
-    for name in _OPEN:
+    for name in KEYS:
         usual = key_text(known[name].default) if name in known else ""
-        if name not in ("epochs", "augmentation") and key_text(row[name]) not in (usual, ""):
+        if name not in ("epochs", "augmentation", "data_digest", *told) and key_text(row[name]) not in (usual, ""):
             words.append(f"{name} {key_text(row[name])}")
     return ", ".join(words)
 
 
-def _others(found: pd.DataFrame) -> Iterator[str]:
+def others(found: pd.DataFrame, told: Sequence[str]) -> Iterator[str]:
+    """Conditions in words, with their seeds."""
     for _, row in found.sort_values("condition").iterrows():
-        yield f"{condition_words(row) or 'another data set content'} (n = {row['n']})"
+        yield f"{condition_words(row, told) or 'another data set content'} (n = {row['n']})"
 
 
 def _command(cell: "pd.Series[Any]", policy: str, frames: Frames, min_seeds: int) -> str:

@@ -41,17 +41,24 @@ class Store:
         frames: the tables they come from; None for the printed ones.
         policy: batch norm on the path.
         min_seeds: fewer seeds decide nothing.
+        errors: from `disentangling.measured.error_conditions`, or what Altintas et al. print in that form.
     """
 
     conditions: pd.DataFrame
     frames: Frames | None
     policy: str
     min_seeds: int
+    errors: pd.DataFrame
 
     @property
     def enough(self) -> pd.DataFrame:
         """The conditions with enough seeds to count."""
         return self.conditions[self.conditions["n"] >= max(2, self.min_seeds)]
+
+    @property
+    def enough_errors(self) -> pd.DataFrame:
+        """The conditions of error barriers with enough seeds to count."""
+        return self.errors[self.errors["n"] >= max(2, self.min_seeds)]
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,12 @@ def _line(cells: Iterable[Any]) -> str:
     return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
 
 
-def table_markdown(name: str, table: pd.DataFrame) -> str:
-    """One table with its title, and the command that fills what is empty."""
+def table_markdown(name: str, table: pd.DataFrame, note: str = "") -> str:
+    """One table with its title, what it says in a sentence, and the command that fills what is empty."""
     rows = path_rows(table) if "barrier" in table else plain_rows(table)
     command = f"\n\nTo fill it: `{sweep_command(name)}`." if name in GRIDS else ""
-    return f"## {TABLE_TITLES[name]}\n\n{markdown_table(rows)}{command}\n"
+    said = f"{note}\n\n" if note else ""
+    return f"## {TABLE_TITLES[name]}\n\n{said}{markdown_table(rows)}{command}\n"
 
 
 def claims_rows(content: Content) -> pd.DataFrame:
@@ -83,20 +84,20 @@ def claims_rows(content: Content) -> pd.DataFrame:
         verdicts = content.verdicts[claim.name]
         answers = {name: verdicts[name].answer for name in JUDGED}
         rows.append({"claim": claim.name, "": claim.sentence} | answers | {"evidence": verdicts[POLICIES[0]].sentence})
-    return pd.DataFrame(rows).rename(columns={"paper": "its own tables"})
+    return pd.DataFrame(rows).rename(columns={"paper": "the papers' own tables"})
 
 
 def markdown(content: Content) -> str:
     """The whole report as one Markdown file."""
     parts = [
-        "# Linear mode connectivity under data shifts: this store beside the paper\n",
+        "# Linear mode connectivity under data shifts: this store beside the papers\n",
         headline(content) + "\n",
         "## Is the barrier of ResNets under label imbalance one of basins, or of batch norm?\n",
         content.answer + "\n",
         markdown_table(path_rows(question_rows(content.tables["table_vii"]))) + "\n",
         "## Claims\n",
         markdown_table(claims_rows(content)) + "\n",
-        *(table_markdown(name, content.tables[name]) for name in TABLE_TITLES),
+        *(table_markdown(name, content.tables[name], content.notes.get(name, "")) for name in TABLE_TITLES),
         "## How to read this\n",
         HOW_TO_READ,
     ]

@@ -6,13 +6,17 @@ from lmc_mlflow.plots.alignment import aligned_path_figure as aligned_path_figur
 from lmc_mlflow.plots.barriers import barrier_by_model as barrier_by_model
 from lmc_mlflow.plots.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.batch_and_lr import final_training_loss as final_training_loss
+from lmc_mlflow.plots.batches import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.beside_paper import beside_paper as beside_paper
 from lmc_mlflow.plots.boundaries import boundaries as boundaries
 from lmc_mlflow.plots.ensembles import accuracy_by_size as accuracy_by_size
 from lmc_mlflow.plots.ensembles import ensemble_comparison as ensemble_comparison
 from lmc_mlflow.plots.ensembles import scores_by_size as scores_by_size
+from lmc_mlflow.plots.error_barriers import error_barrier_by_model as error_barrier_by_model
+from lmc_mlflow.plots.error_barriers import error_barrier_by_slope as error_barrier_by_slope
 from lmc_mlflow.plots.learning import learning_figure as learning_figure
 from lmc_mlflow.plots.matrix import matrix_figure as matrix_figure
+from lmc_mlflow.plots.noise_source import barrier_by_noise_source as barrier_by_noise_source
 from lmc_mlflow.plots.over_seeds import learning_over_seeds as learning_over_seeds
 from lmc_mlflow.plots.over_seeds import paths_over_seeds as paths_over_seeds
 from lmc_mlflow.plots.paths import path_figure as path_figure

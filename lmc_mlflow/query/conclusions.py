@@ -1,12 +1,14 @@
 """What do the numbers say? Sentences computed from the tables, with every n; no claim from fewer than two."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
-from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing, per_seed
+from lmc_mlflow.conditions import CONDITIONS, per_seed
 from lmc_mlflow.predictions.scores import SCORE_NAMES
+from lmc_mlflow.query.breaking import what_breaks as what_breaks
+from lmc_mlflow.query.sentences import each_condition, markdown, rows_having
 from lmc_mlflow.query.zoo import model_zoo as model_zoo
 from lmc_mlflow.tally import RULE, Tally, difference, spread, units_of
 
@@ -21,16 +23,15 @@ ENSEMBLES = (
 ALIGNED = (
     f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed> -P align=weights`"
 )
-ALWAYS = ("dataset", "model", "shift")
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
     """Do both sides of a shift end in one basin? Markdown, from `query.paths`."""
     paths = _with_delta(paths)
-    rows = _with(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
+    rows = rows_having(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
     tallies, lines = {True: Tally(), False: Tally()}, []
-    for label, part in _conditions(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
+    for label, part in each_condition(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
         tally = tallies[bool(part["same_initialization"].iloc[0])]
@@ -49,7 +50,7 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
         tallies[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
         tallies[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
     ]
-    return _markdown(heads, lines)
+    return markdown(heads, lines)
 
 
 def _with_delta(paths: pd.DataFrame) -> pd.DataFrame:
@@ -65,9 +66,9 @@ def _with_delta(paths: pd.DataFrame) -> pd.DataFrame:
 
 def ensembles(frame: pd.DataFrame) -> str:
     """Are seeds worth ensembling, against points of one path? Markdown, from `query.ensembles`."""
-    rows = _with(frame, "sampling", "num_members", "mean_prediction_accuracy")
+    rows = rows_having(frame, "sampling", "num_members", "mean_prediction_accuracy")
     accuracy, mistakes, lines = Tally(), Tally(), []
-    for label, part in _conditions(
+    for label, part in each_condition(
         rows, [name for name in CONDITIONS if name not in ("bn", "sampling", "num_members")]
     ):
         for seeds, lmc, way in _sampled(part):
@@ -87,15 +88,15 @@ def ensembles(frame: pd.DataFrame) -> str:
         accuracy.verdict("Ensembles over seeds are more accurate than those of one path", ENSEMBLES),
         mistakes.verdict("Members from one path agree more often on a mistake", ENSEMBLES),
     ]
-    return _markdown(heads, lines, f"{RULE} It speaks of these test sets only.")
+    return markdown(heads, lines, f"{RULE} It speaks of these test sets only.")
 
 
 def similarity(paths: pd.DataFrame) -> str:
     """Are connected sides more alike than two random networks? Markdown, from `query.paths`."""
-    rows = _with(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
+    rows = rows_having(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
     rows = rows[rows["pair"] != ""].sort_values("connected", ascending=False).drop_duplicates("pair")
     tally, lines = Tally(), []
-    for label, part in _conditions(rows, CONDITIONS):
+    for label, part in each_condition(rows, CONDITIONS):
         for verdict, alike in part.groupby("connected", sort=False):
             closer = per_seed(alike.assign(closer=alike["angle_reference_deg"] - alike["angle_deg"]), "closer")
             if verdict == "yes" and len(closer) > 1:
@@ -105,17 +106,17 @@ def similarity(paths: pd.DataFrame) -> str:
                 f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
             )
     claim = "Connected sides are more alike than two independent initializations"
-    return _markdown([tally.verdict(claim, ANOTHER_SEED)], lines, RULE)
+    return markdown([tally.verdict(claim, ANOTHER_SEED)], lines, RULE)
 
 
 def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
     """Do larger batches and smaller learning rates lower the barrier? Markdown, from `query.paths`."""
-    rows = _with(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
+    rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
     heads, lines = [], []
     for axis, word, example, descending in (("batch_size", "larger", 256, False), ("lr", "smaller", 0.0001, True)):
         tally = Tally()
-        for label, part in _conditions(rows, [name for name in CONDITIONS if name != axis]):
+        for label, part in each_condition(rows, [name for name in CONDITIONS if name != axis]):
             places = sorted(part[axis].unique(), reverse=descending)
             if len(places) > 1:
                 first, last = (
@@ -128,15 +129,15 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                 )
         need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
         heads.append(tally.verdict(f"A {word} {axis} lowers the barrier", need))
-    return _markdown(heads, lines, RULE)
+    return markdown(heads, lines, RULE)
 
 
 def up_to_permutation(paths: pd.DataFrame) -> str:
     """Does exchanging units join what a straight line does not? Markdown, from `query.paths`."""
     aligned, naive = "test/barrier", "unaligned/test/barrier"
-    rows = _with(paths, "align", aligned, naive, "connected", "connected_unaligned")
+    rows = rows_having(paths, "align", aligned, naive, "connected", "connected_unaligned")
     joined, lowered, lines = Tally(), Tally(), []
-    for label, part in _conditions(rows, [name for name in CONDITIONS if name != "same_initialization"]):
+    for label, part in each_condition(rows, [name for name in CONDITIONS if name != "same_initialization"]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
         gain = per_seed(part.assign(gain=part[naive] - part[aligned]), "gain")
@@ -155,24 +156,7 @@ def up_to_permutation(paths: pd.DataFrame) -> str:
         joined.verdict("Networks are connected up to permutation, in every seed", ALIGNED),
         lowered.verdict("Aligning lowers the barrier", ALIGNED),
     ]
-    return _markdown(heads, lines, RULE)
-
-
-def _with(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """The rows that have all these values, with all these columns even where there is none."""
-    return frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
-
-
-def _conditions(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each condition in words, with its rows: data set, model, shift and whatever else sets rows apart."""
-    kept = [name for name in names if name in ALWAYS and name in rows]
-    kept += distinguishing(rows, [name for name in names if name not in kept], kept)
-    if not kept:
-        if len(rows):
-            yield "", rows
-        return
-    for key, part in rows.groupby(kept, dropna=False):
-        yield ", ".join(filter(None, map(describe, kept, key))), part
+    return markdown(heads, lines, RULE)
 
 
 def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
@@ -183,7 +167,7 @@ def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, s
     seeds, lmc = (part[part["sampling"] == name] for name in ("seeds", "lmc"))
     if seeds.empty or lmc.empty:
         return
-    for way, of_way in _conditions(lmc, ["bn"]):
+    for way, of_way in each_condition(lmc, ["bn"]):
         name = f", {way}" if way else ""
         equal = sorted(set(seeds["num_members"]) & set(of_way["num_members"]))
         for size in equal:
@@ -206,8 +190,3 @@ def _cost_text(lmc: pd.DataFrame, seeds: pd.DataFrame) -> str:
     if cost not in lmc or not lmc[cost].mean() > 0 or not seeds[cost].mean() > 0:
         return ""
     return f"; training the seeds took {seeds[cost].mean() / lmc[cost].mean():.2g} times as long"
-
-
-def _markdown(heads: Sequence[str], lines: Sequence[str], note: str = "") -> str:
-    parts = [*heads, "\n".join(lines), note if lines else ""]
-    return "\n\n".join(part for part in parts if part)

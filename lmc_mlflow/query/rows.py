@@ -17,6 +17,7 @@ from lmc_mlflow.config.commands import (
     TrainPairConfig,
 )
 from lmc_mlflow.config.options import read_value
+from lmc_mlflow.interpolation.barriers import connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
@@ -88,7 +89,14 @@ def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, A
 def path(run: Run) -> dict[str, Any]:
     """A path."""
     tags = run.data.tags
-    num_alphas = dict(_settings(run, parameters(InterpolateConfig)))["num_alphas"]
+    settings = dict(_settings(run, parameters(InterpolateConfig)))
+    ending = "/error_barrier"
+    barriers = {
+        name.removesuffix(ending): value
+        for name, value in run.data.metrics.items()
+        if name.endswith(ending) and name.count("/") == 1
+    }
+    by_error = connected_by_error(barriers, settings["error_barrier_threshold"]) if barriers else ""
     names = {
         "run_a": "lmc.run_a",
         "run_b": "lmc.run_b",
@@ -98,7 +106,8 @@ def path(run: Run) -> dict[str, Any]:
         "bn": "lmc.bn",
     }
     align = tags.get("lmc.align", "none")
-    return {name: tags.get(tag, "") for name, tag in names.items()} | {"align": align, "num_alphas": num_alphas}
+    own = {"connected_by_error": by_error, "align": align, "num_alphas": settings["num_alphas"]}
+    return {name: tags.get(tag, "") for name, tag in names.items()} | own
 
 
 def ensemble(run: Run) -> dict[str, Any]:

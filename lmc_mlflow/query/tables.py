@@ -46,7 +46,7 @@ def endpoints(experiment: str | None = None, finished: bool = True, uri: str | N
 def paths(
     experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row a path: its ends, its verdict, its measures, and the configuration of end A.
+    """One row a path: its ends, its verdicts, its measures, and the configuration of end A.
 
     Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star); `align`,
     the method by which B's units were permuted, or `none`. A permuted network has the settings of the one it was made
@@ -58,7 +58,8 @@ def paths(
         uri: as in `pairs`.
         ends: `endpoints(finished=False)` of all experiments where it was read before; None: read here.
     """
-    own = [*FIXED, "run_a", "run_b", "pair", "connected", "connected_unaligned", "bn", "align", "num_alphas"]
+    verdicts = ["connected", "connected_unaligned", "connected_by_error"]
+    own = [*FIXED, "run_a", "run_b", "pair", *verdicts, "bn", "align", "num_alphas"]
     columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
     frame = frame_of(runs_of("path", experiment, finished, uri), path, own)
     stars_too = _star_networks(uri)

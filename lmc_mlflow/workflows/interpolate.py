@@ -10,7 +10,7 @@ from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.sections import PathConfig
 from lmc_mlflow.config.sections.aligning import NONE
 from lmc_mlflow.data.loading import LabelledImages
-from lmc_mlflow.interpolation.barriers import alpha_grid, connected
+from lmc_mlflow.interpolation.barriers import alpha_grid, connected, connected_by_error
 from lmc_mlflow.interpolation.path import Path, walk
 from lmc_mlflow.interpolation.placing import CALIBRATED
 from lmc_mlflow.plots.alignment import aligned_path_figure
@@ -35,11 +35,12 @@ from lmc_mlflow.workflows.path_results import (
 
 @dataclass(frozen=True)
 class PathOutcome:
-    """A logged path: its run, its verdict, and the numbers of each split."""
+    """A logged path: its run, its verdicts, and the numbers of each split."""
 
     path: str
     name: str
     connected: str
+    connected_by_error: str
     metrics: dict[str, float]
     experiment_id: str
 
@@ -124,15 +125,21 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, walked: Wa
     run.log_json(table.to_dict(orient="split", index=False), "path.json")
     run.log_figure(figure, "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
-    run.set_tags({"lmc.connected": verdict, "lmc.engine": path.engine})
-    run.describe(describe_path(ends, config.path, path, verdict, metrics, note))
+    by_error = _by_error(config.path, path)
+    run.set_tags({"lmc.connected": verdict, "lmc.connected_by_error": by_error, "lmc.engine": path.engine})
+    run.describe(describe_path(ends, config.path, path, (verdict, by_error), metrics, note))
     run.seal()
     run.finish()
-    return PathOutcome(run.run_id, name, verdict, metrics, run.experiment_id)
+    return PathOutcome(run.run_id, name, verdict, by_error, metrics, run.experiment_id)
 
 
 def _verdict(config: PathConfig, path: Path) -> str:
     return connected(path.summaries, config.barrier_threshold, config.accuracy_delta_threshold)
+
+
+def _by_error(config: PathConfig, path: Path) -> str:
+    barriers = {split: summary.error_barrier for split, summary in path.summaries.items()}
+    return connected_by_error(barriers, config.error_barrier_threshold)
 
 
 def _note(config: PathConfig, alignment: Alignment, unaligned: Path) -> str:

@@ -5,17 +5,24 @@ import pandas as pd
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
+from lmc_mlflow.plots.batches import first_batch_figure
 from lmc_mlflow.plots.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
+from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.resume import RESUME_FOLDER
+from lmc_mlflow.training.glance import first_images
 from lmc_mlflow.training.loop import Trainee
+from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import noise_scale
 from lmc_mlflow.training.trace import noise_check, noise_digest
 from lmc_mlflow.workflows.checkpoints import log_checkpoint
 from lmc_mlflow.workflows.pair_runs import PairRuns, pair_name
 from lmc_mlflow.workflows.pair_setup import network_spec
 from lmc_mlflow.workflows.shift_test import shift_sentence
+
+NUM_SHOWN = 10
+"""Images of each side in `figures/first_batch.png`."""
 
 
 def curve_keys(score: str) -> tuple[str, ...]:
@@ -65,6 +72,7 @@ def log_pair(
     score = score_name(data.test.labels)
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
+    _log_first_batch(pair, config, data, trainees)
     pair.log_metrics({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
     last = {side: latest_metrics(run.client, run.run_id) for side, run in runs.endpoints.items()}
     rows = "\n".join(
@@ -86,6 +94,21 @@ def log_pair(
     pair.seal()
     pair.delete_artifacts(RESUME_FOLDER)
     pair.finish()
+
+
+def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
+    """What the networks saw first, drawn again from the start of their noise."""
+    images, names = {}, {}
+    for t in trainees:
+        noise = noise_stream(config.noise, config.model.seed, t.side, t.labels.device, data.translate)
+        seen, labels = first_images(t.images, t.labels, noise, config.optimization.batch_size, data.flips, NUM_SHOWN)
+        images[t.side] = seen.numpy()
+        # Where an image has several labels their number is shown: their names do not fit below it.
+        names[t.side] = [
+            data.classes[int(label)] if labels.ndim == 1 else f"{int(label.sum())} labels" for label in labels
+        ]
+    title = f"{pair_name(config)}: first images of epoch 1, as the networks got them"
+    run.log_figure(first_batch_figure(images, names, title), "figures/first_batch.png")
 
 
 def learning_curves(runs: PairRuns, score: str) -> pd.DataFrame:

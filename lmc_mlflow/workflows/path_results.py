@@ -78,7 +78,7 @@ def reference_angle(end: LoggedNetwork) -> float:
 
 
 def describe_path(
-    ends: Ends, config: PathConfig, path: Path, verdict: str, metrics: Mapping[str, float], note: str = ""
+    ends: Ends, config: PathConfig, path: Path, verdicts: tuple[str, str], metrics: Mapping[str, float], note: str = ""
 ) -> str:
     """The description of a path's run.
 
@@ -86,7 +86,7 @@ def describe_path(
         ends: as they were logged.
         config: how the path was walked and judged.
         path: the run's.
-        verdict: on it.
+        verdicts: on it, by loss and accuracy, and by error.
         metrics: as logged.
         note: what else there is to say, after the first sentences.
     """
@@ -99,7 +99,7 @@ def describe_path(
         for name, s in path.summaries.items()
     )
     return (
-        f"**Connected: {verdict}.** On {split}: barrier {first.barrier:.4f}, in the basin "
+        f"**Connected: {verdicts[0]}.** On {split}: barrier {first.barrier:.4f}, in the basin "
         f"{first.barrier_in_basin:.4f}, "
         f"{score} delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
         f"angle {metrics['angle_deg']:.1f} degrees (random initializations {metrics['angle_reference_deg']:.1f})."
@@ -108,4 +108,5 @@ def describe_path(
         f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`; batch norm: {config.bn}. "
         f"No if a barrier in the basin exceeds {config.barrier_threshold:g} or the {score} delta falls below "
         f"{config.accuracy_delta_threshold:.0%} on test data; apparent if so on training data alone."
+        f" By error (barrier below {config.error_barrier_threshold:g}): {verdicts[1]}."
     )

@@ -91,7 +91,7 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
     files = {"report.md": markdown(content)}
     for name, table in content.tables.items():
         files[f"tables/{name}.csv"] = csv_text(table)
-        files[f"tables/{name}.md"] = table_markdown(name, table)
+        files[f"tables/{name}.md"] = table_markdown(name, table, content.notes.get(name, ""))
     files["claims.json"] = json.dumps(claims_content(content.verdicts), indent=1, ensure_ascii=False) + "\n"
     pictures = report_pictures(frames, content.tables, query.path_curves(query.with_points(polar_paths(frames))))
     files["report.html"] = page(content, pictures, _linker(frames), _source())

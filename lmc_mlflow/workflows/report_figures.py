@@ -1,6 +1,7 @@
 """Which figures of the paper does a report hold, drawn from the same tables as its numbers?"""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -53,8 +54,40 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
             plots.final_training_loss(_where(frames.endpoints, shift="label_5050", normalization="centered")),
             "Mean of both sides of 50/50 pairs.",
         ),
+        **_disentangling(frames.paths),
     }
     return [*pictures, *(Picture(plots.png_bytes(figure), title, text) for title, (figure, text) in drawn.items())]
+
+
+def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
+    """The figures of Altintas et al., of paths between two networks of one initialization and other orders."""
+    inside = within_pairs(paths)
+    inside = inside[inside["bn"] == "interpolate"] if len(inside) else inside
+    ordered = _where(inside, shift="none", noise="different")
+    models = ordered["model"].astype(str) if len(ordered) else pd.Series(dtype=str)
+    deep = ordered[models.str.fullmatch(r"mlp_l[137]_w\d+")] if len(ordered) else ordered
+    return {
+        "Does batch size decide? (Hepburn et al. against Altintas et al.)": (
+            plots.barrier_by_noise_source(inside),
+            "Conditions met at more than one batch size; batch norm interpolated.",
+        ),
+        "From ReLU to linear (Altintas et al.: Fig. 1)": (
+            plots.error_barrier_by_slope(ordered),
+            "Train is the mean of both sides.",
+        ),
+        "Dense, locally connected, convolutional, attention (Altintas et al.: Fig. 2)": (
+            plots.error_barrier_by_model(ordered[models.str.startswith("patches_")] if len(ordered) else ordered),
+            "One layer over patches of 4 x 4.",
+        ),
+        "Complexity of the data (Altintas et al.: Fig. 3)": (
+            plots.error_barrier_by_model(_where(deep, optimizer="sgd"), normalized=True),
+            "MLPs with 1, 3 and 7 hidden layers, SGD.",
+        ),
+        "Adam (Altintas et al.: Fig. 5)": (
+            plots.error_barrier_by_model(_where(deep, optimizer="adam")),
+            "MLPs with 1, 3 and 7 hidden layers.",
+        ),
+    }
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:

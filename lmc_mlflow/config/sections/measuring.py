@@ -45,6 +45,9 @@ class PathConfig(Section):
     )
     barrier_threshold: float = option(0.1, "a barrier_in_basin above this breaks the connection", minimum=0.0)
     accuracy_delta_threshold: float = option(-0.06, "an accuracy_delta below this breaks the connection", maximum=0.0)
+    error_barrier_threshold: float = option(
+        0.02, "connected_by_error: an error_barrier of this or more breaks the connection", above=0.0
+    )
 
     def check(self) -> None:
         """Rules that tie the fields together."""

@@ -1,0 +1,299 @@
+"""Do the tables, claims and figures of Altintas et al. say what the paths of a store say?"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from paper_frames import PATH, answers, frames, paths
+
+from lmc_mlflow import plots
+from lmc_mlflow.conditions import noise_source
+from lmc_mlflow.papers.claims import judge_all
+from lmc_mlflow.papers.content import report_content
+from lmc_mlflow.papers.disentangling.claims import DISENTANGLING_CLAIMS
+from lmc_mlflow.papers.disentangling.head_to_head import HIGHER, LOWER, NONE, head_to_head
+from lmc_mlflow.papers.disentangling.measured import error_conditions, printed_conditions
+from lmc_mlflow.papers.disentangling.tables import accuracies, linear_networks, minimal_model, patch_parameters
+from lmc_mlflow.papers.measured import Frames
+from lmc_mlflow.papers.verdicts import CONTRADICTED, INSUFFICIENT, SUPPORTED
+
+ORDERED: dict[str, Any] = {
+    "dataset": "mnist",
+    "model": "linear_l2_w128",
+    "shift": "none",
+    "noise": "different",
+    "batch_size": 1024,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "warmup_epochs": 0.0,
+    "clip_norm": 0.0,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "test/error_barrier": 0.001,
+    "test/error_barrier_normalized": 0.002,
+    "train_a/error_barrier": 0.0,
+    "train_b/error_barrier": 0.002,
+}
+
+
+def store_of(*rows: dict[str, Any]) -> Frames:
+    """Two seeds of each row; the second seed's error barrier is 0.0002 higher."""
+    walked = paths(*(ORDERED | row for row in rows))
+    walked["test/error_barrier"] += 0.0002 * (walked["seed"] == 20)
+    return frames(walked)
+
+
+def of(*rows: dict[str, Any]) -> pd.DataFrame:
+    return error_conditions(store_of(*rows), "interpolate")
+
+
+def test_a_condition_holds_error_barriers_in_percent_with_the_sides_averaged() -> None:
+    (row,) = of({}).to_dict("records")
+    assert row["n"] == 2
+    assert row["test"] == pytest.approx(0.11)
+    assert row["test_sd"] == pytest.approx(0.02 / np.sqrt(2))
+    assert row["train"] == pytest.approx(0.1)
+    assert row["test_normalized"] == pytest.approx(0.2)
+    assert row["accuracy"] == pytest.approx(50)
+    assert row["holds"] == 1
+    assert (row["init"], row["model"]) == ("same", "linear_l2_w128")
+
+
+def test_two_initializations_are_a_condition_of_their_own_and_one_side_twice_is_none() -> None:
+    found = of({}, {"same_initialization": False}, {"side_b": "A"})
+    assert sorted(found["init"]) == ["different", "same"]
+
+
+def test_the_threshold_is_two_percent_of_error() -> None:
+    held = of({"test/error_barrier": 0.0196}, {"test/error_barrier": 0.0201, "lr": 0.01}).set_index("lr")["holds"]
+    assert held.to_dict() == {0.1: 1, 0.01: 0}
+
+
+def test_printed_conditions_are_the_stable_cells_of_both_tables() -> None:
+    rows = printed_conditions()
+    assert len(rows) == 24 - 1 + 5  # 24 cells of Table 1 of which one is unstable, 5 of Table 2
+    hot = rows[(rows["model"] == "mlp_l1_w128") & (rows["optimizer"] == "adam") & (rows["lr"] == 0.005)]
+    cold, warm = (hot[hot["warmup_epochs"] == epochs].iloc[0] for epochs in (0, 10))
+    assert (cold["test"], cold["train"], cold["holds"]) == (2.86, 2.92, 0)
+    assert (warm["test"], warm["train"], warm["holds"]) == (0.23, 0.17, 1)
+
+
+def test_table_1_sets_the_split_of_a_cell_beside_the_printed_value_and_leaves_widths_open() -> None:
+    table = linear_networks(of({"model": "linear_l2_w64", "epochs": 200}, {"epochs": 100}), min_seeds=2)
+    assert len(table) == 48
+    cell = table[(table["layers"] == 2) & (table["batch_size"] == 1024) & (table["optimizer"] == "sgd")]
+    cell = cell[cell["lr"] == 0.1].set_index("split")
+    assert cell.loc["test", "error_barrier_pct"] == pytest.approx(0.11)
+    assert (cell.loc["test", "printed_pct"], cell.loc["train", "printed_pct"]) == ("0.01", "0.14")
+    assert cell.loc["train", "error_barrier_pct"] == pytest.approx(0.1)
+    assert cell.loc["test", "condition"] == "200 epochs, model linear_l2_w64, momentum 0.9"
+    assert cell.loc["test", "left_out"] == "100 epochs, model linear_l2_w128, momentum 0.9 (n = 2)"
+    assert set(cell["mark"]) == {"same conclusion"}
+    empty = table[table["n"] == 0]
+    assert len(empty) == 46
+    assert empty["command"].str.contains("train_pair -P dataset=mnist").all()
+
+
+def test_an_unstable_cell_agrees_with_no_connected_one() -> None:
+    unstable = {"model": "linear_l8_w128", "lr": 0.1}
+    for barrier, expected in ((0.001, "differs"), (0.8, "same conclusion")):
+        table = linear_networks(of(unstable | {"test/error_barrier": barrier}), 2)
+        cell = table[(table["printed_pct"] == "unstable") & (table["split"] == "test")].iloc[0]
+        assert cell["mark"] == expected
+
+
+def test_table_2_tells_warm_up_apart() -> None:
+    hot = {"model": "mlp_l1_w64", "optimizer": "adam", "lr": 0.005, "momentum": 0.0}
+    rows = (hot | {"test/error_barrier": 0.0286}, hot | {"warmup_epochs": 10.0, "test/error_barrier": 0.05})
+    table = minimal_model(of(*rows), 2)
+    table = table[(table["optimizer"] == "adam") & (table["lr"] == 0.005) & (table["split"] == "test")]
+    marks = table.set_index("warmup_epochs")["mark"].to_dict()
+    assert marks == {0: "agrees", 10: "differs"}
+
+
+def test_table_3_counts_what_is_printed() -> None:
+    assert patch_parameters()["parameters"].tolist() == [88_202, 483_338, 25_255_946]
+    assert set(patch_parameters()["mark"]) == {"agrees"}
+
+
+def test_table_4_is_of_pairs_and_needs_no_path() -> None:
+    pairs = store_of({"model": "mlp_l3_w128"}).pairs.assign(optimizer="sgd", warmup_epochs=0.0)
+    pairs["test/accuracy"] = [0.9, 0.92]
+    table = accuracies(frames(pairs=pairs), 2)
+    assert len(table) == 24
+    cell = table[(table["dataset"] == "mnist") & (table["layers"] == 4) & (table["lr"] == 0.1)].iloc[0]
+    assert (cell["n"], cell["accuracy_pct"], cell["command"]) == (2, pytest.approx(91), "")
+    assert table["command"].ne("").sum() == 23
+
+
+@pytest.mark.parametrize(
+    ("shift", "noise", "source"),
+    [
+        ("none", "different", "order alone"),
+        ("label_5050", "same", "covariate shift"),
+        ("label_2080", "same", "label imbalance"),
+        ("label_2080", "different", "label imbalance and order"),
+        ("corrupt_blur_3", "same", "corrupt_blur_3"),
+        ("none", "same", "nothing"),
+    ],
+)
+def test_a_source_of_noise_has_the_papers_name(shift: str, noise: str, source: str) -> None:
+    assert noise_source(shift, noise) == source
+
+
+def _sizes(shift: str, noise: str, small: float, large: float) -> list[dict[str, Any]]:
+    """Two batch sizes whose error barrier, and ten times as much loss barrier, are told."""
+    base = {"shift": shift, "noise": noise, "model": "mlp_l1_w126"}
+    return [
+        base | {"batch_size": size, "test/error_barrier": height, "test/barrier": 10 * height}
+        for size, height in ((32, small), (1024, large))
+    ]
+
+
+def _differing(rows: list[dict[str, Any]]) -> Frames:
+    """With a spread of loss barriers over seeds too."""
+    made = store_of(*rows)
+    made.paths["test/barrier"] += 0.001 * (made.paths["seed"] == 20)
+    return made
+
+
+def test_head_to_head_compares_the_smallest_with_the_largest_batch_of_one_condition() -> None:
+    rows = _sizes("none", "different", 0.001, 0.001) + _sizes("label_5050", "same", 0.1, 0.01)
+    rows += _sizes("label_2080", "same", 0.01, 0.1)
+    table = head_to_head(error_conditions(_differing(rows), "interpolate"), 2).set_index("source")
+    assert table["error_says"].to_dict() == {"order alone": NONE, "covariate shift": LOWER, "label imbalance": HIGHER}
+    assert table["loss_says"].to_dict() == table["error_says"].to_dict()
+    assert (table["batch_small"].unique().tolist(), table["batch_large"].unique().tolist()) == ([32], [1024])
+    assert all(len(ids.split()) == 4 for ids in table["run_ids"])
+
+
+def test_head_to_head_claims_follow_each_source() -> None:
+    as_claimed = _sizes("none", "different", 0.001, 0.001) + _sizes("label_5050", "same", 0.1, 0.01)
+    found = answers(judge_all(_differing(as_claimed), 2, claims_named("D-H")))
+    assert found == {"D-H-a": SUPPORTED, "D-H-b": SUPPORTED, "D-H-c": INSUFFICIENT}
+    otherwise = _sizes("none", "different", 0.1, 0.001) + _sizes("label_5050", "same", 0.01, 0.01)
+    otherwise += _sizes("label_2080", "same", 0.01, 0.1)
+    found = answers(judge_all(_differing(otherwise), 2, claims_named("D-H")))
+    assert found == {"D-H-a": CONTRADICTED, "D-H-b": INSUFFICIENT, "D-H-c": CONTRADICTED}
+
+
+def claims_named(start: str) -> list[Any]:
+    return [claim for claim in DISENTANGLING_CLAIMS if claim.name.startswith(start)]
+
+
+BROKEN = {"test/error_barrier": 0.3}
+ADAM = {"optimizer": "adam", "lr": 0.005, "momentum": 0.0}
+HIDDEN = {"model": "mlp_l1_w64"}
+CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "D-01a": ([{}], [{}, BROKEN | {"lr": 0.01}]),
+    "D-01b": (
+        [ADAM | BROKEN | {"model": "linear_l4_w8"}],
+        [ADAM | {"model": "linear_l4_w8"}, ADAM | BROKEN],
+    ),
+    "D-02": (
+        [{"model": "linear_l1", "same_initialization": False}],
+        [{"model": "linear_l1", "same_initialization": False} | BROKEN],
+    ),
+    "D-08a": ([HIDDEN], [HIDDEN | BROKEN]),
+    "D-08b": ([HIDDEN | ADAM | BROKEN], [HIDDEN | ADAM, HIDDEN | ADAM | BROKEN | {"warmup_epochs": 5.0}]),
+    "D-08c": (
+        [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | {"warmup_epochs": 5.0}],
+        [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | BROKEN | {"warmup_epochs": 5.0}],
+    ),
+    "D-10": (
+        [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | {"clip_norm": 1.0}],
+        [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | BROKEN | {"clip_norm": 1.0}],
+    ),
+    "D-11a": ([HIDDEN, HIDDEN | {"batch_size": 32}], [HIDDEN, HIDDEN | BROKEN | {"batch_size": 32}]),
+    "D-11b": ([HIDDEN, HIDDEN | {"momentum": 0.0}], [HIDDEN, HIDDEN | BROKEN | {"momentum": 0.0}]),
+    "D-11c": ([HIDDEN, HIDDEN | {"weight_decay": 0.1}], [HIDDEN, HIDDEN | BROKEN | {"weight_decay": 0.1}]),
+    "D-11d": ([HIDDEN, HIDDEN | {"schedule": "cosine"}], [HIDDEN, HIDDEN | BROKEN | {"schedule": "cosine"}]),
+}
+
+
+def test_every_claim_is_tried_both_ways() -> None:
+    named = {claim.name for claim in DISENTANGLING_CLAIMS if not claim.name.startswith("D-H")}
+    assert set(CASES) == named
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_claim_is_supported_contradicted_or_open(name: str) -> None:
+    (claim,) = claims_named(name)
+    for rows, expected in zip((*CASES[name], []), (SUPPORTED, CONTRADICTED, INSUFFICIENT), strict=True):
+        made = store_of(*rows) if rows else frames()
+        verdict = judge_all(made, 2, [claim])[name]["interpolate"]
+        assert verdict.answer == expected, verdict
+        assert bool(verdict.run_ids) == bool(rows)
+
+
+def test_the_papers_own_tables_support_what_is_in_them() -> None:
+    found = answers(judge_all(frames(), 2), "paper")
+    assert {name: found[name] for name in ("D-01a", "D-01b", "D-08a", "D-08b", "D-08c")} == dict.fromkeys(
+        ("D-01a", "D-01b", "D-08a", "D-08b", "D-08c"), SUPPORTED
+    )
+    assert found["D-02"] == INSUFFICIENT
+
+
+def test_a_report_says_what_batch_size_does() -> None:
+    rows = _sizes("label_5050", "same", 0.1, 0.01)
+    content = report_content(_differing(rows), {}, 2)
+    assert content.notes["head_to_head"] == (
+        "**covariate shift**, 1 comparison: by error 1 lower with the larger batch, 0 higher, 0 without a difference; "
+        "by loss 1 lower with the larger batch, 0 higher, 0 without a difference."
+    )
+    assert report_content(frames(), {}, 2).notes["head_to_head"].startswith("**Not decided**")
+
+
+def _curves(panel: Any) -> dict[str, list[list[float]]]:
+    made = {}
+    for container in panel.containers:
+        line = container.lines[0]
+        made[container.get_label()] = [list(map(float, line.get_xdata())), list(map(float, line.get_ydata()))]
+    return made
+
+
+def test_slopes_are_drawn_from_relu_to_linear_by_depth() -> None:
+    slopes = [("mlp_l1_w128", 0.05), ("mlp_l1_w128_leaky0.5", 0.03), ("linear_l2_w128", 0.01), ("mlp_l3_w128", 0.4)]
+    walked = store_of(*({"model": model, "test/error_barrier": height} for model, height in slopes)).paths
+    figure = plots.error_barrier_by_slope(walked)
+    test, train = figure.axes
+    assert test.get_title() == "1 hidden, 128, test"  # the three-layer network has a single slope
+    ((places, heights),) = _curves(test).values()
+    assert places == [0, 0.5, 1]
+    assert heights == pytest.approx([5.01, 3.01, 1.01])
+    ((_, trained),) = _curves(train).values()
+    assert trained == pytest.approx([0.1] * 3)
+
+
+def test_a_row_a_network_shows_test_and_training_data() -> None:
+    walked = store_of({"model": "patches_conv"}, {"model": "patches_dense"} | BROKEN).paths
+    test, train = plots.error_barrier_by_model(walked).axes
+    labels = [label.get_text() for label in test.get_yticklabels()]
+    assert labels == ["patches_conv (n = 2 seeds)", "patches_dense (n = 2 seeds)"]
+    means = [container.lines[0].get_xdata()[0] for container in test.containers]
+    assert means == pytest.approx([0.11, 30.01])
+    assert [container.lines[0].get_xdata()[0] for container in train.containers] == pytest.approx([0.1, 0.1])
+    normalized = plots.error_barrier_by_model(walked, normalized=True).axes[0]
+    assert normalized.containers[0].lines[0].get_xdata()[0] == pytest.approx(0.2)
+
+
+def test_sources_of_noise_are_panels_and_batch_sizes_the_axis() -> None:
+    rows = _sizes("none", "different", 0.001, 0.002) + _sizes("label_5050", "same", 0.1, 0.01)
+    rows += [{"shift": "label_2080", "noise": "same", "model": "mlp_l1_w126", "batch_size": 32}]  # one size: not drawn
+    figure = plots.barrier_by_noise_source(_differing(rows).paths)
+    assert [panel.get_title() for panel in figure.axes] == ["order alone", "covariate shift"] * 2
+    ((sizes, heights),) = _curves(figure.axes[1]).values()
+    assert sizes == [32, 1024]
+    assert heights == pytest.approx([10.01, 1.01])
+    ((_, losses),) = _curves(figure.axes[3]).values()
+    assert losses == pytest.approx([1.0005, 0.1005])
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.error_barrier_by_slope, plots.error_barrier_by_model, plots.barrier_by_noise_source]
+)
+def test_a_figure_without_data_names_the_command(draw: Any) -> None:
+    text = draw(pd.DataFrame(columns=list(PATH))).axes[0].texts[0].get_text()
+    assert "interpolate" in text
