@@ -235,7 +235,7 @@ def test_a_configuration_in_training_is_not_trained_twice(
             assert train_pair(again) == 1
             line = capsys.readouterr().err
             assert line.count("\n") == 1
-            assert f"run {runs['pair']} is training this configuration now (process {process.pid} on " in line
+            assert f"run {runs['pair']} is at work on this configuration now (process {process.pid} on " in line
             assert line.endswith("wait for it or stop it\n")
         assert repair(["--apply=true"]) == 0
         assert capsys.readouterr().out == "no run was left RUNNING by a dead process (3 alive)\n"

@@ -5,6 +5,7 @@ import math
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from lmc_mlflow.connectivity import clusters, is_constant, star_candidate, tree
 from lmc_mlflow.interpolation.barriers import epsilon
 from lmc_mlflow.plots.matrix import matrix_figure
 from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.tracking.process import process_tags
+from lmc_mlflow.workflows import matrix_pairs
 
 HERE = ["--device=cpu", "--threads=1"]
 CHAIN = np.array([[0, 0.05, 0.5, 0.9], [0.05, 0, 0.08, 0.9], [0.5, 0.08, 0, 0.9], [0.9, 0.9, 0.9, 0]])
@@ -208,3 +211,60 @@ def test_rows_are_drawn_in_the_order_of_the_tree_and_constant_networks_carry_a_s
     figure.draw_without_rendering()
     branches, cells = (panel.get_position() for panel in figure.axes[:2])
     assert (branches.y0, branches.y1) == pytest.approx((cells.y0, cells.y1))  # every branch beside its rows
+
+
+def interrupted_after(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process get a Ctrl-C while it walks the pair after these."""
+    done = []
+    walk = matrix_pairs.walk
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        if len(done) == pairs:
+            raise KeyboardInterrupt
+        done.append(1)
+        return walk(*args, **kwargs)
+
+    monkeypatch.setattr(matrix_pairs, "walk", stopped)
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--align=weights"], ["--align=weights", "--reference=best", "--bn=recalibrate"]]
+)
+def test_an_interrupted_matrix_goes_on_under_its_id_and_walks_no_pair_twice(
+    filled: MlflowClient, tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = [f"--runs={','.join(ids(filled)[1:5])}", "--num_alphas=3", *flags, *HERE]
+    before = len(runs_of_kind(filled, "matrix"))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_after(4, patch)
+        assert main(wanted) != 0
+    stopped = runs_of_kind(filled, "matrix")[-1]
+    assert stopped.info.status == "KILLED"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_after(2, patch)  # a third pair would be one too many
+        assert main(wanted) == 0
+    assert "(resumed)" in capsys.readouterr().out
+    assert len(runs_of_kind(filled, "matrix")) == before + 1
+    resumed = runs_of_kind(filled, "matrix")[-1]
+    assert (resumed.info.run_id, resumed.info.status) == (stopped.info.run_id, "FINISHED")
+    assert filled.list_artifacts(resumed.info.run_id, "resume") == []
+    assert main([*wanted, "--force=true"]) == 0
+    whole = runs_of_kind(filled, "matrix")[-1]
+    for name in ("pairs.csv", "points.csv", "networks.csv"):
+        first, second = (table(filled, run, name, tmp_path) for run in (resumed, whole))
+        pd.testing.assert_frame_equal(first, second)
+    assert resumed.data.metrics == whole.data.metrics
+
+
+def test_two_processes_do_not_measure_one_matrix(filled: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = [f"--runs={','.join(ids(filled)[:3])}", "--num_alphas=4", *HERE]
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_after(1, patch)
+        assert main(wanted) != 0
+    run_id = runs_of_kind(filled, "matrix")[-1].info.run_id
+    filled.update_run(run_id, status="RUNNING")
+    for key, value in process_tags().items():
+        filled.set_tag(run_id, key, value)
+    assert main(wanted) != 0
+    assert f"run {run_id} is at work on this configuration now" in capsys.readouterr().err
+    filled.set_terminated(run_id, "KILLED")

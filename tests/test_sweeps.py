@@ -315,7 +315,7 @@ def test_processes_that_start_the_same_training_at_once_train_it_once(store: Mlf
     trained = [out for out, _ in said if "(trained)" in out]
     others = [out + err for out, err in said if "(trained)" not in out]
     assert len(trained) == 1
-    assert all("is training this configuration now (process" in o or "finished before" in o for o in others), others
+    assert all("is at work on this configuration now (process" in o or "finished before" in o for o in others), others
 
 
 def test_a_sweep_that_died_after_its_last_cell_is_ended_by_the_next(

@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.sections.aligning import NONE
@@ -12,14 +14,20 @@ from lmc_mlflow.config.sections.surveying import BEST, PAIRWISE
 from lmc_mlflow.interpolation.placing import CALIBRATED
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import Run, resolve_run, search
-from lmc_mlflow.tracking.runs import ending, open_run, point_launcher_at, probe_artifacts
+from lmc_mlflow.rebasin import Symmetry
+from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.process import Terminated
+from lmc_mlflow.tracking.resume import RESUME_FOLDER
+from lmc_mlflow.tracking.runs import ending, open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.aligning import find_symmetry
 from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.matrix_pairs import measure
+from lmc_mlflow.workflows.matrix_keeper import PairsKeeper
+from lmc_mlflow.workflows.matrix_pairs import Survey, measure
 from lmc_mlflow.workflows.matrix_results import log_survey
+from lmc_mlflow.workflows.pair_runs import Before, sort_out
 from lmc_mlflow.workflows.path_ends import log_data
-from lmc_mlflow.workflows.surveyed import find_networks, load_material, shared_tags
+from lmc_mlflow.workflows.surveyed import Material, find_networks, load_material, shared_tags
 
 MAX_TAG = 5000
 
@@ -37,7 +45,8 @@ class MatrixOutcome:
 
 
 def matrix(config: MatrixConfig) -> MatrixOutcome:
-    """Measure the segment between every two networks and log the barriers as a run; a finished one is not repeated.
+    """Measure the segment between every two networks and log the barriers as a run; a finished one is not repeated, an
+    interrupted one continued.
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
@@ -48,24 +57,59 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     networks, num_left_out = find_networks(store, config.surveyed)
     config = _with_reference(store, config, networks)
     identity = _identity(config, networks)
-    before = None if config.surveyed.force else _finished_before(store, identity)
-    if before is not None:
-        point_launcher_at(store, before.info.run_id, "this matrix was finished before")
-        return _outcome_of(before)
+    before = Before(None, None) if config.surveyed.force else _look_before(store, identity)
+    if before.finished is not None:
+        point_launcher_at(store, before.finished.info.run_id, "this matrix was finished before")
+        return _outcome_of(before.finished)
     symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
     needs_sides = config.pairwise.align in ("activations", "sinkhorn") or config.pairwise.bn in CALIBRATED
     material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
     with ending() as keep:
         name = _name(config, networks)
-        run = keep(open_run, store, "matrix", name, identity | _tags(config, networks))
+        if before.interrupted is None:
+            run = keep(open_run, store, "matrix", name, identity | _tags(config, networks))
+        else:
+            run = keep(reopen_run, store, before.interrupted)
+            point_launcher_at(store, run.run_id, "resumed an interrupted matrix")
         probe_artifacts(run, "\n".join(n.run.info.run_id for n in networks), "runs.txt")
         run.log_params(to_params(config))
         log_data(run, networks[0].config.data, {config.pairwise.split: material.measured})
-        survey = measure(config, networks, symmetry, material, device)
+        survey = _measure(run, config, networks, symmetry, material, device)
         metrics, candidate = log_survey(run, survey, name, num_left_out)
         run.seal()
+        run.delete_artifacts(RESUME_FOLDER)
         run.finish()
-    return MatrixOutcome(run.run_id, name, "measured", candidate, metrics, run.experiment_id)
+    how = "measured" if before.interrupted is None else "resumed"
+    return MatrixOutcome(run.run_id, name, how, candidate, metrics, run.experiment_id)
+
+
+def _measure(
+    run: TrackedRun,
+    config: MatrixConfig,
+    networks: Sequence[LoggedNetwork],
+    symmetry: Symmetry | None,
+    material: Material,
+    device: torch.device,
+) -> Survey:
+    """All pairs, those that the run keeps from an interrupted process taken over."""
+    keeper = PairsKeeper(run)
+    keeper.restore()
+    # Networks that share a reference are brought into its order anew, and counted anew.
+    before = keeper.num_unsettled if config.pairwise.reference == PAIRWISE else 0
+    try:
+        survey = measure(
+            config,
+            networks,
+            symmetry,
+            material,
+            device,
+            dict(keeper.walked),
+            lambda walked, num_unsettled: keeper.remember(walked, before + num_unsettled),
+        )
+    except (KeyboardInterrupt, Terminated):
+        keeper.save()
+        raise
+    return replace(survey, num_unsettled=before + survey.num_unsettled)
 
 
 def _outcome_of(run: Run) -> MatrixOutcome:
@@ -96,11 +140,15 @@ def _identity(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> dict[s
     }
 
 
-def _finished_before(store: Store, identity: dict[str, str]) -> Run | None:
+def _look_before(store: Store, identity: dict[str, str]) -> Before:
+    """Look for the same matrix in the store.
+
+    Raises:
+        ValueError: it is being measured at this moment.
+    """
     wanted = {"lmc.kind": "matrix", **identity}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-    found = search(store.client, f"{where} and attributes.status = 'FINISHED'", [store.experiment_id])
-    return found[-1] if found else None
+    return sort_out(search(store.client, where, [store.experiment_id]))
 
 
 def _name(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> str:

@@ -1,8 +1,9 @@
 """How high is the segment between every two of many networks, their units aligned first or not?"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -121,8 +122,10 @@ def measure(
     symmetry: Symmetry | None,
     material: Material,
     device: torch.device,
+    known: Mapping[tuple[int, int], Walked],
+    remember: Callable[[Walked, int], None],
 ) -> Survey:
-    """Score every network, then walk between every two.
+    """Score every network, then walk between every two that are not known yet.
 
     Args:
         config: how.
@@ -130,15 +133,22 @@ def measure(
         symmetry: theirs; None: nothing is aligned.
         material: the data.
         device: where it is computed.
+        known: members i, j -> what an earlier process measured between them.
+        remember: is given each further pair, and how many matchings have not settled in this process so far.
     """
     members = _members(networks, material, device)
     aligner = _Aligner(config, symmetry, material, device)
     pair, reference = _pairing(config.pairwise.reference, networks, members, aligner)
     places = [(i, j) for i in range(len(networks)) for j in range(i + 1, len(networks))]
     walk_pair = _walker(config, networks, material, device)
-    bar = tqdm(places, desc="pairs", unit="pair", leave=False, disable=None)
-    walked = tuple(walk_pair(i, j, pair(i, j)) for i, j in bar)
+    found = dict(known)
+    left = [place for place in places if place not in found]
+    options: dict[str, Any] = {"initial": len(found), "total": len(places)}
+    for i, j in tqdm(left, desc="pairs", unit="pair", leave=False, disable=None, **options):
+        found[i, j] = walk_pair(i, j, pair(i, j))
+        remember(found[i, j], aligner.num_unsettled)
     score = score_name(material.test.labels)
+    walked = tuple(found[place] for place in places)
     return Survey(config.pairwise, score, members, walked, reference, aligner.num_unsettled)
 
 

@@ -48,7 +48,7 @@ def pair_name(config: TrainPairConfig) -> str:
 
 
 class InTrainingError(ValueError):
-    """Another process that lives is training the configuration."""
+    """Another process that lives is at work on the same configuration."""
 
 
 def claim_key(store: Store, config: TrainPairConfig, data: ShiftedData) -> str:
@@ -77,7 +77,7 @@ def take(claim: Callable[[str], None], key: str) -> None:
     except ClaimedError as taken:
         process = f"process {taken.tags.get('lmc.pid')} on {taken.tags.get('lmc.host')}"
         raise InTrainingError(
-            f"another process is training this configuration now ({process}); wait for it or stop it"
+            f"another process is at work on this configuration now ({process}); wait for it or stop it"
         ) from None
 
 
@@ -102,7 +102,7 @@ def sort_out(runs: Sequence[Run]) -> Before:
         if run.info.status == "RUNNING" and is_alive(run.data.tags, STALE_MINUTES):
             tags = run.data.tags
             raise InTrainingError(
-                f"run {run.info.run_id} is training this configuration now (process {tags.get('lmc.pid')} "
+                f"run {run.info.run_id} is at work on this configuration now (process {tags.get('lmc.pid')} "
                 f"on {tags.get('lmc.host')}); "
                 "wait for it or stop it"
             )
