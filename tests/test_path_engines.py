@@ -1,6 +1,7 @@
 """Does one pass over the images find what one network after the other finds? Every kind of network and of images."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,6 +30,10 @@ FAST = {
     "mlp_l3_w9_16_7_bn": (3, 8, 8),
     "mlp_l3_w9_16_7_dropout": (3, 8, 8),
     "mlp_l2_w9_7_bn_dropout": (1, 8, 8),
+    "mlp_l2_w9_7_bn_leaky0.3_dropout": (1, 8, 8),
+    "mlp_l1_w17_leaky1": (1, 8, 8),
+    "linear_l1": (1, 8, 8),
+    "linear_l3_w9": (3, 8, 8),
     "resnet10": (1, 12, 12),
     "resnet22": (3, 8, 8),
     "vgg11": (3, 32, 32),
@@ -98,6 +103,16 @@ def test_fast_and_exact_agree_and_the_ends_to_the_last_bit(model: str, bn: str, 
     ]
     assert paths[0].engine == "fast"
     assert_agree(paths[0], paths[1], 60)
+
+
+def test_two_slopes_in_one_network_are_walked_exactly() -> None:
+    network, ends, images, labels = setting("mlp_l3_w9_16_7")
+    assert plan_mlp(network, ends, images) is not None
+    assert isinstance(network, nn.Sequential)
+    mixed = nn.Sequential(OrderedDict(network.named_children()) | {"relu2": nn.LeakyReLU(0.1)})
+    assert plan_mlp(mixed, ends, images) is None
+    path = walk(mixed, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    assert path.engine == "exact"
 
 
 @pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "resnet10"])

@@ -1,6 +1,6 @@
 """How are all MLPs of a segment applied to a batch at once? The first layer is computed for the two ends alone.
 
-Before its first ReLU an MLP is linear in its weights as well as in its images: the pre-activations of the
+Before its first activation an MLP is linear in its weights as well as in its images: the pre-activations of the
 network at alpha are (1 - alpha) times A's plus alpha times B's. Two matrix products replace T; for one hidden
 layer they are nearly all the arithmetic there is. Batch norm is a scale and a shift there, and is folded into
 the weights of the later layers.
@@ -28,11 +28,13 @@ LETTERS: Mapping[type[nn.Module], str] = {
     nn.Linear: "L",
     nn.BatchNorm1d: "B",
     nn.ReLU: "R",
+    nn.LeakyReLU: "K",
     nn.Dropout: "D",
     nn.LogSoftmax: "O",
     nn.Identity: "O",
 }
-SHAPE_OF_AN_MLP = re.compile(r"F(LB?RD?)*LO")
+SHAPE_OF_AN_MLP = re.compile(r"F(LB?RD?)*LO|F(LB?KD?)*LO|FL*LO")
+"""With ReLUs, with leaky ReLUs, or with nothing in between."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class MLPLine:
 
     first: tuple[Affine, Affine]
     points: tuple[MLPPoint, ...]
+    slope: float
     output: nn.Module
 
     def outputs(self, images: Tensor, exact_ends: bool) -> Tensor:
@@ -84,17 +87,21 @@ class MLPLine:
             scale, shift = point.norm
             hidden = torch.addcmul(shift, hidden, scale, out=buffer)
         for layer in point.later:
-            hidden = affine(hidden.relu_(), *layer)
+            hidden = affine(_activated(hidden, self.slope), *layer)
         out = self.output(hidden)
         return out.clone() if out is buffer else out
 
 
 @dataclass(frozen=True)
 class MLPPlan:
-    """See `one_pass.Plan`. A layer is the names of its linear module and of its batch norm, if it has one."""
+    """See `one_pass.Plan`. A layer is the names of its linear module and of its batch norm, if it has one.
+
+    `slope` is that of all activations below 0: 0 is a ReLU, 1 is none.
+    """
 
     layers: tuple[tuple[str, str | None], ...]
     first: tuple[Affine, Affine]
+    slope: float
     output: nn.Module
     bytes_of_one: int
 
@@ -104,7 +111,8 @@ class MLPPlan:
 
     def line(self, alphas: Sequence[float], place: Place) -> MLPLine:
         """See `one_pass.Plan`."""
-        return MLPLine(self.first, tuple(self._point(alpha, place(alpha)) for alpha in alphas), self.output)
+        points = tuple(self._point(alpha, place(alpha)) for alpha in alphas)
+        return MLPLine(self.first, points, self.slope, self.output)
 
     def _point(self, alpha: float, network: nn.Module) -> MLPPoint:
         assert isinstance(network, nn.Sequential)
@@ -126,7 +134,7 @@ class MLPPlan:
 
 
 def plan_mlp(network: nn.Module, ends: tuple[State, State], _sample: Tensor) -> MLPPlan | None:
-    """The plan for an MLP as `models/mlp.py` builds it; None for any other network."""
+    """The plan for an MLP or a linear network as `models` builds them; None for any other network."""
     if type(network) is not nn.Sequential or not SHAPE_OF_AN_MLP.fullmatch(_shape(network)):
         return None
     children = list(network.named_children())
@@ -141,7 +149,22 @@ def plan_mlp(network: nn.Module, ends: tuple[State, State], _sample: Tensor) -> 
     kept = [t for name, t in network.state_dict().items() if name not in (f"{first}.weight", f"{first}.bias")]
     num_bytes = sum(t.nbytes for t in kept) + BATCH_SIZE * last.out_features * last.weight.element_size()
     at_a, at_b = ((end[f"{first}.weight"], end.get(f"{first}.bias")) for end in ends)
-    return MLPPlan(layers, (at_a, at_b), network[-1], num_bytes)
+    slope = _slope(network)
+    return None if slope is None else MLPPlan(layers, (at_a, at_b), slope, network[-1], num_bytes)
+
+
+def _slope(network: nn.Sequential) -> float | None:
+    """The slope below 0 that all activations share; None if they differ."""
+    slopes = {module.negative_slope for module in network if isinstance(module, nn.LeakyReLU)}
+    slopes |= {0.0 for module in network if isinstance(module, nn.ReLU)}
+    return min(slopes, default=1.0) if len(slopes) <= 1 else None
+
+
+def _activated(hidden: Tensor, slope: float) -> Tensor:
+    """In place."""
+    if slope == 0:
+        return hidden.relu_()
+    return hidden if slope == 1 else functional.leaky_relu_(hidden, slope)
 
 
 def _shape(network: nn.Sequential) -> str:
