@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 Barriers = NDArray[np.float64]
 """(N, N), symmetric, 0 on the diagonal; what is not a finite number counts as not connected."""
@@ -52,6 +50,9 @@ def tree(barriers: Barriers, linkage: str) -> NDArray[np.float64]:
         barriers: between all N, N at least 2.
         linkage: what the distance between clusters is, in SciPy's words: `average`, `single`, `complete`.
     """
+    from scipy.cluster import hierarchy  # slow imports that few commands need
+    from scipy.spatial.distance import squareform
+
     rows: NDArray[np.float64] = hierarchy.linkage(squareform(_finite(barriers)), method=linkage)
     return rows
 

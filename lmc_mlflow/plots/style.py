@@ -1,4 +1,8 @@
-"""How do all figures look? One style, readable in grey."""
+"""How do all figures look? One style, readable in grey.
+
+Seaborn is imported where something is drawn: it brings all of scipy.stats, and a command that refuses a flag should not
+wait for that.
+"""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +10,6 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
@@ -46,6 +49,8 @@ def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
 @contextmanager
 def house_style() -> Iterator[None]:
     """Within the block figures are drawn in the project's style."""
+    import seaborn as sns
+
     with (
         sns.axes_style("whitegrid", {"grid.color": "0.9", "axes.edgecolor": "0.4"}),
         sns.plotting_context("notebook", font_scale=0.85),
@@ -92,6 +97,8 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
 
 def group_style(number: int) -> dict[str, Any]:
     """Colour, line and marker of a group; line and marker together are unique among the first 40."""
+    import seaborn as sns
+
     colors = sns.color_palette("colorblind", 8)
     return {
         "color": colors[number % len(colors)],

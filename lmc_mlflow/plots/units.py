@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -43,6 +42,8 @@ def unit_similarity(
     table = pd.DataFrame(cosines[np.ix_(shown, shown)], index=shown, columns=shown)
     what = [fates[i] for i in shown]
     several = len(shown) > 1
+    import seaborn as sns  # see plots.style
+
     with house_style():
         grid = sns.clustermap(
             table,

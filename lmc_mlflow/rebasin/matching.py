@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from lmc_mlflow.rebasin.symmetry import Permutations, Symmetry, check_permutations, check_state, identity_permutations
@@ -26,6 +25,8 @@ class Matching:
 
 def assign(worth: Tensor) -> Tensor:
     """The permutation p that maximizes the sum of worth[i, p[i]], for a worth (n, n): int64 (n,) on the CPU."""
+    from scipy.optimize import linear_sum_assignment  # a slow import that few commands need
+
     _, columns = linear_sum_assignment(worth.detach().double().cpu().numpy(), maximize=True)
     return torch.from_numpy(columns).long()
 
