@@ -402,11 +402,12 @@ OF_LOSSES = {
     plots.barrier_by_noise_source,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,
+    plots.first_batch_figure,
     plots.barriers_of_zoo,
     plots.matrix_figure,
     plots.segments_of_zoo,
 }
-"""Figures of barriers and losses, which name no score."""
+"""Figures of barriers, losses and images, which name no score."""
 OF_ONE_LABEL = {plots.boundaries, plots.paths_of_zoo}
 """Figures of moons, and of a score that the caller names."""
 OF_ENSEMBLES = {plots.accuracy_by_size, plots.scores_by_size, plots.ensemble_comparison}
