@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,7 +14,9 @@ from entry_points.main import main as story
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.interpolation.barriers import connected_by_error
+from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.runs import metric_curve
+from lmc_mlflow.workflows.path_results import similarity_by_tensor
 
 SPLIT_KEYS = {
     "barrier",
@@ -33,7 +36,9 @@ ONCE = {
     "angle_weights_deg",
     "angle_reference_deg",
     "manhattan",
+    "manhattan_per_parameter",
     "euclidean_squared",
+    "euclidean_squared_per_parameter",
     "variance_ratio",
 }
 BN = [*QUICK, "--model=mlp_l1_w16_bn"]
@@ -70,6 +75,24 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     table = pd.DataFrame(content["data"], columns=content["columns"])
     assert list(table.columns) == ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
     assert len(table) == 3 * 7
+    layers = json.loads((files / "similarity.json").read_text())
+    by_tensor = pd.DataFrame(layers["data"], columns=layers["columns"])
+    assert by_tensor["tensor"].tolist()[:4] == ["linear1.weight", "linear1.bias", "norm1.weight", "norm1.bias"]
+    metrics, count = run.data.metrics, by_tensor["parameters"].sum()
+    for name in ("manhattan", "euclidean_squared"):
+        assert by_tensor[name].sum() == pytest.approx(metrics[name])
+        assert metrics[f"{name}_per_parameter"] == pytest.approx(metrics[name] / count)
+    assert by_tensor["angle_deg"].between(0, 180).all()
+
+
+def test_a_tensor_of_zeros_has_no_angle() -> None:
+    spec = NetworkSpec("mlp_l1_w4_bn", 1, 2, 2, 2)
+    a, b = ({n: t.clone() for n, t in build_network(spec, seed).state_dict().items()} for seed in (1, 2))
+    ends = [SimpleNamespace(state=state, network=lambda: build_network(spec, 0)) for state in (a, b)]
+    rows = similarity_by_tensor(*ends).set_index("tensor")
+    assert rows.loc["norm1.bias", "angle_deg"] is None  # batch norm's shifts start at 0
+    assert rows.loc["norm1.weight", "angle_deg"] == pytest.approx(0, abs=1e-6)
+    assert rows.loc["linear1.weight", "angle_deg"] > 30
 
 
 def test_the_ends_of_a_path_are_the_endpoints_own_test_metrics(store: MlflowClient, pair: str) -> None:

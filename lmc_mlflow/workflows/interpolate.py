@@ -30,6 +30,7 @@ from lmc_mlflow.workflows.path_results import (
     path_metrics,
     path_table,
     reference_angle,
+    similarity_by_tensor,
 )
 
 
@@ -123,6 +124,8 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, walked: Wa
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), "path.json")
+    by_tensor = similarity_by_tensor(*walked_to)
+    run.log_json(by_tensor.to_dict(orient="split", index=False), "similarity.json")
     run.log_figure(figure, "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
     by_error = _by_error(config.path, path)

@@ -8,7 +8,7 @@ from lmc_mlflow import weights
 from lmc_mlflow.config.sections import PathConfig
 from lmc_mlflow.interpolation.barriers import summary_keys
 from lmc_mlflow.interpolation.path import Path
-from lmc_mlflow.models.parameters import trainable, weight_arrays
+from lmc_mlflow.models.parameters import num_parameters, trainable, weight_arrays
 from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed
@@ -62,13 +62,40 @@ def similarity(a: LoggedNetwork, b: LoggedNetwork) -> dict[str, float]:
     """How far apart two networks are."""
     network = a.network()
     names, kernels = trainable(network), weight_arrays(network)
+    manhattan = weights.manhattan(a.state, b.state, names)
+    euclidean_squared = weights.euclidean_squared(a.state, b.state, names)
     return {
         "cosine": weights.cosine(a.state, b.state, names),
         "angle_deg": weights.angle_deg(a.state, b.state, names),
         "angle_weights_deg": weights.angle_deg(a.state, b.state, kernels),
-        "manhattan": weights.manhattan(a.state, b.state, names),
-        "euclidean_squared": weights.euclidean_squared(a.state, b.state, names),
+        "manhattan": manhattan,
+        "manhattan_per_parameter": manhattan / num_parameters(network),
+        "euclidean_squared": euclidean_squared,
+        "euclidean_squared_per_parameter": euclidean_squared / num_parameters(network),
     }
+
+
+def similarity_by_tensor(a: LoggedNetwork, b: LoggedNetwork) -> pd.DataFrame:
+    """How far apart two networks are in each trained tensor: the content of `similarity.json`.
+
+    Returns:
+        Columns tensor, parameters, cosine, angle_deg (None where one of the two is all zeros), manhattan,
+        euclidean_squared; in the order of the network.
+    """
+    rows = []
+    for name in trainable(a.network()):
+        row = {"tensor": name, "parameters": a.state[name].numel()}
+        row |= {key: measure(a.state, b.state, [name]) for key, measure in _MEASURES.items()}
+        rows.append({key: None if value != value else value for key, value in row.items()})
+    return pd.DataFrame(rows, dtype=object)
+
+
+_MEASURES = {
+    "cosine": weights.cosine,
+    "angle_deg": weights.angle_deg,
+    "manhattan": weights.manhattan,
+    "euclidean_squared": weights.euclidean_squared,
+}
 
 
 def reference_angle(end: LoggedNetwork) -> float:
