@@ -105,6 +105,12 @@ def test_the_verdict_by_error_asks_for_a_barrier_below_its_threshold(test: float
     assert connected_by_error({"test": test, "train_a": train, "train_b": 0.0}, 0.02) == verdict
 
 
+def test_what_neither_network_has_seen_enters_no_verdict_unless_it_is_all_there_is() -> None:
+    assert connected_by_error({"test": 0.0, "unseen": 0.5}, 0.02) == "yes"
+    assert connected_by_error({"unseen": 0.5}, 0.02) == "no"
+    assert connected({"test": _summary(0, 0), "unseen": _summary(9, -1)}, 0.1, -0.06) == "yes"
+
+
 def test_without_test_data_any_break_disconnects() -> None:
     assert connected_by_error({"train_a": 0.5, "train_b": 0.0}, 0.02) == "no"
     assert connected({"train_a": _summary(0, 0), "train_b": _summary(1, 0)}, 0.1, -0.06) == "no"

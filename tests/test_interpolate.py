@@ -201,3 +201,27 @@ def test_the_story_needs_two_seeds(store: MlflowClient, capsys: pytest.CaptureFi
     assert story([*QUICK, "--seed=20"]) == 1
     assert "other_seed=20 is the first pair's seed" in capsys.readouterr().err
     assert not runs_of_kind(store, "report")
+
+
+def test_between_networks_of_one_side_the_other_side_is_unseen(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_pair([*QUICK, "--shift=label_2080", "--seeds=1,20"]) == 0
+    first, other, second, _ = (run.info.run_id for run in runs_of_kind(store, "endpoint"))
+    flags = [f"--run_a={first}", f"--run_b={second}", "--num_alphas=3", "--splits=test,train_a,unseen", *HERE]
+    assert main(flags) == 0
+    path = runs_of_kind(store, "path")[0]
+    files = Path(store.download_artifacts(path.info.run_id, "path.json", str(tmp_path)))
+    content = json.loads(files.read_text())
+    table = pd.DataFrame(content["data"], columns=content["columns"]).set_index(["split", "alpha"])
+    # The other side's subset, as a path that starts at the other side's network measures its own.
+    assert main([f"--run_a={other}", f"--run_b={first}", "--num_alphas=2", "--splits=train_a", *HERE]) == 0
+    beside = runs_of_kind(store, "path")[1]
+    assert table.loc[("unseen", 0.0), "loss"] == pytest.approx(
+        metric_curve(store, beside.info.run_id, "train_a/path_loss")[1000], rel=1e-5
+    )
+    assert path.data.metrics["unseen/barrier"] != path.data.metrics["train_a/barrier"]
+    before = len(runs_of_kind(store, "path"))
+    assert main([f"--run_a={first}", f"--run_b={other}", "--splits=unseen", *HERE]) == 1
+    assert "splits: unseen is the other side's training subset" in capsys.readouterr().err
+    assert len(runs_of_kind(store, "path")) == before

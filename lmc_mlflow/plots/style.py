@@ -18,8 +18,9 @@ SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
     "train_a": {"color": "#c8641a", "linestyle": "--", "marker": "s"},
     "train_b": {"color": "#5a9e3a", "linestyle": ":", "marker": "^"},
+    "unseen": {"color": "#7b4fa3", "linestyle": "-.", "marker": "D"},
 }
-SPLIT_LABELS = {"test": "test", "train_a": "training side A", "train_b": "training side B"}
+SPLIT_LABELS = {"test": "test", "train_a": "training side A", "train_b": "training side B", "unseen": "unseen"}
 SIDE_STYLES: dict[str, dict[str, Any]] = {
     "A": {"color": "#c8641a", "linestyle": "-"},
     "B": {"color": "#5a9e3a", "linestyle": "--"},

@@ -21,7 +21,7 @@ from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.aligning import Alignment, find_alignment, find_symmetry, log_matching, matching_sentence
 from lmc_mlflow.workflows.machine import prepare_machine
-from lmc_mlflow.workflows.path_ends import both_training_sides, load_ends, load_splits, log_data
+from lmc_mlflow.workflows.path_ends import both_training_sides, check_splits, load_ends, load_splits, log_data
 from lmc_mlflow.workflows.path_results import (
     UNALIGNED,
     Ends,
@@ -77,6 +77,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     ends = load_ends(store, config.ends)
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, device)
+    check_splits(config.path.splits, splits)
     with ending() as keep:
         run = keep(open_run, store, "path", path_name(ends, config), _tags(ends, config), parent)
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")

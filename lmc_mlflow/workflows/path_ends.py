@@ -1,6 +1,6 @@
 """Can these two logged networks be joined, and on which data?"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
@@ -8,6 +8,7 @@ from lmc_mlflow.config.sections import DataConfig, EndsConfig
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.images import Images
+from lmc_mlflow.interpolation.barriers import UNSEEN
 from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.store import Store
@@ -60,6 +61,8 @@ def load_splits(
 ) -> dict[str, LabelledImages]:
     """The test set and both networks' own training subsets, rebuilt from the runs and held against their digests.
 
+    Where both were trained on one side, the other side's subset is `unseen`.
+
     Args:
         store: where the runs are.
         ends: the networks.
@@ -74,7 +77,23 @@ def load_splits(
         data = rebuild(store, end, data_root, device)
         splits["test"] = data.test
         splits[name] = data.side(end.side)
+    other = {"A": "B", "B": "A"}.get(ends[1].side)
+    if other is not None and splits["train_a"].digest == splits["train_b"].digest != data.side(other).digest:
+        splits[UNSEEN] = data.side(other)
     return splits
+
+
+def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) -> None:
+    """Whether everything that a path is to be measured on is there.
+
+    Raises:
+        ValueError: the two networks leave no images unseen.
+    """
+    if UNSEEN in wanted and UNSEEN not in splits:
+        raise ValueError(
+            "splits: unseen is the other side's training subset, and these two networks were not trained on one and "
+            "the same side of a split; leave it out"
+        )
 
 
 def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:

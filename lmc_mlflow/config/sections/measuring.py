@@ -30,7 +30,9 @@ class PathConfig(Section):
         21, "evenly spaced points, 0 and 1 included; 0.5 is added where it is not among them", minimum=2, maximum=501
     )
     splits: tuple[str, ...] = option(
-        ("test", "train_a", "train_b"), "data the path is measured on", choices=("test", "train_a", "train_b")
+        ("test", "train_a", "train_b"),
+        "data the path is measured on; unseen: between networks of one side, the other side's training subset",
+        choices=("test", "train_a", "train_b", "unseen"),
     )
     bn: str = option(
         "interpolate",
@@ -52,7 +54,7 @@ class PathConfig(Section):
     def check(self) -> None:
         """Rules that tie the fields together."""
         if not self.splits:
-            raise ValueError("splits: name at least one of test, train_a, train_b")
+            raise ValueError("splits: name at least one of test, train_a, train_b, unseen")
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits={','.join(self.splits)}: each split once")
 
