@@ -8,6 +8,8 @@ import pandas as pd
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 
+LEARNT_WITHIN = 0.1
+"""Accuracy by which a network may be below the best of its kind and still count as trained."""
 SEEDS = ("seed", "seed_a", "seed_b", "noise_seed", "order_seed", "augmentation_seed")
 """What repetitions of one condition differ in."""
 _MOST_TELLING = (
@@ -94,6 +96,23 @@ def noise_source(shift: str, noise: str) -> str:
     if noise == "same":
         return shifted or "nothing"
     return f"{shifted} and order" if shifted else "order alone"
+
+
+def has_learnt(frame: pd.DataFrame, accuracy: str) -> "pd.Series[bool]":
+    """Which rows' networks are at most `LEARNT_WITHIN` below the best of their data set and network in the frame.
+
+    A network that a rate too high for its batches kept at chance level has basins of no interest: it is as flat, or as
+    rugged, as noise. What is unknown counts as learnt.
+
+    Args:
+        frame: with columns dataset and model.
+        accuracy: column with the accuracy of a row's networks, as a fraction.
+    """
+    if accuracy not in frame or frame.empty:
+        return pd.Series(True, index=frame.index, dtype=bool)
+    values = pd.to_numeric(frame[accuracy], errors="coerce")
+    best = values.groupby([frame["dataset"], frame["model"]]).transform("max")
+    return (values >= best - LEARNT_WITHIN) | values.isna()
 
 
 def counted(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from paper_frames import PATH, answers, frames, paths
 
 from lmc_mlflow import plots
-from lmc_mlflow.conditions import noise_source
+from lmc_mlflow.conditions import has_learnt, noise_source
 from lmc_mlflow.papers.claims import judge_all
 from lmc_mlflow.papers.content import report_content
 from lmc_mlflow.papers.disentangling.claims import DISENTANGLING_CLAIMS
@@ -16,7 +16,10 @@ from lmc_mlflow.papers.disentangling.head_to_head import HIGHER, LOWER, NONE, he
 from lmc_mlflow.papers.disentangling.measured import error_conditions, printed_conditions
 from lmc_mlflow.papers.disentangling.tables import accuracies, linear_networks, minimal_model, patch_parameters
 from lmc_mlflow.papers.measured import Frames
+from lmc_mlflow.papers.page import page
 from lmc_mlflow.papers.verdicts import CONTRADICTED, INSUFFICIENT, SUPPORTED
+from lmc_mlflow.papers.written import markdown
+from lmc_mlflow.query import conclusions
 
 ORDERED: dict[str, Any] = {
     "dataset": "mnist",
@@ -243,6 +246,10 @@ def test_a_report_says_what_batch_size_does() -> None:
         "**covariate shift**, 1 comparison: by error 1 lower with the larger batch, 0 higher, 0 without a difference; "
         "by loss 1 lower with the larger batch, 0 higher, 0 without a difference."
     )
+    text = page(content, [], lambda run_id: f"http://server/{run_id}", "a store")
+    assert text.count("larger batches: lower") == 2
+    assert "http://server/run000" in text
+    assert "larger batches: lower" in markdown(content)
     assert report_content(frames(), {}, 2).notes["head_to_head"].startswith("**Not decided**")
 
 
@@ -297,3 +304,27 @@ def test_sources_of_noise_are_panels_and_batch_sizes_the_axis() -> None:
 def test_a_figure_without_data_names_the_command(draw: Any) -> None:
     text = draw(pd.DataFrame(columns=list(PATH))).axes[0].texts[0].get_text()
     assert "interpolate" in text
+
+
+def test_networks_that_have_not_learnt_decide_nothing() -> None:
+    rows = _sizes("none", "different", 0.001, 0.001) + _sizes("label_5050", "same", 0.3, 0.01)
+    made = _differing(rows)
+    chance = (made.paths["shift"] == "label_5050") & (made.paths["batch_size"] == 32)
+    made.paths["test/path_accuracy"] = np.where(chance, 0.1, 0.98)
+    ids = set(made.paths.loc[chance, "pair"])
+    made.pairs["test/accuracy"] = np.where(made.pairs["run_id"].isin(ids), 0.1, 0.98)
+    found = error_conditions(made, "interpolate")
+    assert found.loc[~found["learnt"], ["shift", "batch_size"]].to_numpy().tolist() == [["label_5050", 32]]
+    assert head_to_head(found, 2)["source"].tolist() == ["order alone"]
+    assert answers(judge_all(made, 2, claims_named("D-H")))["D-H-b"] == INSUFFICIENT
+    figure = plots.barrier_by_noise_source(made.paths)
+    assert [panel.get_title() for panel in figure.axes] == ["order alone"] * 2
+    assert "2 paths of networks that have not learnt left out" in " ".join(figure.get_suptitle().split())
+    text = conclusions.what_breaks(made.paths)
+    assert "Under covariate shift a larger batch_size lowers the error barrier: not enough runs yet" in text
+
+
+def test_what_is_not_known_counts_as_learnt() -> None:
+    frame = pd.DataFrame({"dataset": "d", "model": ["m", "m", "m", "n"], "accuracy": [0.9, 0.79, np.nan, 0.2]})
+    assert has_learnt(frame, "accuracy").tolist() == [True, False, True, True]
+    assert has_learnt(frame, "nothing").all()

@@ -147,7 +147,7 @@ def plain_table(frame: pd.DataFrame, link: Link) -> str:
         cells = [_cell(name, row[name]) for name in shown]
         if "paper" in frame:
             cells[0] = _named(str(row[shown[0]]), escape(str(row["paper"])))
-        rows.append(cells + ([runs(row["run_ids"], link) + command(row["command"])] if folded else []))
+        rows.append(cells + ([runs(row["run_ids"], link) + command(row.get("command", ""))] if folded else []))
     return table([*(_HEADS.get(name, name.replace("_", " ")) for name in shown), *(["runs"] if folded else [])], rows)
 
 

@@ -57,8 +57,9 @@ class Store:
 
     @property
     def enough_errors(self) -> pd.DataFrame:
-        """The conditions of error barriers with enough seeds to count."""
-        return self.errors[self.errors["n"] >= max(2, self.min_seeds)]
+        """The conditions of error barriers with enough seeds to count, and networks that were trained at all."""
+        enough = self.errors["n"] >= max(2, self.min_seeds)
+        return self.errors[enough & self.errors["learnt"].astype(bool)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lmc_mlflow.conditions import noise_source
+from lmc_mlflow.conditions import counted, has_learnt, noise_source
 from lmc_mlflow.plots.error_barriers import CONNECTED_BELOW, MEANS, THRESHOLD, curve, in_percent
 from lmc_mlflow.plots.groups import groups_of, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
@@ -20,7 +20,7 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
     """Error barrier and loss barrier against batch size, a column of panels for each source of noise.
 
     Hepburn et al. find that batch size decides, under data shifts; Altintas et al. that it does not, under other
-    orders alone.
+    orders alone. Networks that have not learnt (`conditions.has_learnt`) are left out and counted.
 
     Args:
         paths: from `query.paths`.
@@ -31,12 +31,17 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     rows = rows.assign(source=sources)
     rows = rows[rows["source"].isin(SOURCES)]
-    rows = _with_several(rows, "batch_size")
+    learnt = has_learnt(rows, "test/path_accuracy")
+    left_out = (
+        f"\n{counted(int((~learnt).sum()), 'path')} of networks that have not learnt left out" if len(rows) else ""
+    )
+    rows = _with_several(rows[learnt], "batch_size")
     if rows.empty:
         return blank_figure(title, PATHS)
     shown = [source for source in SOURCES if source in set(rows["source"])]
-    left_out = ("batch_size", "shift", "noise")
-    groups, note = readable(groups_of(rows, leave_out=left_out, always=("model", "optimizer")))
+    aside = ("batch_size", "shift", "noise")
+    groups, note = readable(groups_of(rows, leave_out=aside, always=("model", "optimizer")))
+    note += left_out if (~learnt).any() else ""
     with house_style():
         size: dict[str, Any] = {"width": 3.6, "height": 2.9, "sharex": True, "sharey": "row"}
         figure, axes = grid_of_panels(2, len(shown), titled(title, rows, note), **size)

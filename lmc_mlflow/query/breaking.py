@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.conditions import CONDITIONS, counted, noise_source, per_seed
+from lmc_mlflow.conditions import CONDITIONS, counted, has_learnt, noise_source, per_seed
 from lmc_mlflow.query.sentences import each_condition, markdown, rows_having
 from lmc_mlflow.tally import RULE, Tally, difference, direction, spread
 
@@ -23,9 +23,11 @@ def what_breaks(paths: pd.DataFrame) -> str:
 
     A setting's lowest and highest value are compared (names in the order of the alphabet), all else equal. Hepburn
     et al. say of batch size that it decides, under data shifts; Altintas et al. that it does not, under other orders.
+    Networks that have not learnt (`conditions.has_learnt`) are left out.
     """
     rows = rows_having(paths, "test/error_barrier", "same_initialization", "side_a", "side_b", "shift", "noise")
     rows = rows[rows["same_initialization"].astype(bool) & (rows["side_a"] != rows["side_b"])]
+    rows = rows[has_learnt(rows, "test/path_accuracy")]
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     rows = rows.assign(source=pd.Series(sources, rows.index, dtype=str), percent=100 * rows["test/error_barrier"])
     heads = [_by_source(rows, "order alone", False), *(_by_source(rows, s, True) for s in _SHIFTS)]

@@ -41,10 +41,10 @@ def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
 
     Args:
         conditions: from `error_conditions`.
-        min_seeds: conditions with fewer seeds are left out.
+        min_seeds: conditions with fewer seeds are left out, as are those whose networks have not learnt.
     """
     rows = []
-    enough = conditions[conditions["n"] >= max(2, min_seeds)]
+    enough = conditions[(conditions["n"] >= max(2, min_seeds)) & conditions["learnt"].astype(bool)]
     for source, small, large in comparisons(enough):
         row = {"source": source} | {name: small[name] for name in ("dataset", "model", "optimizer", "lr", "epochs")}
         row |= {"batch_small": small["batch_size"], "batch_large": large["batch_size"]}

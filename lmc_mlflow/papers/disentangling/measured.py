@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from lmc_mlflow.conditions import per_seed
+from lmc_mlflow.conditions import has_learnt, per_seed
 from lmc_mlflow.papers.measured import KEYS, Frames, condition_texts, has_batch_norm, with_columns
 from lmc_mlflow.papers.printed import printed
 
@@ -35,7 +35,8 @@ def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
         `MEASURES` with its sample deviation `<name>_sd`, and run_ids. test and train are error barriers in
         percent (train: the mean of both sides'), with `_normalized` as Altintas et al. normalize them;
         barrier and in_basin are the test loss's, in nats; accuracy is the pair's on test data, in
-        percent; holds is the share of seeds whose test error barrier is below `CONNECTED_BELOW`.
+        percent; holds is the share of seeds whose test error barrier is below `CONNECTED_BELOW`; learnt tells
+        whether the networks were trained at all (`conditions.has_learnt`).
     """
     rows = with_columns(_between_sides(frames.paths), KEYS)
     if rows.empty:
@@ -50,13 +51,14 @@ def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
         found[name], found[f"{name}_sd"] = values.mean(), values.std(ddof=1)
         if name == "test":
             found["n"] = values.count()
-    return found.assign(n=found["n"].fillna(0).astype(int)).reset_index()[table_columns()]
+    found = found.assign(n=found["n"].fillna(0).astype(int), share=found["accuracy"] / 100)
+    return found.assign(learnt=has_learnt(found, "share")).reset_index()[table_columns()]
 
 
 def table_columns() -> list[str]:
     """The columns of `error_conditions`."""
     measured = [name for measure in MEASURES for name in (measure, f"{measure}_sd")]
-    return [*KEYS, "init", "condition", "n", *measured, "run_ids"]
+    return [*KEYS, "init", "condition", "n", *measured, "learnt", "run_ids"]
 
 
 def _between_sides(paths: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +101,9 @@ def printed_conditions() -> pd.DataFrame:
     frame["barrier_pct"] = pd.to_numeric(frame["barrier_pct"], errors="coerce")
     cell = ["model", "batch_size", "optimizer", "lr", "warmup_epochs"]
     wide = frame.pivot_table("barrier_pct", cell, "split").reset_index().rename_axis(columns=None)
-    wide = wide.assign(**STATED, init="same", n=PRINTED_SEEDS, holds=(wide["test"] < CONNECTED_BELOW).astype(float))
+    wide = wide.assign(
+        **STATED, init="same", n=PRINTED_SEEDS, learnt=True, holds=(wide["test"] < CONNECTED_BELOW).astype(float)
+    )
     wide["condition"] = ["|".join(map(str, row)) for row in wide[cell].to_numpy()]
     wide["run_ids"] = pd.Series([()] * len(wide), dtype=object)
     numbers = {name for measure in MEASURES for name in (measure, f"{measure}_sd")}
