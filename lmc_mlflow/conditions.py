@@ -8,6 +8,11 @@ import pandas as pd
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 
+ORDER, COVARIATE, IMBALANCE = "order alone", "covariate shift", "label imbalance"
+SOURCES = (ORDER, COVARIATE, IMBALANCE)
+"""The sources of noise that the papers speak of."""
+CONNECTED_BELOW_PCT = 2.0
+"""Error barrier in percent below which Altintas et al. call two networks connected."""
 LEARNT_WITHIN = 0.1
 """Accuracy by which a network may be below the best of its kind and still count as trained."""
 SEEDS = ("seed", "seed_a", "seed_b", "noise_seed", "order_seed", "augmentation_seed")
@@ -92,10 +97,10 @@ def noise_source(shift: str, noise: str) -> str:
         shift: as in the configuration.
         noise: `same` or `different` order and augmentation.
     """
-    shifted = {"none": "", "label_5050": "covariate shift", "label_2080": "label imbalance"}.get(shift, shift)
+    shifted = {"none": "", "label_5050": COVARIATE, "label_2080": IMBALANCE}.get(shift, shift)
     if noise == "same":
         return shifted or "nothing"
-    return f"{shifted} and order" if shifted else "order alone"
+    return f"{shifted} and order" if shifted else ORDER
 
 
 def has_learnt(frame: pd.DataFrame, accuracy: str) -> "pd.Series[bool]":

@@ -307,7 +307,7 @@ def test_what_breaks_tells_both_ends_of_a_setting_and_where_the_verdict_changes(
     text = conclusions.what_breaks(table(PATH, *by_batch_size(ORDER, [0.10, 0.12], [0.01, 0.01])))
     (line,) = [line for line in text.splitlines() if line.startswith("- batch_size")]
     assert line.startswith("- batch_size, order alone, 1 comparison: the highest value lowers the error barrier in 1,")
-    assert "on another side of 2% in 1; digits, mlp, none" in line
+    assert "on another side of 2 % in 1; digits, mlp, none" in line
     assert line.endswith("32 11.00 ± 1.41 % (n = 2), 256 1.00 ± 0.00 % (n = 2)")
 
 

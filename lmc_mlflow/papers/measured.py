@@ -67,7 +67,7 @@ def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
 
 def has_batch_norm(model: str) -> bool:
     """Whether a network of the paper has batch norm, and so more than one way along a path."""
-    return not model.startswith("mlp_") or "_bn" in model
+    return "_bn" in model or not model.startswith(("mlp_", "linear_", "patches_"))
 
 
 def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:

@@ -37,8 +37,8 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
         labels = [f"{group.label} ({num_text(group.rows, 'path')})" for group in groups]
         figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
         for place, group in enumerate(groups):
-            _row(left, group, place, barrier, 1)
-            _row(right, group, place, delta, 100)
+            row_of_paths(left, group, place, barrier, 1)
+            row_of_paths(right, group, place, delta, 100)
         left.set_xlabel("barrier in basin (nats per sample)")
         right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
         right.set_xlabel(f"{in_words(score)} delta (percentage points)")
@@ -46,13 +46,17 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
     return figure
 
 
-def _row(panel: Axes, group: Group, place: int, value: str, scale: float) -> None:
-    values = scale * group.rows[value].to_numpy(dtype=float)
+def row_of_paths(panel: Axes, group: Group, place: int, value: str, scale: float = 1) -> None:
+    """Every path of a group in a row of a panel, and their mean with its deviation; nothing where it is unknown."""
+    rows = group.rows.dropna(subset=[value])
+    if rows.empty:
+        return
+    values = scale * rows[value].to_numpy(dtype=float)
     heights = place + 0.14 * (-1.0) ** np.arange(len(values))
     panel.plot(
         values, heights, "o", color="0.45", markersize=4, markerfacecolor="none", label="a path" if not place else None
     )
-    table = over_seeds(group.rows.assign(all=0), value, "all")
+    table = over_seeds(rows.assign(all=0), value, "all")
     spread = scale * float(table["deviation"].iloc[0]) if table["n"].iloc[0] > 1 else None
     panel.errorbar(
         scale * float(table["mean"].iloc[0]),

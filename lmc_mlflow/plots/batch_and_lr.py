@@ -47,7 +47,7 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
         left.set_ylabel("barrier in basin (nats per sample)")
         right.set_ylabel(f"{in_words(score)} delta (percentage points)")
         for panel in (left, right):
-            _scale(panel, "batch_size", rows)
+            places_of(panel, "batch_size", rows)
         shared_legend(figure, [left, right])
     return figure
 
@@ -73,7 +73,7 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
                 styled = replace(group, style=group_style(drawn + number))
                 _draw(panel, styled, along, "train/loss", _aside(number, len(groups)))
             drawn += len(groups)
-            _scale(panel, along, rows)
+            places_of(panel, along, rows)
         panels[0].set_ylabel("final training loss (nats per sample)")
         log_scale(panels[0], rows["train/loss"])
         shared_legend(figure, panels)
@@ -110,7 +110,14 @@ def _aside(number: int, groups: int) -> float:
     return float(1.03 ** (number - (groups - 1) / 2))
 
 
-def _scale(panel: Axes, along: str, rows: pd.DataFrame) -> None:
+def places_of(panel: Axes, along: str, rows: pd.DataFrame) -> None:
+    """A logarithmic horizontal axis of batch sizes or rates, a tick at each that there is.
+
+    Args:
+        panel: whose axis.
+        along: a row of `AXES`.
+        rows: with that column.
+    """
     places = sorted(rows[along].astype(float).unique())
     panel.set(xscale="log", xlabel=AXES[along], xlim=(places[0] / 1.6, places[-1] * 1.6))
     panel.xaxis.set_major_locator(FixedLocator(places))

@@ -4,18 +4,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from lmc_mlflow.conditions import CONNECTED_BELOW_PCT
+from lmc_mlflow.plots.barriers import row_of_paths
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.style import SPLIT_STYLES, grid_of_panels, house_style, rows_of_labels, shared_legend
+from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
-CONNECTED_BELOW = 2.0
-"""Percent: the threshold of Altintas et al."""
 _WIDTHS = r"_w(?P<widths>\d+(?:_\d+)*)"
 _NONLINEAR = re.compile(rf"mlp_l(?P<hidden>\d+){_WIDTHS}(?:_leaky(?P<slope>[\d.]+))?")
 _LINEAR = re.compile(rf"linear_l(?P<layers>\d+){_WIDTHS}")
@@ -26,7 +25,7 @@ THRESHOLD: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1)), "linewi
 def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     """Error barrier against the negative slope of leaky ReLUs, a column of panels for each depth (Fig. 1).
 
-    A plain ReLU is slope 0; a linear network of the same widths is slope 1.
+    A plain ReLU is slope 0; a linear network of the same widths is slope 1. Conditions with one slope are left out.
 
     Args:
         paths: from `query.paths`.
@@ -36,7 +35,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     found = [_slope(str(model)) for model in rows["model"]]
     rows = rows.assign(shape=[shape for shape, _ in found], slope=[slope for _, slope in found])
     rows = rows[rows["shape"] != ""]
-    rows = rows[rows.groupby("shape")["slope"].transform("nunique") > 1]
+    rows = with_several(rows, ("slope", "model"))
     if rows.empty:
         return blank_figure(title, PATHS)
     shapes = sorted(set(rows["shape"]), key=lambda shape: [int(n) for n in re.findall(r"\d+", shape)])
@@ -48,7 +47,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
             for shape, panel in zip(shapes, line, strict=True):
                 for group in groups:
                     curve(panel, group, group.rows[group.rows["shape"] == shape], "slope", split)
-                panel.axhline(CONNECTED_BELOW, label="connected below 2 %", **THRESHOLD)
+                panel.axhline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
                 panel.set_title(f"{shape}, {split}", fontsize="small")
             line[0].set_ylabel("error barrier (%)")
         for panel in axes[-1]:
@@ -86,29 +85,13 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
         figure, panels = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
         for split, panel in zip(("test", "train"), panels, strict=True):
             for place, group in enumerate(groups):
-                _row(panel, group, place, split)
-            panel.axvline(CONNECTED_BELOW, label="connected below 2 %", **THRESHOLD)
+                row_of_paths(panel, group, place, split)
+            panel.axvline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
             panel.set_xscale("symlog", linthresh=1.0)
             panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             panel.set_xlabel(f"{what.lower()}, {split} (%)")
         shared_legend(figure, panels)
     return figure
-
-
-def _row(panel: Axes, group: Group, place: int, split: str) -> None:
-    values = group.rows[split].dropna().to_numpy(dtype=float)
-    if not len(values):
-        return
-    heights = place + 0.14 * (-1.0) ** np.arange(len(values))
-    first = not place
-    panel.plot(values, heights, "o", color="0.45", markersize=4, fillstyle="none", label="a path" if first else None)
-    table = over_seeds(group.rows.dropna(subset=[split]).assign(all=0), split, "all")
-    spread = float(table["deviation"].iloc[0]) if table["n"].iloc[0] > 1 else None
-    color = SPLIT_STYLES["test" if split == "test" else "train_a"]["color"]
-    label = f"mean over seeds, {split}" if first else None
-    panel.errorbar(
-        float(table["mean"].iloc[0]), place, xerr=spread, fmt="D", color=color, markersize=6, capsize=4, label=label
-    )
 
 
 def curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str, aside: float = 1.0) -> None:
@@ -129,6 +112,19 @@ def curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str,
     spread = table["deviation"].fillna(0.0) if table["n"].max() > 1 else None
     style: dict[str, Any] = {**group.style, "capsize": 3, "markersize": 4.5, "linewidth": 1.3}
     panel.errorbar(table[along] * aside, table["mean"], yerr=spread, label=group.label, **style)
+
+
+def with_several(rows: pd.DataFrame, axis: Sequence[str]) -> pd.DataFrame:
+    """The rows of conditions that were met at more than one value of an axis.
+
+    Args:
+        rows: of paths; the column `shape`, where there is one, makes a condition too.
+        axis: its column, and further ones that follow from it.
+    """
+    by_shape = [part for _, part in rows.groupby("shape")] if "shape" in rows else [rows]
+    conditions = [group.rows for part in by_shape if len(part) for group in groups_of(part, leave_out=axis)]
+    kept = [part for part in conditions if part[axis[0]].nunique() > 1]
+    return pd.concat(kept) if kept else rows.iloc[:0]
 
 
 def in_percent(rows: pd.DataFrame, ending: str = "error_barrier") -> pd.DataFrame:

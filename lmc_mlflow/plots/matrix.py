@@ -43,13 +43,13 @@ def matrix_figure(
 
 
 def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figure:
+    import seaborn as sns  # see plots.style
+    from seaborn.matrix import dendrogram
+
     num, longest = len(frame), max(map(len, frame.index))
     side = max(3.2, 0.42 * num if num <= MOST_LABELS else 8.0)
     has_labels, values = num <= MOST_LABELS, frame.to_numpy()
     words = TEXT_WIDTH * 0.8 * longest if has_labels else 0.2
-    import seaborn as sns  # see plots.style
-    from seaborn.matrix import dendrogram
-
     with house_style():
         figure = ShownFigure(
             figsize=(side + words + 2.6, side + words + 1.3 + 0.25 * title.count("\n")), layout="constrained"

@@ -3,17 +3,14 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lmc_mlflow.conditions import counted, has_learnt, noise_source
-from lmc_mlflow.plots.error_barriers import CONNECTED_BELOW, MEANS, THRESHOLD, curve, in_percent
+from lmc_mlflow.conditions import CONNECTED_BELOW_PCT, SOURCES, counted, has_learnt, noise_source
+from lmc_mlflow.plots.batch_and_lr import places_of
+from lmc_mlflow.plots.error_barriers import MEANS, THRESHOLD, curve, in_percent, with_several
 from lmc_mlflow.plots.groups import groups_of, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
-
-SOURCES = ("order alone", "covariate shift", "label imbalance")
 
 
 def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
@@ -35,7 +32,7 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
     left_out = (
         f"\n{counted(int((~learnt).sum()), 'path')} of networks that have not learnt left out" if len(rows) else ""
     )
-    rows = _with_several(rows[learnt], "batch_size")
+    rows = with_several(rows[learnt], ("batch_size",))
     if rows.empty:
         return blank_figure(title, PATHS)
     shown = [source for source in SOURCES if source in set(rows["source"])]
@@ -51,27 +48,11 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
                     part = group.rows[group.rows["source"] == source]
                     curve(panel, group, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
                 panel.set_title(source, fontsize="small")
-                _batch_sizes(panel, rows)
+                places_of(panel, "batch_size", rows)
                 if value == "test":
-                    panel.axhline(CONNECTED_BELOW, label="connected below 2 %", **THRESHOLD)
+                    panel.axhline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
             line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier (nats per sample)")
-        for panel in axes[-1]:
-            panel.set_xlabel("batch size (log scale)")
+        for panel in axes[0]:
+            panel.set_xlabel("")
         shared_legend(figure, [panel for line in axes for panel in line])
     return figure
-
-
-def _with_several(rows: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """The rows of conditions that were met at more than one value of an axis."""
-    if rows.empty:
-        return rows
-    kept = [group.rows for group in groups_of(rows, leave_out=(axis,)) if group.rows[axis].nunique() > 1]
-    return pd.concat(kept) if kept else rows.iloc[:0]
-
-
-def _batch_sizes(panel: Axes, rows: pd.DataFrame) -> None:
-    places = sorted(rows["batch_size"].astype(float).unique())
-    panel.set(xscale="log", xlim=(places[0] / 1.6, places[-1] * 1.6))
-    panel.xaxis.set_major_locator(FixedLocator(places))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
-    panel.xaxis.set_minor_locator(NullLocator())

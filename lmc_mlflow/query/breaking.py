@@ -5,13 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.conditions import CONDITIONS, counted, has_learnt, noise_source, per_seed
+from lmc_mlflow.conditions import (
+    CONDITIONS,
+    CONNECTED_BELOW_PCT,
+    COVARIATE,
+    IMBALANCE,
+    ORDER,
+    counted,
+    has_learnt,
+    noise_source,
+    per_seed,
+)
 from lmc_mlflow.query.sentences import each_condition, markdown, rows_having
 from lmc_mlflow.tally import RULE, Tally, difference, direction, spread
 
 SETTINGS = ("batch_size", "lr", "optimizer", "momentum", "warmup_epochs", "clip_norm", "weight_decay", "schedule")
-CONNECTED_BELOW = 0.02
-"""Error barrier (Altintas et al.)."""
 GRID = "mlflow run . --env-manager local -e sweep -P grid="
 NEED = f"two batch sizes with two seeds each are needed: `{GRID}hepburn_against_altintas`"
 _FLOOR = 0.5
@@ -30,12 +38,9 @@ def what_breaks(paths: pd.DataFrame) -> str:
     rows = rows[has_learnt(rows, "test/path_accuracy")]
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     rows = rows.assign(source=pd.Series(sources, rows.index, dtype=str), percent=100 * rows["test/error_barrier"])
-    heads = [_by_source(rows, "order alone", False), *(_by_source(rows, s, True) for s in _SHIFTS)]
+    heads = [_by_source(rows, ORDER, False), *(_by_source(rows, s, True) for s in (COVARIATE, IMBALANCE))]
     lines = [line for setting in SETTINGS if setting in rows for line in _lines(rows, setting)]
     return markdown(heads, lines, f"{RULE} Below {_FLOOR:g} % it counts for nothing.")
-
-
-_SHIFTS = ("covariate shift", "label imbalance")
 
 
 def _by_source(rows: pd.DataFrame, source: str, lowers: bool) -> str:
@@ -60,14 +65,14 @@ def _lines(rows: pd.DataFrame, setting: str) -> Iterator[str]:
             if way is None:
                 continue
             lower, higher, same = lower + (way == 1), higher + (way == -1), same + (way == 0)
-            flips += (first.mean() < 100 * CONNECTED_BELOW) != (last.mean() < 100 * CONNECTED_BELOW)
+            flips += (first.mean() < CONNECTED_BELOW_PCT) != (last.mean() < CONNECTED_BELOW_PCT)
             values = [f"{value:g}" if isinstance(value, int | float) else str(value) for value in places]
             told = told or (f"; {label}: {values[0]} {spread(first, 2, ' %')}, {values[1]} {spread(last, 2, ' %')}")
         if lower + higher + same:
             yield (
                 f"- {setting}, {source}, {counted(lower + higher + same, 'comparison')}: the highest value lowers the "
                 f"error barrier in {lower}, raises it in {higher}, no difference in {same}; on another side of "
-                f"{CONNECTED_BELOW:.0%} in {flips}{told}"
+                f"{CONNECTED_BELOW_PCT:g} % in {flips}{told}"
             )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.conditions import noise_source
-from lmc_mlflow.papers.comparing import alike, label
-from lmc_mlflow.papers.disentangling.head_to_head import COVARIATE, IMBALANCE, ORDER, comparisons, ways
+from lmc_mlflow.conditions import COVARIATE, IMBALANCE, ORDER, noise_source
+from lmc_mlflow.papers.comparing import alike, holds, label
+from lmc_mlflow.papers.disentangling.head_to_head import comparisons, ways
 from lmc_mlflow.papers.disentangling.measured import LINEAR, ONE_HIDDEN
 from lmc_mlflow.papers.disentangling.tables import depth_of
 from lmc_mlflow.papers.fillers import sweep_command
@@ -62,8 +62,8 @@ def brings_back(store: Store, setting: str) -> Evidence:
     for part in alike(_ordered(store), (setting,)):
         off = part[part[setting].map(key_text) == "0"]
         for _, tried in part[part[setting].map(key_text) != "0"].iterrows():
-            if len(off) and _holds(off.iloc[0]) is False:
-                kept = _holds(tried)
+            if len(off) and holds(off.iloc[0]) is False:
+                kept = holds(tried)
                 text = f"{_label(tried, (setting,))}: {setting} {key_text(tried[setting])}: {_number(tried)}, "
                 text += f"without {_number(off.iloc[0])}"
                 ids = (*off.iloc[0]["run_ids"], *tried["run_ids"])
@@ -83,7 +83,7 @@ def does_not_decide(store: Store, setting: str) -> Evidence:
         keyed = part.assign(_key=part[setting].map(key_text)).sort_values([setting])
         first, last = keyed.iloc[0], keyed.iloc[-1]
         if first["_key"] != last["_key"]:
-            held = [_holds(first), _holds(last)]
+            held = [holds(first), holds(last)]
             way = 0 if None in held else 1 if held[0] == held[1] else -1
             text = f"{_label(first, (setting,))}: {setting} {first['_key']}: {_number(first)}, {last['_key']}: "
             evidence.add(way, text + _number(last), (*first["run_ids"], *last["run_ids"]))
@@ -132,10 +132,6 @@ def _high_adam(rows: pd.DataFrame) -> "pd.Series[bool]":
     return (rows["optimizer"] == "adam") & (pd.to_numeric(rows["lr"], errors="coerce") >= HIGH_ADAM)
 
 
-def _holds(row: Any) -> bool | None:
-    return None if row["holds"] == 0.5 else bool(row["holds"] > 0.5)
-
-
 def _all_hold(rows: pd.DataFrame) -> Evidence:
     return _judged(rows, "always", {True: 1, False: -1, None: 0})
 
@@ -147,7 +143,7 @@ def _some_break(rows: pd.DataFrame) -> Evidence:
 def _judged(rows: pd.DataFrame, kind: str, ways_of: dict[bool | None, int]) -> Evidence:
     evidence = Evidence(kind)
     for _, row in rows.iterrows():
-        evidence.add(ways_of[_holds(row)], f"{_label(row, ())}: {_number(row)}", row["run_ids"])
+        evidence.add(ways_of[holds(row)], f"{_label(row, ())}: {_number(row)}", row["run_ids"])
     return evidence
 
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.conditions import noise_source
+from lmc_mlflow.conditions import SOURCES, noise_source
 from lmc_mlflow.papers.comparing import alike, apart
 
-ORDER, COVARIATE, IMBALANCE = "order alone", "covariate shift", "label imbalance"
-SOURCES = (ORDER, COVARIATE, IMBALANCE)
 FLOOR_PCT, FLOOR_NATS = 0.5, 0.01
 """Differences up to this are of no consequence, however certain."""
 LOWER, NONE, HIGHER = "larger batches: lower", "no difference", "larger batches: higher"

@@ -1,17 +1,14 @@
 """How high are error barriers under each condition? Mean and deviation over seeds, and what Altintas et al. print."""
 
 import functools
-import re
 
 import pandas as pd
 
-from lmc_mlflow.conditions import has_learnt, per_seed
+from lmc_mlflow.conditions import CONNECTED_BELOW_PCT, has_learnt, per_seed
 from lmc_mlflow.papers.measured import KEYS, Frames, condition_texts, has_batch_norm, with_columns
 from lmc_mlflow.papers.printed import printed
 
 SPLITS = ("test", "train")
-CONNECTED_BELOW = 2.0
-"""Error barrier in percent (Altintas et al.: 0.02)."""
 MEASURES = ("test", "train", "test_normalized", "train_normalized", "barrier", "in_basin", "accuracy", "holds")
 LINEAR = r"linear_l(\d+)(?:_w\d+)?"
 ONE_HIDDEN = r"mlp_l1_w\d+"
@@ -35,13 +32,13 @@ def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
         `MEASURES` with its sample deviation `<name>_sd`, and run_ids. test and train are error barriers in
         percent (train: the mean of both sides'), with `_normalized` as Altintas et al. normalize them;
         barrier and in_basin are the test loss's, in nats; accuracy is the pair's on test data, in
-        percent; holds is the share of seeds whose test error barrier is below `CONNECTED_BELOW`; learnt tells
+        percent; holds is the share of seeds whose test error barrier is below `CONNECTED_BELOW_PCT`; learnt tells
         whether the networks were trained at all (`conditions.has_learnt`).
     """
     rows = with_columns(_between_sides(frames.paths), KEYS)
     if rows.empty:
         return pd.DataFrame(columns=table_columns())
-    rows = rows[(rows["bn"] == policy) | ~rows["model"].map(_may_have_batch_norm)]
+    rows = rows[(rows["bn"] == policy) | ~rows["model"].map(has_batch_norm)]
     rows = _with_measures(rows, frames.pairs)
     rows = rows.assign(condition=condition_texts(rows) + "|" + rows["init"])
     found = rows.drop_duplicates("condition").set_index("condition").sort_index()[[*KEYS, "init"]]
@@ -70,10 +67,6 @@ def _between_sides(paths: pd.DataFrame) -> pd.DataFrame:
     return inside.assign(init=same.map({True: "same", False: "different"}))
 
 
-def _may_have_batch_norm(model: str) -> bool:
-    return has_batch_norm(model) and not re.fullmatch(rf"{LINEAR}|patches_\w+", model)
-
-
 def _with_measures(rows: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     accuracy = pairs.set_index("run_id")["test/accuracy"] if "test/accuracy" in pairs else pd.Series(dtype=float)
     found = {"test": 100 * rows["test/error_barrier"], "accuracy": 100 * rows["pair"].map(accuracy)}
@@ -84,7 +77,7 @@ def _with_measures(rows: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     found["test_normalized"] = 100 * pd.to_numeric(rows["test/error_barrier_normalized"])
     found["barrier"] = pd.to_numeric(rows["test/barrier"])
     found["in_basin"] = pd.to_numeric(rows["test/barrier_in_basin"])
-    holds = (found["test"] < CONNECTED_BELOW).astype(float)
+    holds = (found["test"] < CONNECTED_BELOW_PCT).astype(float)
     return rows.assign(**found, holds=holds)
 
 
@@ -102,7 +95,7 @@ def printed_conditions() -> pd.DataFrame:
     cell = ["model", "batch_size", "optimizer", "lr", "warmup_epochs"]
     wide = frame.pivot_table("barrier_pct", cell, "split").reset_index().rename_axis(columns=None)
     wide = wide.assign(
-        **STATED, init="same", n=PRINTED_SEEDS, learnt=True, holds=(wide["test"] < CONNECTED_BELOW).astype(float)
+        **STATED, init="same", n=PRINTED_SEEDS, learnt=True, holds=(wide["test"] < CONNECTED_BELOW_PCT).astype(float)
     )
     wide["condition"] = ["|".join(map(str, row)) for row in wide[cell].to_numpy()]
     wide["run_ids"] = pd.Series([()] * len(wide), dtype=object)

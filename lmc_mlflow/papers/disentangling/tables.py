@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.conditions import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.papers.disentangling.measured import CONNECTED_BELOW, LINEAR, ONE_HIDDEN, SPLITS, STATED
+from lmc_mlflow.papers.disentangling.measured import LINEAR, ONE_HIDDEN, SPLITS, STATED
 from lmc_mlflow.papers.fillers import RUN
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
 from lmc_mlflow.papers.measured import KEYS, Frames, condition_texts, key_text, with_columns
@@ -74,7 +75,7 @@ def _measured(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any
     split = cell["split"] if cell["split"] in SPLITS else "test"
     mean, deviation = (float(mine[c].iloc[0]) if n else float("nan") for c in (split, f"{split}_sd"))
     theirs = pd.to_numeric(cell["barrier_pct"], errors="coerce")
-    same = (mean < CONNECTED_BELOW) == (theirs < CONNECTED_BELOW)  # what is unstable is not below
+    same = (mean < CONNECTED_BELOW_PCT) == (theirs < CONNECTED_BELOW_PCT)  # what is unstable is not below
     verdict = mark(Sample(mean, deviation, n), Sample(float(theirs), float("nan"), 1), same, ROUNDING, min_seeds)
     return {
         "n": n,
