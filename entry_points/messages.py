@@ -140,7 +140,7 @@ def matrix_lines(outcome: MatrixOutcome) -> list[str]:
 
 def plane_lines(outcome: PlaneOutcome) -> list[str]:
     """After plane."""
-    lines = [f"plane {outcome.plane}: {outcome.name}"]
+    lines = [f"plane {outcome.plane} ({outcome.how}): {outcome.name}"]
     lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
     return lines + _browse(outcome.experiment_id, outcome.plane)
 

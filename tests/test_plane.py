@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from entry_points.plane import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.images import ResidentImages
+from lmc_mlflow.interpolation.path import ENGINES
 from lmc_mlflow.interpolation.plane import Plane, clipped, mix, survey_plane
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.networks import download_verified
@@ -111,6 +113,56 @@ def test_a_plane_is_logged_before_and_after_alignment(store: MlflowClient, tmp_p
     assert metrics["length_ab"] < metrics["unaligned/length_ab"]
     for key, end in zip(("loss_a", "loss_b", "loss_c"), (a, b, c), strict=True):
         assert metrics[key] == pytest.approx(store.get_run(end).data.metrics["test/loss"], abs=1e-5)
+
+
+def interrupted_after(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process get a Ctrl-C while it measures the row after these."""
+    done = []
+    engine = ENGINES["fast"]
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        if len(args[2]) == POINTS:  # a row, and no edge
+            if len(done) == rows:
+                raise KeyboardInterrupt
+            done.append(1)
+        return engine(*args, **kwargs)
+
+    monkeypatch.setitem(ENGINES, "fast", stopped)
+
+
+POINTS = 4
+
+
+def test_an_interrupted_plane_goes_on_under_its_id_and_a_finished_one_is_not_measured_again(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train_pair([*QUICK, "--init=different", "--shift=none", "--seeds=1,20"]) == 0
+    a, b, c, _ = (run.info.run_id for run in runs_of_kind(store, "endpoint"))
+    wanted = [f"--run_a={a}", f"--run_b={b}", f"--run_c={c}", f"--num_points={POINTS}", "--align=weights", *HERE]
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_after(6, patch)  # two rows into the second panel
+        assert main(wanted) != 0
+    (stopped,) = runs_of_kind(store, "plane")
+    assert stopped.info.status == "KILLED"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_after(2, patch)  # a third row would be one too many
+        assert main(wanted) == 0
+    assert "(resumed)" in capsys.readouterr().out
+    (resumed,) = runs_of_kind(store, "plane")
+    assert (resumed.info.run_id, resumed.info.status) == (stopped.info.run_id, "FINISHED")
+    assert store.list_artifacts(resumed.info.run_id, "resume") == []
+    assert main(wanted) == 0
+    assert f"plane {resumed.info.run_id} (finished before)" in capsys.readouterr().out
+    assert main([*wanted, "--force=true"]) == 0
+    _, whole = runs_of_kind(store, "plane")
+    first, second = (
+        pd.read_csv(store.download_artifacts(run.info.run_id, "plane.csv", str(tmp_path))) for run in (resumed, whole)
+    )
+    pd.testing.assert_frame_equal(first, second)
+    assert resumed.data.metrics == whole.data.metrics
+    swapped = [f"--run_a={b}", f"--run_b={a}", *wanted[2:]]  # another plane: A is its origin
+    assert main(swapped) == 0
+    assert len(runs_of_kind(store, "plane")) == 3
 
 
 def test_three_different_networks_are_asked_for(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

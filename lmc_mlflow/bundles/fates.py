@@ -8,7 +8,6 @@ from lmc_mlflow.tracking.process import HEARTBEAT
 OWN_TAGS = "lmc."
 PASSING = (HEARTBEAT, LEFT_OUT)
 """Tags of ours that do not say what a run is."""
-STALE_MINUTES = 30
 DIARIES = ("sweep",)
 UNSHARED = "each has what the other lacks"
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.bundles.archive import RUNS, Bundle
 from lmc_mlflow.bundles.database import Database
-from lmc_mlflow.bundles.fates import STALE_MINUTES, Fate, fate_of, is_diary
+from lmc_mlflow.bundles.fates import Fate, fate_of, is_diary
 from lmc_mlflow.bundles.places import Place, digests_at
 from lmc_mlflow.bundles.records import RunRecord, from_line
 from lmc_mlflow.bundles.tables import add_run, complete_run, note_left_out, stored_record, stored_runs
@@ -114,7 +114,7 @@ def _fate(session: Session, record: RunRecord, row: Any) -> Fate:
         return Fate.NEW
     ours = stored_record(session, row)
     fate = fate_of(record, ours, row.lifecycle_stage == "deleted")
-    is_live = ours.status == "RUNNING" and "lmc.host" in ours.tags and is_alive(ours.tags, STALE_MINUTES)
+    is_live = ours.status == "RUNNING" and "lmc.host" in ours.tags and is_alive(ours.tags)
     if is_live and fate is Fate.BEHIND:
         raise ValueError(f"run {ours.run_id} is being written here at this moment; wait for it, then import again")
     return Fate.AHEAD if is_live else fate

@@ -104,6 +104,15 @@ def clipped(shares: Shares) -> Shares:
 
 
 @dataclass(frozen=True)
+class Row:
+    """Loss and score (num_points,) along one row of a plane; engine as in `path.Path`."""
+
+    losses: Curve
+    scores: Curve
+    engine: str
+
+
+@dataclass(frozen=True)
 class Surface:
     """Measurements over a plane: loss and score (num_points, num_points), a row for each second coordinate.
 
@@ -131,6 +140,8 @@ def survey_plane(
     data: Splits,
     bn: str,
     calibration: Images | None = None,
+    known: Mapping[int, Row] | None = None,
+    measured: Callable[[int, Row], None] = lambda _index, _row: None,
 ) -> Surface:
     """Measure the plane through three states, row by row: each row is a segment and is walked as a path is.
 
@@ -142,6 +153,8 @@ def survey_plane(
         bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
             the point's barycentric weights, clipped to the triangle.
         calibration: training images, for `recalibrate`.
+        known: rows that need not be measured, by their index.
+        measured: is told of every row that was.
 
     Raises:
         ValueError: the three lie on one line, or do not fit one another.
@@ -153,9 +166,10 @@ def survey_plane(
     xs, ys = plane.axes(*grid)
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
     (split,), steps = data, np.linspace(0, 1, len(xs))
-    losses, scores = np.empty((len(ys), len(xs))), np.empty((len(ys), len(xs)))
-    used = ""
-    for row, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
+    rows = dict(known or {})
+    for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
+        if index in rows:
+            continue
         left, right = (mix(corners, plane.shares(x, y)) for x in (xs[0], xs[-1]))
 
         def place(step: float, left: State = left, right: State = right, y: float = y) -> nn.Module:
@@ -164,10 +178,13 @@ def survey_plane(
             settle(scratch, corners, shares, calibration)
             return scratch
 
-        measured, used = ENGINES["fast"](scratch, (left, right), [float(step) for step in steps], place, data)
-        losses[row] = [point.loss for point in measured[split]]
-        scores[row] = [point.score for point in measured[split]]
-    return Surface(plane, xs, ys, losses, scores, used)
+        found, used = ENGINES["fast"](scratch, (left, right), [float(step) for step in steps], place, data)
+        points = found[split]
+        rows[index] = Row(np.array([p.loss for p in points]), np.array([p.score for p in points]), used)
+        measured(index, rows[index])
+    ordered = [rows[index] for index in range(len(ys))]
+    losses, scores = np.stack([row.losses for row in ordered]), np.stack([row.scores for row in ordered])
+    return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)
 
 
 def _recalibrate(network: nn.Module, _corners: Corners, _shares: Shares, calibration: Images | None) -> None:

@@ -7,7 +7,6 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.cells import Grid
-from lmc_mlflow.sweeps.states import STALE_MINUTES
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.claims import ClaimedError
 from lmc_mlflow.tracking.process import is_alive
@@ -93,7 +92,7 @@ class Lead:
         while time.monotonic() < deadline:
             for run in sweeps_of(self._store, self._grid):
                 opened = run.data.tags.get(OPENED)
-                if run.info.status == "RUNNING" and opened and is_alive(run.data.tags, STALE_MINUTES):
+                if run.info.status == "RUNNING" and opened and is_alive(run.data.tags):
                     point_launcher_at(self._store, run.info.run_id, "joined a sweep")
                     return TrackedRun(self._store.client, run.info.run_id, run.info.experiment_id), int(opened)
             time.sleep(0.2)

@@ -10,7 +10,6 @@ from lmc_mlflow.sweeps.steps import Identity, Step, made, wanted
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import Store
 
-STALE_MINUTES = 30
 FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO = "finished", "running", "interrupted", "failed", "to do"
 STATES = (FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO)
 
@@ -84,7 +83,7 @@ def state_of_runs(runs: list[Run]) -> State:
         return State(FINISHED, pair=finished[-1].info.run_id)
     if not runs:
         return State(TO_DO)
-    if any(run.info.status == "RUNNING" and is_alive(run.data.tags, STALE_MINUTES) for run in runs):
+    if any(run.info.status == "RUNNING" and is_alive(run.data.tags) for run in runs):
         return State(RUNNING)
     last = runs[-1]
     if last.info.status == "FAILED":

@@ -18,7 +18,6 @@ from lmc_mlflow.tracking.store import STORE_FAILURES, Store
 logger = logging.getLogger(__name__)
 PREFIX = "lmc-claim-"
 NOTE = "A process is doing this work; `repair` removes the claims of dead ones."
-STALE_MINUTES = 30
 PATIENCE_SECONDS = 10.0
 
 
@@ -99,7 +98,7 @@ def acquire(store: Store, key: str) -> Claim:
 
 def _refuse_living(key: str, found: list[Claim]) -> None:
     for claim in found:
-        if is_alive(claim.tags, STALE_MINUTES):
+        if is_alive(claim.tags):
             raise ClaimedError(key, claim.tags)
 
 
@@ -121,7 +120,7 @@ def _delete(registry: MlflowClient, name: str) -> None:
 
 def dead_claims(store: Store) -> list[Claim]:
     """The claims whose processes are gone."""
-    return [claim for claim in claims(store) if not is_alive(claim.tags, STALE_MINUTES)]
+    return [claim for claim in claims(store) if not is_alive(claim.tags)]
 
 
 def remove_claim(store: Store, claim: Claim) -> None:

@@ -14,6 +14,8 @@ import psutil
 
 HEARTBEAT = "lmc.heartbeat"
 HEARTBEAT_SECONDS = 60
+STALE_MINUTES = 30
+"""Without a heartbeat, after which a process on another machine counts as dead."""
 TASK = "LMC_TASK"
 """Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
 
@@ -88,7 +90,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def is_alive(tags: Mapping[str, str], stale_minutes: float) -> bool:
+def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> bool:
     """Whether the process that wrote these tags still runs.
 
     On this machine the process itself is asked (its start time tells it from a later one of the

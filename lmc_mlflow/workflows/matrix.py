@@ -1,19 +1,18 @@
 """What is connected to what among many logged networks, and what is logged of it?"""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from lmc_mlflow.config.canonical import fingerprint, to_params
+from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.sections.aligning import NONE
 from lmc_mlflow.config.sections.surveying import BEST, PAIRWISE
 from lmc_mlflow.interpolation.placing import CALIBRATED
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.query.runs import Run, resolve_run, search
+from lmc_mlflow.query.runs import Run, resolve_run
 from lmc_mlflow.rebasin import Symmetry
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.process import Terminated
@@ -21,13 +20,13 @@ from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.runs import ending, open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.aligning import find_symmetry
+from lmc_mlflow.workflows.before import Before, look_for
 from lmc_mlflow.workflows.machine import prepare_machine
 from lmc_mlflow.workflows.matrix_keeper import PairsKeeper
 from lmc_mlflow.workflows.matrix_pairs import Survey, measure
 from lmc_mlflow.workflows.matrix_results import log_survey
-from lmc_mlflow.workflows.pair_runs import Before, sort_out
 from lmc_mlflow.workflows.path_ends import log_data
-from lmc_mlflow.workflows.surveyed import Material, find_networks, load_material, shared_tags
+from lmc_mlflow.workflows.surveyed import Material, find_networks, identity_of, load_material, shared_tags
 
 MAX_TAG = 5000
 
@@ -56,8 +55,8 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
     config = _with_reference(store, config, networks)
-    identity = _identity(config, networks)
-    before = Before(None, None) if config.surveyed.force else _look_before(store, identity)
+    identity = identity_of(config, networks, ("runs", "query", "max_runs"))
+    before = Before(None, None) if config.surveyed.force else look_for(store, "matrix", identity)
     if before.finished is not None:
         point_launcher_at(store, before.finished.info.run_id, "this matrix was finished before")
         return _outcome_of(before.finished)
@@ -129,26 +128,6 @@ def _with_reference(store: Store, config: MatrixConfig, networks: Sequence[Logge
     if run_id not in (network.run.info.run_id for network in networks):
         raise ValueError(f"reference={reference}: it is none of the {len(networks)} networks that are measured")
     return replace(config, pairwise=dataclasses.replace(config.pairwise, reference=run_id))
-
-
-def _identity(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> dict[str, str]:
-    """Tags that tell whether a matrix is in the store: how it is measured, and of which runs in which order."""
-    ids = ",".join(network.run.info.run_id for network in networks)
-    return {
-        "lmc.fingerprint": fingerprint(config, without=("runs", "query", "max_runs")),
-        "lmc.runs_digest": hashlib.sha256(ids.encode()).hexdigest()[:32],
-    }
-
-
-def _look_before(store: Store, identity: dict[str, str]) -> Before:
-    """Look for the same matrix in the store.
-
-    Raises:
-        ValueError: it is being measured at this moment.
-    """
-    wanted = {"lmc.kind": "matrix", **identity}
-    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-    return sort_out(search(store.client, where, [store.experiment_id]))
 
 
 def _name(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> str:

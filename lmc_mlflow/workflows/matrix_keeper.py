@@ -1,9 +1,8 @@
-"""How do measured pairs of a matrix outlive its process? In the two slots of its run, written in turn."""
+"""How do measured pairs of a matrix outlive its process? They are kept with its run, once a minute."""
 
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path as File
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,12 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lmc_mlflow.interpolation.path import Path
-from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
 from lmc_mlflow.workflows.matrix_pairs import Walked
+from lmc_mlflow.workflows.slots import SAVE_SECONDS, Slots
 
-SAVE_SECONDS = 60
 _CURVES = ("alphas", "angles_deg", "manhattan")
 _LENGTHS = ("distance", "distance_unaligned", "angle_deg", "angle_deg_unaligned")
 _UNSETTLED = "num_unsettled"
@@ -38,19 +35,15 @@ class PairsKeeper:
         """
         self.walked: dict[tuple[int, int], Walked] = {}
         self.num_unsettled = 0
-        self._run = run
-        self._slot = 0
+        self._slots = Slots(run)
         self._num_saved = 0
         self._saved_at = time.monotonic()
 
     def restore(self) -> None:
         """Take over what the newest whole slot holds."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = newest_state(self._run.client, self._run.run_id, File(folder))
-            if path is None:
-                return
-            tensors = load_file(path)
-            self._slot = (int(path.stem.removeprefix("slot_")) + 1) % NUM_SLOTS
+        tensors = self._slots.read(load_file)
+        if tensors is None:
+            return
         self.num_unsettled = int(tensors.pop(_UNSETTLED))
         for key in {name.split("/")[0] for name in tensors}:
             walked = _unpacked(key, tensors)
@@ -71,11 +64,7 @@ class PairsKeeper:
         tensors: dict[str, Tensor] = {_UNSETTLED: torch.tensor(self.num_unsettled)}
         for walked in self.walked.values():
             tensors |= _packed(walked)
-        with tempfile.TemporaryDirectory() as folder:
-            local = File(folder) / "state"
-            save_file(tensors, local)
-            keep_state(self._run, local, len(self.walked), self._slot)
-        self._slot = (self._slot + 1) % NUM_SLOTS
+        self._slots.write(partial(save_file, tensors), len(self.walked))
         self._num_saved = len(self.walked)
         self._saved_at = time.monotonic()
 

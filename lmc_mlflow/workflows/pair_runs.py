@@ -1,7 +1,7 @@
 """Which three runs is a pair, and what is logged on them before training?"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
@@ -10,13 +10,10 @@ from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.query.networks import SPLIT
 from lmc_mlflow.query.runs import Run, children, find_pairs
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.claims import ClaimedError
-from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.runs import Keep, open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.training.optimizers import noise_scale
-
-STALE_MINUTES = 30
+from lmc_mlflow.workflows.before import Before, sort_out, take
 
 
 @dataclass(frozen=True)
@@ -25,14 +22,6 @@ class PairRuns:
 
     pair: TrackedRun
     endpoints: dict[str, TrackedRun]
-
-
-@dataclass(frozen=True)
-class Before:
-    """What the store holds of a configuration: a finished pair, an interrupted one, or neither."""
-
-    finished: Run | None
-    interrupted: Run | None
 
 
 def pair_name(config: TrainPairConfig) -> str:
@@ -47,10 +36,6 @@ def pair_name(config: TrainPairConfig) -> str:
     )
 
 
-class InTrainingError(ValueError):
-    """Another process that lives is at work on the same configuration."""
-
-
 def claim_key(store: Store, config: TrainPairConfig, data: ShiftedData) -> str:
     """What a process claims that is going to train this configuration on these data."""
     return f"pair-{store.experiment_id}-{fingerprint(config)}-{data.digest}"
@@ -60,53 +45,19 @@ def claim_pair(claim: Callable[[str], None], store: Store, config: TrainPairConf
     """Claim a configuration for this process, then look in the store again: it may have been finished meanwhile.
 
     Raises:
-        InTrainingError: another process was quicker.
+        AtWorkError: another process was quicker.
     """
     take(claim, claim_key(store, config, data))
     return look_before(store, config, data)
-
-
-def take(claim: Callable[[str], None], key: str) -> None:
-    """Claim a training for this process.
-
-    Raises:
-        InTrainingError: another process was quicker.
-    """
-    try:
-        claim(key)
-    except ClaimedError as taken:
-        process = f"process {taken.tags.get('lmc.pid')} on {taken.tags.get('lmc.host')}"
-        raise InTrainingError(
-            f"another process is at work on this configuration now ({process}); wait for it or stop it"
-        ) from None
 
 
 def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
     """Look for the same configuration on the same data in the store.
 
     Raises:
-        InTrainingError: it is being trained at this moment.
+        AtWorkError: it is being trained at this moment.
     """
     return sort_out(find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest))
-
-
-def sort_out(runs: Sequence[Run]) -> Before:
-    """The newest finished and the newest interrupted of the runs of one configuration, oldest first.
-
-    Raises:
-        InTrainingError: one of them is being trained at this moment.
-    """
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    others = [run for run in runs if run.info.status != "FINISHED"]
-    for run in others:
-        if run.info.status == "RUNNING" and is_alive(run.data.tags, STALE_MINUTES):
-            tags = run.data.tags
-            raise InTrainingError(
-                f"run {run.info.run_id} is at work on this configuration now (process {tags.get('lmc.pid')} "
-                f"on {tags.get('lmc.host')}); "
-                "wait for it or stop it"
-            )
-    return Before(finished[-1] if finished else None, others[-1] if others else None)
 
 
 def open_pair(

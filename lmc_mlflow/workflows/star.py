@@ -23,8 +23,8 @@ from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.before import Before, take
 from lmc_mlflow.workflows.machine import peak_memory, prepare_machine
-from lmc_mlflow.workflows.pair_runs import Before, take
 from lmc_mlflow.workflows.star_recorder import StarRecorder
 from lmc_mlflow.workflows.star_results import Made, log_star
 from lmc_mlflow.workflows.star_runs import claim_key, look_before, open_star

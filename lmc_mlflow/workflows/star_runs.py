@@ -11,8 +11,8 @@ from lmc_mlflow.query.runs import Run, find_trainings
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.tracking.runs import Keep, open_run, point_launcher_at, probe_artifacts, reopen_run
 from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.before import Before, sort_out
 from lmc_mlflow.workflows.ensemble import members_tag
-from lmc_mlflow.workflows.pair_runs import Before, sort_out
 from lmc_mlflow.workflows.star_sources import Joined
 
 TRAINED = ("data", "model", "noise", "optimization")
@@ -53,7 +53,7 @@ def look_before(store: Store, config: StarConfig, joined: Joined) -> Before:
     """Look for the same star in the store.
 
     Raises:
-        InTrainingError: it is being trained at this moment.
+        AtWorkError: it is being trained at this moment.
     """
     runs = find_trainings(store.client, store.experiment_id, "star", fingerprint(config), joined.data.digest)
     return sort_out(runs)

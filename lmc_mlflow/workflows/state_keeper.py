@@ -1,18 +1,16 @@
-"""How does the state of a training outlive its process? The two slots of its run, written in turn."""
+"""How does the state of a training outlive its process? Whole epochs of it are kept with its run."""
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 
 from torch import Tensor
 
-from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.resume import NUM_SLOTS, keep_state
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.state import TrainingState
+from lmc_mlflow.workflows.slots import Slots
 
 
 class StateKeeper:
@@ -27,24 +25,19 @@ class StateKeeper:
             every: epochs from one kept state to the next; the last is kept too.
             epochs: of the whole training.
         """
-        self._run = run
+        self._slots = Slots(run)
         self._trainees = trainees
         self._every = every
         self._epochs = epochs
         self._latest: TrainingState | None = None
         self._saved_epoch = 0
-        self._slot = 0
 
     def restore(self) -> TrainingState | None:
         """Put the trainees where the newest whole state has them; None if there is no state."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = newest_state(self._run.client, self._run.run_id, Path(folder))
-            if path is None:
-                return None
-            state = training_state.load(path)
-            self._slot = (int(path.stem.removeprefix("slot_")) + 1) % NUM_SLOTS
-        training_state.restore(self._trainees, state)
-        self._saved_epoch = state.epoch
+        state = self._slots.read(training_state.load)
+        if state is not None:
+            training_state.restore(self._trainees, state)
+            self._saved_epoch = state.epoch
         return state
 
     def remember(self, epoch: int, wall_seconds: float, further: Mapping[str, Tensor] | None = None) -> None:
@@ -64,9 +57,5 @@ class StateKeeper:
         """Keep the last whole epoch's state, unless it is kept already."""
         if self._latest is None or self._latest.epoch == self._saved_epoch:
             return
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "state"
-            training_state.save(self._latest, local)
-            keep_state(self._run, local, self._latest.epoch, self._slot)
-        self._slot = (self._slot + 1) % NUM_SLOTS
+        self._slots.write(partial(training_state.save, self._latest), self._latest.epoch)
         self._saved_epoch = self._latest.epoch

@@ -1,5 +1,6 @@
 """Which logged networks are held against one another, on which data, and what is each of them called?"""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from lmc_mlflow.conditions import CONDITIONS, describe, distinguishing
-from lmc_mlflow.config.canonical import parameters
+from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.sections import SurveyedConfig
 from lmc_mlflow.data.loading import LabelledImages
@@ -123,6 +124,21 @@ def load_material(
             kept[other.digests["train"]] = rebuild(store, other, data_root, device).side(other.side)
     measured = first.test if split == "test" else kept[networks[0].digests["train"]]
     return Material(first.test, measured, kept)
+
+
+def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequence[str]) -> dict[str, str]:
+    """Tags that tell whether a measurement is in the store: how it is made, and of which runs in which order.
+
+    Args:
+        config: of the command.
+        networks: in order.
+        without: options that say no more than which networks.
+    """
+    ids = ",".join(network.run.info.run_id for network in networks)
+    return {
+        "lmc.fingerprint": fingerprint(config, without=without),
+        "lmc.runs_digest": hashlib.sha256(ids.encode()).hexdigest()[:32],
+    }
 
 
 def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:

@@ -17,9 +17,10 @@ from lmc_mlflow.tracking.process import Terminated
 from lmc_mlflow.tracking.runs import ending, point_launcher_at
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import EpochReport, Trainee, train
+from lmc_mlflow.workflows.before import AtWorkError
 from lmc_mlflow.workflows.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.pair_results import log_endpoints, log_pair
-from lmc_mlflow.workflows.pair_runs import InTrainingError, PairRuns, claim_pair, look_before, open_pair
+from lmc_mlflow.workflows.pair_runs import PairRuns, claim_pair, look_before, open_pair
 from lmc_mlflow.workflows.pair_setup import make_trainees
 from lmc_mlflow.workflows.recorder import Recorder
 from lmc_mlflow.workflows.shift_test import log_shift
@@ -86,7 +87,7 @@ def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = 
     """Train pairs that differ in their seeds alone, all networks in step; each is its own set of runs, as ever.
 
     Raises:
-        InTrainingError: another process that lives is training one of them.
+        AtWorkError: another process that lives is training one of them.
     """
     outcomes = _train_pairs(configs, parent, pass_over_busy=False)
     return [outcome for outcome in outcomes if outcome is not None]
@@ -110,7 +111,7 @@ def _train_pairs(
             trainees = make_trainees(config, data, device)
             try:
                 found.append(_look(store, config, data, trainees, claim))
-            except InTrainingError:
+            except AtWorkError:
                 if not pass_over_busy:
                     raise
                 found.append(None)

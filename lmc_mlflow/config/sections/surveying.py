@@ -94,6 +94,7 @@ class CornersConfig(Section):
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
     )
+    force: bool = option(False, "true: measure anew even if this plane is finished in the store", identity=False)
 
     def check(self) -> None:
         """Rules that tie the fields together."""
