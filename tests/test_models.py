@@ -16,6 +16,8 @@ TABLE_V = [
     ("mlp_l3_w110_256_110", CIFAR10, 395_826),
     ("resnet10", MNIST, 303_866),
     ("resnet22", MNIST, 1_079_802),
+    ("resnet10_s222", MNIST, 303_866),
+    ("resnet22_s222", CIFAR10, 1_080_090),
     ("resnet10", CIFAR10, 304_154),
     ("resnet22", CIFAR10, 1_080_090),
     ("vgg11", CIFAR10, 9_231_114),
@@ -50,6 +52,18 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(model: st
     networks = [build_network(spec(model), seed).state_dict() for seed in (3, 3, 4)]
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
     assert any(not torch.equal(networks[0][name], networks[2][name]) for name in networks[0])
+
+
+def test_early_strides_halve_the_images_of_every_stage() -> None:
+    sizes = {}
+    for model in ("resnet10", "resnet10_s222"):
+        network = build_network(spec(model, MNIST), seed=1)
+        sizes[model] = []
+        for i in (1, 2, 3):
+            stage = network.get_submodule(f"stage{i}")
+            stage.register_forward_hook(lambda *args, seen=sizes[model]: seen.append(args[2].shape[-1]))
+        network(torch.zeros(2, 1, 28, 28))
+    assert sizes == {"resnet10": [28, 14, 7], "resnet10_s222": [14, 7, 4]}
 
 
 def test_building_leaves_batch_norm_fresh_and_the_network_in_training_mode() -> None:

@@ -127,6 +127,15 @@ def test_a_data_set_can_stand_in_for_the_papers() -> None:
     assert row["n"] == 2
 
 
+def test_a_network_can_stand_in_for_the_papers_whose_own_runs_make_room() -> None:
+    mine = {"dataset": "mnist", "model": "resnet10_s222", "shift": "label_2080", "batch_size": 1024}
+    walked = paths(mine | {"test/barrier": 0.3}, mine | {"model": "resnet10", "test/barrier": 0.1})
+    for stand_ins, barrier in (({"resnet10_s222": "resnet10"}, 0.3), ({}, 0.1)):
+        table = path_table(prepared(frames(walked), stand_ins), "table_vii", 2)
+        row = cell(table, dataset="mnist", model="resnet10", shift="label_2080", batch_size=1024)
+        assert (row["n"], row["barrier"]) == (2, pytest.approx(barrier))
+
+
 def test_a_network_with_batch_norm_has_a_row_for_each_policy() -> None:
     heights = {"interpolate": 0.1, "recalibrate": 0.2, "nearest": 0.3}
     walked = paths(*({"model": "mlp_l1_w126_bn", "bn": bn, "test/barrier": b} for bn, b in heights.items()))

@@ -68,6 +68,7 @@ def test_an_unknown_table_names_the_known_ones() -> None:
         ("mlp_l1_w126", ("MLP", 1, "")),
         ("mlp_l1_w16_bn_dropout", ("MLP", 1, "bn_dropout")),
         ("resnet22", ("ResNet", 22, "")),
+        ("resnet10_s222", ("ResNet", 10, "s222")),
         ("timm:resnet18", ("ResNet", 18, "")),
         ("vgg19", ("VGG", 19, "")),
         ("vgg_like", ("vgg_like", 0, "")),

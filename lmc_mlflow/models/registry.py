@@ -14,7 +14,7 @@ from lmc_mlflow.models.linear import LINEAR_FORM, linear, parse_linear
 from lmc_mlflow.models.mlp import FORM, mlp, parse_mlp, table_v_names
 from lmc_mlflow.models.patch_attention import patch_attention
 from lmc_mlflow.models.patches import HIDDEN, PatchGrid, patch_grid, patches
-from lmc_mlflow.models.resnet import resnet
+from lmc_mlflow.models.resnet import EARLY_STRIDES, resnet
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.seeds import global_stream
 
@@ -65,6 +65,8 @@ def _grid(spec: NetworkSpec) -> PatchGrid:
 NETWORKS: Mapping[str, Builder] = {
     "resnet10": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output),
     "resnet22": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output),
+    "resnet10_s222": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output, EARLY_STRIDES),
+    "resnet22_s222": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output, EARLY_STRIDES),
     "vgg11": lambda spec, output: vgg(VGG11, 1, spec.channels, spec.num_classes, output),
     "vgg19": lambda spec, output: vgg(VGG19, 1, spec.channels, spec.num_classes, output),
     "vgg_like": lambda spec, output: vgg(VGG_LIKE, 5, spec.channels, spec.num_classes, output),

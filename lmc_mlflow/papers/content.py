@@ -69,7 +69,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
 
     Args:
         frames: as read.
-        stand_ins: name of a data set in the store -> the paper's that it stands in for.
+        stand_ins: name of a data set or network in the store -> the paper's that it stands in for.
         min_seeds: fewer are no data yet.
     """
     ready = with_overfitting(prepared(frames, stand_ins))

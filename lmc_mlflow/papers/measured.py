@@ -44,12 +44,12 @@ class Frames:
 def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
     """The same rows in an order of their own (by run id), in which equal settings have equal texts.
 
-    `auto` gives way to what it stands for, and a data set's name to the paper's data set that it stands
-    in for.
+    `auto` gives way to what it stands for, and the name of a data set or a network to the paper's that it
+    stands in for; what has that name in the store makes room, so that no cell mixes the two.
 
     Args:
         frames: as read.
-        stand_ins: name of a data set in the store -> name in the paper, as in imagefolder -> cifar10.
+        stand_ins: name of a data set or network in the store -> name in the paper, as in imagefolder -> cifar10.
     """
 
     def settled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,11 @@ def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
         if "test_split" in frame and len(frame):
             usual = (frame["dataset"] == "bigearthnet").map({True: "random80", False: "official"})
             frame["test_split"] = frame["test_split"].where(frame["test_split"] != "auto", usual)
-        return frame.assign(dataset=frame["dataset"].replace(dict(stand_ins)))
+        for column in ("dataset", "model"):
+            replaced = frame[column].isin(stand_ins.values())
+            frame = frame[~replaced].reset_index(drop=True)
+            frame[column] = frame[column].replace(dict(stand_ins))
+        return frame
 
     return Frames(*(settled(frame) for frame in frames.tables()))
 
@@ -176,7 +180,10 @@ def with_overfitting(frames: Frames) -> Frames:
 def family_of(model: str) -> tuple[str, int, str]:
     """Family, depth and variant of a network by its name: `mlp_l3_w8_8_8_bn` -> (MLP, 3, bn)."""
     name = model.removeprefix("timm:")
-    for family, form in (("MLP", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"), ("ResNet", r"resnet(\d+)()")):
+    for family, form in (
+        ("MLP", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"),
+        ("ResNet", r"resnet(\d+)(_s222|)"),
+    ):
         if found := re.fullmatch(form, name):
             return family, int(found[1]), found[2].strip("_")
     if found := re.fullmatch(r"vgg(\d+)(\w*)", name):
