@@ -58,6 +58,7 @@ def cases() -> tuple[Case, ...]:
         Case("CIFAR-10 MLP L1, batches of 1024", "mlp_l1_w126", cifar, 1024, True, 6000, 2400),
         Case("CIFAR-10 MLP L1, batches of 32", "mlp_l1_w126", cifar, 32, True, 6000, 2400),
         Case("MNIST MLP L3, batches of 32", "mlp_l3_w256_512_256", mnist, 32, False, 6000, 2000),
+        Case("MNIST MLP L3 with batch norm, batches of 32", "mlp_l3_w256_512_256_bn", mnist, 32, False, 6000, 2000),
         Case("MNIST ResNet10, batches of 1024", "resnet10", mnist, 1024, False, 1024, 340, 2),
         Case("MNIST ResNet10, batches of 32", "resnet10", mnist, 32, False, 512, 170, 2),
     )

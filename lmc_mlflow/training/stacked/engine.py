@@ -1,7 +1,7 @@
 """How are several MLPs trained at once, faster than one after the other and equal up to rounding?"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
 import torch
@@ -14,6 +14,7 @@ from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.side_by_side import side_by_side
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.stacked.draws import EpochPlan, plan_epoch
+from lmc_mlflow.training.stacked.norms import Norm, norms_of
 from lmc_mlflow.training.stacked.replay import Replay
 from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, slope_of, why_no_mlp
 from lmc_mlflow.training.stacked.weights import RULES, FlatWeights
@@ -26,11 +27,17 @@ def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | 
         reason = why_no_mlp(trainee.network)
         if reason is None and not isinstance(trainee.images, ResidentImages):
             reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if reason is None and norms_of(trainee.network) and _has_batch_of_one(len(trainee.labels), config.batch_size):
+            reason = "batch norm cannot take a last batch of one image; choose another batch_size"
         if reason is not None:
             return f"side {trainee.side}: {reason}"
     if config.precision == "bfloat16":
         return "precision=bfloat16 needs the plain loop"
     return None if config.optimizer in RULES else f"optimizer {config.optimizer} has no fused step"
+
+
+def _has_batch_of_one(num_samples: int, batch_size: int) -> bool:
+    return batch_size == 1 or num_samples % batch_size == 1
 
 
 class Stack:
@@ -44,7 +51,8 @@ class Stack:
         self._num_samples, *image_shape = trainees[0].images.shape
         network = trainees[0].network
         assert isinstance(network, nn.Sequential)
-        layers, head, slope = layers_of(self._weights), HEADS[type(network[-1])], slope_of(network)
+        layers, head, slope = layers_of(network, self._weights), HEADS[type(network[-1])], slope_of(network)
+        self._norms = [layer.norm for layer in layers if layer.norm is not None]
         self._num_classes = layers[-1].weight.shape[1]
         channels, height, width = image_shape
         self._steps = {
@@ -68,6 +76,8 @@ class Stack:
         The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
         """
         self._weights.load(self.trainees)
+        for norm, modules in self._normed():
+            norm.load(modules)
         if self._replay is not None:
             return self._replayed(self._replay, plans, epoch, stopped)
         size = self._config.batch_size
@@ -106,6 +116,12 @@ class Stack:
     def store(self) -> None:
         """Bring the trainees' networks and optimizers to where the last epoch ended."""
         self._weights.store(self.trainees, self._lr)
+        for norm, modules in self._normed():
+            norm.store(modules, -(-self._num_samples // self._config.batch_size))
+
+    def _normed(self) -> Iterator[tuple[Norm, tuple[nn.BatchNorm1d, ...]]]:
+        """Each batch norm with the G modules that it stands for."""
+        return zip(self._norms, zip(*(norms_of(t.network) for t in self.trainees), strict=True), strict=True)
 
 
 class StackedTraining:

@@ -1,35 +1,42 @@
 """How do several MLPs of one shape go forward and backward at once, without autograd?"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lmc_mlflow.training.stacked.norms import Norm, NormPass, norms_of, why_no_norm
 from lmc_mlflow.training.stacked.weights import FlatWeights
 
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 _leaky_relu_backward = torch.ops.aten.leaky_relu_backward.grad_input
 ACTIVATIONS: tuple[tuple[type[nn.Module], ...], ...] = ((nn.ReLU,), (nn.LeakyReLU,), ())
-"""What may stand between two linear layers, the same everywhere in a network."""
+"""What may stand between two linear layers, behind a batch norm or not, the same everywhere in a network."""
 
 
 def why_no_mlp(network: nn.Module) -> str | None:
-    """None for an MLP without norms and dropout or a linear network of `lmc_mlflow.models`, else what is in the way."""
+    """None for an MLP without layer norm and dropout or a linear network of `lmc_mlflow.models`, else what is in the
+    way.
+    """
     if not isinstance(network, nn.Sequential):
         return f"a {type(network).__name__} is no MLP"
     kinds = [type(module) for module in network]
     for kind in kinds:
-        if kind not in (nn.Flatten, nn.Linear, nn.ReLU, nn.LeakyReLU, *HEADS):
+        if kind not in (nn.Flatten, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.LeakyReLU, *HEADS):
             return f"the network has a {kind.__name__}"
     num_hidden = kinds.count(nn.Linear) - 1
-    layouts = [[nn.Flatten, *[nn.Linear, *between] * num_hidden, nn.Linear] for between in ACTIVATIONS]
+    layouts = [
+        [nn.Flatten, *[nn.Linear, *norm, *between] * num_hidden, nn.Linear]
+        for between in ACTIVATIONS
+        for norm in ((), (nn.BatchNorm1d,))
+    ]
     if kinds[:-1] not in layouts or kinds[-1] not in HEADS or len(_slopes(network)) > 1:
         return "its layers do not alternate as an MLP's"
-    if len(list(network.parameters())) != 2 * (num_hidden + 1):
+    if any(module.bias is None for module in network if isinstance(module, nn.Linear)):
         return "a layer has no bias"
-    return None
+    return next((reason for norm in norms_of(network) if (reason := why_no_norm(norm)) is not None), None)
 
 
 def _slopes(network: nn.Sequential) -> set[float]:
@@ -81,6 +88,7 @@ class Layer:
         bias: (G, 1, H).
         weight_gradient: (G, H, I).
         bias_gradient: (G, H).
+        norm: the batch norm behind it, if any.
     """
 
     weight: Tensor
@@ -88,15 +96,24 @@ class Layer:
     bias: Tensor
     weight_gradient: Tensor
     bias_gradient: Tensor
+    norm: Norm | None = None
 
 
-def layers_of(weights: FlatWeights) -> list[Layer]:
-    """The layers, first to last, of MLPs whose every layer has a weight and a bias."""
+def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[Layer]:
+    """The layers, first to last, of MLPs like this one, whose every layer and norm has a weight and a bias."""
     values, gradients = weights.views(weights.values), weights.views(weights.gradients)
-    return [
-        Layer(values[i], values[i].transpose(1, 2), values[i + 1][:, None], gradients[i], gradients[i + 1])
-        for i in range(0, len(values), 2)
-    ]
+    layers: list[Layer] = []
+    place = 0
+    for module in network:
+        value, gradient = values[place : place + 2], gradients[place : place + 2]
+        if isinstance(module, nn.Linear):
+            layers.append(Layer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
+        elif isinstance(module, nn.BatchNorm1d):
+            layers[-1] = replace(layers[-1], norm=Norm.like(module, value, gradient))
+        else:
+            continue
+        place += 2
+    return layers
 
 
 class Step:
@@ -121,25 +138,32 @@ class Step:
         self._scale = 1.0 / (size * widths[-1] if head.class_mean else size)
         activations = [new(num_networks, size, width) for width in widths]
         inputs = [images.flatten(2), *activations[:-1]]
-        self._forward = list(zip(layers, inputs, activations, strict=True))
+        norms = [None if layer.norm is None else NormPass(layer.norm, size) for layer in layers]
+        self._forward = list(zip(layers, inputs, norms, activations, strict=True))
         self._errors = [new(num_networks, size, width) for width in widths]
         transposed_errors = [error.transpose(1, 2) for error in self._errors]
-        self._backward = list(zip(layers, inputs, self._errors, transposed_errors, strict=True))[::-1]
+        below = [None, *norms[:-1]]
+        self._backward = list(zip(layers, inputs, below, self._errors, transposed_errors, strict=True))[::-1]
 
     def run(self) -> Tensor:
         """Forward and backward; the gradient of the images is never needed."""
-        *hidden, (last, features, pre_activations) = self._forward
-        for layer, inputs, activations in hidden:
-            self._activate(torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations))
+        *hidden, (last, features, _, pre_activations) = self._forward
+        for layer, inputs, norm, activations in hidden:
+            torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations if norm is None else norm.features)
+            if norm is not None:
+                norm.forward(activations)
+            self._activate(activations)
         torch.baddbmm(last.bias, features, last.transposed, out=pre_activations)
         outputs, probabilities = self._head.outputs(pre_activations)
         torch.sub(probabilities, self.targets, out=self._errors[-1]).mul_(self._scale)
-        for i, (layer, inputs, error, transposed_error) in enumerate(self._backward, start=1):
+        for i, (layer, inputs, norm, error, transposed_error) in enumerate(self._backward, start=1):
             torch.bmm(transposed_error, inputs, out=layer.weight_gradient)
             torch.sum(error, 1, out=layer.bias_gradient)
             if i < len(self._backward):
                 below = torch.bmm(error, layer.weight, out=self._errors[-1 - i])
                 self._activate_backward(below, inputs)
+                if norm is not None:
+                    norm.backward(below)
         return outputs
 
     def _activate(self, pre_activations: Tensor) -> None:

@@ -1,0 +1,111 @@
+"""How does batch norm go forward and backward in several MLPs at once, and what becomes of its running statistics?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A batch norm in G networks: views of its weights and their gradients, and its statistics, all (G, 1, H).
+
+    Attributes:
+        weight: gamma.
+        bias: beta.
+        weight_gradient: of gamma.
+        bias_gradient: of beta.
+        mean: running.
+        variance: running.
+        eps: added to the variance.
+        momentum: share of a batch in the running statistics.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    mean: Tensor
+    variance: Tensor
+    eps: float
+    momentum: float
+
+    @staticmethod
+    def like(module: nn.BatchNorm1d, values: Sequence[Tensor], gradients: Sequence[Tensor]) -> "Norm":
+        """Room for the statistics of `why_no_norm` modules like this one beside views (G, H) of gamma and beta."""
+        assert module.momentum is not None
+        (weight, bias), (weight_gradient, bias_gradient) = ([view[:, None] for view in v] for v in (values, gradients))
+        return Norm(
+            weight, bias, weight_gradient, bias_gradient, torch.zeros_like(weight), torch.ones_like(weight),
+            module.eps, module.momentum,
+        )  # fmt: skip
+
+    def load(self, modules: Sequence[nn.BatchNorm1d]) -> None:
+        """Copy the running statistics of G modules in."""
+        for row, module in enumerate(modules):
+            self.mean[row, 0].copy_(_known(module.running_mean))
+            self.variance[row, 0].copy_(_known(module.running_var))
+
+    def store(self, modules: Sequence[nn.BatchNorm1d], num_batches: int) -> None:
+        """Copy them back after so many batches."""
+        for row, module in enumerate(modules):
+            _known(module.running_mean).copy_(self.mean[row, 0])
+            _known(module.running_var).copy_(self.variance[row, 0])
+            _known(module.num_batches_tracked).add_(num_batches)
+
+
+def why_no_norm(module: nn.BatchNorm1d) -> str | None:
+    """None for a batch norm with weights and a running average of its statistics, else what is in the way."""
+    usual = module.affine and module.track_running_stats and module.momentum is not None
+    return None if usual else "a batch norm has no weights or no running average"
+
+
+def norms_of(network: nn.Module) -> list[nn.BatchNorm1d]:
+    """The batch norms of a network, first to last."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+
+
+def _known(buffer: Tensor | None) -> Tensor:
+    assert buffer is not None
+    return buffer
+
+
+class NormPass:
+    """Room for a batch of n images a network in one batch norm, n at least 2.
+
+    Attributes:
+        features: (G, n, H), what is to be normalized before `forward` and what is normalized after it.
+    """
+
+    def __init__(self, norm: Norm, size: int) -> None:
+        num_networks, _, width = norm.weight.shape
+        self.features = norm.weight.new_empty(num_networks, size, width)
+        self._norm = norm
+        self._size = size
+        self._inverse = torch.empty_like(norm.weight)
+
+    def forward(self, out: Tensor) -> None:
+        """Write gamma times the normalized features plus beta to `out`, and move the running statistics."""
+        norm, features = self._norm, self.features
+        mean = features.mean(1, keepdim=True)
+        features.sub_(mean)
+        variance = features.square().mean(1, keepdim=True)
+        torch.rsqrt(variance + norm.eps, out=self._inverse)
+        features.mul_(self._inverse)
+        torch.addcmul(norm.bias, features, norm.weight, out=out)
+        norm.mean.lerp_(mean, norm.momentum)
+        norm.variance.lerp_(variance.mul_(self._size / (self._size - 1)), norm.momentum)  # unbiased, as PyTorch's
+
+    def backward(self, error: Tensor) -> None:
+        """Turn the gradient of what `forward` wrote into that of the features, in place.
+
+        Mean and deviation depend on the features too: what of the gradient goes along them is taken out
+        (Ioffe and Szegedy, 2015).
+        """
+        norm, features = self._norm, self.features
+        torch.sum(error * features, 1, keepdim=True, out=norm.weight_gradient)
+        torch.sum(error, 1, keepdim=True, out=norm.bias_gradient)
+        error.addcmul_(features, norm.weight_gradient, value=-1 / self._size)
+        error.add_(norm.bias_gradient, alpha=-1 / self._size)
+        error.mul_(norm.weight * self._inverse)
