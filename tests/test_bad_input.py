@@ -133,6 +133,10 @@ BAD_FLAGS = [
     (["--epochs=0"], "epochs=0: must be at least 1"),
     (["--epochs=1.5"], "epochs='1.5': give a whole number"),
     (["--batch_size=0"], "batch_size=0: must be at least 1"),
+    (
+        ["--model=mlp_l1_w8_bn", "--batch_size=1"],
+        "a single one, which batch norm cannot take; choose another batch_size",
+    ),
     (["--momentum=0.9"], "momentum and nesterov belong to optimizer=sgd, not adam; leave them out"),
     (["--optimizer=sdg"], "optimizer 'sdg' is unknown (did you mean 'sgd'?); choose from adam, adamw, rmsprop, sgd"),
     (["--warmup_epochs=3"], "warmup_epochs=3.0: must be below epochs=3"),

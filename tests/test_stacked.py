@@ -354,6 +354,12 @@ def test_a_last_batch_of_one_image_is_no_batch_to_normalize() -> None:
     )
     assert stackable([trainee(config_of({}))], config_of({}, batch_size=23)) is None
     assert stackable([one], config_of({}, batch_size=24)) is None
+    for batch_size in (1, 23, 69):
+        with pytest.raises(ValueError, match=f"batch_size={batch_size}: of the 70 training images of side A the last"):
+            one.check_last_batch(batch_size)
+    for network, batch_size in ((one, 24), (one, 70), (trainee(config_of({})), 23)):
+        network.check_last_batch(batch_size)
+    assert one.network.get_buffer("norm1.num_batches_tracked") == 0
 
 
 def test_an_unknown_engine_and_a_broken_loss_are_named() -> None:

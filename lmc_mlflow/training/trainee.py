@@ -1,11 +1,14 @@
 """What is a network in training, and what does its next step depend on?"""
 
+import copy
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lmc_mlflow.images import Images
+from lmc_mlflow.seeds import global_stream
 from lmc_mlflow.training.noise import NoiseStream
 from lmc_mlflow.training.trace import EpochTrace
 
@@ -32,3 +35,22 @@ class Trainee:
     traces: list[EpochTrace] = field(default_factory=list)
     train_seconds: float = 0.0
     test_seconds: float = 0.0
+
+    def check_last_batch(self, batch_size: int) -> None:
+        """Find out before training whether the network can take the last batch of an epoch if it is a single image.
+
+        Raises:
+            ValueError: batch norm cannot.
+        """
+        num_samples, *image_shape = self.images.shape
+        if batch_size > 1 and num_samples % batch_size != 1:
+            return
+        scratch = copy.deepcopy(self.network).train()
+        with torch.no_grad(), global_stream(0, self.labels.device):
+            try:
+                scratch(torch.zeros(1, *image_shape, device=self.labels.device))
+            except ValueError:
+                raise ValueError(
+                    f"batch_size={batch_size}: of the {num_samples} training images of side {self.side} the last batch "
+                    "holds a single one, which batch norm cannot take; choose another batch_size"
+                ) from None

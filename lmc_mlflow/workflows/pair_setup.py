@@ -26,7 +26,7 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
     """Side A and side B, initialized, with their optimizers and their noise.
 
     Raises:
-        ValueError: the network is unknown or cannot take these images.
+        ValueError: the network is unknown or cannot take these images, or batches of this size of them.
     """
     spec = network_spec(config, data)
     seeds = initialization_seeds(config.model.init, config.noise.noise_scope, config.model.seed)
@@ -45,4 +45,5 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
                 labels=data.side(side).labels,
             )
         )
+        trainees[-1].check_last_batch(config.optimization.batch_size)
     return trainees

@@ -137,6 +137,7 @@ def make_star(config: StarConfig, joined: Joined, device: torch.device) -> Made:
         images=joined.train.images,
         labels=joined.train.labels,
     )
+    trainee.check_last_batch(optimization.batch_size)
     return Made(trainee, sources, aligner, bench, optimization)
 
 
