@@ -1,7 +1,7 @@
 """What do the networks on the plane through three networks do (Garipov et al., 2018, Appendix A.1)?"""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,8 +140,7 @@ def survey_plane(
     data: Splits,
     bn: str,
     calibration: Images | None = None,
-    known: Mapping[int, Row] | None = None,
-    measured: Callable[[int, Row], None] = lambda _index, _row: None,
+    rows: MutableMapping[int, Row] | None = None,
 ) -> Surface:
     """Measure the plane through three states, row by row: each row is a segment and is walked as a path is.
 
@@ -153,8 +152,7 @@ def survey_plane(
         bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
             the point's barycentric weights, clipped to the triangle.
         calibration: training images, for `recalibrate`.
-        known: rows that need not be measured, by their index.
-        measured: is told of every row that was.
+        rows: those measured before, by their index; it gets the others.
 
     Raises:
         ValueError: the three lie on one line, or do not fit one another.
@@ -165,26 +163,35 @@ def survey_plane(
     plane = Plane.through(corners, trainable(network))
     xs, ys = plane.axes(*grid)
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    (split,), steps = data, np.linspace(0, 1, len(xs))
-    rows = dict(known or {})
+    rows = {} if rows is None else rows
     for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
         if index in rows:
             continue
-        left, right = (mix(corners, plane.shares(x, y)) for x in (xs[0], xs[-1]))
-
-        def place(step: float, left: State = left, right: State = right, y: float = y) -> nn.Module:
-            shares = plane.shares(xs[0] + step * (xs[-1] - xs[0]), y)
-            scratch.load_state_dict(weights.interpolate(left, right, step))
-            settle(scratch, corners, shares, calibration)
-            return scratch
-
-        found, used = ENGINES["fast"](scratch, (left, right), [float(step) for step in steps], place, data)
-        points = found[split]
-        rows[index] = Row(np.array([p.loss for p in points]), np.array([p.score for p in points]), used)
-        measured(index, rows[index])
+        shares = [plane.shares(x, y) for x in xs]
+        rows[index] = _measure_row(
+            scratch, corners, shares, data, lambda here: settle(scratch, corners, here, calibration)
+        )
     ordered = [rows[index] for index in range(len(ys))]
     losses, scores = np.stack([row.losses for row in ordered]), np.stack([row.scores for row in ordered])
     return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)
+
+
+def _measure_row(
+    scratch: nn.Module, corners: Corners, shares: Sequence[Shares], data: Splits, settle: Callable[[Shares], None]
+) -> Row:
+    """Walk a row, whose points have these barycentric weights, from its first to its last."""
+    left, right = mix(corners, shares[0]), mix(corners, shares[-1])
+    steps = [float(step) for step in np.linspace(0, 1, len(shares))]
+    of_step = dict(zip(steps, shares, strict=True))
+
+    def place(step: float) -> nn.Module:
+        scratch.load_state_dict(weights.interpolate(left, right, step))
+        settle(of_step[step])
+        return scratch
+
+    found, used = ENGINES["fast"](scratch, (left, right), steps, place, data)
+    (points,) = found.values()
+    return Row(np.array([p.loss for p in points]), np.array([p.score for p in points]), used)
 
 
 def _recalibrate(network: nn.Module, _corners: Corners, _shares: Shares, calibration: Images | None) -> None:

@@ -1,7 +1,6 @@
 """What does the plane through three logged networks look like?"""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -141,8 +140,7 @@ def _measure(
     split = {settings.split: (material.measured.images, material.measured.labels)}
     calibration = material.calibration(networks) if settings.bn == "recalibrate" else None
     grid = (settings.num_points, settings.margin)
-    known, remember = keeper.of(panel), partial(keeper.remember, panel)
-    surface = survey_plane(network, states, grid, split, settings.bn, calibration, known, remember)
+    surface = survey_plane(network, states, grid, split, settings.bn, calibration, keeper.rows_of(panel))
     metrics: dict[str, float] = {}
     for name, i, j in EDGES:
         ends = (states[i], states[j])

@@ -1,6 +1,8 @@
 """How do measured rows of a plane outlive their process? They are kept with its run, once a minute."""
 
 import time
+from collections import UserDict
+from collections.abc import Callable, MutableMapping
 from functools import partial
 
 import torch
@@ -9,6 +11,19 @@ from safetensors.torch import load_file, save_file
 from lmc_mlflow.interpolation.plane import Row
 from lmc_mlflow.tracking.artifacts import TrackedRun
 from lmc_mlflow.workflows.slots import SAVE_SECONDS, Slots
+
+
+class _Panel(UserDict[int, Row]):
+    """The rows of one panel, which tells of every row that is added."""
+
+    def __init__(self, known: dict[int, Row], added: Callable[[int, Row], None]) -> None:
+        super().__init__()
+        self.data = known
+        self._added = added
+
+    def __setitem__(self, index: int, row: Row) -> None:
+        super().__setitem__(index, row)
+        self._added(index, row)
 
 
 class RowsKeeper:
@@ -32,12 +47,12 @@ class RowsKeeper:
             self._rows[panel, int(index)] = Row(losses.numpy(), scores.numpy(), engine)
         self._num_saved = len(self._rows)
 
-    def of(self, panel: str) -> dict[int, Row]:
-        """The rows of one panel, by their index."""
-        return {index: row for (name, index), row in self._rows.items() if name == panel}
+    def rows_of(self, panel: str) -> MutableMapping[int, Row]:
+        """The rows of one panel, by their index; what is added to them is kept when it is time."""
+        known = {index: row for (name, index), row in self._rows.items() if name == panel}
+        return _Panel(known, partial(self._remember, panel))
 
-    def remember(self, panel: str, index: int, row: Row) -> None:
-        """Add a row, and keep all when it is time."""
+    def _remember(self, panel: str, index: int, row: Row) -> None:
         self._rows[panel, index] = row
         if time.monotonic() - self._saved_at >= SAVE_SECONDS:
             self.save()
