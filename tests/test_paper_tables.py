@@ -11,7 +11,7 @@ from paper_frames import ENSEMBLE, PATH, SETTINGS, frames, paths, runs
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.papers.content import filled, report_content
+from lmc_mlflow.papers.content import filled, headline, report_content
 from lmc_mlflow.papers.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.fillers import GRIDS
 from lmc_mlflow.papers.marks import Sample, mark
@@ -134,6 +134,15 @@ def test_a_network_can_stand_in_for_the_papers_whose_own_runs_make_room() -> Non
         table = path_table(prepared(frames(walked), stand_ins), "table_vii", 2)
         row = cell(table, dataset="mnist", model="resnet10", shift="label_2080", batch_size=1024)
         assert (row["n"], row["barrier"]) == (2, pytest.approx(barrier))
+
+
+def test_a_report_says_what_stands_for_what() -> None:
+    walked = paths({"dataset": "imagefolder", "augmentation": "flip"})
+    found = Frames(walked, walked.iloc[:0], walked, runs(ENSEMBLE | {"seed": "1"}))
+    content = report_content(found, {"imagefolder": "cifar10", "resnet10_s222": "resnet10"}, 2)
+    assert content.stand_ins == {"imagefolder": "cifar10"}
+    assert headline(content).endswith("zoo. Here stand imagefolder for cifar10.")
+    assert headline(report_content(found, {}, 2)).endswith("zoo.")
 
 
 def test_a_network_with_batch_norm_has_a_row_for_each_policy() -> None:

@@ -55,6 +55,7 @@ class Content:
         answer: to the question of the first screen.
         notes: table -> what it says in a sentence.
         num_runs: how many pairs, paths and ensembles were read.
+        stand_ins: name of a data set or network that was read -> the paper's that it stands in for.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -62,6 +63,7 @@ class Content:
     answer: str
     notes: Mapping[str, str]
     num_runs: Mapping[str, int]
+    stand_ins: Mapping[str, str]
 
 
 def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int) -> Content:
@@ -86,7 +88,12 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     }
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
     notes = {"head_to_head": batch_size_answer(tables["head_to_head"])}
-    return Content(tables, judge_all(ready, min_seeds), answer(tables["table_vii"]), notes, num_runs)
+    here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
+    return Content(tables, judge_all(ready, min_seeds), answer(tables["table_vii"]), notes, num_runs, here)
+
+
+def _is_read(frames: Frames, name: str) -> bool:
+    return any(frame[column].eq(name).any() for frame in frames.tables() for column in ("dataset", "model"))
 
 
 def filled(table: pd.DataFrame) -> tuple[int, int]:
@@ -116,7 +123,14 @@ def headline(content: Content) -> str:
     for name in MARKED:
         full, total = filled(content.tables[name])
         cells.append(f"{full} of {total} in {short_title(name)}")
-    return f"**Claims ({POLICIES[0]}): {claims}.** Cells with data: {', '.join(cells)}."
+    text = f"**Claims ({POLICIES[0]}): {claims}.** Cells with data: {', '.join(cells)}."
+    return f"{text} {stand_ins_note(content)}".strip()
+
+
+def stand_ins_note(content: Content) -> str:
+    """A sentence on what stands for what, or nothing."""
+    parts = [f"{mine} for {theirs}" for mine, theirs in content.stand_ins.items()]
+    return f"Here stand {' and '.join(parts)}." if parts else ""
 
 
 def metrics(content: Content) -> dict[str, float]:

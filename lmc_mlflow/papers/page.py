@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from lmc_mlflow.papers.batch_norm_question import question_rows
 from lmc_mlflow.papers.claims import CLAIMS, JUDGED, PAPER, counts
-from lmc_mlflow.papers.content import MARKED, TABLE_TITLES, Content, filled, mark_counts, short_title
+from lmc_mlflow.papers.content import MARKED, TABLE_TITLES, Content, filled, mark_counts, short_title, stand_ins_note
 from lmc_mlflow.papers.elements import Link, badge, ensemble_table, figure, path_table, plain_table, prose, runs, table
 from lmc_mlflow.papers.fillers import GRIDS, sweep_command
 from lmc_mlflow.papers.marks import AGREES, SAME
@@ -44,7 +44,7 @@ def page(content: Content, pictures: Sequence[Picture], link: Link, source: str)
     body = "\n".join(
         [
             f"<h1>{escape(TITLE)}</h1>",
-            f'<p class="soft">{escape(_read(content))} from {escape(source)}. {PAPERS}</p>',
+            f'<p class="soft">{escape(_read(content, source))} {PAPERS}</p>',
             _boxes(content),
             _question(content, link),
             _claims(content, link),
@@ -60,8 +60,9 @@ def page(content: Content, pictures: Sequence[Picture], link: Link, source: str)
     )
 
 
-def _read(content: Content) -> str:
-    return ", ".join(f"{number:,} {noun}" for noun, number in content.num_runs.items())
+def _read(content: Content, source: str) -> str:
+    read = ", ".join(f"{number:,} {noun}" for noun, number in content.num_runs.items())
+    return f"{read} from {source}. {stand_ins_note(content)}".strip()
 
 
 def _boxes(content: Content) -> str:

@@ -1,6 +1,7 @@
 """What does the whole store say beside the paper? One run that holds tables, claims and a page over all others."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
 from lmc_mlflow.tracking.runs import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.report_figures import polar_paths, report_pictures
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
         Path(settings.out).mkdir(parents=True, exist_ok=True)
     frames = read_frames(settings.experiment)
     content = report_content(frames, settings.names, settings.min_seeds)
+    for name in settings.names.keys() - content.stand_ins.keys():
+        logger.warning("stand_ins: no run has a data set or network %s", name)
     files = report_files(content, prepared(frames, settings.names))
     with ending() as keep:
         run = keep(open_run, store, "report", "report beside the paper", {})
