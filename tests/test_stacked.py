@@ -21,6 +21,7 @@ from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.stacked.draws import plan_epoch
 from lmc_mlflow.training.stacked.engine import Stack, StackedTraining, stackable
+from lmc_mlflow.training.trainee import check_last_batch
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(3)
@@ -356,9 +357,9 @@ def test_a_last_batch_of_one_image_is_no_batch_to_normalize() -> None:
     assert stackable([one], config_of({}, batch_size=24)) is None
     for batch_size in (1, 23, 69):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}: of the 70 training images of side A the last"):
-            one.check_last_batch(batch_size)
-    for network, batch_size in ((one, 24), (one, 70), (trainee(config_of({})), 23)):
-        network.check_last_batch(batch_size)
+            check_last_batch(one.network, one.images, batch_size, "A")
+    for other, batch_size in ((one, 24), (one, 70), (trainee(config_of({})), 23)):
+        check_last_batch(other.network, other.images, batch_size, "A")
     assert one.network.get_buffer("norm1.num_batches_tracked") == 0
 
 

@@ -36,21 +36,22 @@ class Trainee:
     train_seconds: float = 0.0
     test_seconds: float = 0.0
 
-    def check_last_batch(self, batch_size: int) -> None:
-        """Find out before training whether the network can take the last batch of an epoch if it is a single image.
 
-        Raises:
-            ValueError: batch norm cannot.
-        """
-        num_samples, *image_shape = self.images.shape
-        if batch_size > 1 and num_samples % batch_size != 1:
-            return
-        scratch = copy.deepcopy(self.network).train()
-        with torch.no_grad(), global_stream(0, self.labels.device):
-            try:
-                scratch(torch.zeros(1, *image_shape, device=self.labels.device))
-            except ValueError:
-                raise ValueError(
-                    f"batch_size={batch_size}: of the {num_samples} training images of side {self.side} the last batch "
-                    "holds a single one, which batch norm cannot take; choose another batch_size"
-                ) from None
+def check_last_batch(network: nn.Module, images: Images, batch_size: int, side: str) -> None:
+    """Find out before training whether a network can take the last batch of an epoch if it is a single image.
+
+    Raises:
+        ValueError: batch norm cannot.
+    """
+    num_samples, *image_shape = images.shape
+    if batch_size > 1 and num_samples % batch_size != 1:
+        return
+    scratch, device = copy.deepcopy(network).train(), next(network.parameters()).device
+    with torch.no_grad(), global_stream(0, device):
+        try:
+            scratch(torch.zeros(1, *image_shape, device=device))
+        except ValueError:
+            raise ValueError(
+                f"batch_size={batch_size}: of the {num_samples} training images of side {side} the last batch holds a "
+                "single one, which batch norm cannot take; choose another batch_size"
+            ) from None

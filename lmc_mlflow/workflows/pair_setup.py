@@ -10,6 +10,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
+from lmc_mlflow.training.trainee import check_last_batch
 
 
 def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
@@ -45,5 +46,5 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
                 labels=data.side(side).labels,
             )
         )
-        trainees[-1].check_last_batch(config.optimization.batch_size)
+        check_last_batch(network, data.side(side).images, config.optimization.batch_size, side)
     return trainees

@@ -22,7 +22,7 @@ from lmc_mlflow.tracking.runs import ending, point_launcher_at
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.before import Before, take
 from lmc_mlflow.workflows.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.star_recorder import StarRecorder
@@ -128,6 +128,7 @@ def make_star(config: StarConfig, joined: Joined, device: torch.device) -> Made:
         config.judging.num_alphas,
     )
     network.load_state_dict(STARTS[segments.star_init](network, sources))
+    check_last_batch(network, joined.train.images, optimization.batch_size, "star")
     wrapped = SegmentNetwork(network, segments.own_loss_weight)
     trainee = Trainee(
         side="star",
@@ -137,7 +138,6 @@ def make_star(config: StarConfig, joined: Joined, device: torch.device) -> Made:
         images=joined.train.images,
         labels=joined.train.labels,
     )
-    trainee.check_last_batch(optimization.batch_size)
     return Made(trainee, sources, aligner, bench, optimization)
 
 
