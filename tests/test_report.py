@@ -156,12 +156,14 @@ def test_bad_input_is_one_line_and_leaves_no_run(
 
 
 def test_only_the_experiments_named_are_read_and_runs_without_artifacts_too(
-    filled: MlflowClient, tmp_path: Path
+    filled: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in tmp_path.glob("mlruns/0/*/artifacts/path.json"):  # as after an import without artifacts
         path.unlink()
     filled.create_experiment("other")
-    assert report(["--experiment=other", "--stand_ins=digits:cifar10", f"--out={tmp_path / 'out'}"]) == 0
+    assert report(["--experiment=other", "--stand_ins=digits:cifar10,moons:mnist", f"--out={tmp_path / 'out'}"]) == 0
+    said = [text for text in [*caplog.messages, *capsys.readouterr().err.splitlines()] if "stand_ins" in text]
+    assert any(text.endswith("no run has a data set or network moons") for text in said)
     assert pd.read_csv(tmp_path / "out" / "tables" / "table_vi.csv")["n"].max() == 0
     both = ["--experiment=other,Default", "--stand_ins=digits:cifar10", f"--out={tmp_path / 'out'}"]
     assert report(both) == 0

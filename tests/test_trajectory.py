@@ -107,6 +107,9 @@ def test_a_trajectory_that_was_stopped_goes_on_as_if_it_had_not_been(
 ) -> None:
     assert train_pair([*QUICK, "--model=mlp_l1_w8_bn"]) == 0  # adam: its state must come along
     start = side_a(store)
+    assert trajectory([f"--run={start}", "--batch_size=1", *HERE]) == 1
+    assert "a single one, which batch norm cannot take; choose another batch_size" in capsys.readouterr().err
+    assert runs_of_kind(store, "trajectory") == []
     assert trajectory([f"--run={start}", "--epochs=3", *HERE]) == 0
     undisturbed = networks(store, runs_of_kind(store, "trajectory")[0])
     original = Stations.on_epoch

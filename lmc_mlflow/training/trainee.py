@@ -37,6 +37,11 @@ class Trainee:
     test_seconds: float = 0.0
 
 
+def ends_in_one_image(num_samples: int, batch_size: int) -> bool:
+    """Whether the last batch of an epoch is a single image."""
+    return batch_size == 1 or num_samples % batch_size == 1
+
+
 def check_last_batch(network: nn.Module, images: Images, batch_size: int, side: str) -> None:
     """Find out before training whether a network can take the last batch of an epoch if it is a single image.
 
@@ -44,7 +49,7 @@ def check_last_batch(network: nn.Module, images: Images, batch_size: int, side: 
         ValueError: batch norm cannot.
     """
     num_samples, *image_shape = images.shape
-    if batch_size > 1 and num_samples % batch_size != 1:
+    if not ends_in_one_image(num_samples, batch_size):
         return
     scratch, device = copy.deepcopy(network).train(), next(network.parameters()).device
     with torch.no_grad(), global_stream(0, device):

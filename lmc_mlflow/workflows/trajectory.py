@@ -119,6 +119,7 @@ def _before(store: Store, plan: _Plan) -> Run | None:
 
 
 def _travel(store: Store, plan: _Plan, before: Run | None) -> str:
+    trainee = _trainee(plan)
     with ending() as keep:
         if before is None:
             tags = travelled_tags(plan.start, plan.trained.optimization)
@@ -130,7 +131,6 @@ def _travel(store: Store, plan: _Plan, before: Run | None) -> str:
         run.log_params(to_params(plan.config))
         run.log_json(to_nested(plan.trained), "config.json")
         _log_inputs(run, plan)
-        trainee = _trainee(plan)
         config = plan.trained.optimization
         stations = Stations(store, keep, run, plan.start, config, trainee)
         test = (plan.data.test.images, plan.data.test.labels)

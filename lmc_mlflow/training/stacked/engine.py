@@ -18,7 +18,7 @@ from lmc_mlflow.training.stacked.norms import Norm, norms_of
 from lmc_mlflow.training.stacked.replay import Replay
 from lmc_mlflow.training.stacked.step import HEADS, Step, layers_of, slope_of, why_no_mlp
 from lmc_mlflow.training.stacked.weights import RULES, FlatWeights
-from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
 
 
 def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
@@ -27,17 +27,13 @@ def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | 
         reason = why_no_mlp(trainee.network)
         if reason is None and not isinstance(trainee.images, ResidentImages):
             reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
-        if reason is None and norms_of(trainee.network) and _has_batch_of_one(len(trainee.labels), config.batch_size):
+        if reason is None and norms_of(trainee.network) and ends_in_one_image(len(trainee.labels), config.batch_size):
             reason = "batch norm cannot take a last batch of one image; choose another batch_size"
         if reason is not None:
             return f"side {trainee.side}: {reason}"
     if config.precision == "bfloat16":
         return "precision=bfloat16 needs the plain loop"
     return None if config.optimizer in RULES else f"optimizer {config.optimizer} has no fused step"
-
-
-def _has_batch_of_one(num_samples: int, batch_size: int) -> bool:
-    return batch_size == 1 or num_samples % batch_size == 1
 
 
 class Stack:
