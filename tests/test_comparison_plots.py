@@ -14,6 +14,7 @@ from lmc_mlflow import plots
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.plots import missing
+from lmc_mlflow.plots.groups import MOST
 from lmc_mlflow.plots.similarity import family_of
 from lmc_mlflow.plots.style import group_style
 
@@ -162,8 +163,9 @@ def test_paths_between_seeds_are_counted_as_pairs_of_seeds() -> None:
 
 
 def test_curves_differ_without_colour() -> None:
-    styles = [group_style(i) for i in range(40)]
-    assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 40
+    styles = [group_style(i) for i in range(60)]
+    assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 60
+    assert len({style["marker"] for style in styles[:MOST]}) == MOST  # points without a line
 
 
 def test_learning_curves_average_the_sides_of_a_seed_first() -> None:

@@ -26,7 +26,7 @@ SIDE_STYLES: dict[str, dict[str, Any]] = {
     "B": {"color": "#5a9e3a", "linestyle": "--"},
 }
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 TEXT_HEIGHT = 0.2
 """Of a line of text, in inches."""
 TEXT_WIDTH = 0.085
@@ -97,7 +97,7 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
 
 
 def group_style(number: int) -> dict[str, Any]:
-    """Colour, line and marker of a group; line and marker together are unique among the first 40."""
+    """Colour, line and marker of a group; markers are unique among the first 12, with their line among the first 60."""
     import seaborn as sns
 
     colors = sns.color_palette("colorblind", 8)
