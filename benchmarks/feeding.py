@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from benchmarks.rounds import alternate
-from lmc_mlflow.data.bigearthnet.prepare import prepare
-from lmc_mlflow.data.bigearthnet.store import PatchStore, open_store
-from lmc_mlflow.data.sources import BandSource, Scaling
+from lmc_mlflow.data.pixels import BandSource, Scaling
+from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
+from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, open_store
 from lmc_mlflow.data.streaming import Piece, StreamedImages, settle
 from tests.bigearthnet_archives import write_lmdb, write_v2
 

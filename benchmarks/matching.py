@@ -17,9 +17,9 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from benchmarks.rounds import alternate
+from lmc_mlflow.alignment import derive_symmetry, match_weights, permute
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.rebasin import derive_symmetry, match_weights, permute
 from lmc_mlflow.seeds import global_stream
 from lmc_mlflow.weights import State
 

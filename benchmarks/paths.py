@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 from benchmarks.pictures import NUM_CLASSES, Pictures, in_memory
 from benchmarks.rounds import alternate, columns
 from lmc_mlflow import weights
-from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.path import Path, walk
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.walk import Path, walk
 
 BATCH_SIZE = 1000
 NUM_ALPHAS = 21

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.rounds import alternate
-from lmc_mlflow.images import ResidentImages
-from lmc_mlflow.interpolation.path import walk
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.paths.walk import walk
 
 NUM_STEPS = 20
 NUM_IMAGES, BATCH_SIZE = 4000, 1000

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
-from lmc_mlflow.images import ResidentImages
+from lmc_mlflow.batches import ResidentImages
 
 NUM_CLASSES = 10
 MEAN, DEVIATION = 0.5, 0.25

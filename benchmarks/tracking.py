@@ -11,11 +11,12 @@ import torch
 
 from benchmarks.rounds import alternate
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.sections import DataConfig, ModelConfig, OptimizationConfig, ResumeConfig, ShiftTestConfig
+from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
+from lmc_mlflow.config.train_pair import ModelConfig, OptimizationConfig, ResumeConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.training.loop import train
-from lmc_mlflow.workflows.pair_setup import make_trainees
-from lmc_mlflow.workflows.train_pair import train_pair
+from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.train_pair import train_pair
 
 NUM_ROUNDS = 2
 EPOCHS = 20

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import align_lines
 from lmc_mlflow.config.commands import AlignConfig
-from lmc_mlflow.workflows.align import align
+from lmc_mlflow.workflows.alignment.align import align
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import ensemble_lines
 from lmc_mlflow.config.commands import EnsembleConfig
-from lmc_mlflow.workflows.ensemble import ensemble
+from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 
 
 def main(argv: Sequence[str] | None = None) -> int:

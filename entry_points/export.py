@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from entry_points.command import run_command
 from lmc_mlflow.config.commands import ExportCommandConfig
-from lmc_mlflow.workflows.export_runs import export_runs, exported_lines
+from lmc_mlflow.workflows.bundle.export_runs import export_runs, exported_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from entry_points.command import run_command
 from lmc_mlflow.config.commands import ImportCommandConfig
-from lmc_mlflow.workflows.import_runs import import_runs, imported_lines
+from lmc_mlflow.workflows.bundle.import_runs import import_runs, imported_lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:

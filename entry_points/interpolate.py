@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import path_lines
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.workflows.interpolate import interpolate
+from lmc_mlflow.workflows.path.interpolate import interpolate
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import story_lines
 from lmc_mlflow.config.commands import MainConfig
-from lmc_mlflow.workflows.story import tell_story
+from lmc_mlflow.workflows.experiment import tell_story
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import matrix_lines
 from lmc_mlflow.config.commands import MatrixConfig
-from lmc_mlflow.workflows.matrix import matrix
+from lmc_mlflow.workflows.matrix.matrix import matrix
 
 
 def main(argv: Sequence[str] | None = None) -> int:

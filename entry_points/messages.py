@@ -3,18 +3,18 @@
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 from lmc_mlflow.sweeps.sweep import SweepOutcome
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
-from lmc_mlflow.workflows.align import AlignOutcome
-from lmc_mlflow.workflows.ensemble import SHOWN, EnsembleOutcome
-from lmc_mlflow.workflows.interpolate import PathOutcome
-from lmc_mlflow.workflows.matrix import MatrixOutcome
-from lmc_mlflow.workflows.plane import PlaneOutcome
-from lmc_mlflow.workflows.prune import PruneOutcome
+from lmc_mlflow.workflows.alignment.align import AlignOutcome
+from lmc_mlflow.workflows.ensemble.ensemble import SHOWN, EnsembleOutcome
+from lmc_mlflow.workflows.experiment import StoryOutcome
+from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
+from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+from lmc_mlflow.workflows.path.interpolate import PathOutcome
+from lmc_mlflow.workflows.plane.plane import PlaneOutcome
+from lmc_mlflow.workflows.prune.prune import PruneOutcome
 from lmc_mlflow.workflows.repair import RepairOutcome
-from lmc_mlflow.workflows.report import ReportOutcome
-from lmc_mlflow.workflows.star import StarOutcome
-from lmc_mlflow.workflows.story import StoryOutcome
-from lmc_mlflow.workflows.train_pair import PairOutcome
-from lmc_mlflow.workflows.trajectory import TrajectoryOutcome
+from lmc_mlflow.workflows.report.report import ReportOutcome
+from lmc_mlflow.workflows.star.star import StarOutcome
+from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
 
 
 def pair_lines(outcome: PairOutcome) -> list[str]:

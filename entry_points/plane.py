@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import plane_lines
 from lmc_mlflow.config.commands import PlaneConfig
-from lmc_mlflow.workflows.plane import plane
+from lmc_mlflow.workflows.plane.plane import plane
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import prune_lines
 from lmc_mlflow.config.commands import PruneCommandConfig
-from lmc_mlflow.workflows.prune import prune_runs
+from lmc_mlflow.workflows.prune.prune import prune_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

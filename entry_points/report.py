@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import report_lines
 from lmc_mlflow.config.commands import ReportCommandConfig
-from lmc_mlflow.workflows.report import report
+from lmc_mlflow.workflows.report.report import report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

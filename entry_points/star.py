@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import star_lines
 from lmc_mlflow.config.commands import StarConfig
-from lmc_mlflow.workflows.star import star
+from lmc_mlflow.workflows.star.star import star
 
 
 def main(argv: Sequence[str] | None = None) -> int:

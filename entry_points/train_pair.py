@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import pairs_lines
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.workflows.train_pair import train_seeds
+from lmc_mlflow.workflows.pair.train_pair import train_seeds
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from entry_points.command import run_command
 from entry_points.messages import trajectory_lines
 from lmc_mlflow.config.commands import TrajectoryCommandConfig
-from lmc_mlflow.workflows.trajectory import trajectory
+from lmc_mlflow.workflows.trajectory.trajectory import trajectory
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.images import Images
+from lmc_mlflow.batches import Images
 from lmc_mlflow.predictions.scores import Scores, make_tally, sample_losses
 
 BATCH_SIZE = 1000

@@ -11,8 +11,8 @@ import rasterio
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from lmc_mlflow.data.bigearthnet.bands import BANDS
-from lmc_mlflow.data.bigearthnet.classes import CLASSES, CORINE
+from lmc_mlflow.data.readers.bigearthnet.bands import BANDS
+from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES, CORINE
 
 ALL = tuple(BANDS)
 PRODUCT = "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.papers.measured import Frames, prepared, with_overfitting
-from lmc_mlflow.papers.verdicts import Verdict
+from lmc_mlflow.findings.condition_table import Frames, prepared, with_overfitting
+from lmc_mlflow.findings.evidence import Verdict
 
 SEEDS = (1, 20)
 SETTINGS: dict[str, Any] = {

@@ -3,8 +3,14 @@
 import pytest
 import torch
 
+from lmc_mlflow.alignment import (
+    derive_symmetry,
+    inverse,
+    match_activations,
+    permute,
+    random_permutations,
+)
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.rebasin import derive_symmetry, inverse, match_activations, permute, random_permutations
 
 
 def images(count: int, size: int) -> torch.Tensor:

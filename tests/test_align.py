@@ -16,14 +16,15 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query, weights
+from lmc_mlflow.alignment import permute
+from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig
 from lmc_mlflow.config.commands import AlignConfig, InterpolateConfig
-from lmc_mlflow.config.sections import AligningConfig, EndsConfig, MatchingConfig
-from lmc_mlflow.query import conclusions
+from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.findings import conclusions
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.rebasin import permute
-from lmc_mlflow.workflows import align as align_module
-from lmc_mlflow.workflows.interpolate import path_fingerprint
+from lmc_mlflow.workflows.alignment import align as align_module
+from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 HERE = ["--device=cpu", "--threads=1"]
 FEW = [*HERE, "--num_alphas=3"]
@@ -207,7 +208,7 @@ def test_networks_that_do_not_fit_or_cannot_be_permuted_are_refused(
     def refuse(network, images):
         raise ValueError("attn.qkv: no rule for scaled_dot_product_attention")
 
-    monkeypatch.setattr("lmc_mlflow.workflows.aligning.derive_symmetry", refuse)
+    monkeypatch.setattr("lmc_mlflow.workflows.alignment.find_alignment.derive_symmetry", refuse)
     for command, flags in ((align, []), (interpolate, ["--align=weights"])):
         assert command([f"--run_a={runs[0]}", f"--run_b={runs[1]}", *flags, *HERE]) == 1
         assert "mlp_l1_w16 cannot be aligned: attn.qkv: no rule for scaled_dot" in capsys.readouterr().err
@@ -250,7 +251,7 @@ def test_barriers_by_width_show_every_path() -> None:
 
 
 def test_permuting_leaves_the_caller_s_state_alone(store: MlflowClient, pair: str) -> None:
-    from lmc_mlflow.workflows.aligning import find_symmetry
+    from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 
     network = load_network(store, ends_of(store)[0])
     symmetry, before = find_symmetry(network), weights.digest(network.state)

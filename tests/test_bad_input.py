@@ -437,7 +437,7 @@ def test_a_full_disk_fails_the_pair_which_can_be_resumed(
         save_file(tensors, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lmc_mlflow.tracking.artifacts.save_file", save_until_full)
+        patch.setattr("lmc_mlflow.tracking.run.save_file", save_until_full)
         assert train_pair(QUICK) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc_mlflow.interpolation.barriers import (
+from lmc_mlflow.paths.barriers import (
     PathSummary,
     alpha_grid,
     barrier,

@@ -33,16 +33,22 @@ from conftest import ROOT, command
 from mlflow import MlflowClient
 
 from entry_points.prepare_data import main as prepare_data
-from lmc_mlflow.data.bigearthnet import converting
-from lmc_mlflow.data.bigearthnet import prepare as preparing
-from lmc_mlflow.data.bigearthnet.archives import open_archive
-from lmc_mlflow.data.bigearthnet.bands import BANDS, bands_of, rendering
-from lmc_mlflow.data.bigearthnet.classes import CLASSES, CORINE
-from lmc_mlflow.data.bigearthnet.prepare import PrepareReport, prepare
-from lmc_mlflow.data.bigearthnet.resampling import to_full_size
-from lmc_mlflow.data.bigearthnet.splits import train_test
-from lmc_mlflow.data.bigearthnet.store import PatchStore, exact_statistics, gather, open_store, verify
-from lmc_mlflow.data.splits import random80
+from lmc_mlflow.data.holdout import random80
+from lmc_mlflow.data.readers.bigearthnet import converting
+from lmc_mlflow.data.readers.bigearthnet import prepare as preparing
+from lmc_mlflow.data.readers.bigearthnet.archives import open_archive
+from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of, rendering
+from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES, CORINE
+from lmc_mlflow.data.readers.bigearthnet.prepare import PrepareReport, prepare
+from lmc_mlflow.data.readers.bigearthnet.resampling import to_full_size
+from lmc_mlflow.data.readers.bigearthnet.splits import train_test
+from lmc_mlflow.data.readers.bigearthnet.store import (
+    PatchStore,
+    exact_statistics,
+    gather,
+    open_store,
+    verify,
+)
 
 TWO = ("B02", "B08")
 MANY = 1100
@@ -457,7 +463,7 @@ def test_several_processes_write_what_one_does(long_archive: tuple[Path, Path], 
 
 
 def test_a_converting_process_needs_neither_torch_nor_mlflow() -> None:
-    code = "import sys, entry_points.prepare_data, lmc_mlflow.data.bigearthnet.converting; "
+    code = "import sys, entry_points.prepare_data, lmc_mlflow.data.readers.bigearthnet.converting; "
     code += "print({'torch', 'mlflow', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -468,7 +474,7 @@ def test_a_killed_conversion_goes_on_where_it_was(
     long_archive: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     store = tmp_path / "s"
-    call = "import sys; from pathlib import Path; from lmc_mlflow.data.bigearthnet.prepare import prepare; "
+    call = "import sys; from pathlib import Path; from lmc_mlflow.data.readers.bigearthnet.prepare import prepare; "
     call += f"prepare(Path({str(long_archive[0])!r}), Path({str(store)!r}), ('B02', 'B08'), {processes}, print)"
     with subprocess.Popen([sys.executable, "-c", call], cwd=ROOT) as process:
         workers = wait_for_chunk(store, process)

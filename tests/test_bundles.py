@@ -26,14 +26,14 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.bundles import merge as merging
 from lmc_mlflow.bundles.archive import opened
-from lmc_mlflow.bundles.fates import Fate, fate_of
-from lmc_mlflow.bundles.places import RemotePlace, digests_at, place_of
+from lmc_mlflow.bundles.artifact_locations import RemotePlace, digests_at, place_of
+from lmc_mlflow.bundles.reconcile import Fate, fate_of
 from lmc_mlflow.bundles.records import Point, RunRecord
 from lmc_mlflow.manifest import sha256_of
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.export_runs import related
-from lmc_mlflow.workflows.recorder import Recorder
+from lmc_mlflow.workflows.bundle.export_runs import related
+from lmc_mlflow.workflows.pair.recorder import Recorder
 
 import_ = importlib.import_module("entry_points.import").main
 HERE = ["--device=cpu", "--threads=1"]

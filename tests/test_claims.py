@@ -10,12 +10,22 @@ from paper_frames import ENSEMBLE, LOST, PATH, answers, frames, paths, runs
 
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.papers.batch_norm_question import answer
-from lmc_mlflow.papers.claims import CLAIMS, PAPER, claims_content, judge_all
-from lmc_mlflow.papers.measured import POLICIES, Frames, prepared, with_overfitting
-from lmc_mlflow.papers.tables import path_table
-from lmc_mlflow.papers.verdicts import Evidence, Verdict
-from lmc_mlflow.workflows.report import read_frames
+from lmc_mlflow.findings.condition_table import (
+    POLICIES,
+    Frames,
+    prepared,
+    with_overfitting,
+)
+from lmc_mlflow.findings.evidence import Evidence, Verdict
+from lmc_mlflow.papers.hepburn.batch_norm_question import answer
+from lmc_mlflow.papers.hepburn.claims import (
+    CLAIMS,
+    PAPER,
+    claims_content,
+    judge_all,
+)
+from lmc_mlflow.papers.hepburn.tables import path_table
+from lmc_mlflow.workflows.report.report import read_frames
 
 RESNET = {"model": "resnet10", "batch_size": 1024}
 PLAIN, NORMED = {"model": "mlp_l1_w126"}, {"model": "mlp_l1_w126_bn"}

@@ -15,7 +15,7 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.plots import missing
 from lmc_mlflow.plots.groups import MOST
-from lmc_mlflow.plots.similarity import family_of
+from lmc_mlflow.plots.over_seeds.similarity import family_of
 from lmc_mlflow.plots.style import group_style
 
 RUN: dict[str, Any] = {

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data import corruptions
-from lmc_mlflow.data.corruptions import KINDS, corrupt, rotate
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
+from lmc_mlflow.data.shifts import corruptions
+from lmc_mlflow.data.shifts.corruptions import KINDS, corrupt, rotate
 
 Pixels = np.ndarray
 

@@ -13,11 +13,11 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.transforms import functional as transforms
 
-from lmc_mlflow.config.sections import DataConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import Dataset, load_dataset
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
-from lmc_mlflow.data.sides import Sides
-from lmc_mlflow.data.sources import ArraySource, Scaling
+from lmc_mlflow.data.pixels import ArraySource, Scaling
+from lmc_mlflow.data.shifts.sides import Sides
 
 CPU = torch.device("cpu")
 NOWHERE = "http://127.0.0.1:9/"

@@ -8,18 +8,28 @@ import pytest
 from paper_frames import PATH, answers, frames, paths
 
 from lmc_mlflow import plots
-from lmc_mlflow.conditions import has_learnt, noise_source
-from lmc_mlflow.papers.claims import judge_all
-from lmc_mlflow.papers.content import report_content
-from lmc_mlflow.papers.disentangling.claims import DISENTANGLING_CLAIMS
-from lmc_mlflow.papers.disentangling.head_to_head import HIGHER, LOWER, NONE, head_to_head
-from lmc_mlflow.papers.disentangling.measured import error_conditions, printed_conditions
-from lmc_mlflow.papers.disentangling.tables import accuracies, linear_networks, minimal_model, patch_parameters
-from lmc_mlflow.papers.measured import Frames
-from lmc_mlflow.papers.page import page
-from lmc_mlflow.papers.verdicts import CONTRADICTED, INSUFFICIENT, SUPPORTED
-from lmc_mlflow.papers.written import markdown
-from lmc_mlflow.query import conclusions
+from lmc_mlflow.findings import conclusions
+from lmc_mlflow.findings.condition_table import Frames
+from lmc_mlflow.findings.conditions import has_learnt, noise_source
+from lmc_mlflow.findings.evidence import CONTRADICTED, INSUFFICIENT, SUPPORTED
+from lmc_mlflow.papers.altintas.claims import DISENTANGLING_CLAIMS
+from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_conditions
+from lmc_mlflow.papers.altintas.head_to_head import (
+    HIGHER,
+    LOWER,
+    NONE,
+    head_to_head,
+)
+from lmc_mlflow.papers.altintas.tables import (
+    accuracies,
+    linear_networks,
+    minimal_model,
+    patch_parameters,
+)
+from lmc_mlflow.papers.hepburn.claims import judge_all
+from lmc_mlflow.papers.report.content import report_content
+from lmc_mlflow.papers.report.markdown import markdown
+from lmc_mlflow.papers.report.page import page
 
 ORDERED: dict[str, Any] = {
     "dataset": "mnist",

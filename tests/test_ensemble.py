@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from entry_points.ensemble import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows import members
+from lmc_mlflow.workflows.ensemble import members
 
 HERE = ["--device=cpu", "--threads=1", "--num_resamples=50", "--num_orders=5"]
 SCORES = {

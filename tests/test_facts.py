@@ -65,7 +65,7 @@ def test_mlflow_itself_keeps_no_checksums(store: MlflowClient, tmp_path: Path) -
 
 FAULTS = """
 import resource, sys, torch
-from lmc_mlflow.workflows.machine import keep_freed_memory
+from lmc_mlflow.workflows.lifecycle.machine import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 torch.empty(2**24).fill_(1.0)

@@ -29,7 +29,7 @@ def test_a_deterministic_training_repeats_to_the_last_bit(store: MlflowClient, m
 
 
 def test_different_paper_noise_resumes_on_a_gpu(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lmc_mlflow.workflows.train_pair import Recorder
+    from lmc_mlflow.workflows.pair.train_pair import Recorder
 
     flags = [*CUDA, "--model=mlp_l1_w16_bn_dropout", "--noise_scope=paper", "--noise=different"]
     assert train_pair(flags) == 0

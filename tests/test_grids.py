@@ -6,9 +6,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from lmc_mlflow.sweeps.board import grid_yaml
-from lmc_mlflow.sweeps.cells import Grid, Job
-from lmc_mlflow.sweeps.grids import grid_file, read_grid
+from lmc_mlflow.sweeps.grid import Grid, Job
+from lmc_mlflow.sweeps.grid_file import grid_file, read_grid
+from lmc_mlflow.sweeps.status import grid_yaml
 
 GRIDS = sorted(path.stem for path in (ROOT / "grids").glob("*.yaml"))
 PAPER = {  # grid -> configurations, cells

@@ -13,10 +13,10 @@ from entry_points.interpolate import main
 from entry_points.main import main as story
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
-from lmc_mlflow.interpolation.barriers import connected_by_error
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.paths.barriers import connected_by_error
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.path_results import similarity_by_tensor
+from lmc_mlflow.workflows.path.results import similarity_by_tensor
 
 SPLIT_KEYS = {
     "barrier",

@@ -11,21 +11,21 @@ from mlflow import MlflowClient
 from torch import Tensor, nn
 
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.config.sections import NoiseConfig, OptimizationConfig
+from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.data.loading import load_shifted
-from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.engines.stacked.draws import plan_epoch
+from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, stackable
 from lmc_mlflow.training.loop import ENGINES, ExactTraining
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import clip, learning_rate, make_optimizer
-from lmc_mlflow.training.stacked.draws import plan_epoch
-from lmc_mlflow.training.stacked.engine import Stack, StackedTraining, stackable
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.pair_setup import make_trainees
+from lmc_mlflow.workflows.pair.setup import make_trainees
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(4)

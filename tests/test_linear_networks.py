@@ -6,19 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from lmc_mlflow.config.sections import NoiseConfig, OptimizationConfig
-from lmc_mlflow.images import ResidentImages
-from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.path import walk
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.models.mlp import MLPSpec, parse_mlp
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.printed import printed
-from lmc_mlflow.sweeps.grids import read_grid
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.sweeps.grid_file import read_grid
+from lmc_mlflow.training.engines.stacked.engine import StackedTraining, stackable
 from lmc_mlflow.training.loop import ExactTraining
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.stacked.engine import StackedTraining, stackable
 from lmc_mlflow.training.trainee import Trainee
 
 MNIST = (1, 28, 28, 10)

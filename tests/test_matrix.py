@@ -16,12 +16,17 @@ from mlflow import MlflowClient
 from entry_points.interpolate import main as interpolate
 from entry_points.matrix import main
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.connectivity import clusters, is_constant, star_candidate, tree
-from lmc_mlflow.interpolation.barriers import epsilon
-from lmc_mlflow.plots.matrix import matrix_figure
+from lmc_mlflow.paths.barriers import epsilon
+from lmc_mlflow.paths.graph import (
+    clusters,
+    is_constant,
+    star_candidate,
+    tree,
+)
+from lmc_mlflow.plots.per_run.matrix import matrix_figure
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.tracking.process import process_tags
-from lmc_mlflow.workflows import matrix_pairs
+from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
 
 HERE = ["--device=cpu", "--threads=1"]
 CHAIN = np.array([[0, 0.05, 0.5, 0.9], [0.05, 0, 0.08, 0.9], [0.5, 0.08, 0, 0.9], [0.9, 0.9, 0.9, 0]])

@@ -14,12 +14,12 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from lmc_mlflow.data.moons import read_moons
-from lmc_mlflow.data.npz import read_npz
-from lmc_mlflow.data.parts import Parts
-from lmc_mlflow.data.splits import random80
-from lmc_mlflow.data.table import read_table
-from lmc_mlflow.data.tiny_imagenet import read_tiny_imagenet
+from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.data.holdout import random80
+from lmc_mlflow.data.readers.csv_table import read_table
+from lmc_mlflow.data.readers.moons import read_moons
+from lmc_mlflow.data.readers.npz import read_npz
+from lmc_mlflow.data.readers.tiny_imagenet import read_tiny_imagenet
 
 BIGEARTHNET = 480_038
 Colour = int | tuple[int, int, int]

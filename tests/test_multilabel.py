@@ -27,11 +27,11 @@ from entry_points.prepare_data import main as prepare_data
 from entry_points.star import main as star
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query
-from lmc_mlflow.data.bigearthnet.classes import CLASSES
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.data.holdout import random80
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
-from lmc_mlflow.data.splits import random80
+from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
 from lmc_mlflow.evaluation import evaluate, predict
-from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.predictions.scores import (

@@ -7,9 +7,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import RandomHorizontalFlip
 
-from lmc_mlflow.config.sections import NoiseConfig
+from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.training.noise import NoiseStream, initialization_seeds, noise_stream
-from lmc_mlflow.training.trace import noise_check, noise_digest, trace_epoch
+from lmc_mlflow.training.noise_trace import noise_check, noise_digest, trace_epoch
 
 CPU = torch.device("cpu")
 N, BATCH = 53, 8

@@ -19,7 +19,7 @@ from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.query import conclusions
+from lmc_mlflow.findings import conclusions
 
 NOTEBOOKS = sorted((ROOT / "analysis").glob("*.ipynb"))
 HERE = ["--device=cpu", "--threads=1"]

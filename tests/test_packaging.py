@@ -13,7 +13,7 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.mlproject import render
 from lmc_mlflow.data.datasets import DATASETS
-from lmc_mlflow.data.shifts import SHIFTS
+from lmc_mlflow.data.shifts.registry import SHIFTS
 from lmc_mlflow.models.registry import NETWORKS
 
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])

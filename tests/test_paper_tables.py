@@ -11,13 +11,13 @@ from paper_frames import ENSEMBLE, PATH, SETTINGS, frames, paths, runs
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.papers.content import filled, headline, report_content
-from lmc_mlflow.papers.ensemble_tables import table_i, table_iii
-from lmc_mlflow.papers.fillers import GRIDS
+from lmc_mlflow.findings.condition_table import Frames, prepared
+from lmc_mlflow.papers.commands import GRIDS
+from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
+from lmc_mlflow.papers.hepburn.tables import path_table
 from lmc_mlflow.papers.marks import Sample, mark
-from lmc_mlflow.papers.measured import Frames, prepared
-from lmc_mlflow.papers.tables import path_table
-from lmc_mlflow.papers.written import csv_text, markdown
+from lmc_mlflow.papers.report.content import filled, headline, report_content
+from lmc_mlflow.papers.report.markdown import csv_text, markdown
 
 
 def cell(table: pd.DataFrame, **wanted: Any) -> pd.Series:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from lmc_mlflow.config.sections import OptimizationConfig
-from lmc_mlflow.images import ResidentImages
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.parameters import num_parameters, weight_arrays
 from lmc_mlflow.models.patches import HIDDEN, PatchGrid, dense_from_conv, dense_from_local, local_from_conv
 from lmc_mlflow.models.registry import NetworkSpec, build_network

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import ResidentImages
-from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.path import walk
-from lmc_mlflow.interpolation.placing import BN_POLICIES
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import walk
 
 
 def two_class_line(weight: float) -> nn.Sequential:

@@ -11,17 +11,17 @@ from torch import nn
 from torch.nn import functional
 
 from lmc_mlflow import weights
-from lmc_mlflow.data.sources import ArraySource, Scaling
+from lmc_mlflow.batches import Images, ResidentImages, channels_last
+from lmc_mlflow.data.pixels import ArraySource, Scaling
 from lmc_mlflow.data.streaming import Piece, StreamedImages
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import Images, ResidentImages, channels_last
-from lmc_mlflow.interpolation import path as path_module
-from lmc_mlflow.interpolation.barriers import alpha_grid
-from lmc_mlflow.interpolation.folding import plan_folding
-from lmc_mlflow.interpolation.mlp_line import affine, plan_mlp
-from lmc_mlflow.interpolation.path import Path, from_a, walk
-from lmc_mlflow.interpolation.placing import BN_POLICIES
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.paths import walk as path_module
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.engines.folding import plan_folding
+from lmc_mlflow.paths.engines.mlp import affine, plan_mlp
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import Path, from_a, walk
 
 FAST = {
     "mlp_l1_w17": (3, 8, 8),

@@ -15,11 +15,16 @@ from torch import nn
 
 from entry_points.plane import main
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import ResidentImages
-from lmc_mlflow.interpolation.path import ENGINES
-from lmc_mlflow.interpolation.plane import Plane, clipped, mix, survey_plane
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.paths.plane import (
+    Plane,
+    clipped,
+    mix,
+    survey_plane,
+)
+from lmc_mlflow.paths.walk import ENGINES
 from lmc_mlflow.query.networks import download_verified
 
 HERE = ["--device=cpu", "--threads=1"]

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmc_mlflow.plots.learning import learning_figure
-from lmc_mlflow.plots.paths import path_figure, polar_figure
+from lmc_mlflow.plots.per_run.learning import learning_figure
+from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 
 
 def table(losses: list[float], splits: tuple[str, ...] = ("test", "train_a")) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def client(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
 WORKERS = f"""
 import multiprocessing
 import numpy as np
-from lmc_mlflow.tracking.runs import ending, open_run
+from lmc_mlflow.tracking.lifecycle import ending, open_run
 from lmc_mlflow.tracking.store import open_store
 
 def work(number, together):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lmc_mlflow.papers.measured import family_of, has_batch_norm
-from lmc_mlflow.papers.parameter_table import table_v
+from lmc_mlflow.findings.condition_table import family_of, has_batch_norm
+from lmc_mlflow.papers.hepburn.parameter_table import table_v
 from lmc_mlflow.papers.printed import CELL, FILES, PATH_TABLES, all_cells, cells, printed, source_of
 
 

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from entry_points.command import say
-from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.lifecycle import ending, open_run
 from lmc_mlflow.tracking.process import signals_wait
-from lmc_mlflow.tracking.runs import ending, open_run
+from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
 
 

@@ -13,7 +13,7 @@ from conftest import ROOT, runs_of_kind
 from mlflow import MlflowClient
 
 from entry_points.sweep import main as sweep
-from lmc_mlflow.sweeps.on_ray import check_uri, shared_uri
+from lmc_mlflow.sweeps.engines.ray import check_uri, shared_uri
 
 GRID = """
 description: four cells that take some seconds each

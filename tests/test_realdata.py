@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.config.sections import DataConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.loading import load_shifted
 
 ROOT = os.environ.get("LMC_DATA_ROOT", "")

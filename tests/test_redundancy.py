@@ -15,11 +15,17 @@ from entry_points.interpolate import main as interpolate
 from entry_points.prune import main as prune_command
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
-from lmc_mlflow.config.sections import PruneConfig
-from lmc_mlflow.plots import units
+from lmc_mlflow.config.ensemble_and_prune import PruneConfig
+from lmc_mlflow.models.pruning import (
+    Layer,
+    Reduced,
+    cosines,
+    prune,
+    widened,
+)
+from lmc_mlflow.plots.per_run import units
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.redundancy import Layer, Reduced, cosines, prune, widened
 from lmc_mlflow.seeds import stream
 
 Layers = list[Layer]

@@ -16,13 +16,13 @@ from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.bigearthnet.prepare import prepare
-from lmc_mlflow.data.corruptions import corrupt, rotate
 from lmc_mlflow.data.datasets import load_dataset
+from lmc_mlflow.data.holdout import random80
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
-from lmc_mlflow.data.splits import random80
+from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
+from lmc_mlflow.data.shifts.corruptions import corrupt, rotate
 from lmc_mlflow.seeds import derive_seed
 
 CPU = torch.device("cpu")
@@ -378,7 +378,7 @@ def test_the_size_of_the_shift_is_logged_once_on_the_pair(
 def test_a_resumed_pair_does_not_log_the_size_of_its_shift_again(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lmc_mlflow.workflows import train_pair as workflow
+    from lmc_mlflow.workflows.pair import train_pair as workflow
 
     flags = [*ONE_EPOCH, "--epochs=2", "--shift=label_2080", "--c2st_samples=100"]
     original = workflow.Recorder.on_epoch

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lmc_mlflow import weights
-from lmc_mlflow.images import ResidentImages
-from lmc_mlflow.interpolation.path import walk
-from lmc_mlflow.interpolation.placing import BN_POLICIES, network_at
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.normalization.repair import measure_ends
 from lmc_mlflow.normalization.units import Moments, record, together, unit_layers
+from lmc_mlflow.paths.points import BN_POLICIES, network_at
+from lmc_mlflow.paths.walk import walk
 
 State = dict[str, Tensor]
 

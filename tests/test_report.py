@@ -16,10 +16,10 @@ from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.manifest import MANIFEST
-from lmc_mlflow.papers.claims import CLAIMS
-from lmc_mlflow.papers.content import TABLE_TITLES, report_content
-from lmc_mlflow.papers.elements import runs
-from lmc_mlflow.papers.page import Picture, page
+from lmc_mlflow.papers.hepburn.claims import CLAIMS
+from lmc_mlflow.papers.report.content import TABLE_TITLES, report_content
+from lmc_mlflow.papers.report.html import runs
+from lmc_mlflow.papers.report.page import Picture, page
 from lmc_mlflow.plots import beside_paper
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -209,4 +209,5 @@ def test_the_papers_tables_and_the_style_travel_with_the_package() -> None:
     names = {path.name for path in (ROOT / "lmc_mlflow" / "papers" / "printed").iterdir()}
     assert len(names) == 9
     text = (ROOT / "pyproject.toml").read_text()
-    assert '"lmc_mlflow.papers" = ["printed/*.csv", "page.css"]' in text
+    assert '"lmc_mlflow.papers" = ["printed/*.csv"]' in text
+    assert '"lmc_mlflow.papers.report" = ["page.css"]' in text

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmc_mlflow.data.shifts import split_sides
+from lmc_mlflow.data.shifts.registry import split_sides
 
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_LABELS = np.repeat(np.arange(10), MNIST_COUNTS)

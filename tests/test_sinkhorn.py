@@ -8,9 +8,16 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from lmc_mlflow.alignment import (
+    derive_symmetry,
+    inverse,
+    match_sinkhorn,
+    match_weights,
+    permute,
+    random_permutations,
+)
+from lmc_mlflow.alignment.methods.soft import permute_softly, sinkhorn
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.rebasin import derive_symmetry, inverse, match_sinkhorn, match_weights, permute, random_permutations
-from lmc_mlflow.rebasin.soft import permute_softly, sinkhorn
 from lmc_mlflow.weights import euclidean_squared, interpolate
 
 SPEC = NetworkSpec("mlp_l2_w16_12", 1, 8, 8, 10)

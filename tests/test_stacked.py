@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.config.sections import NoiseConfig, OptimizationConfig
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.side_by_side import side_by_side
+from lmc_mlflow.parallel import side_by_side
 from lmc_mlflow.training import state as training_state
+from lmc_mlflow.training.engines.stacked.draws import plan_epoch
+from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, stackable
 from lmc_mlflow.training.loop import EpochReport, ExactTraining, Trainee, train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.stacked.draws import plan_epoch
-from lmc_mlflow.training.stacked.engine import Stack, StackedTraining, stackable
 from lmc_mlflow.training.trainee import check_last_batch
 
 CPU = torch.device("cpu")

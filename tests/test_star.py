@@ -16,7 +16,7 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.star_recorder import StarRecorder
+from lmc_mlflow.workflows.star.recorder import StarRecorder
 
 HERE = ["--device=cpu", "--threads=1"]
 MODEL = "--model=mlp_l1_w16_bn"

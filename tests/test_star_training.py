@@ -7,18 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.config.sections import OptimizationConfig, SegmentsConfig, StarTrainingConfig
-from lmc_mlflow.images import ResidentImages
+from lmc_mlflow.alignment import derive_symmetry, permute, random_permutations
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.star import SegmentsConfig, StarTrainingConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.predictions.sizes import scores_by_size
-from lmc_mlflow.rebasin import derive_symmetry, permute, random_permutations
-from lmc_mlflow.star.aligning import Sources, make_aligner, no_aligner
+from lmc_mlflow.star.alignment import Sources, make_aligner, no_aligner
 from lmc_mlflow.star.measures import Bench, Candidate, measure, regular_pairs, summarize_segments
 from lmc_mlflow.star.segments import SegmentNetwork, draw_points
 from lmc_mlflow.star.verdict import verdict
-from lmc_mlflow.workflows.star_sources import optimization_of
+from lmc_mlflow.workflows.star.sources import optimization_of
 
 SPEC = NetworkSpec("mlp_l1_w6_bn", 1, 2, 2, 3)
 IMAGES = torch.randn(12, 1, 2, 2, generator=torch.Generator().manual_seed(0))

@@ -18,12 +18,15 @@ from conftest import QUICK, ROOT
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.bigearthnet.store import PatchStore, open_store
-from lmc_mlflow.data.bigearthnet.store_files import (
+from lmc_mlflow.data.loading import load_shifted
+from lmc_mlflow.data.pixels import ArraySource, BandSource, Scaling
+from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, open_store
+from lmc_mlflow.data.readers.bigearthnet.store_files import (
     PATCHES,
     BandRecord,
     StoreRecord,
@@ -32,12 +35,9 @@ from lmc_mlflow.data.bigearthnet.store_files import (
     sums_file,
     write_record,
 )
-from lmc_mlflow.data.loading import load_shifted
-from lmc_mlflow.data.sources import ArraySource, BandSource, Scaling
 from lmc_mlflow.data.streaming import READ_AHEAD, Piece, StreamedImages, join, settle
-from lmc_mlflow.images import Images, ResidentImages
 from lmc_mlflow.training.loop import train
-from lmc_mlflow.workflows.pair_setup import make_trainees
+from lmc_mlflow.workflows.pair.setup import make_trainees
 
 CPU = torch.device("cpu")
 BATCH = 4
@@ -308,7 +308,7 @@ READING = """
 import sys
 import psutil
 import torch
-from lmc_mlflow.config.sections import DataConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.loading import load_shifted
 
 config = DataConfig(dataset="bigearthnet", shift="bands_B02_B08", data_root=sys.argv[1], memory_gb=0.0)

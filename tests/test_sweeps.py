@@ -21,8 +21,14 @@ from entry_points.repair import main as repair
 from entry_points.sweep import main as sweep
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.networks import load_network
-from lmc_mlflow.sweeps.grids import read_grid
-from lmc_mlflow.tracking.claims import ClaimedError, acquire, claims, dead_claims, release
+from lmc_mlflow.sweeps.grid_file import read_grid
+from lmc_mlflow.tracking.locks import (
+    ClaimedError,
+    acquire,
+    claims,
+    dead_claims,
+    release,
+)
 from lmc_mlflow.tracking.process import is_alive, process_tags
 from lmc_mlflow.tracking.store import open_store
 

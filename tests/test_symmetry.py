@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lmc_mlflow.models.registry import NETWORKS, NetworkSpec, build_network
-from lmc_mlflow.rebasin import (
+from lmc_mlflow.alignment import (
     Symmetry,
     compose,
     derive_symmetry,
@@ -18,7 +17,8 @@ from lmc_mlflow.rebasin import (
     random_permutations,
     units_moved,
 )
-from lmc_mlflow.rebasin.symmetry import Part
+from lmc_mlflow.alignment.symmetry import Part
+from lmc_mlflow.models.registry import NETWORKS, NetworkSpec, build_network
 
 MLPS = ("mlp_l1_w9", "mlp_l3_w5_6_7", "mlp_l3_w5_6_7_bn", "mlp_l3_w5_6_7_bn_dropout")
 SLOW = pytest.mark.slow

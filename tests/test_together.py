@@ -10,7 +10,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.recorder import Recorder
+from lmc_mlflow.workflows.pair.recorder import Recorder
 
 SIDES = ("A", "B")
 

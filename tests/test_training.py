@@ -10,9 +10,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import RandomHorizontalFlip
 
-from lmc_mlflow.config.sections import NoiseConfig, OptimizationConfig
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.loop import EpochReport, Trainee, train, train_epoch

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.corruptions import corrupt
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
-from lmc_mlflow.data.shifts import split_sides
-from lmc_mlflow.data.two_sample import (
+from lmc_mlflow.data.shifts.corruptions import corrupt
+from lmc_mlflow.data.shifts.registry import split_sides
+from lmc_mlflow.data.shifts.two_sample import (
     SideSample,
     TwoSample,
     choose,

@@ -6,9 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from lmc_mlflow.alignment import (
+    Symmetry,
+    derive_symmetry,
+    inverse,
+    match_weights,
+    permute,
+    random_permutations,
+)
 from lmc_mlflow.models.parameters import trainable, weight_arrays
 from lmc_mlflow.models.registry import NETWORKS, NetworkSpec, build_network
-from lmc_mlflow.rebasin import Symmetry, derive_symmetry, inverse, match_weights, permute, random_permutations
 from lmc_mlflow.weights import State, euclidean_squared
 
 QUICK = [*(name for name in NETWORKS if name not in ("vgg19", "vgg_like")), "mlp_l3_w16_32_8_bn"]

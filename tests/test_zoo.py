@@ -13,8 +13,8 @@ from torch import nn
 from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query
-from lmc_mlflow.deciding import decide, grid_over
-from lmc_mlflow.query import conclusions
+from lmc_mlflow.findings import conclusions
+from lmc_mlflow.models.decision_regions import decide, grid_over
 
 HERE = ["--device=cpu", "--threads=1"]
 MOONS = [*QUICK, "--dataset=moons", "--shift=none", "--init=different", "--model=mlp_l1_w4", "--epochs=4", "--lr=0.1"]

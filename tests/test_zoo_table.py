@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from paper_frames import SETTINGS, frames, runs
 
-from lmc_mlflow.papers.measured import Frames, prepared
-from lmc_mlflow.papers.zoo_table import zoo_table
+from lmc_mlflow.findings.condition_table import Frames, prepared
+from lmc_mlflow.papers.permutation.zoo_table import zoo_table
 
 NETWORK = SETTINGS | {"shift": "none", "init": "different", "dataset": "moons", "model": "mlp_l1_w8", "seed": 1}
 

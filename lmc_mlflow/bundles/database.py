@@ -15,7 +15,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lmc_mlflow.bundles.places import Place, place_behind_server
+from lmc_mlflow.bundles.artifact_locations import Place, place_behind_server
 from lmc_mlflow.tracking.store import Store, StoreError
 
 LOCAL_ROOT = "./mlruns"

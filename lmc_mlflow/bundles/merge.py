@@ -11,12 +11,18 @@ from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from lmc_mlflow.bundles.archive import RUNS, Bundle
+from lmc_mlflow.bundles.artifact_locations import Place, digests_at
 from lmc_mlflow.bundles.database import Database
-from lmc_mlflow.bundles.fates import Fate, fate_of, is_diary
-from lmc_mlflow.bundles.places import Place, digests_at
+from lmc_mlflow.bundles.reconcile import Fate, fate_of, is_diary
 from lmc_mlflow.bundles.records import RunRecord, from_line
-from lmc_mlflow.bundles.tables import add_run, complete_run, note_left_out, stored_record, stored_runs
-from lmc_mlflow.tracking.cache import CACHE_FOLDER
+from lmc_mlflow.bundles.sql_rows import (
+    add_run,
+    complete_run,
+    note_left_out,
+    stored_record,
+    stored_runs,
+)
+from lmc_mlflow.tracking.prediction_cache import CACHE_FOLDER
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.store import StoreError

@@ -2,40 +2,37 @@
 
 from dataclasses import dataclass, field
 
-from lmc_mlflow.config.sections import (
-    AligningConfig,
+from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
+from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
+from lmc_mlflow.config.ensemble_and_prune import PruneConfig, TrajectoryConfig
+from lmc_mlflow.config.network_groups import (
     CornersConfig,
-    DataConfig,
-    EndsConfig,
-    ExportConfig,
-    GridConfig,
-    ImportConfig,
-    MatchingConfig,
-    MembersConfig,
-    ModelConfig,
-    NoiseConfig,
-    OptimizationConfig,
     PairwiseConfig,
-    PathAligningConfig,
+    SurfaceConfig,
+    SurveyedConfig,
+)
+from lmc_mlflow.config.path import (
+    EndsConfig,
+    MembersConfig,
     PathConfig,
-    PrepareConfig,
-    PruneConfig,
-    RepairConfig,
-    ReportConfig,
-    ResumeConfig,
-    RuntimeConfig,
     ScoresConfig,
+)
+from lmc_mlflow.config.report import ReportConfig
+from lmc_mlflow.config.runtime import RepairConfig, RuntimeConfig, StoryConfig
+from lmc_mlflow.config.star import (
     SegmentsConfig,
-    ShiftTestConfig,
     StarSourcesConfig,
     StarTrainingConfig,
     StarVerdictConfig,
-    StoryConfig,
-    SurfaceConfig,
-    SurveyedConfig,
+)
+from lmc_mlflow.config.sweep import GridConfig, WorkConfig
+from lmc_mlflow.config.train_pair import (
+    ModelConfig,
+    NoiseConfig,
+    OptimizationConfig,
+    ResumeConfig,
     TogetherConfig,
-    TrajectoryConfig,
-    WorkConfig,
 )
 
 

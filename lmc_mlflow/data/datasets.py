@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.sections import DataConfig
-from lmc_mlflow.data.bigearthnet.classes import CLASSES
-from lmc_mlflow.data.bigearthnet.splits import train_test
-from lmc_mlflow.data.bigearthnet.store import open_store
-from lmc_mlflow.data.downloaded import load_cifar10, load_cifar100, load_fashion_mnist, load_mnist
-from lmc_mlflow.data.imagefolder import read_image_folders
-from lmc_mlflow.data.moons import read_moons
-from lmc_mlflow.data.npz import read_npz
-from lmc_mlflow.data.parts import Parts
-from lmc_mlflow.data.sources import ArraySource, BandSource, Source
-from lmc_mlflow.data.splits import random80
-from lmc_mlflow.data.table import read_table
-from lmc_mlflow.data.tiny_imagenet import read_tiny_imagenet
+from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.data.holdout import random80
+from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
+from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
+from lmc_mlflow.data.readers.bigearthnet.splits import train_test
+from lmc_mlflow.data.readers.bigearthnet.store import open_store
+from lmc_mlflow.data.readers.csv_table import read_table
+from lmc_mlflow.data.readers.downloads import (
+    load_cifar10,
+    load_cifar100,
+    load_fashion_mnist,
+    load_mnist,
+)
+from lmc_mlflow.data.readers.imagefolder import read_image_folders
+from lmc_mlflow.data.readers.moons import read_moons
+from lmc_mlflow.data.readers.npz import read_npz
+from lmc_mlflow.data.readers.tiny_imagenet import read_tiny_imagenet
 
 
 @dataclass(frozen=True)

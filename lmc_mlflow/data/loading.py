@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lmc_mlflow.config.sections import DataConfig
+from lmc_mlflow.batches import Images
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import Dataset, load_dataset
-from lmc_mlflow.data.renderings import Rendering
-from lmc_mlflow.data.shifts import rendering_of, split_sides
-from lmc_mlflow.data.sides import Indices, Sides
-from lmc_mlflow.data.sources import Scaling, Source
+from lmc_mlflow.data.pixels import Scaling, Source
+from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
+from lmc_mlflow.data.shifts.renderings import Rendering
+from lmc_mlflow.data.shifts.sides import Indices, Sides
 from lmc_mlflow.data.streaming import Piece, join, settle
-from lmc_mlflow.images import Images
 from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")

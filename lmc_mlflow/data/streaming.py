@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lmc_mlflow.data.sources import ArraySource, Scaling, Source
-from lmc_mlflow.images import Images, ResidentImages
+from lmc_mlflow.batches import Images, ResidentImages
+from lmc_mlflow.data.pixels import ArraySource, Scaling, Source
 
 READ_AHEAD = 2
 """Batches that lie ready while one is trained on: memory is that of READ_AHEAD + 2 raw batches and a scaled one."""

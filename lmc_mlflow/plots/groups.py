@@ -6,7 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.conditions import CONDITIONS, SEEDS, counted, describe, distinguishing, per_seed
+from lmc_mlflow.findings.conditions import (
+    CONDITIONS,
+    SEEDS,
+    counted,
+    describe,
+    distinguishing,
+    per_seed,
+)
 from lmc_mlflow.plots.style import group_style
 
 COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")

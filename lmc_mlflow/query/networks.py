@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.canonical import from_nested
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.data.sides import Sides
+from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import MANIFEST, verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.runs import children, resolve_run

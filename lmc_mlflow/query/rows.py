@@ -17,7 +17,7 @@ from lmc_mlflow.config.commands import (
     TrainPairConfig,
 )
 from lmc_mlflow.config.options import read_value
-from lmc_mlflow.interpolation.barriers import connected_by_error
+from lmc_mlflow.paths.barriers import connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lmc_mlflow import weights
-from lmc_mlflow.images import Images
-from lmc_mlflow.interpolation.barriers import alpha_grid, summary_keys
-from lmc_mlflow.interpolation.path import Path, walk
-from lmc_mlflow.interpolation.placing import network_at
+from lmc_mlflow.batches import Images
 from lmc_mlflow.models.parameters import trainable
+from lmc_mlflow.paths.barriers import alpha_grid, summary_keys
+from lmc_mlflow.paths.points import network_at
+from lmc_mlflow.paths.walk import Path, walk
 from lmc_mlflow.seeds import derive_seed
-from lmc_mlflow.star.aligning import Aligner, Permutations
+from lmc_mlflow.star.alignment import Aligner, Permutations
 
 STAR_SOURCE, STAR_HELD_OUT, REGULAR = "star_source", "star_held_out", "regular"
 SPLIT = "test"

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.sections import SegmentsConfig
+from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.seeds import derive_seed
 
 Positions = Callable[[np.random.Generator, int, SegmentsConfig], NDArray[np.float64]]

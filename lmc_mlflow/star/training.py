@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from lmc_mlflow.config.sections import OptimizationConfig, SegmentsConfig
+from lmc_mlflow.config.star import SegmentsConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores
-from lmc_mlflow.star.aligning import Sources
+from lmc_mlflow.star.alignment import Sources
 from lmc_mlflow.star.segments import SegmentNetwork, draw_points
 from lmc_mlflow.training.loop import train_epoch
 from lmc_mlflow.training.precision import products

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from statistics import median
 
 from lmc_mlflow.query.runs import Run
-from lmc_mlflow.sweeps.cells import Cell
-from lmc_mlflow.sweeps.states import FINISHED, Snapshot, State
+from lmc_mlflow.sweeps.grid import Cell
+from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, State
 from lmc_mlflow.sweeps.steps import Step
 
 EXACT_MATCH = ("data.dataset", "model.model", "optimization.batch_size", "optimization.engine")

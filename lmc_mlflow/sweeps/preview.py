@@ -1,10 +1,10 @@
 """What would a sweep do? Its cells, what the store holds of them, and how long the rest may take; nothing is run."""
 
-from lmc_mlflow.conditions import counted
-from lmc_mlflow.sweeps.cells import Grid
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.sweeps.estimate import cell_seconds, in_words
-from lmc_mlflow.sweeps.loop import states_of
-from lmc_mlflow.sweeps.states import FINISHED, STATES, Snapshot
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.sweeps.progress import FINISHED, STATES, Snapshot
+from lmc_mlflow.sweeps.run_loop import states_of
 
 
 def preview_lines(grid: Grid, snapshot: Snapshot, workers: int) -> list[str]:

@@ -3,8 +3,15 @@
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from lmc_mlflow.sweeps.cells import Grid
-from lmc_mlflow.sweeps.states import FAILED, FINISHED, INTERRUPTED, RUNNING, TO_DO, State
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.sweeps.progress import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    RUNNING,
+    TO_DO,
+    State,
+)
 from lmc_mlflow.sweeps.worker import ELSEWHERE, Report
 
 Unit = tuple[int, int | None]

@@ -9,8 +9,8 @@ from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
 from lmc_mlflow.config.options import write_value
-from lmc_mlflow.workflows.ensemble import ensemble_fingerprint, members_tag
-from lmc_mlflow.workflows.interpolate import path_fingerprint
+from lmc_mlflow.workflows.ensemble.ensemble import ensemble_fingerprint, members_tag
+from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 Texts = Mapping[str, str]
 THE_SWEEPS = ("pair", "run_a", "run_b", "runs", "query", "data_root", "device", "deterministic", "threads")

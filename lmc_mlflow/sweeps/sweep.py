@@ -4,21 +4,43 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lmc_mlflow.conditions import counted
 from lmc_mlflow.config.commands import SweepConfig
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
-from lmc_mlflow.sweeps.board import headline, log_files, name_of, show
-from lmc_mlflow.sweeps.cells import Grid
-from lmc_mlflow.sweeps.checks import data_digests
-from lmc_mlflow.sweeps.engines import data_root, environment, num_workers, runtime, start_engine
-from lmc_mlflow.sweeps.grids import read_grid
-from lmc_mlflow.sweeps.lead import Lead, sweeps_of
-from lmc_mlflow.sweeps.loop import Loop, Place, states_of, to_attempt
+from lmc_mlflow.sweeps.engines.table import (
+    data_root,
+    environment,
+    num_workers,
+    runtime,
+    start_engine,
+)
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.sweeps.grid_file import read_grid
+from lmc_mlflow.sweeps.ownership import Lead, sweeps_of
+from lmc_mlflow.sweeps.preflight import data_digests
 from lmc_mlflow.sweeps.preview import preview_lines
+from lmc_mlflow.sweeps.progress import FINISHED, look
+from lmc_mlflow.sweeps.run_loop import (
+    Loop,
+    Place,
+    states_of,
+    to_attempt,
+)
 from lmc_mlflow.sweeps.schedule import Schedule
-from lmc_mlflow.sweeps.states import FINISHED, look
-from lmc_mlflow.tracking.claims import claiming, claims, remove_claim
-from lmc_mlflow.tracking.runs import WRITE_FAILURES, end_orphan, ending, name_launcher_run, point_launcher_at
+from lmc_mlflow.sweeps.status import (
+    headline,
+    log_files,
+    name_of,
+    show,
+)
+from lmc_mlflow.tracking.lifecycle import (
+    WRITE_FAILURES,
+    end_orphan,
+    ending,
+    name_launcher_run,
+    point_launcher_at,
+)
+from lmc_mlflow.tracking.locks import claiming, claims, remove_claim
 from lmc_mlflow.tracking.store import Store, impatient_client, open_store
 
 Tell = Callable[[str], None]

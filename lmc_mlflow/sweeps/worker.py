@@ -8,16 +8,21 @@ from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.query.networks import endpoints_of_pair
-from lmc_mlflow.sweeps.cells import Cell, Job
-from lmc_mlflow.sweeps.states import FAILED, FINISHED, runs_of_step, state_of_runs
+from lmc_mlflow.sweeps.grid import Cell, Job
+from lmc_mlflow.sweeps.progress import (
+    FAILED,
+    FINISHED,
+    runs_of_step,
+    state_of_runs,
+)
 from lmc_mlflow.sweeps.steps import Identity, Step, step_config, wanted
-from lmc_mlflow.tracking.artifacts import TrackedRun
-from lmc_mlflow.tracking.claims import ClaimedError, claiming
+from lmc_mlflow.tracking.locks import ClaimedError, claiming
 from lmc_mlflow.tracking.process import TASK
+from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
-from lmc_mlflow.workflows.ensemble import ensemble
-from lmc_mlflow.workflows.interpolate import interpolate
-from lmc_mlflow.workflows.train_pair import train_free_pairs
+from lmc_mlflow.workflows.ensemble.ensemble import ensemble
+from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
+from lmc_mlflow.workflows.path.interpolate import interpolate
 
 ELSEWHERE = "elsewhere"
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lmc_mlflow.manifest import sha256_of
-from lmc_mlflow.tracking.artifacts import TrackedRun
+from lmc_mlflow.tracking.run import TrackedRun
 
 RESUME_FOLDER = "resume"
 NUM_SLOTS = 2

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.sections import OptimizationConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.images import Images
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
 from lmc_mlflow.training.augmentation import flip_in_place, translated
-from lmc_mlflow.training.channels_last import ChannelsLastTraining, why_not_channels_last
+from lmc_mlflow.training.engines.channels_last import ChannelsLastTraining, why_not_channels_last
+from lmc_mlflow.training.engines.stacked.engine import StackedTraining, stackable
+from lmc_mlflow.training.noise_trace import trace_epoch
 from lmc_mlflow.training.optimizers import clip, learning_rate
 from lmc_mlflow.training.precision import forward, products
-from lmc_mlflow.training.stacked.engine import StackedTraining, stackable
-from lmc_mlflow.training.trace import trace_epoch
 from lmc_mlflow.training.trainee import Trainee as Trainee
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lmc_mlflow.config.sections import NoiseConfig
+from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.seeds import derive_seed, global_stream, stream
 
 PAPER_SEED_OFFSET = 100

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.sections import OptimizationConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
 
 OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Optimizer]] = {
     "adam": lambda params, c: torch.optim.Adam(params, lr=c.lr, weight_decay=c.weight_decay),

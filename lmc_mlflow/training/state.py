@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lmc_mlflow.training.loop import Trainee
-from lmc_mlflow.training.trace import EpochTrace
+from lmc_mlflow.training.noise_trace import EpochTrace
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lmc_mlflow.images import Images
+from lmc_mlflow.batches import Images
 from lmc_mlflow.seeds import global_stream
 from lmc_mlflow.training.noise import NoiseStream
-from lmc_mlflow.training.trace import EpochTrace
+from lmc_mlflow.training.noise_trace import EpochTrace
 
 
 @dataclass

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmc_mlflow.config.commands import PrepareDataConfig
-from lmc_mlflow.data.bigearthnet.bands import BANDS, bands_of
-from lmc_mlflow.data.bigearthnet.prepare import prepare
-from lmc_mlflow.data.bigearthnet.store import open_store, verify
-from lmc_mlflow.data.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
-from lmc_mlflow.tracking.runs import name_launcher_run
+from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
+from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
+from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
+from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import open_store as open_tracking
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import RepairCommandConfig
 from lmc_mlflow.query.runs import search
-from lmc_mlflow.tracking.claims import dead_claims, remove_claim
+from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
+from lmc_mlflow.tracking.locks import dead_claims, remove_claim
 from lmc_mlflow.tracking.process import HEARTBEAT, is_alive
-from lmc_mlflow.tracking.runs import end_orphan, name_launcher_run
 from lmc_mlflow.tracking.store import open_store
 
 

@@ -1,0 +1,31 @@
+"""Which permutation of one network's units brings it closest to another network?"""
+
+from lmc_mlflow.alignment.derivation.derive import derive_symmetry
+from lmc_mlflow.alignment.matching import Matching
+from lmc_mlflow.alignment.methods.activations import match_activations
+from lmc_mlflow.alignment.methods.sinkhorn import match_sinkhorn
+from lmc_mlflow.alignment.methods.weights import match_weights
+from lmc_mlflow.alignment.symmetry import (
+    Symmetry,
+    compose,
+    identity_permutations,
+    inverse,
+    permute,
+    random_permutations,
+    units_moved,
+)
+
+__all__ = [
+    "Matching",
+    "Symmetry",
+    "compose",
+    "derive_symmetry",
+    "identity_permutations",
+    "inverse",
+    "match_activations",
+    "match_sinkhorn",
+    "match_weights",
+    "permute",
+    "random_permutations",
+    "units_moved",
+]

@@ -1,0 +1,57 @@
+"""Which operations are understood, and by which rule? One row for each.
+
+The rows are PyTorch's own names: `aten::conv2d` without the prefix, and without the underscore of in-place forms.
+"""
+
+from collections.abc import Mapping
+
+from lmc_mlflow.alignment.derivation import compute_rules as compute
+from lmc_mlflow.alignment.derivation import shape_rules as shapes
+from lmc_mlflow.alignment.derivation.operation import Rule
+
+_ENTRY_BY_ENTRY = """
+    abs add addcdiv addcmul alpha_dropout clamp clamp_max clamp_min clone contiguous cos detach detach_ div dropout elu
+    erf exp expm1 feature_dropout floor gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu lerp log log1p
+    log_sigmoid logical_not masked_fill maximum minimum mish mul neg pow reciprocal relu relu6 rsqrt rsub selu sigmoid
+    sign silu sin softplus softshrink softsign sqrt square sub tanh tanhshrink threshold to true_divide type_as where
+    _to_copy alias lift_fresh lift_fresh_copy
+""".split()  # noqa: SIM905 (a name a line would be seventy lines)
+_NEW = ("arange", "empty", "full", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "zeros", "zeros_like")
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(_ENTRY_BY_ENTRY, compute.elementwise),
+    **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax"), compute.elementwise),  # no entry is special
+    **dict.fromkeys(_NEW, compute.constant),
+    "linear": compute.linear,
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), compute.convolution),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), compute.transposed_convolution),
+    **dict.fromkeys(("batch_norm", "instance_norm"), compute.channel_norm),
+    "group_norm": compute.group_norm,
+    **dict.fromkeys(("layer_norm", "rms_norm"), compute.layer_norm),
+    "prelu": compute.per_channel,
+    **dict.fromkeys(("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d"), compute.spatial(1)),
+    **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "lp_pool2d"), compute.spatial(2)),
+    **dict.fromkeys(("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), compute.spatial(3)),
+    **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"), compute.spatial(2)),
+    "im2col": compute.unfolded,
+    "adaptive_max_pool1d": compute.first_of_two(compute.spatial(1)),
+    **dict.fromkeys(("adaptive_max_pool2d", "max_pool2d_with_indices"), compute.first_of_two(compute.spatial(2))),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var", "linalg_vector_norm"), compute.reduced),
+    **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), compute.matrix_product),
+    "scaled_dot_product_attention": compute.attention,
+    **dict.fromkeys(
+        ("flatten", "reshape", "reshape_as", "view", "view_as", "_unsafe_view", "unflatten"), shapes.reshape
+    ),
+    **dict.fromkeys(("squeeze", "unsqueeze"), shapes.reshape),
+    **dict.fromkeys(("permute", "transpose", "swapaxes", "t", "numpy_T"), shapes.permuted),
+    **dict.fromkeys(("cat", "concat", "concatenate"), shapes.concatenated),
+    "stack": shapes.stacked,
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), shapes.expanded),
+    **dict.fromkeys(("pad", "constant_pad_nd"), shapes.padded),
+    "select": shapes.selected,
+    **dict.fromkeys(("slice", "narrow"), shapes.sliced),
+    **dict.fromkeys(("chunk", "split", "split_with_sizes"), shapes.parts),
+    "unbind": shapes.unbound,
+    "roll": shapes.rolled,
+}
+"""Operation -> how it ties the axes of its tensors together."""

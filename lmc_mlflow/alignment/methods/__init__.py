@@ -1,0 +1,1 @@
+"""Methods that find a permutation of one network's units."""

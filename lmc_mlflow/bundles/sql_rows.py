@@ -1,0 +1,158 @@
+"""Which rows of MLflow's own tables are a run? Its client cannot choose a run's id, so rows are written here.
+
+`tests/test_bundles.py` holds every fact about these tables that is relied on.
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mlflow.store.tracking.dbmodels.models import (
+    SqlDataset,
+    SqlInput,
+    SqlInputTag,
+    SqlLatestMetric,
+    SqlMetric,
+    SqlParam,
+    SqlRun,
+    SqlTag,
+)
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from lmc_mlflow.bundles.metric_histories import stored_histories
+from lmc_mlflow.bundles.records import LEFT_OUT, Point, RunRecord
+
+TAG_LENGTH = 8000
+
+
+def stored_runs(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
+    """Run id -> row, of those that the store knows, deleted ones too."""
+    return {run_id: row for run_id in run_ids if (row := session.get(SqlRun, run_id)) is not None}
+
+
+def stored_record(session: Session, row: Any) -> RunRecord:
+    """A run as the store has it, without its inputs."""
+    return RunRecord(
+        run_id=row.run_uuid,
+        experiment="",
+        name=row.name or "",
+        status=row.status,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        user=row.user_id,
+        params=_texts(session, SqlParam, row.run_uuid),
+        tags=_texts(session, SqlTag, row.run_uuid),
+        metrics=stored_histories(session, row.run_uuid),
+        inputs=(),
+        left_out=(),
+    )
+
+
+def _texts(session: Session, table: Any, run_id: str) -> dict[str, str]:
+    found = session.execute(select(table.key, table.value).where(table.run_uuid == run_id))
+    return {row.key: row.value for row in found}
+
+
+def add_run(session: Session, record: RunRecord, experiment_id: str, artifact_uri: str) -> None:
+    """Add the rows of a run that the store does not know."""
+    row = {
+        "run_uuid": record.run_id,
+        "name": record.name,
+        "source_type": "UNKNOWN",
+        "source_name": "",
+        "entry_point_name": "",
+        "source_version": "",
+        "user_id": record.user,
+        "start_time": record.start_time,
+        "deleted_time": None,
+        "lifecycle_stage": "active",
+        "artifact_uri": artifact_uri,
+        "experiment_id": int(experiment_id),
+        **_ending(record),
+    }
+    session.execute(insert(SqlRun).values(row))
+    _add_content(session, record, experiment_id)
+
+
+def complete_run(session: Session, record: RunRecord, experiment_id: str) -> None:
+    """Bring an unfinished run up to a further copy of it; tags that the copy does not have stay."""
+    session.execute(update(SqlRun).where(SqlRun.run_uuid == record.run_id).values(_ending(record)))
+    for table in (SqlParam, SqlMetric, SqlLatestMetric):
+        session.execute(delete(table).where(table.run_uuid == record.run_id))
+    session.execute(delete(SqlTag).where(SqlTag.run_uuid == record.run_id, SqlTag.key.in_(list(record.tags))))
+    old = select(SqlInput.input_uuid).where(
+        SqlInput.destination_type == "RUN", SqlInput.destination_id == record.run_id
+    )
+    session.execute(delete(SqlInputTag).where(SqlInputTag.input_uuid.in_(old)))
+    session.execute(
+        delete(SqlInput).where(SqlInput.destination_type == "RUN", SqlInput.destination_id == record.run_id)
+    )
+    _add_content(session, record, experiment_id)
+
+
+def note_left_out(session: Session, run_id: str, paths: Sequence[str]) -> None:
+    """Say in a tag which artifacts of a run the store does not have; no tag where it has them all."""
+    session.execute(delete(SqlTag).where(SqlTag.run_uuid == run_id, SqlTag.key == LEFT_OUT))
+    if paths:
+        _add(session, SqlTag, [{"run_uuid": run_id, "key": LEFT_OUT, "value": ",".join(paths)[:TAG_LENGTH]}])
+
+
+def _ending(record: RunRecord) -> dict[str, Any]:
+    return {"status": record.status, "end_time": record.end_time}
+
+
+def _add_content(session: Session, record: RunRecord, experiment_id: str) -> None:
+    run_id = record.run_id
+    for table, texts in ((SqlParam, record.params), (SqlTag, record.tags)):
+        _add(session, table, [{"run_uuid": run_id, "key": key, "value": text} for key, text in texts.items()])
+    _add(session, SqlMetric, [_metric(run_id, key, p) for key, points in record.metrics.items() for p in points])
+    latest = {key: max(points, key=_recency) for key, points in record.metrics.items() if points}
+    _add(session, SqlLatestMetric, [_metric(run_id, key, point) for key, point in latest.items()])
+    _add_inputs(session, record, int(experiment_id))
+
+
+def _metric(run_id: str, key: str, point: Point) -> dict[str, Any]:
+    step, timestamp, value = point
+    is_nan = value is None
+    number = 0.0 if is_nan else value
+    return {"run_uuid": run_id, "key": key, "step": step, "timestamp": timestamp, "value": number, "is_nan": is_nan}
+
+
+def _recency(point: Point) -> tuple[int, int, float]:
+    """MLflow's rule for the latest point: the last step, then the last time, then the highest value (NaN is 0)."""
+    step, timestamp, value = point
+    return step, timestamp, 0.0 if value is None else value
+
+
+def _add_inputs(session: Session, record: RunRecord, experiment_id: int) -> None:
+    for item in record.inputs:
+        known = session.get(SqlDataset, (experiment_id, item.name, item.digest))
+        dataset_uuid = known.dataset_uuid if known is not None else uuid.uuid4().hex
+        if known is None:
+            row = {
+                "dataset_uuid": dataset_uuid,
+                "experiment_id": experiment_id,
+                "name": item.name,
+                "digest": item.digest,
+                "dataset_source_type": item.source_type,
+                "dataset_source": item.source,
+                "dataset_schema": item.schema,
+                "dataset_profile": item.profile,
+            }
+            _add(session, SqlDataset, [row])
+        edge = {
+            "input_uuid": uuid.uuid4().hex,
+            "source_type": "DATASET",
+            "source_id": dataset_uuid,
+            "destination_type": "RUN",
+            "destination_id": record.run_id,
+        }
+        _add(session, SqlInput, [edge])
+        tags = [{"input_uuid": edge["input_uuid"], "name": key, "value": text} for key, text in item.tags.items()]
+        _add(session, SqlInputTag, tags)
+
+
+def _add(session: Session, table: Any, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        session.execute(insert(table), rows)

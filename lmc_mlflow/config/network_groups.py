@@ -1,0 +1,123 @@
+"""Which options say what is measured of many networks at once: all their pairs, or a plane through three?"""
+
+from dataclasses import dataclass
+
+from lmc_mlflow.config.alignment import METHODS, NONE
+from lmc_mlflow.config.options import Section, option
+
+PAIRWISE, BEST = "pairwise", "best"
+DEFINITIONS = ("barrier_over_chord", "barrier", "barrier_in_basin", "error_barrier", "epsilon")
+THRESHOLDS = {"error_barrier": 0.02}
+"""What `threshold=auto` is: 0.1 nats but for these (0.02 is what Altintas et al. call connected)."""
+
+
+@dataclass(frozen=True)
+class SurveyedConfig(Section):
+    """Which networks are held against one another."""
+
+    runs: tuple[str, ...] = option((), "run ids of networks, comma-separated")
+    query: str = option(
+        "",
+        'an MLflow filter, as in tags."lmc.model" = "mlp_l1_w64"; over endpoint runs, unless it names lmc.kind itself',
+    )
+    max_runs: int = option(50, "with query: the oldest of the runs found, up to this many", minimum=2)
+    data_root: str = option(
+        "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
+    )
+    force: bool = option(False, "true: measure anew even if this matrix is finished in the store", identity=False)
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if bool(self.runs) == bool(self.query):
+            raise ValueError("give either runs=<run id>,<run id>,... or query=<MLflow filter>")
+        if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
+            raise ValueError("runs: name at least two different runs, each once")
+        if len(self.runs) > self.max_runs:
+            raise ValueError(f"runs: {len(self.runs)} are named; give max_runs={len(self.runs)} if that is meant")
+
+
+@dataclass(frozen=True)
+class PairwiseConfig(Section):
+    """How the pairs are measured and judged."""
+
+    align: str = option(
+        NONE, "permute the units of one towards the other by this method first", choices=(NONE, *METHODS)
+    )
+    reference: str = option(
+        PAIRWISE,
+        "with align: pairwise: in each pair the later network towards the earlier; best: all towards the network of "
+        "best test accuracy; a run id: all towards that network",
+    )
+    num_alphas: int = option(
+        11, "evenly spaced points of a segment, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
+    )
+    split: str = option(
+        "test",
+        "data that is measured on; train: the training subset that all networks share",
+        choices=("test", "train"),
+    )
+    bn: str = option(
+        "interpolate",
+        "batch-norm statistics on the way, as in interpolate",
+        choices=("interpolate", "recalibrate", "nearest", "repair"),
+    )
+    barrier: str = option(
+        "barrier_over_chord",
+        "the one of all that are logged by which pairs count as connected; epsilon: highest loss over the higher end's",
+        choices=DEFINITIONS,
+    )
+    threshold: float | None = option(
+        None, "a barrier up to it connects two networks; auto: 0.1 nats, of an error_barrier 0.02", minimum=0.0
+    )
+    linkage: str = option(
+        "average", "distance between clusters in the dendrogram", choices=("average", "single", "complete")
+    )
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        if self.align == NONE and self.reference != PAIRWISE:
+            raise ValueError(f"reference={self.reference} belongs to align={'|'.join(METHODS)}; leave it out")
+
+    @property
+    def limit(self) -> float:
+        """The threshold, `auto` being resolved."""
+        return THRESHOLDS.get(self.barrier, 0.1) if self.threshold is None else self.threshold
+
+
+@dataclass(frozen=True)
+class CornersConfig(Section):
+    """Which three logged networks a plane goes through."""
+
+    run_a: str = option("", "run id, or a prefix that only one run has, of the network at the origin")
+    run_b: str = option("", "the same for the network on the horizontal axis")
+    run_c: str = option("", "the same for the third network")
+    data_root: str = option(
+        "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
+    )
+    force: bool = option(False, "true: measure anew even if this plane is finished in the store", identity=False)
+
+    def check(self) -> None:
+        """Rules that tie the fields together."""
+        ids = (self.run_a, self.run_b, self.run_c)
+        if "" in ids or len(set(ids)) < len(ids):
+            raise ValueError("give three different networks: run_a=<run id>, run_b=<run id>, run_c=<run id>")
+
+
+@dataclass(frozen=True)
+class SurfaceConfig(Section):
+    """Where on the plane is measured, and how."""
+
+    align: str = option(
+        NONE,
+        "permute the units of B and C towards A by weights first; the plane without is drawn beside",
+        choices=(NONE, "weights"),
+    )
+    num_points: int = option(21, "points along each axis", minimum=2, maximum=201)
+    margin: float = option(0.2, "room around the three networks, as a share of their extent", minimum=0.0, maximum=5.0)
+    split: str = option("test", "data that is measured on; train: A's training subset", choices=("test", "train"))
+    bn: str = option(
+        "recalibrate",
+        "batch-norm statistics: recalibrated on the training sides of all three at every point; or averaged by the "
+        "point's barycentric weights, clipped to the triangle",
+        choices=("recalibrate", "interpolate"),
+    )

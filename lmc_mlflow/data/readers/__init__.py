@@ -1,0 +1,1 @@
+"""Readers of data sets on disk, a file for each format."""

@@ -1,0 +1,170 @@
+"""How does an archive become a store? Chunk by chunk, resumed after any kill, never taken for whole too soon."""
+
+import fcntl
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lmc_mlflow.data.readers.bigearthnet.archives import Archive, open_archive
+from lmc_mlflow.data.readers.bigearthnet.bands import bands_of
+from lmc_mlflow.data.readers.bigearthnet.converting import ChunkJob, ChunkResult
+from lmc_mlflow.data.readers.bigearthnet.estimate import bytes_missing, estimate_line, readable_bytes
+from lmc_mlflow.data.readers.bigearthnet.progress import record_chunk, start_band
+from lmc_mlflow.data.readers.bigearthnet.store import exact_statistics
+from lmc_mlflow.data.readers.bigearthnet.store_files import (
+    CHUNK,
+    PATCHES,
+    BandRecord,
+    StoreRecord,
+    digest_of_digests,
+    is_whole,
+    layout_of,
+    partial,
+    patches_digest,
+    progress_file,
+    read_record,
+    sums_file,
+    write_record,
+    write_whole,
+)
+from lmc_mlflow.data.readers.bigearthnet.workers import convert_all
+
+Done = dict[str, dict[int, ChunkResult]]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a store holds now, and which of the bands asked for were converted by this call."""
+
+    store: Path
+    record: StoreRecord
+    bands: tuple[str, ...]
+    converted: tuple[str, ...]
+
+
+def prepare(
+    archive_root: Path, store_root: Path, bands: Sequence[str], processes: int, on_estimate: Callable[[str], None]
+) -> PrepareReport:
+    """Convert the bands that a store does not have yet; what an interrupted call has done is kept.
+
+    Args:
+        archive_root: folder of the unpacked archive.
+        store_root: folder of the store, made if there is none.
+        bands: bands or renderings.
+        processes: that convert at once.
+        on_estimate: told in one line how much there is to do, before it starts.
+
+    Raises:
+        ValueError: no archive, a patch that cannot be read, too little disk space, a store of another
+            archive, or one that another process is preparing.
+    """
+    wanted = bands_of(bands)
+    archive = open_archive(archive_root)
+    names = np.array([name.encode() for name in archive.patches])
+    digest = patches_digest(names, archive.labels, archive.official)
+    record = _record_of(store_root, digest)
+    if record is not None and not _missing(store_root, record, wanted) and (store_root / PATCHES).is_file():
+        return PrepareReport(store_root, record, wanted, ())
+    store_root.mkdir(parents=True, exist_ok=True)
+    with _locked(store_root):
+        record = _record_of(store_root, digest)  # another process may just have finished
+        missing = _missing(store_root, record, wanted)
+        content = io.BytesIO()
+        np.savez(content, names=names, labels=archive.labels, official=archive.official)
+        write_whole(store_root / PATCHES, content.getvalue())
+        done = {band: start_band(store_root, band, digest, len(names)) for band in missing}
+        if missing:
+            _convert(archive, store_root, done, processes, on_estimate)
+        empty = StoreRecord(archive.version, len(names), digest, archive.dropped, {})
+        record = _finish(store_root, empty if record is None else record, done)
+    return PrepareReport(store_root, record, wanted, missing)
+
+
+def _record_of(root: Path, digest: str) -> StoreRecord | None:
+    record = read_record(root)
+    if record is not None and record.patches != digest:
+        raise ValueError(
+            f"bigearthnet: the store in {root} was made from another archive (other patches, labels or splits); "
+            "remove it or give another store=<folder>"
+        )
+    return record
+
+
+def _missing(root: Path, record: StoreRecord | None, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Bands to convert: not in the store, or with a file that was lost or cut since."""
+    if record is None:
+        return wanted
+    return tuple(band for band in wanted if band not in record.bands or not is_whole(root, band, record.num_patches))
+
+
+def _convert(archive: Archive, root: Path, done: Done, processes: int, on_estimate: Callable[[str], None]) -> None:
+    """Convert all chunks that are not done, and add them to `done` and to the bands' progress."""
+    num_patches = len(archive.patches)
+    jobs = []
+    for chunk in range(-(-num_patches // CHUNK)):
+        bands = tuple(band for band in done if chunk not in done[band])
+        if bands:
+            patches = archive.patches[chunk * CHUNK : (chunk + 1) * CHUNK]
+            jobs.append(ChunkJob(archive.reader, root, num_patches, chunk, patches, bands))
+    if not jobs:
+        return
+    needed, free = bytes_missing(root, tuple(done), num_patches), shutil.disk_usage(root).free
+    if needed > free:
+        raise ValueError(
+            f"bigearthnet: {root} needs {readable_bytes(needed)} more and its disk has {readable_bytes(free)} free; "
+            "free some space or give another store=<folder>"
+        )
+    on_estimate(estimate_line(archive, root, tuple(done), jobs, processes))
+    rest = sum(len(job.patches) for job in jobs)
+    with (
+        tqdm(total=num_patches, initial=num_patches - rest, desc="converting", unit="patch", disable=None) as bar,
+        closing(convert_all(jobs, processes)) as converted,
+    ):
+        for job, results in converted:
+            for band, result in results.items():
+                record_chunk(root, band, job.chunk, result)
+                done[band][job.chunk] = result
+            bar.update(len(job.patches))
+
+
+def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
+    """Give the files their final names; only then does store.json name them."""
+    rows = dict(record.bands)
+    for band, chunks in done.items():
+        sums = np.load(partial(sums_file(root, band)))
+        digests = tuple(chunks[i].sha256 for i in sorted(chunks))
+        mean, deviation = exact_statistics(sums)
+        rows[band] = BandRecord(
+            digest_of_digests(digests),
+            digests,
+            hashlib.sha256(sums.data).hexdigest(),
+            mean,
+            deviation,
+            min(result.minimum for result in chunks.values()),
+            max(result.maximum for result in chunks.values()),
+        )
+        for path in layout_of(root, band, record.num_patches):
+            partial(path).replace(path)
+    whole = StoreRecord(record.version, record.num_patches, record.patches, record.dropped, rows)
+    write_record(root, whole)
+    for band in done:
+        progress_file(root, band).unlink()
+    return whole
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Within the block no other process prepares this store; the system ends the lock with the process."""
+    with (root / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"bigearthnet: another process is preparing {root}; wait until it is done") from None
+        yield

@@ -1,0 +1,209 @@
+"""How does training read a prepared store, and how does it know that the store is whole?"""
+
+import hashlib
+import math
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lmc_mlflow.data.readers.bigearthnet.bands import BANDS
+from lmc_mlflow.data.readers.bigearthnet.store_files import (
+    CHUNK,
+    DEFAULT_FOLDER,
+    PATCH_SHAPE,
+    PATCHES,
+    PIXEL_TYPE,
+    StoreRecord,
+    is_whole,
+    patches_digest,
+    pixels_file,
+    progress_file,
+    read_record,
+    sums_file,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchStore:
+    """A prepared store, opened for reading; pixels stay on the disk until they are asked for."""
+
+    root: Path
+    record: StoreRecord
+    names: NDArray[np.bytes_]
+    """(N,), sorted."""
+    labels: NDArray[np.uint8]
+    """(N, 19), 1 where the class occurs."""
+    official: NDArray[np.uint8]
+    """(N,): 0 train, 1 validation, 2 test, 255 not in the official split."""
+    command: str
+    """What a user types to prepare a band, up to its name."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands that are prepared."""
+        return tuple(sorted(self.record.bands))
+
+    def pixels(self, band: str) -> "np.memmap[Any, np.dtype[np.uint16]]":
+        """Raw pixels (N, 120, 120) of a band, mapped from the disk; `gather` reads rows of it fast.
+
+        Raises:
+            ValueError: not prepared; names the command that does it.
+        """
+        self._require(band)
+        pixels = np.load(pixels_file(self.root, band), mmap_mode="r")
+        assert isinstance(pixels, np.memmap)
+        assert pixels.shape == (len(self.names), *PATCH_SHAPE)
+        assert pixels.dtype == PIXEL_TYPE
+        return pixels
+
+    def statistics(self, band: str, rows: NDArray[np.int64]) -> tuple[float, float]:
+        """Mean and standard deviation over all pixels of these patches, in raw units, exact but for the last rounding.
+
+        Raises:
+            ValueError: not prepared, no rows, or sums that were altered.
+        """
+        self._require(band)
+        if len(rows) == 0:
+            raise ValueError(f"bigearthnet: statistics of {band} over no patches")
+        sums = np.load(sums_file(self.root, band))
+        if hashlib.sha256(sums.data).hexdigest() != self.record.bands[band].sums:
+            raise ValueError(_altered(self, band, f"{sums_file(self.root, band).name} differs"))
+        return exact_statistics(sums[rows])
+
+    def digest(self, bands: Sequence[str]) -> str:
+        """Digest of the patches and the pixels of these bands, in 32 hex digits; wherever the store lies.
+
+        Raises:
+            ValueError: a band that is not prepared.
+        """
+        for band in bands:
+            self._require(band)
+        parts = [self.record.patches, *(f"{band} {self.record.bands[band].sha256}" for band in bands)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def _require(self, band: str) -> None:
+        if band not in BANDS:
+            raise ValueError(f"bigearthnet: no band {band!r}; choose from {', '.join(BANDS)}")
+        if band not in self.record.bands:
+            raise ValueError(f"bigearthnet: {self.root} has no band {band}; prepare it with: {self.command}{band}")
+
+
+def gather(pixels: "np.memmap[Any, np.dtype[np.uint16]]", rows: NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Patches (B, 120, 120) of a band, copied into memory; a cold disk is told of all of them beforehand.
+
+    Without that each patch waits for the one before it. They are read and not mapped: pages of a
+    mapping, up to 2 MiB around every patch, would count as this process's memory.
+    """
+    found = np.empty((len(rows), *pixels.shape[1:]), dtype=pixels.dtype)
+    each = found[0].nbytes if len(rows) else 0
+    starts = (pixels.offset + rows * each).tolist()
+    assert pixels.filename is not None
+    descriptor = os.open(pixels.filename, os.O_RDONLY)
+    try:
+        if hasattr(os, "posix_fadvise"):
+            for start in starts:
+                os.posix_fadvise(descriptor, start, each, os.POSIX_FADV_WILLNEED)
+        for patch, start in zip(found, starts, strict=True):
+            if os.preadv(descriptor, [patch], start) != each:
+                raise ValueError(f"bigearthnet: {pixels.filename} was cut short while it was read; prepare it anew")
+    finally:
+        os.close(descriptor)
+    return found
+
+
+def exact_statistics(sums: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and standard deviation (over N, not N - 1) from sums and sums of squares (N, 2) of whole patches.
+
+    The squares of 480,038 patches can pass 64 bits, so their halves are added apart and joined in
+    Python's unbounded integers.
+    """
+    count = len(sums) * PATCH_SHAPE[0] * PATCH_SHAPE[1]
+    total = int(sums[:, 0].sum())
+    squares = (int((sums[:, 1] >> 32).sum()) << 32) + int((sums[:, 1] & 0xFFFFFFFF).sum())
+    return total / count, math.sqrt((count * squares - total * total) / (count * count))
+
+
+def open_store(root: Path) -> PatchStore:
+    """The store in a folder or in lmc_store below it.
+
+    Raises:
+        ValueError: no store (says which command makes it), an unfinished one, or files that are not whole.
+    """
+    folder = next((path for path in (root, root / DEFAULT_FOLDER) if read_record(path) is not None), None)
+    if folder is None:
+        if any(path.is_file() for band in BANDS for path in _traces(root, band)):
+            raise ValueError(
+                f"bigearthnet: the store in {root} is unfinished; give the same prepare_data command again to go on"
+            )
+        raise ValueError(
+            f"bigearthnet: no prepared store in {root}; make it with: mlflow run . --env-manager local -e prepare_data "
+            f"-P data_root={root} -P bands=B02,B08"
+        )
+    record = read_record(folder)
+    assert record is not None
+    where = f"-P data_root={root}" if folder != root else f"-P data_root=<folder of the archive> -P store={root}"
+    command = f"mlflow run . --env-manager local -e prepare_data {where} -P bands="
+    for band in record.bands:
+        if not is_whole(folder, band, record.num_patches):
+            raise ValueError(
+                f"bigearthnet: files of band {band} in {folder} are missing or of the wrong size; repair it with: "
+                f"{command}{band}"
+            )
+    names, labels, official = read_patches(folder)
+    if patches_digest(names, labels, official) != record.patches:
+        raise ValueError(
+            f"bigearthnet: {folder / PATCHES} was altered after it was made; remove it and repeat: "
+            f"{command}{','.join(record.bands)}"
+        )
+    return PatchStore(folder, record, names, labels, official, command)
+
+
+def read_patches(root: Path) -> tuple[NDArray[np.bytes_], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Names, labels and official split of a store.
+
+    Raises:
+        ValueError: missing or damaged.
+    """
+    try:
+        with np.load(root / PATCHES) as content:
+            return content["names"], content["labels"], content["official"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise ValueError(
+            f"bigearthnet: {root / PATCHES} is missing or damaged; remove it and give the prepare_data command again"
+        ) from None
+
+
+def verify(store: PatchStore, bands: Sequence[str]) -> None:
+    """Read bands of a store again and hold every chunk against its checksum.
+
+    Raises:
+        ValueError: naming the band and chunk that differ, or a band that is not prepared.
+    """
+    with tqdm(total=len(bands) * len(store.names), desc="verifying", unit="patch", leave=False, disable=None) as bar:
+        for band in bands:
+            store.statistics(band, np.arange(len(store.names)))
+            pixels = np.load(pixels_file(store.root, band), mmap_mode="r")
+            for chunk, expected in enumerate(store.record.bands[band].chunks):
+                part = pixels[chunk * CHUNK : (chunk + 1) * CHUNK]
+                if hashlib.sha256(part.data).hexdigest() != expected:
+                    last = chunk * CHUNK + len(part) - 1
+                    raise ValueError(
+                        _altered(store, band, f"chunk {chunk} (patches {chunk * CHUNK} to {last}) differs")
+                    )
+                bar.update(len(part))
+
+
+def _altered(store: PatchStore, band: str, what: str) -> str:
+    file = pixels_file(store.root, band)
+    return f"bigearthnet: band {band}: {what} from its checksum; remove {file} and repeat: {store.command}{band}"
+
+
+def _traces(root: Path, band: str) -> tuple[Path, Path]:
+    return progress_file(root, band), progress_file(root / DEFAULT_FOLDER, band)

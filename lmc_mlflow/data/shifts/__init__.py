@@ -1,0 +1,1 @@
+"""Shifts: how a data set is divided between side A and side B."""

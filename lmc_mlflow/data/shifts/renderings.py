@@ -1,0 +1,75 @@
+"""What does each side see of an image? Another band, a corruption, a rotation."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
+from lmc_mlflow.data.readers.bigearthnet.bands import rendering as bands_of
+from lmc_mlflow.data.shifts.corruptions import constant_of, corrupt, rotate
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How the two sides see the same kind of image: side A's source of pixels, and side B's.
+
+    Attributes:
+        side_a: of a data set's source.
+        side_b: the same, with the seed of whatever is random in it.
+        own_scale: whether side B's images are normalized by constants of their own (another
+            instrument) rather than side A's (the same instrument, gone bad).
+    """
+
+    side_a: Callable[[Source], Source]
+    side_b: Callable[[Source, int], Source]
+    own_scale: bool
+
+
+def corrupted(found: re.Match[str]) -> Rendering:
+    """`corrupt_<kind>_<severity>`: side B's camera is a worse one."""
+    kind, severity = found[1], int(found[2])
+    constant_of(kind, severity)
+    return Rendering(_plain, lambda s, seed: ArraySource(corrupt(_bytes(found, s), kind, severity, seed)), False)
+
+
+def rotated(found: re.Match[str]) -> Rendering:
+    """`rotate_<degrees>`: side B's images are turned counter-clockwise."""
+    return Rendering(_plain, lambda s, _seed: ArraySource(rotate(_bytes(found, s), float(found[1]))), False)
+
+
+def _plain(source: Source) -> Source:
+    return source
+
+
+def _bytes(found: re.Match[str], source: Source) -> NDArray[np.uint8]:
+    if not isinstance(source, ArraySource) or source.array.dtype != np.uint8:
+        raise ValueError(f"shift {found[0]!r} needs images of 8 bits a channel; choose another shift or data set")
+    return source.array
+
+
+def other_bands(found: re.Match[str]) -> Rendering:
+    """`bands_<x>_<y>`: side A sees a patch in one band or combination, side B in another (Hepburn et al.).
+
+    Raises:
+        ValueError: an unknown band, or sides of different channel counts.
+    """
+    first, second = bands_of(found[1]), bands_of(found[2])
+    if len(first) != len(second):
+        raise ValueError(
+            f"shift {found[0]!r}: {found[1]} has {len(first)} channels and {found[2]} has {len(second)}; one "
+            "network cannot take both"
+        )
+    return Rendering(
+        lambda source: _patches(found, source).in_bands(first),
+        lambda source, _seed: _patches(found, source).in_bands(second),
+        own_scale=True,
+    )
+
+
+def _patches(found: re.Match[str], source: Source) -> BandSource:
+    if not isinstance(source, BandSource):
+        raise ValueError(f"shift {found[0]!r} needs the bands of dataset=bigearthnet; choose another shift")
+    return source

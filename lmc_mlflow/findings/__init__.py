@@ -1,0 +1,1 @@
+"""Judging rules: evidence, conditions, and the sentences that conclude from a store."""

@@ -1,0 +1,80 @@
+"""Where do two logged networks of points in the plane, and their average, draw the line?"""
+
+import pandas as pd
+import torch
+from mlflow import MlflowClient
+
+from lmc_mlflow import weights
+from lmc_mlflow.alignment import derive_symmetry, match_weights, permute
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.data.datasets import load_dataset
+from lmc_mlflow.data.pixels import Scaling
+from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.models.decision_regions import decide, grid_over
+from lmc_mlflow.models.parameters import trainable
+from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.query.runs import default_client
+
+COLUMNS = ["panel", "kind", "x", "y", "probability", "region", "label", "loss", "accuracy"]
+PANELS = ("network A", "network B", "average", "average, B aligned")
+
+
+def decision_boundaries(networks: pd.DataFrame, resolution: int = 150, uri: str | None = None) -> pd.DataFrame:
+    """What two networks, their average, and their average after weight matching decide over the plane.
+
+    One row a point: `kind` is `grid` (with the probability of class 1 and the number of the linear region) or
+    `test` (a test point with its label); `loss` and `accuracy` are the panel's on the test set. Coordinates are as
+    the networks see them.
+
+    Args:
+        networks: rows of `query.endpoints()`: the first two of a data set of two dimensions and two classes, as
+            `moons` is; with fewer than two the table is empty.
+        resolution: points along each axis.
+        uri: of the tracking server; None: MLflow's own settings.
+
+    Raises:
+        ValueError: the networks do not take points of the plane, or do not fit each other.
+    """
+    if len(networks) < 2:
+        return pd.DataFrame(columns=COLUMNS)
+    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    a, b = (load_network(client, run_id) for run_id in networks["run_id"].iloc[:2])
+    _check(a, b)
+    dataset = load_dataset(a.config.data)
+    scaling = Scaling.of(a.config.data.normalization, dataset.train)
+    points = scaling.apply(dataset.test.take(torch.arange(len(dataset.test_labels))))
+    labels = torch.from_numpy(dataset.test_labels)
+    grid = grid_over(points, resolution)
+    tables = []
+    for panel, state in zip(PANELS, _states(a, b, points), strict=True):
+        network = a.network()
+        network.load_state_dict(state)
+        probability, region = decide(network.eval(), grid)
+        loss, accuracy = evaluate(network, ResidentImages(points), labels)
+        xs, ys = grid[:, 0, 0, 0].numpy(), grid[:, 1, 0, 0].numpy()
+        over = pd.DataFrame({"kind": "grid", "x": xs, "y": ys, "probability": probability, "region": region})
+        own = pd.DataFrame(
+            {"kind": "test", "x": points[:, 0, 0, 0].numpy(), "y": points[:, 1, 0, 0].numpy(), "label": labels.numpy()}
+        )
+        tables.append(pd.concat([over, own], ignore_index=True).assign(panel=panel, loss=loss, accuracy=accuracy))
+    return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+
+def _check(a: LoggedNetwork, b: LoggedNetwork) -> None:
+    shape = (a.spec.channels, a.spec.height, a.spec.width, a.spec.num_classes)
+    if shape != (2, 1, 1, 2):
+        raise ValueError(
+            f"run {a.run.info.run_id} was trained on {a.config.data.dataset}: decision boundaries are drawn for two "
+            "classes of points in the plane, as dataset=moons"
+        )
+    difference = a.spec.difference(b.spec)
+    if difference is not None:
+        raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be averaged: {difference}")
+
+
+def _states(a: LoggedNetwork, b: LoggedNetwork, points: torch.Tensor) -> list[weights.State]:
+    network = a.network()
+    symmetry = derive_symmetry(network, points[:2])
+    matching = match_weights(symmetry, a.state, b.state, seed=0, include=trainable(network))
+    aligned = permute(symmetry, b.state, matching.permutations)
+    return [a.state, b.state, weights.interpolate(a.state, b.state, 0.5), weights.interpolate(a.state, aligned, 0.5)]

@@ -1,0 +1,191 @@
+"""What did the store measure under each condition? Mean and deviation over seeds, for one batch-norm policy."""
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
+
+POLICIES = ("interpolate", "recalibrate", "nearest")
+"""What is done with batch norm's running statistics on a path."""
+KEYS = tuple(
+    name
+    for name in CONDITIONS
+    if name not in ("same_initialization", "sides", "engine", "bn", "align", "sampling", "num_members")
+)
+"""What makes a condition. Engines are pooled: their networks differ by rounding alone."""
+_FLIPPED = ("cifar10", "cifar100")
+_MEASURES = ("barrier", "in_basin", "delta", "angle", "angle_weights", "reference", "train_barrier", "overfit")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The tables of `query`, read once."""
+
+    pairs: pd.DataFrame
+    endpoints: pd.DataFrame
+    paths: pd.DataFrame
+    ensembles: pd.DataFrame
+
+    def tables(self) -> tuple[pd.DataFrame, ...]:
+        """All of them."""
+        return self.pairs, self.endpoints, self.paths, self.ensembles
+
+    @functools.cached_property
+    def conditions(self) -> dict[str, pd.DataFrame]:
+        """Batch-norm policy -> `conditions` of the paths; computed once."""
+        return {policy: conditions(self.paths, policy) for policy in POLICIES}
+
+
+def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
+    """The same rows in an order of their own (by run id), in which equal settings have equal texts.
+
+    `auto` gives way to what it stands for, and the name of a data set or a network to the paper's that it
+    stands in for; what has that name in the store makes room, so that no cell mixes the two.
+
+    Args:
+        frames: as read.
+        stand_ins: name of a data set or network in the store -> name in the paper, as in imagefolder -> cifar10.
+    """
+
+    def settled(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.sort_values("run_id", ignore_index=True)
+        if "augmentation" in frame and len(frame):
+            usual = frame["dataset"].isin(_FLIPPED).map({True: "flip", False: "none"})
+            frame["augmentation"] = frame["augmentation"].where(frame["augmentation"] != "auto", usual)
+        if "test_split" in frame and len(frame):
+            usual = (frame["dataset"] == "bigearthnet").map({True: "random80", False: "official"})
+            frame["test_split"] = frame["test_split"].where(frame["test_split"] != "auto", usual)
+        for column in ("dataset", "model"):
+            replaced = frame[column].isin(stand_ins.values())
+            frame = frame[~replaced].reset_index(drop=True)
+            frame[column] = frame[column].replace(dict(stand_ins))
+        return frame
+
+    return Frames(*(settled(frame) for frame in frames.tables()))
+
+
+def has_batch_norm(model: str) -> bool:
+    """Whether a network of the paper has batch norm, and so more than one way along a path."""
+    return "_bn" in model or not model.startswith(("mlp_", "linear_", "patches_"))
+
+
+def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:
+    """The paths between the two sides of one pair of one initialization."""
+    wanted = {"pair", "same_initialization", "side_a", "side_b"}
+    if not wanted <= set(paths):
+        return paths.iloc[:0]
+    inside = (paths["pair"] != "") & paths["same_initialization"].astype(bool) & (paths["side_a"] != paths["side_b"])
+    return paths[inside]
+
+
+def conditions(paths: pd.DataFrame, policy: str) -> pd.DataFrame:
+    """One row a condition, from paths within pairs.
+
+    Runs of one seed are averaged first. A network without batch norm has one path whatever the policy.
+
+    Args:
+        paths: prepared.
+        policy: one of `POLICIES`.
+
+    Returns:
+        Columns `KEYS`, condition (all of them as one text), n (seeds), each of barrier, in_basin, delta
+        (percentage points), angle, angle_weights, reference, train_barrier (the higher of both training
+        sides' in-basin barriers), overfit (mean training minus mean test accuracy of the ends,
+        percentage points; NaN where the path does not say) with its sample deviation `<name>_sd` and
+        holds (share of seeds without a break on test data), apparent, score, run_ids.
+    """
+    rows = with_columns(within_pairs(paths), KEYS)
+    if rows.empty:
+        return pd.DataFrame(columns=table_columns())
+    usable = (rows["bn"] == policy) | ~rows["model"].map(has_batch_norm)
+    rows = _with_measures(rows[usable])
+    rows = rows.assign(condition=condition_texts(rows))
+    found = rows.drop_duplicates("condition").set_index("condition").sort_index()[[*KEYS, "score"]]
+    found["run_ids"] = rows.groupby("condition")["run_id"].agg(tuple)
+    for name in (*_MEASURES, "holds", "apparent"):
+        values = per_seed(rows, name, ("condition",)).dropna().groupby(level="condition")
+        found[name], found[f"{name}_sd"] = values.mean(), values.std(ddof=1)
+        if name == "barrier":
+            found["n"] = values.count()
+    return found.assign(n=found["n"].fillna(0).astype(int)).reset_index()[table_columns()]
+
+
+def table_columns() -> list[str]:
+    """The columns of `conditions`."""
+    measured = [name for measure in _MEASURES for name in (measure, f"{measure}_sd")]
+    return [*KEYS, "condition", "n", *measured, "holds", "apparent", "score", "run_ids"]
+
+
+def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The frame with all these columns, empty text where there was none."""
+    return frame.assign(**{name: "" for name in names if name not in frame})
+
+
+def condition_texts(rows: pd.DataFrame) -> "pd.Series[str]":
+    """All keys of a row as one text; equal where two rows are of one condition."""
+    if rows.empty:
+        return pd.Series(dtype=str)
+    columns = [rows[name].map(key_text) for name in KEYS]
+    return pd.Series(["|".join(texts) for texts in zip(*columns, strict=True)], index=rows.index)
+
+
+def key_text(value: Any) -> str:
+    """A setting as text: the same for 32 and 32.0, empty for what is unset or unknown."""
+    if value is None or value != value:
+        return ""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.12g}" if number else str(value)
+
+
+def _with_measures(rows: pd.DataFrame) -> pd.DataFrame:
+    def column(name: str) -> Any:
+        return rows[name] if name in rows else float("nan")
+
+    delta, score = column("test/accuracy_delta"), pd.Series("accuracy", index=rows.index)
+    if "test/average_precision_delta" in rows:
+        several = rows["test/average_precision_delta"].notna()
+        score = score.mask(several, "average precision")
+        delta = rows["test/average_precision_delta"].where(several, delta)
+    sides = [name for name in ("train_a/barrier_in_basin", "train_b/barrier_in_basin") if name in rows]
+    verdict = column("connected")
+    return rows.assign(
+        barrier=column("test/barrier"),
+        in_basin=column("test/barrier_in_basin"),
+        delta=100 * delta,
+        angle=column("angle_deg"),
+        angle_weights=column("angle_weights_deg"),
+        reference=column("angle_reference_deg"),
+        train_barrier=rows[sides].max(axis=1) if sides else float("nan"),
+        overfit=100 * column("overfit"),
+        holds=(verdict != "no").astype(float),
+        apparent=(verdict == "apparent").astype(float),
+        score=score,
+    )
+
+
+def with_overfitting(frames: Frames) -> Frames:
+    """The paths with column `overfit`: mean training minus mean test accuracy of the pair's networks."""
+    pairs = frames.pairs
+    if frames.paths.empty or not {"train/accuracy", "test/accuracy"} <= set(pairs):
+        return frames
+    gap = pairs.set_index("run_id")["train/accuracy"] - pairs.set_index("run_id")["test/accuracy"]
+    return replace(frames, paths=frames.paths.assign(overfit=frames.paths["pair"].map(gap)))
+
+
+def family_of(model: str) -> tuple[str, int, str]:
+    """Family, depth and variant of a network by its name: `mlp_l3_w8_8_8_bn` -> (MLP, 3, bn)."""
+    name = model.removeprefix("timm:")
+    for family, form in (
+        ("MLP", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"),
+        ("ResNet", r"resnet(\d+)(_s222|)"),
+    ):
+        if found := re.fullmatch(form, name):
+            return family, int(found[1]), found[2].strip("_")
+    if found := re.fullmatch(r"vgg(\d+)(\w*)", name):
+        return "VGG", int(found[1]), found[2]
+    return model, 0, ""

@@ -1,0 +1,166 @@
+"""What does the store say in each cell of Tables 1 to 4 of Altintas et al., beside what is printed?"""
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.findings.condition_table import (
+    KEYS,
+    Frames,
+    condition_texts,
+    key_text,
+    with_columns,
+)
+from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT
+from lmc_mlflow.models.parameters import num_parameters
+from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.papers.altintas.error_conditions import (
+    LINEAR,
+    ONE_HIDDEN,
+    SPLITS,
+    STATED,
+)
+from lmc_mlflow.papers.commands import RUN
+from lmc_mlflow.papers.hepburn.tables import choose, condition_words, others
+from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
+from lmc_mlflow.papers.printed import printed
+
+ROUNDING = 0.005
+"""Percent with two decimals."""
+PARAMETERS_M = {"patches_conv": 0.09, "patches_local": 0.48, "patches_dense": 25.26}
+"""Table 3, in millions."""
+LAYERS = {2: "mlp_l1_w128", 4: "mlp_l3_w128", 8: "mlp_l7_w128"}
+"""The paper's number of layers -> our network; one hidden layer is two layers there."""
+DATASETS = ("mnist", "cifar10", "cifar100", "tiny_imagenet")
+_TOLD = ("dataset", "shift", "noise", "optimizer", "lr", "batch_size", "warmup_epochs", "normalization", "test_split")
+_PLAIN = {"warmup_epochs": "0", "clip_norm": "0", "schedule": "constant", "weight_decay": "0"}
+"""What the paper varies elsewhere and leaves out in a table unless it says so."""
+
+
+def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
+    """Table 1: one row a printed cell and split.
+
+    The paper gives no width, momentum, number of seeds or deviation. Any width is taken; a printed value counts as one
+    value of a deviation like ours.
+
+    Args:
+        conditions: from `error_conditions`.
+        min_seeds: fewer than this are no data yet.
+    """
+    rows = []
+    for cell in printed("altintas_table_1").to_dict("records"):
+        keep = conditions["model"].str.extract(f"^{LINEAR}$")[0] == str(cell["layers"])
+        wanted = {name: cell[name] for name in ("batch_size", "optimizer", "lr")}
+        found = _of(conditions[keep], STATED | _PLAIN | {"init": "same"} | wanted)
+        told = {name: cell[name] for name in ("layers", "batch_size", "optimizer", "lr", "split")}
+        model = "linear_l1" if cell["layers"] == 1 else f"linear_l{cell['layers']}_w128"
+        rows.append(told | _measured(found, cell, {"model": model, **wanted}, min_seeds))
+    return pd.DataFrame(rows)
+
+
+def minimal_model(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
+    """Table 2: one row a printed cell and split, of networks with one hidden layer of any width. As in Table 1."""
+    rows = []
+    one_hidden = conditions[conditions["model"].astype(str).str.fullmatch(ONE_HIDDEN)]
+    for cell in printed("altintas_table_2").to_dict("records"):
+        wanted = {name: cell[name] for name in ("optimizer", "lr")} | {"batch_size": 1024}
+        warm = {"warmup_epochs": cell["warmup_epochs"]}
+        found = _of(one_hidden, STATED | _PLAIN | {"init": "same"} | wanted | warm)
+        told = {name: cell[name] for name in ("optimizer", "lr", "warmup_epochs", "split")}
+        rows.append(told | _measured(found, cell, {"model": "mlp_l1_w128", **wanted, **warm}, min_seeds))
+    return pd.DataFrame(rows)
+
+
+def _of(conditions: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
+    """The conditions with these settings; one that was not logged rules out nothing."""
+    for name, value in wanted.items():
+        conditions = conditions[conditions[name].map(key_text).isin([key_text(value), ""])]
+    return conditions
+
+
+def _measured(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any], min_seeds: int) -> dict[str, Any]:
+    chosen = choose({"": found})
+    mine = found[found["condition"] == chosen]
+    n = int(mine["n"].iloc[0]) if len(mine) else 0
+    split = cell["split"] if cell["split"] in SPLITS else "test"
+    mean, deviation = (float(mine[c].iloc[0]) if n else float("nan") for c in (split, f"{split}_sd"))
+    theirs = pd.to_numeric(cell["barrier_pct"], errors="coerce")
+    same = (mean < CONNECTED_BELOW_PCT) == (theirs < CONNECTED_BELOW_PCT)  # what is unstable is not below
+    verdict = mark(Sample(mean, deviation, n), Sample(float(theirs), float("nan"), 1), same, ROUNDING, min_seeds)
+    return {
+        "n": n,
+        "error_barrier_pct": mean,
+        "sd": deviation,
+        "printed_pct": "unstable" if theirs != theirs else f"{theirs:.2f}",
+        "mark": verdict,
+        "condition": condition_words(mine.iloc[0], _TOLD) if n else "",
+        "left_out": "; ".join(others(found[found["condition"] != chosen], _TOLD)),
+        "command": _command(settings) if verdict == NO_DATA else "",
+        "run_ids": " ".join(mine["run_ids"].iloc[0]) if n else "",
+    }
+
+
+def _command(settings: dict[str, Any]) -> str:
+    momentum = {"momentum": 0.9} if settings["optimizer"] == "sgd" else {}
+    flags = STATED | settings | momentum | {"epochs": 200}
+    told = " ".join(f"-P {name}={key_text(value)}" for name, value in flags.items() if key_text(value) != "0")
+    return f"{RUN} train_pair {told} -P seeds=1,20,100 && {RUN} interpolate -P pair=<pair run id> -P num_alphas=11"
+
+
+def patch_parameters() -> pd.DataFrame:
+    """Table 3: parameters of the three networks over patches, counted from the networks themselves."""
+    rows = []
+    for model, millions in PARAMETERS_M.items():
+        count = num_parameters(build_network(NetworkSpec(model, 3, 32, 32, 10), seed=0))
+        agrees = round(count / 1e6, 2) == millions
+        rows.append(
+            {
+                "model": model,
+                "parameters": count,
+                "printed_millions": millions,
+                "mark": "agrees" if agrees else "differs",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def accuracies(frames: Frames, min_seeds: int) -> pd.DataFrame:
+    """Table 4: test accuracy by data set, depth and rate. The printed values are not in this project's reference.
+
+    Args:
+        frames: prepared.
+        min_seeds: fewer than this are no data yet.
+    """
+    pairs = with_columns(frames.pairs, (*KEYS, "init"))
+    pairs = pairs.assign(condition=condition_texts(pairs)) if len(pairs) else pairs.assign(condition="")
+    rows = []
+    for dataset in DATASETS:
+        for layers, model in LAYERS.items():
+            for lr in (0.1, 0.01):
+                told = {"dataset": dataset, "model": model, "optimizer": "sgd", "lr": lr, "batch_size": 1024}
+                found = _of(pairs, {"shift": "none", "noise": "different", "init": "same"} | _PLAIN | told)
+                rows.append({"dataset": dataset, "layers": layers, "lr": lr} | _accuracy(found, told, min_seeds))
+    return pd.DataFrame(rows)
+
+
+def _accuracy(found: pd.DataFrame, settings: dict[str, Any], min_seeds: int) -> dict[str, Any]:
+    found = found[found["test/accuracy"].notna()] if "test/accuracy" in found else found.iloc[:0]
+    sizes = found.groupby("condition").agg(n=("seed", "nunique"), epochs=("epochs", "first")) if len(found) else None
+    best = sizes.sort_values(["n", "epochs"], ascending=False).index[0] if sizes is not None else None
+    mine = found[found["condition"] == best]
+    by_seed = 100 * mine.groupby("seed")["test/accuracy"].mean() if len(mine) else pd.Series(dtype=float)
+    return {
+        "n": len(by_seed),
+        "accuracy_pct": float(by_seed.mean()) if len(by_seed) else float("nan"),
+        "sd": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else float("nan"),
+        "condition": condition_words(mine.iloc[0], _TOLD) if len(mine) else "",
+        "command": _command(settings) if len(by_seed) < min_seeds else "",
+        "run_ids": " ".join(sorted(mine["run_id"])) if len(mine) else "",
+    }
+
+
+def depth_of(model: str) -> int | None:
+    """Layers of a linear network, by its name."""
+    found = re.fullmatch(LINEAR, model)
+    return int(found[1]) if found else None

@@ -1,0 +1,148 @@
+"""What do Tables III and I say, computed from logged ensembles, beside what is printed?"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.findings.condition_table import POLICIES, Frames, has_batch_norm
+from lmc_mlflow.papers.commands import RUN, train_command
+from lmc_mlflow.papers.hepburn.ensemble_samples import (
+    Group,
+    comparable,
+    matched,
+    select,
+)
+from lmc_mlflow.papers.hepburn.tables import REQUIRED, SCALINGS, condition_words
+from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
+from lmc_mlflow.papers.printed import CELL, printed
+
+TABLE_III = {"dataset": "cifar10", "shift": "label_5050"}
+METRICS = {
+    "wrong_agreement": ("wrong_agreement", 1, 0.0005),
+    "wrong_disagreement": ("wrong_disagreement", 1, 0.0005),
+    "majority_vote_accuracy_pct": ("majority_vote_accuracy", 100, 0.005),
+    "mean_prediction_accuracy_pct": ("mean_prediction_accuracy", 100, 0.005),
+}
+"""Metric of Table III -> our score, its scale, half a unit of the last digit printed."""
+NUM_ENSEMBLES = {"lmc": 5, "seeds": 2}
+"""Behind the printed means ("5 to 10" and 2: one a side)."""
+RECIPES = {
+    "LMC, B <= 512": ("lmc", 0, 512, "2 models, LR <= 1e-3; stable or after re-basin, flat, better generalization"),
+    "LMC, B > 512": ("lmc", 513, math.inf, "2 models, LR <= 1e-3; stable, sharp, poorer generalization"),
+    "seeds, B <= 512": ("seeds", 0, 512, "N models, LR as required; greater diversity, flat, better generalization"),
+}
+"""Row of Table I -> sampling, batch sizes from and to, what it says."""
+MAX_LMC_LR = 1e-3
+
+
+def table_iii(frames: Frames, min_n: int) -> pd.DataFrame:
+    """One row a network, sampling, metric and batch-norm policy (seeds have none).
+
+    A network's row comes from one condition: the one with most ensembles of both kinds. Points of paths
+    are as many as the seeds' networks where such ensembles are logged. `same conclusion` means that the
+    seeds lie on the same side of the path's points as in the paper.
+    """
+    given = printed("table_iii")
+    rows = []
+    for model, part in given.groupby("model", sort=False):
+        for policy in POLICIES if has_batch_norm(str(model)) else POLICIES[:1]:
+            lmc, seeds = _groups_of(frames, str(model), policy)
+            for sampling, mine in (("lmc", lmc), ("seeds", seeds)):
+                if sampling == "lmc" or policy == POLICIES[0]:
+                    theirs = part[part["sampling"] == sampling]
+                    rows += [_row(line, policy, mine, (lmc, seeds), part, min_n) for _, line in theirs.iterrows()]
+    return pd.DataFrame(rows)
+
+
+def _groups_of(frames: Frames, model: str, policy: str) -> tuple[Group, Group]:
+    rows = comparable(frames.ensembles)
+    if rows.empty:
+        return matched(rows, policy)
+    keep = (rows["model"] == model) & rows["normalization"].isin(SCALINGS["centered"]) & (rows["noise"] == "same")
+    for name, value in {**TABLE_III, **REQUIRED}.items():
+        keep &= rows[name].isin([value, ""]) | (rows[name].isna() if value == "" else False)
+    found = [matched(part, policy) for _, part in rows[keep].groupby("condition", sort=True)]
+    return max(found, key=lambda two: (min(g.n for g in two), two[0].n + two[1].n), default=matched(rows[:0], policy))
+
+
+def _row(
+    line: "pd.Series[Any]", policy: str, mine: Group, both: tuple[Group, Group], part: pd.DataFrame, min_n: int
+) -> dict[str, Any]:
+    score, scale, rounding = METRICS[line["metric"]]
+    values = scale * mine.scores(score)
+    ours = Sample(float(values.mean()), float(values.std(ddof=1)), len(values))
+    theirs = Sample(float(line["mean"]), float(line["std"]), NUM_ENSEMBLES[line["sampling"]])
+    means = part[part["metric"] == line["metric"]].set_index("sampling")["mean"]
+    way = (both[1].scores(score).mean() - both[0].scores(score).mean()) * (means["seeds"] - means["lmc"])
+    row = {"model": line["model"], "sampling": line["sampling"], "metric": line["metric"]}
+    row |= {"bn": policy if line["sampling"] == "lmc" else "", "n": ours.n, "mean": ours.mean, "sd": ours.deviation}
+    row |= {"paper_mean": theirs.mean, "paper_sd": theirs.deviation}
+    row["mark"] = mark(ours, theirs, bool(way > 0), rounding, min_n)
+    first = mine.rows.iloc[0] if len(mine.rows) else None
+    row["num_members"] = "" if first is None else str(int(first["num_members"]))
+    row["condition"] = "" if first is None else _condition(first)
+    row["command"] = _command(row, policy) if row["mark"] == NO_DATA else ""
+    return row | {"run_ids": " ".join(mine.run_ids)}
+
+
+def _condition(row: "pd.Series[Any]") -> str:
+    rates = [f"B {int(row['batch_size'])}, lr {float(row['lr']):g}"]
+    return ", ".join(filter(None, [*rates, condition_words(row, (*CELL, *REQUIRED))]))
+
+
+def _command(row: dict[str, Any], policy: str) -> str:
+    settings = {"dataset": "cifar10", "model": row["model"], "batch_size": 1024, "shift": "label_5050"}
+    train = train_command(settings | ({} if row["model"].startswith("mlp_") else {"lr": 1e-4}))
+    if row["sampling"] == "seeds":
+        return f"{train} && {RUN} ensemble -P runs=<run id>,<run id>"
+    bn = "" if policy == POLICIES[0] else f" -P bn={policy}"
+    return f"{train} && {RUN} ensemble -P pair=<pair run id> -P num_alphas=5{bn}"
+
+
+def table_i(frames: Frames) -> pd.DataFrame:
+    """What each recipe of Table I gives in this store: one row a recipe, data set and network that has ensembles.
+
+    Of several conditions the one with most ensembles is shown. `networks` is how many are trained for one
+    ensemble, `holds` the share of paths without a break on test data.
+    """
+    rows = comparable(frames.ensembles)
+    paths = frames.conditions[POLICIES[0]].set_index("condition")["holds"]
+    found = [row for recipe in RECIPES for row in _recipe_rows(recipe, rows, paths)]
+    return pd.DataFrame(found)
+
+
+def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> Iterator[dict[str, Any]]:
+    sampling, least, most, says = RECIPES[recipe]
+    fitting = select(rows, sampling, POLICIES[0])
+    if len(fitting):
+        fitting = fitting[(fitting["batch_size"] >= least) & (fitting["batch_size"] <= most)]
+        fitting = fitting[fitting["lr"] <= MAX_LMC_LR] if sampling == "lmc" else fitting
+    if fitting.empty:
+        yield _recipe_row(recipe, says, "", "", None, float("nan"))
+        return
+    for (dataset, model), part in fitting.groupby(["dataset", "model"], sort=True):
+        groups = [
+            Group(same, same["pair" if sampling == "lmc" else "side"].nunique())
+            for _, same in part.groupby(["condition", "num_members"], sort=True)
+        ]
+        best = max(groups, key=lambda group: group.n)
+        share = float(holds.get(best.rows["condition"].iloc[0], float("nan")))
+        yield _recipe_row(recipe, says, str(dataset), str(model), best, share)
+
+
+def _recipe_row(recipe: str, says: str, dataset: str, model: str, best: Group | None, holds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"recipe": recipe, "paper": says, "dataset": dataset, "model": model}
+    row["n"] = 0 if best is None else best.n
+    members = 0 if best is None else int(best.rows["num_members"].iloc[0])
+    row["num_members"] = members
+    row["networks"] = 0 if best is None else (2 if recipe.startswith("LMC") else members)
+    for name in ("wrong_agreement", "wrong_disagreement", "mean_prediction_accuracy", "member_accuracy"):
+        scale = 100 if name.endswith("accuracy") else 1
+        row[name] = float("nan") if best is None else scale * float(best.scores(name).mean())
+    row["train_seconds"] = float("nan") if best is None else float(best.scores("cost/train_seconds").mean())
+    row["holds"] = holds
+    row["condition"] = "" if best is None else _condition(best.rows.iloc[0])
+    row["command"] = f"{RUN} sweep -P grid=paper_table_iii" if best is None else ""
+    return row | {"run_ids": "" if best is None else " ".join(best.run_ids)}

@@ -1,0 +1,1 @@
+"""Tables of the slides on linear mode connectivity up to permutation."""

@@ -1,0 +1,86 @@
+"""How good are networks of one hidden layer by width, beside the zoos of the permutation slides (P-05, P-06)?"""
+
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.findings.condition_table import (
+    KEYS,
+    Frames,
+    condition_texts,
+    with_columns,
+)
+from lmc_mlflow.papers.commands import RUN
+from lmc_mlflow.papers.hepburn.tables import condition_words
+from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
+from lmc_mlflow.papers.printed import printed
+
+NETWORKS = {"moons": 50, "mnist": 10}
+"""Networks behind a printed mean, by the slides' code."""
+ROUNDING = 0.0005
+_MEASURES = {"loss": "test/loss", "accuracy": "test/accuracy"}
+_TOLD = (
+    "dataset",
+    "model",
+    "shift",
+    "noise",
+    "test_split",
+    "lr",
+    "optimizer",
+    "batch_size",
+    "schedule",
+    "weight_decay",
+)
+
+
+def zoo_table(frames: Frames, min_seeds: int) -> pd.DataFrame:
+    """One row a printed width and measure, of all networks trained on whole data sets (`shift=none`).
+
+    Every network counts by itself, as on the slides: both sides of a pair of two initializations are two networks.
+    The condition with most networks fills a row. The slides' rows of reduced networks are in `query.pruned`.
+
+    Args:
+        frames: prepared.
+        min_seeds: fewer networks are no data yet.
+    """
+    ends = with_columns(frames.endpoints, (*KEYS, "init"))
+    if not {"test/loss", "test/accuracy"} <= set(ends):
+        ends = ends.iloc[:0].assign(**dict.fromkeys(_MEASURES.values(), 0.0))
+    ends = ends[(ends["shift"] == "none") & (ends["init"] == "different")]
+    ends = ends.assign(condition=condition_texts(ends)) if len(ends) else ends.assign(condition="")
+    full = printed("permutation_model_zoo")
+    rows = []
+    for line in full[full["config"] == "full"].to_dict("records"):
+        of_width = ends[(ends["dataset"] == line["dataset"]) & (ends["model"] == f"mlp_l1_w{line['width']}")]
+        chosen = of_width["condition"].value_counts()
+        mine = of_width[of_width["condition"] == chosen.index[0]] if len(chosen) else of_width
+        for name, column in _MEASURES.items():
+            rows.append(_row(line, name, mine, column, min_seeds))
+    return pd.DataFrame(rows)
+
+
+def _row(line: dict[Any, Any], name: str, mine: pd.DataFrame, column: str, min_seeds: int) -> dict[str, Any]:
+    values = mine[column].dropna().astype(float)
+    ours = Sample(values.mean(), values.std(ddof=1), len(values))
+    mean, deviation = (float(line[f"test_{name}_{what}"]) for what in ("mean", "std"))
+    theirs = Sample(mean, deviation, NETWORKS[line["dataset"]])
+    # There is no conclusion to share: a network of chance level is as good as one of chance level.
+    verdict = mark(ours, theirs, False, ROUNDING, min_seeds)
+    return {
+        "dataset": line["dataset"],
+        "width": int(line["width"]),
+        "measure": f"test {name}",
+        "networks": ours.n,
+        "mean": ours.mean,
+        "sd": ours.deviation,
+        "printed_mean": theirs.mean,
+        "printed_sd": theirs.deviation,
+        "mark": verdict,
+        "condition": condition_words(mine.iloc[0], _TOLD) if len(mine) else "",
+        "command": _command(line) if verdict == NO_DATA else "",
+        "run_ids": " ".join(sorted(mine["run_id"])),
+    }
+
+
+def _command(line: dict[Any, Any]) -> str:
+    return f"{RUN} sweep -P grid={line['dataset']}_zoo -P only=model=mlp_l1_w{line['width']}"

@@ -1,0 +1,1 @@
+"""Fast ways to measure a path, chosen by architecture."""

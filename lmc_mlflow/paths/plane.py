@@ -1,0 +1,208 @@
+"""What do the networks on the plane through three networks do (Garipov et al., 2018, Appendix A.1)?"""
+
+import copy
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lmc_mlflow import weights
+from lmc_mlflow.batches import Images
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.models.parameters import trainable
+from lmc_mlflow.normalization import recalibrate
+from lmc_mlflow.paths.barriers import Curve
+from lmc_mlflow.paths.engines.one_pass import Splits
+from lmc_mlflow.paths.points import mixed_batches
+from lmc_mlflow.paths.walk import ENGINES
+from lmc_mlflow.weights import State
+
+Corners = tuple[State, State, State]
+Shares = tuple[float, float, float]
+"""Barycentric weights of A, B and C."""
+LEAST_ANGLE = 1e-6
+"""Sine of the angle at A below which three networks are taken to lie on one line."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where three networks lie on their plane: A at the origin, B on the first axis, C above it. Units: L2 distance.
+
+    The axes are the difference B - A and what of C - A is at right angles to it, both of length 1, over the
+    trainable parameters.
+
+    Attributes:
+        b: first coordinate of B.
+        c: both coordinates of C.
+    """
+
+    b: float
+    c: tuple[float, float]
+
+    @staticmethod
+    def through(corners: Corners, names: Sequence[str]) -> "Plane":
+        """The plane through three states.
+
+        Args:
+            corners: A, B, C.
+            names: of the tensors that count.
+
+        Raises:
+            ValueError: the three lie on one line.
+        """
+        a, b, c = (torch.cat([state[name].detach().double().flatten() for name in names]) for state in corners)
+        first, second = b - a, c - a
+        long, other = float(first.norm()), float(second.norm())
+        along = float(second @ first) / long if long > 0 else 0.0
+        across = float((second - first * (along / long)).norm()) if long > 0 else 0.0
+        if across <= LEAST_ANGLE * other or other == 0:
+            raise ValueError("the three networks lie on one line, which makes no plane; choose others")
+        return Plane(long, (along, across))
+
+    def points(self) -> dict[str, tuple[float, float]]:
+        """Where A, B and C lie."""
+        return {"A": (0.0, 0.0), "B": (self.b, 0.0), "C": self.c}
+
+    def shares(self, x: float, y: float) -> Shares:
+        """Barycentric weights of A, B and C at a point; they sum to 1, and are negative beyond an edge."""
+        of_c = y / self.c[1]
+        of_b = (x - of_c * self.c[0]) / self.b
+        return 1 - of_b - of_c, of_b, of_c
+
+    def axes(self, num_points: int, margin: float) -> tuple[Curve, Curve]:
+        """Evenly spaced first and second coordinates, with room around the three networks.
+
+        Args:
+            num_points: along each axis.
+            margin: as a share of the extent of the three.
+        """
+        xs, ys = zip(*self.points().values(), strict=True)
+        found = []
+        for values in (xs, ys):
+            room = margin * (max(values) - min(values))
+            found.append(np.linspace(min(values) - room, max(values) + room, num_points))
+        return found[0], found[1]
+
+
+def mix(corners: Corners, shares: Shares) -> dict[str, Tensor]:
+    """The sum of three states, weighted; integers are counts and are copied from A."""
+    a, b, c = corners
+    of_a, of_b, of_c = shares
+    return {
+        name: of_a * a[name] + of_b * b[name] + of_c * c[name] if a[name].is_floating_point() else a[name].clone()
+        for name in a
+    }
+
+
+def clipped(shares: Shares) -> Shares:
+    """The weights without their negative part, summing to 1 again: a variance stays one beyond the edges."""
+    kept = [max(0.0, share) for share in shares]
+    return kept[0] / sum(kept), kept[1] / sum(kept), kept[2] / sum(kept)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Loss and score (num_points,) along one row of a plane; engine as in `path.Path`."""
+
+    losses: Curve
+    scores: Curve
+    engine: str
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Measurements over a plane: loss and score (num_points, num_points), a row for each second coordinate.
+
+    Attributes:
+        plane: where the three networks lie.
+        xs: first coordinates.
+        ys: second coordinates.
+        losses: mean loss at each point.
+        scores: accuracy or average precision.
+        engine: as in `path.Path`.
+    """
+
+    plane: Plane
+    xs: Curve
+    ys: Curve
+    losses: Curve
+    scores: Curve
+    engine: str
+
+
+def survey_plane(
+    network: nn.Module,
+    corners: Corners,
+    grid: tuple[int, float],
+    data: Splits,
+    bn: str,
+    calibration: Images | None = None,
+    rows: MutableMapping[int, Row] | None = None,
+) -> Surface:
+    """Measure the plane through three states, row by row: each row is a segment and is walked as a path is.
+
+    Args:
+        network: gives the architecture and the device; its own weights do not matter.
+        corners: A, B, C.
+        grid: points along each axis, and the room around the three as a share of their extent.
+        data: one split: its name, images and labels.
+        bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
+            the point's barycentric weights, clipped to the triangle.
+        calibration: training images, for `recalibrate`.
+        rows: those measured before, by their index; it gets the others.
+
+    Raises:
+        ValueError: the three lie on one line, or do not fit one another.
+    """
+    for other in corners[1:]:
+        weights.check_compatible(corners[0], other)
+    settle = lookup(POLICIES, bn, "bn")
+    plane = Plane.through(corners, trainable(network))
+    xs, ys = plane.axes(*grid)
+    scratch = copy.deepcopy(network).requires_grad_(False).eval()
+    rows = {} if rows is None else rows
+    for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
+        if index in rows:
+            continue
+        shares = [plane.shares(x, y) for x in xs]
+        rows[index] = _measure_row(
+            scratch, corners, shares, data, lambda here: settle(scratch, corners, here, calibration)
+        )
+    ordered = [rows[index] for index in range(len(ys))]
+    losses, scores = np.stack([row.losses for row in ordered]), np.stack([row.scores for row in ordered])
+    return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)
+
+
+def _measure_row(
+    scratch: nn.Module, corners: Corners, shares: Sequence[Shares], data: Splits, settle: Callable[[Shares], None]
+) -> Row:
+    """Walk a row, whose points have these barycentric weights, from its first to its last."""
+    left, right = mix(corners, shares[0]), mix(corners, shares[-1])
+    steps = [float(step) for step in np.linspace(0, 1, len(shares))]
+    of_step = dict(zip(steps, shares, strict=True))
+
+    def place(step: float) -> nn.Module:
+        scratch.load_state_dict(weights.interpolate(left, right, step))
+        settle(of_step[step])
+        return scratch
+
+    found, used = ENGINES["fast"](scratch, (left, right), steps, place, data)
+    (points,) = found.values()
+    return Row(np.array([p.loss for p in points]), np.array([p.score for p in points]), used)
+
+
+def _recalibrate(network: nn.Module, _corners: Corners, _shares: Shares, calibration: Images | None) -> None:
+    recalibrate(network, mixed_batches(calibration))
+
+
+def _interpolate(network: nn.Module, corners: Corners, shares: Shares, _calibration: Images | None) -> None:
+    between = mix(corners, clipped(shares))
+    for name, buffer in network.named_buffers():
+        buffer.copy_(between[name])
+
+
+Policy = Callable[[nn.Module, Corners, Shares, Images | None], None]
+POLICIES: Mapping[str, Policy] = {"recalibrate": _recalibrate, "interpolate": _interpolate}

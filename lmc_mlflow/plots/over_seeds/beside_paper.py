@@ -1,0 +1,67 @@
+"""Where do our barriers lie beside the printed ones? One row a cell, the paper's value and one for each policy."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lmc_mlflow.plots.missing import PATHS, blank_figure
+from lmc_mlflow.plots.per_run.barriers import THRESHOLD
+from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
+
+STYLES: dict[str, dict[str, Any]] = {
+    "paper": {"color": "black", "fmt": "D", "markerfacecolor": "white", "markersize": 7},
+    "interpolate": {"color": "#1b4f8f", "fmt": "o"},
+    "recalibrate": {"color": "#5a9e3a", "fmt": "s"},
+    "nearest": {"color": "#c8641a", "fmt": "^"},
+}
+TOLD = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
+_OFFSETS = {"paper": -0.27, "interpolate": -0.09, "recalibrate": 0.09, "nearest": 0.27}
+
+
+def beside_paper(table: pd.DataFrame, title: str) -> Figure:
+    """Barrier and accuracy delta of every cell that has data, with sample deviations, beside the printed ones.
+
+    Args:
+        table: one row a cell and policy: columns `TOLD`, bn, n, barrier, barrier_sd, delta, delta_sd (percentage
+            points), each also with `paper_` before it.
+        title: over the figure.
+    """
+    full = f"{title}; bars: sample standard deviation over seeds"
+    rows = table[table["n"] > 0]
+    if rows.empty:
+        return blank_figure(full, PATHS)
+    told = [name for name in TOLD if rows[name].nunique() > 1] or ["model"]
+    cells = list(rows.groupby(list(TOLD), sort=False))
+    labels = [" ".join(_word(name, part[name].iloc[0]) for name in told) for _, part in cells]
+    with house_style():
+        figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6)
+        for place, (_, part) in enumerate(cells):
+            for panel, value in ((left, "barrier"), (right, "delta")):
+                _point(panel, "paper", place, part.iloc[0], f"paper_{value}")
+                for _, row in part.iterrows():
+                    _point(panel, str(row["bn"]), place, row, value)
+        left.set_xlabel("barrier (nats per sample)")
+        right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
+        right.set_xlabel("accuracy delta (percentage points)")
+        shared_legend(figure, [left, right])
+    return figure
+
+
+def _point(panel: Axes, name: str, place: int, row: "pd.Series[Any]", value: str) -> None:
+    deviation = float(row[f"{value}_sd"])
+    style = {"markersize": 5, "capsize": 2, "elinewidth": 1.2, **STYLES[name]}
+    label = name if name == "paper" else f"bn = {name}"
+    panel.errorbar(
+        float(row[value]),
+        place + _OFFSETS[name],
+        xerr=deviation if deviation == deviation else None,
+        label=label,
+        **style,
+    )
+
+
+def _word(name: str, value: Any) -> str:
+    words = {"lr": f"lr {value}", "batch_size": f"B {value}", "noise": "" if value == "same" else f"{value} noise"}
+    return words.get(name, str(value)).strip()

@@ -1,0 +1,155 @@
+"""Is one basin enough for an ensemble? Points of a path against seeds (Hepburn et al., Table III), and by size."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.plots.groups import Group, groups_of, readable, titled
+from lmc_mlflow.plots.missing import ENSEMBLES, blank_figure, rows_with
+from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
+
+SCORES = {
+    "wrong_agreement": ("wrong agreement WA", 1),
+    "wrong_disagreement": ("wrong disagreement WD", 1),
+    "majority_vote_accuracy": ("majority vote (%)", 100),
+    "mean_prediction_accuracy": ("averaged predictions (%)", 100),
+    "cost/train_seconds": ("training of all members (s)", 1),
+}
+SAMPLINGS: dict[str, dict[str, Any]] = {
+    "lmc": {"color": "#1b4f8f", "fmt": "o", "markerfacecolor": "#1b4f8f"},
+    "seeds": {"color": "#c8641a", "fmt": "s", "markerfacecolor": "white"},
+    "star": {"color": "#5a9e3a", "fmt": "D", "markerfacecolor": "#5a9e3a"},
+}
+BY_SIZE = {
+    "auroc_max_probability": "AUROC by highest probability",
+    "auroc_entropy": "AUROC by entropy",
+    "ece": "expected calibration error",
+}
+METHODS = {"mean_prediction": "averaged predictions", "majority_vote": "majority vote"}
+
+
+def ensemble_comparison(ensembles: pd.DataFrame) -> Figure:
+    """Wrong agreement and disagreement, accuracies and cost of every ensemble, with bootstrap intervals.
+
+    Args:
+        ensembles: from `query.ensembles`.
+    """
+    title = "Ensembles of one path (lmc) and of seeds; bars: bootstrap over test samples, 95 % by default"
+    names = [name for name in SCORES if name in ensembles and ensembles[name].notna().any()]
+    rows = rows_with(ensembles, ("sampling", "num_members", "wrong_agreement"))
+    if rows.empty:
+        return blank_figure(title, ENSEMBLES)
+    groups = _groups(rows)
+    with house_style():
+        labels = [f"{group.label} (n = {counted(len(group.rows), 'ensemble')})" for group in groups]
+        figure, panels = rows_of_labels(labels, len(names), titled(title, rows), width=2.6)
+        for panel, name in zip(panels, names, strict=True):
+            for place, group in enumerate(groups):
+                _row(panel, group, place, name)
+            panel.set_xlabel(SCORES[name][0])
+            panel.xaxis.set_major_locator(MaxNLocator(4))
+        shared_legend(figure, panels)
+    return figure
+
+
+def accuracy_by_size(sizes: pd.DataFrame) -> Figure:
+    """Accuracy of random subsets against their size, a line for each ensemble, with the band that was logged.
+
+    Args:
+        sizes: from `query.ensemble_sizes`.
+    """
+    title = "Accuracy against ensemble size; band: random subsets of the members"
+    rows = rows_with(sizes, ("run_id", "size", "method", "accuracy", "sampling"))
+    if rows.empty:
+        return blank_figure(title, ENSEMBLES)
+    groups, note = readable(_groups(rows))
+    methods = [name for name in METHODS if name in set(rows["method"])]
+    with house_style():
+        figure, (panels,) = grid_of_panels(1, len(methods), titled(title, rows, note), sharey=True)
+        for panel, method in zip(panels, methods, strict=True):
+            for group in groups:
+                _lines(panel, group, group.rows[group.rows["method"] == method])
+            panel.set(xlabel="number of members", title=METHODS[method])
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[0].set_ylabel("test accuracy (%)")
+        shared_legend(figure, panels)
+    return figure
+
+
+def scores_by_size(sizes: pd.DataFrame) -> Figure:
+    """Areas and calibration error of random subsets against their size, a line for each ensemble (Sonthalia et al., 5).
+
+    Args:
+        sizes: from `query.ensemble_scores`.
+    """
+    title = "Uncertainty against ensemble size; band: random subsets of the members"
+    rows = rows_with(sizes, ("run_id", "size", "score", "value", "sampling"))
+    if rows.empty:
+        return blank_figure(title, ENSEMBLES)
+    groups, note = readable(_groups(rows))
+    with house_style():
+        figure, (panels,) = grid_of_panels(1, len(BY_SIZE), titled(title, rows, note), width=3.6)
+        for panel, (score, name) in zip(panels, BY_SIZE.items(), strict=True):
+            for group in groups:
+                _lines(panel, group, group.rows[group.rows["score"] == score], ("value", "low", "high"), 1)
+            panel.set(xlabel="number of members", title=name)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        shared_legend(figure, panels)
+    return figure
+
+
+def _groups(rows: pd.DataFrame) -> list[Group]:
+    """The conditions; batch norm on the path is one for points of a path alone."""
+    leave_out: tuple[str, ...] = ()
+    if "bn" in rows:
+        path = rows["sampling"] == "lmc"
+        rows = rows.assign(bn=rows["bn"].where(path, ""))
+        leave_out = ("bn",) if rows.loc[path, "bn"].nunique() < 2 else ()
+    return groups_of(rows, leave_out=leave_out, always=("sampling", "num_members"))
+
+
+def _row(panel: Axes, group: Group, place: int, name: str) -> None:
+    sampling = str(group.rows["sampling"].iloc[0])
+    scale = SCORES[name][1]
+    step = 0.5 / max(1, len(group.rows))
+    start = place - step * (len(group.rows) - 1) / 2
+    for i, (_, row) in enumerate(group.rows.iterrows()):
+        value = scale * float(row[name])
+        low, high = (scale * float(row.get(f"{name}_{end}", np.nan)) for end in ("low", "high"))
+        spread = [[value - low], [high - value]] if np.isfinite([low, high]).all() else None
+        panel.errorbar(
+            value, start + i * step, xerr=spread, capsize=3, markersize=6, label=sampling, **_style(sampling)
+        )
+
+
+def _style(sampling: str) -> dict[str, Any]:
+    return SAMPLINGS.get(sampling, {"color": "black", "fmt": "^", "markerfacecolor": "none"})
+
+
+def _lines(
+    panel: Axes,
+    group: Group,
+    rows: pd.DataFrame,
+    columns: tuple[str, str, str] = ("accuracy", "accuracy_low", "accuracy_high"),
+    scale: int = 100,
+) -> None:
+    value, low, high = columns
+    label: str | None = f"{group.label} (n = {counted(group.rows['run_id'].nunique(), 'ensemble')})"
+    for _, line in rows.sort_values("size").groupby("run_id", sort=False):
+        panel.plot(line["size"], scale * line[value], label=label, markersize=4, linewidth=1.4, **group.style)
+        label = None
+        if {low, high} <= set(line):
+            panel.fill_between(
+                line["size"],
+                scale * line[low],
+                scale * line[high],
+                color=group.style["color"],
+                alpha=0.2 / math.sqrt(rows["run_id"].nunique()),
+                linewidth=0,
+            )

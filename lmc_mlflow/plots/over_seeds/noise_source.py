@@ -1,0 +1,70 @@
+"""Does batch size decide? Barriers by source of noise (Hepburn et al. against Altintas et al.)."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmc_mlflow.findings.conditions import (
+    CONNECTED_BELOW_PCT,
+    SOURCES,
+    counted,
+    has_learnt,
+    noise_source,
+)
+from lmc_mlflow.plots.groups import groups_of, readable, titled
+from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.over_seeds.batch_and_lr import places_of
+from lmc_mlflow.plots.over_seeds.error_barriers import (
+    MEANS,
+    THRESHOLD,
+    curve,
+    in_percent,
+    with_several,
+)
+from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
+
+
+def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
+    """Error barrier and loss barrier against batch size, a column of panels for each source of noise.
+
+    Hepburn et al. find that batch size decides, under data shifts; Altintas et al. that it does not, under other
+    orders alone. Networks that have not learnt (`conditions.has_learnt`) are left out and counted.
+
+    Args:
+        paths: from `query.paths`.
+    """
+    title = f"Does batch size decide? Barriers on test data by source of noise; {MEANS}"
+    rows = in_percent(rows_with(paths, ("test/error_barrier", "test/barrier", "batch_size", "shift", "noise")))
+    rows = rows[rows["same_initialization"].astype(bool) & (rows["side_a"] != rows["side_b"])] if len(rows) else rows
+    sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
+    rows = rows.assign(source=sources)
+    rows = rows[rows["source"].isin(SOURCES)]
+    learnt = has_learnt(rows, "test/path_accuracy")
+    left_out = (
+        f"\n{counted(int((~learnt).sum()), 'path')} of networks that have not learnt left out" if len(rows) else ""
+    )
+    rows = with_several(rows[learnt], ("batch_size",))
+    if rows.empty:
+        return blank_figure(title, PATHS)
+    shown = [source for source in SOURCES if source in set(rows["source"])]
+    aside = ("batch_size", "shift", "noise")
+    groups, note = readable(groups_of(rows, leave_out=aside, always=("model", "optimizer")))
+    note += left_out if (~learnt).any() else ""
+    with house_style():
+        size: dict[str, Any] = {"width": 3.6, "height": 2.9, "sharex": True, "sharey": "row"}
+        figure, axes = grid_of_panels(2, len(shown), titled(title, rows, note), **size)
+        for value, line in zip(("test", "test/barrier"), axes, strict=True):
+            for source, panel in zip(shown, line, strict=True):
+                for number, group in enumerate(groups):
+                    part = group.rows[group.rows["source"] == source]
+                    curve(panel, group, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
+                panel.set_title(source, fontsize="small")
+                places_of(panel, "batch_size", rows)
+                if value == "test":
+                    panel.axhline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
+            line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier (nats per sample)")
+        for panel in axes[0]:
+            panel.set_xlabel("")
+        shared_legend(figure, [panel for line in axes for panel in line])
+    return figure

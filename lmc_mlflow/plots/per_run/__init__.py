@@ -1,0 +1,1 @@
+"""Figures that are logged with one run."""

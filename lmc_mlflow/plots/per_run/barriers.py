@@ -1,0 +1,70 @@
+"""How high are barriers, model by model? Barrier and accuracy delta side by side (Hepburn et al., Fig. 4)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
+from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, shared_legend
+
+THRESHOLD = -0.06
+"""An accuracy delta below this breaks the connection: the rule behind the paper's bold print."""
+
+
+def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
+    """Barrier in basin and accuracy delta of every path, a row for each model (and other condition).
+
+    Args:
+        paths: from `query.paths`.
+        split: test, train_a or train_b.
+        by: columns that make a row; None: the model and whatever else sets the paths apart.
+    """
+    score = score_in(paths, f"{split}/{{}}_delta")
+    barrier, delta = f"{split}/barrier_in_basin", f"{split}/{score}_delta"
+    name = SPLIT_LABELS.get(split, split)
+    what = f"Barrier and {in_words(score)} delta"
+    title = f"{what} by model, {name} data; diamond and bar: mean and sample standard deviation"
+    rows = rows_with(paths, (barrier, delta, "model"))
+    if rows.empty:
+        return blank_figure(title, PATHS)
+    groups = groups_of(rows, by, always=("model",))
+    with house_style():
+        labels = [f"{group.label} ({num_text(group.rows, 'path')})" for group in groups]
+        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
+        for place, group in enumerate(groups):
+            row_of_paths(left, group, place, barrier, 1)
+            row_of_paths(right, group, place, delta, 100)
+        left.set_xlabel("barrier in basin (nats per sample)")
+        right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
+        right.set_xlabel(f"{in_words(score)} delta (percentage points)")
+        shared_legend(figure, [left, right])
+    return figure
+
+
+def row_of_paths(panel: Axes, group: Group, place: int, value: str, scale: float = 1) -> None:
+    """Every path of a group in a row of a panel, and their mean with its deviation; nothing where it is unknown."""
+    rows = group.rows.dropna(subset=[value])
+    if rows.empty:
+        return
+    values = scale * rows[value].to_numpy(dtype=float)
+    heights = place + 0.14 * (-1.0) ** np.arange(len(values))
+    panel.plot(
+        values, heights, "o", color="0.45", markersize=4, markerfacecolor="none", label="a path" if not place else None
+    )
+    table = over_seeds(rows.assign(all=0), value, "all")
+    spread = scale * float(table["deviation"].iloc[0]) if table["n"].iloc[0] > 1 else None
+    panel.errorbar(
+        scale * float(table["mean"].iloc[0]),
+        place,
+        xerr=spread,
+        fmt="D",
+        color="#1b4f8f",
+        markersize=6,
+        capsize=4,
+        label="mean over seeds" if not place else None,
+    )

@@ -1,0 +1,79 @@
+"""How high is the barrier between every two of many networks, in the order of their clusters?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lmc_mlflow.paths.graph import tree
+from lmc_mlflow.plots.missing import MATRICES, blank_figure
+from lmc_mlflow.plots.style import TEXT_WIDTH, ShownFigure, house_style
+
+MOST_NUMBERS, MOST_LABELS = 12, 60
+"""Networks up to which every cell has its number, and every row its name."""
+
+
+def matrix_figure(
+    pairs: pd.DataFrame, networks: pd.DataFrame, barrier: str, linkage: str = "average", title: str = ""
+) -> Figure:
+    """A heat map of barriers, rows and columns in the order of a hierarchical clustering, and its dendrogram.
+
+    Barriers are the distances that are clustered. Networks that do no better than naming the largest class carry
+    a star.
+
+    Args:
+        pairs: columns run_a, run_b and the barrier: the content of `pairs.csv`.
+        networks: columns network, label, constant: the content of `networks.csv`.
+        barrier: the column of `pairs` that is drawn.
+        linkage: average, single or complete.
+        title: over the figure.
+    """
+    if len(pairs) == 0:
+        return blank_figure(title or "Barriers between every two networks", MATRICES)
+    ids = list(networks["network"])
+    grid = pd.DataFrame(0.0, index=ids, columns=ids)
+    for a, b, value in zip(pairs["run_a"], pairs["run_b"], pairs[barrier], strict=True):
+        grid.loc[a, b] = grid.loc[b, a] = value
+    labels = [
+        f"{label}{' *' if constant else ''}"
+        for label, constant in zip(networks["label"], networks["constant"], strict=True)
+    ]
+    frame = pd.DataFrame(grid.to_numpy(), index=labels, columns=labels)
+    note = "\n* no better than naming the largest class" if networks["constant"].any() else ""
+    return _drawn(frame, barrier, linkage, title + note)
+
+
+def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figure:
+    import seaborn as sns  # see plots.style
+    from seaborn.matrix import dendrogram
+
+    num, longest = len(frame), max(map(len, frame.index))
+    side = max(3.2, 0.42 * num if num <= MOST_LABELS else 8.0)
+    has_labels, values = num <= MOST_LABELS, frame.to_numpy()
+    words = TEXT_WIDTH * 0.8 * longest if has_labels else 0.2
+    with house_style():
+        figure = ShownFigure(
+            figsize=(side + words + 2.6, side + words + 1.3 + 0.25 * title.count("\n")), layout="constrained"
+        )
+        tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side])
+        drawn = dendrogram(frame, linkage=tree(values, linkage), axis=0, label=False, rotate=True, ax=tree_panel)
+        order = drawn.reordered_ind
+        tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
+        tree_panel.set_ylim(10 * num, 0)
+        sns.heatmap(
+            frame.iloc[order, order],
+            ax=panel,
+            cmap="viridis_r",
+            vmin=0,
+            vmax=float(values[np.isfinite(values)].max()) or 1.0,
+            annot=num <= MOST_NUMBERS,
+            fmt=".2g",
+            annot_kws={"fontsize": "x-small"},
+            xticklabels=has_labels,
+            yticklabels=has_labels,
+            cbar_kws={"label": barrier.replace("_", " "), "shrink": 0.7},
+        )
+        panel.yaxis.tick_right()
+        panel.tick_params(axis="y", rotation=0, labelsize="small", length=0)
+        panel.tick_params(axis="x", rotation=90, labelsize="small", length=0)
+        figure.suptitle(title, fontsize="medium")
+    return figure

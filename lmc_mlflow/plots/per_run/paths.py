@@ -1,0 +1,109 @@
+"""What does one path look like? Against alpha (Hepburn et al., Fig. 3), and in polar coordinates (Fig. 15)."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lmc_mlflow.paths.barriers import barrier_in_basin
+from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
+
+
+def path_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Loss and accuracy against alpha for every split.
+
+    On the test loss (or the only split's) the two minima and the alpha of the barrier are marked, as
+    in Fig. 3; without a barrier the lowest point is.
+
+    Args:
+        table: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
+        title: over the figure.
+    """
+    score = score_in(table)
+    with house_style():
+        figure, (loss_panel, accuracy_panel) = panels(2, title)
+        for split, rows in table.groupby("split", sort=False):
+            rows = rows.sort_values("alpha")
+            style: dict[str, Any] = {
+                **SPLIT_STYLES[str(split)],
+                "label": SPLIT_LABELS[str(split)],
+                "markersize": 3.5,
+                "linewidth": 1.4,
+            }
+            loss_panel.plot(rows["alpha"], rows["loss"], **style)
+            accuracy_panel.plot(rows["alpha"], 100 * rows[score], **style)
+        _mark_barrier(loss_panel, accuracy_panel, table)
+        loss_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="loss (nats per sample)")
+        accuracy_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=f"{in_words(score)} (%)")
+        legend_below(figure, loss_panel, columns=3)
+    return figure
+
+
+def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -> None:
+    splits = list(dict.fromkeys(table["split"]))
+    split = "test" if "test" in splits else splits[0]
+    rows = table[table["split"] == split].sort_values("alpha")
+    alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", score_in(table)))
+    basin = barrier_in_basin(losses)
+    top: dict[str, Any] = {
+        "color": "black",
+        "linestyle": "none",
+        "marker": "D",
+        "markersize": 8,
+        "markerfacecolor": "none",
+        "zorder": 5,
+    }
+    if basin.left is None or basin.right is None:
+        loss_panel.plot(alphas[basin.top], losses[basin.top], label=f"lowest {split} loss, no barrier", **top)
+    else:
+        minima = [basin.left, basin.right]
+        loss_panel.plot(
+            alphas[minima], losses[minima], "v", color="black", markersize=8, zorder=5, label="minima beside it"
+        )
+        loss_panel.plot(
+            alphas[minima], [losses[minima].mean()] * 2, color="black", linewidth=1, linestyle="-.", label="their mean"
+        )
+        loss_panel.plot(
+            alphas[basin.top], losses[basin.top], label=f"{split} barrier in basin {basin.height:.3g}", **top
+        )
+    accuracy_panel.plot(alphas[basin.top], 100 * accuracies[basin.top], **top)
+
+
+def polar_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Loss, accuracy and Manhattan distance (radius) against the angle between the network at alpha and A.
+
+    Args:
+        table: columns alpha, split, loss, accuracy (or average_precision), angle_deg, manhattan.
+        title: over the figure.
+    """
+    splits = list(dict.fromkeys(table["split"]))
+    split = "test" if "test" in splits else splits[0]
+    score = score_in(table)
+    rows = table[table["split"] == split].sort_values("alpha")
+    angles = np.deg2rad(rows["angle_deg"].to_numpy(dtype=float))
+    widest = float(np.degrees(np.nanmax(angles))) if np.isfinite(angles).any() else 0.0
+    radii = {
+        f"{split} loss": rows["loss"],
+        f"{split} {in_words(score)} (%)": 100 * rows[score],
+        "Manhattan distance from A": rows["manhattan"],
+    }
+    with house_style():
+        figure, polar_panels = panels(
+            3, f"{title}\nangle: between A and the network at alpha, in degrees", subplot_kw={"projection": "polar"}
+        )
+        for panel, (name, radius) in zip(polar_panels, radii.items(), strict=True):
+            panel.plot(angles, radius, color="#1b4f8f", linewidth=1, zorder=2)
+            points = panel.scatter(angles, radius, c=rows["alpha"], cmap="cividis", s=22, zorder=3)
+            panel.set_thetamin(0)  # type: ignore[attr-defined]
+            panel.set_thetamax(max(30.0, 15 * np.ceil(widest / 15)))  # type: ignore[attr-defined]
+            panel.set_rmin(0)  # type: ignore[attr-defined]
+            panel.set_title(f"radius: {name}", fontsize="small")
+            panel.yaxis.set_major_locator(MaxNLocator(3))
+            panel.tick_params(labelsize="small")
+        figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # type: ignore[union-attr,call-arg]
+        figure.colorbar(points, ax=polar_panels, label="alpha", shrink=0.7)
+    return figure

@@ -1,0 +1,39 @@
+"""Which predictions has a run kept?"""
+
+import tempfile
+from pathlib import Path
+
+import safetensors
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lmc_mlflow.tracking.prediction_cache import (
+    CACHE_FOLDER,
+    TENSOR,
+    cache_name,
+    content_hash,
+)
+
+
+def kept_keys(client: MlflowClient, run_id: str) -> set[str]:
+    """The keys of all predictions that a run has kept."""
+    try:
+        files = client.list_artifacts(run_id, CACHE_FOLDER)
+    except (MlflowException, OSError):
+        return set()
+    return {Path(file.path).stem for file in files}
+
+
+def kept_predictions(client: MlflowClient, run_id: str, key: str) -> Tensor | None:
+    """Log-probabilities (N, K) kept under a key, or None where they are damaged: they are then computed anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            local = client.download_artifacts(run_id, f"{CACHE_FOLDER}/{cache_name(key)}", folder)
+            with safetensors.safe_open(local, framework="pt") as file:
+                header: dict[str, str] = file.metadata()
+                tensor: Tensor = file.get_tensor(TENSOR).clone()
+        except (MlflowException, OSError, SafetensorError):
+            return None
+    return tensor if header.get("key") == key and header.get("sha256") == content_hash(tensor) else None

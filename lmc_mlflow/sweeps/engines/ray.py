@@ -1,0 +1,156 @@
+"""How do the nodes of a Ray cluster work on tasks? The only file that imports ray, which is an optional extra."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lmc_mlflow.config.sweep import WorkConfig
+from lmc_mlflow.sweeps.worker import Done, Report, Task, attempt
+from lmc_mlflow.tracking.process import Terminated, termination_raises
+
+NODE_DEATHS = 5
+"""How often Ray starts a task again whose node or process has died."""
+PATIENCE_SECONDS = 60.0
+_PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_PROFILE")
+
+
+def check_uri(uri: str, address: str) -> None:
+    """Refuse a store that other machines would look for in a folder of their own.
+
+    Raises:
+        ValueError: a relative SQLite file on a cluster.
+    """
+    if address and uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
+        raise ValueError(
+            f"tracking store {uri} is a file beside this process, which other nodes do not see; start `mlflow server` "
+            "and set MLFLOW_TRACKING_URI to its address, as docs/sweeps.md shows"
+        )
+
+
+def shared_uri(uri: str) -> str:
+    """A tracking URI that means the same in every folder of this machine."""
+    file = uri.removeprefix("sqlite:///")
+    return uri if file in (uri, ":memory:") or file.startswith("/") else f"sqlite:///{Path(file).absolute()}"
+
+
+def _stop_once(_number: int, _frame: FrameType | None) -> None:
+    """Ray's cancel comes as SIGINT, several times; the runs are ended in peace."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def work_on_ray(task: Task) -> list[Report]:
+    """What a Ray worker runs."""
+    os.environ["TQDM_DISABLE"] = "1"
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _stop_once)  # not heard at all where Ray was started in the background
+    with termination_raises():
+        return attempt(task)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray's compiled core wraps what a signal raises into a SystemError: raise it as what it is."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, Terminated | KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
+
+
+class RayEngine:
+    """Tasks on a Ray cluster, which starts those of a dead node again elsewhere."""
+
+    def __init__(self, config: WorkConfig, environment: Mapping[str, str]) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ValueError("engine=ray needs Ray: pip install '.[cluster]'") from None
+        self._ray: Any = ray
+        self._started = not ray.is_initialized()
+        self._tasks: dict[Any, Task] = {}
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        options: dict[str, Any] = {"num_cpus": config.cpus_per_job, "max_retries": NODE_DEATHS}
+        if config.gpus_per_job:
+            options["num_gpus"] = config.gpus_per_job
+        if self._started:
+            self._connect(config.address, {**passed, **environment})
+        self._wanted = {"CPU": config.cpus_per_job, "GPU": config.gpus_per_job}
+        self._remote = ray.remote(**options)(work_on_ray)
+        self._refuse_unservable()
+
+    def _connect(self, address: str, environment: Mapping[str, str]) -> None:
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            self._ray.init(
+                address=address or "local",
+                runtime_env={"env_vars": dict(environment)},
+                log_to_driver=False,
+                logging_level="error",
+                **({} if address else {"include_dashboard": False}),
+            )
+        except (ConnectionError, RuntimeError, TimeoutError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"address={address!r}: no Ray cluster answers there ({reason})") from None
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray puts one in its place that leaves at once
+
+    def _refuse_unservable(self) -> None:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        for what, wanted in self._wanted.items():
+            most = max((node.get(what, 0.0) for node in nodes), default=0.0)
+            if wanted > most:
+                self.close()
+                name = f"{what.lower()}s_per_job"
+                raise ValueError(f"{name}={wanted:g}: no node of the cluster has more than {most:g} {what}s")
+
+    @property
+    def workers(self) -> int:
+        """How many tasks the cluster has cores and GPUs for."""
+        total = self._ray.cluster_resources()
+        shares = [total.get(what, 0.0) / wanted for what, wanted in self._wanted.items() if wanted]
+        return max(1, int(min(shares, default=1.0)))
+
+    def has_room(self) -> bool:
+        """Always: Ray keeps what has to wait."""
+        return True
+
+    def submit(self, task: Task) -> None:
+        """Hand a task to Ray."""
+        self._tasks[self._remote.remote(task)] = task
+
+    def finished(self, seconds: float) -> list[Done]:
+        """The tasks that are over, waited for so long at most."""
+        if not self._tasks:
+            time.sleep(seconds)
+            return []
+        with _own_signals():
+            ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=seconds)
+        return [self._collect(reference) for reference in ready]
+
+    def _collect(self, reference: Any) -> Done:
+        task = self._tasks.pop(reference)
+        try:
+            with _own_signals():
+                return Done(task, self._ray.get(reference))
+        except self._ray.exceptions.RayError as error:
+            return Done(task, [], f"Ray gave it up ({type(error).__name__}: {str(error).strip().splitlines()[0]})")
+
+    def close(self) -> None:
+        """Interrupt the tasks, wait until they have ended their runs, and leave the cluster."""
+        pending, deadline = list(self._tasks), time.monotonic() + PATIENCE_SECONDS
+        while pending and time.monotonic() < deadline:
+            for reference in pending:  # again and again: a task that is just being loaded does not hear it
+                self._ray.cancel(reference, force=False)
+            _, pending = self._ray.wait(pending, num_returns=len(pending), timeout=2.0)
+        self._tasks.clear()
+        if self._started:
+            self._ray.shutdown()

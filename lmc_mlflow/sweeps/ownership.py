@@ -1,0 +1,104 @@
+"""Which process keeps a sweep's run? The first; others join it, and one of them goes on where the first is gone."""
+
+import time
+from collections.abc import Callable
+
+from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.commands import SweepConfig
+from lmc_mlflow.query.runs import Run, search
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.tracking.lifecycle import (
+    Keep,
+    open_run,
+    point_launcher_at,
+    reopen_run,
+)
+from lmc_mlflow.tracking.locks import ClaimedError
+from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.store import Store
+
+OPENED = "lmc.opened"
+PATIENCE_SECONDS = 60.0
+
+
+def sweeps_of(store: Store, grid: Grid) -> list[Run]:
+    """The runs of sweeps of a grid, oldest first."""
+    where = f"tags.`lmc.kind` = 'sweep' and tags.`lmc.grid_digest` = '{grid.digest}'"
+    return search(store.client, where, [store.experiment_id])
+
+
+class Lead:
+    """The sweep's run, and whether this process keeps it.
+
+    Attributes:
+        run: the run that everything hangs under.
+        leads: whether it is this process that describes it and ends it.
+        since: when it was opened, in milliseconds since 1970; 0 for who opened it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        grid: Grid,
+        config: SweepConfig,
+        claim: Callable[[str], None],
+        keep: Keep,
+    ) -> None:
+        self._store = store
+        self._grid = grid
+        self._claim = claim
+        self._keep = keep
+        self.leads = False
+        self.since = 0
+        try:
+            claim(self._key)
+        except ClaimedError as taken:
+            self.run, self.since = self._join(taken)
+        else:
+            self.leads = True
+            self.run = self._open(config)
+
+    @property
+    def _key(self) -> str:
+        return f"sweep-{self._store.experiment_id}-{self._grid.digest}"
+
+    def try_to_lead(self) -> None:
+        """Go on with the run if the process that kept it is gone."""
+        try:
+            self._claim(self._key)
+        except ClaimedError:
+            return
+        run = self._store.client.get_run(self.run.run_id)
+        self.leads = True
+        if run.info.status != "FINISHED":
+            self.run = self._keep(reopen_run, self._store, run)
+
+    def _open(self, config: SweepConfig) -> TrackedRun:
+        """The run of an interrupted sweep of this grid, or a new one."""
+        tags = {"lmc.grid": self._grid.name, "lmc.grid_digest": self._grid.digest}
+        interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
+        if interrupted:
+            opened = self._keep(reopen_run, self._store, interrupted[-1])
+            point_launcher_at(self._store, opened.run_id, "went on with a sweep")
+        else:
+            opened = self._keep(open_run, self._store, "sweep", f"sweep {self._grid.name}", tags)
+        opened.set_tags({OPENED: str(time.time_ns() // 1_000_000)})
+        opened.log_params(to_params(config))
+        return opened
+
+    def _join(self, taken: ClaimedError) -> tuple[TrackedRun, int]:
+        """The run that another process keeps; it may be about to open it.
+
+        Raises:
+            ClaimedError: there is none after a minute.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            for run in sweeps_of(self._store, self._grid):
+                opened = run.data.tags.get(OPENED)
+                if run.info.status == "RUNNING" and opened and is_alive(run.data.tags):
+                    point_launcher_at(self._store, run.info.run_id, "joined a sweep")
+                    return TrackedRun(self._store.client, run.info.run_id, run.info.experiment_id), int(opened)
+            time.sleep(0.2)
+        raise taken

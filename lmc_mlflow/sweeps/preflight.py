@@ -1,0 +1,35 @@
+"""Can every cell of a grid be trained here? Data and networks are tried before anything runs."""
+
+from collections.abc import Mapping
+
+import torch
+
+from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.data.loading import load_shifted
+from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.workflows.pair.setup import network_spec
+
+
+def data_digests(grid: Grid) -> Mapping[DataConfig, str]:
+    """Load each data set of a grid once, build each of its networks once, and keep nothing but digests.
+
+    Raises:
+        ValueError: naming the cells whose data or network cannot be had.
+    """
+    digests: dict[DataConfig, str] = {}
+    for section in dict.fromkeys(job.cells[0].config.data for job in grid.jobs):
+        jobs = [job for job in grid.jobs if job.cells[0].config.data == section]
+        job = jobs[0]
+        try:
+            data = load_shifted(section, torch.device("cpu"))
+            specs: set[NetworkSpec] = set()
+            for job in jobs:
+                spec = network_spec(job.cells[0].config, data)
+                if spec not in specs:
+                    build_network(spec, seed=0)
+                specs.add(spec)
+        except ValueError as error:
+            raise ValueError(f"grid {grid.name}, {job.name}: {error}") from None
+        digests[section] = data.digest
+    return digests

@@ -1,0 +1,1 @@
+"""Training engines: channels last for convolutions, stacked weights for many networks."""

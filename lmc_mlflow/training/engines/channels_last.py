@@ -1,0 +1,129 @@
+"""How are convolutional networks trained faster than by the plain loop, and equal up to rounding?
+
+Channels lie last in memory, which the convolutions read faster; the optimizer takes one fused call; on a CPU
+with small batches, whose feature maps stay in the cache, each network has a core of its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.batches import ResidentImages, channels_last
+from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.parallel import side_by_side
+from lmc_mlflow.predictions.scores import Scores, mean_loss
+from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
+from lmc_mlflow.training.optimizers import clip, learning_rate
+from lmc_mlflow.training.precision import forward
+from lmc_mlflow.training.trainee import Trainee
+
+SMALL_BATCH = 128
+"""Images; larger batches were measured faster one network after the other with all cores on each."""
+
+
+def why_not_channels_last(trainees: Sequence[Trainee]) -> str | None:
+    """None if `ChannelsLastTraining` can train these networks, else the reason why it cannot."""
+    for trainee in trainees:
+        modules = list(trainee.network.modules())
+        if not isinstance(trainee.images, ResidentImages):
+            return f"side {trainee.side}: the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if not any(isinstance(module, nn.Conv2d) for module in modules):
+            return f"side {trainee.side}: the network has no convolutions"
+        dropping = [type(module).__name__ for module in modules if "Drop" in type(module).__name__]
+        if dropping:
+            return f"side {trainee.side}: {dropping[0]} draws while others train"
+    return None
+
+
+class ChannelsLastTraining:
+    """Trains convolutional networks epoch by epoch; between epochs they are as the exact engine keeps them."""
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
+        reason = why_not_channels_last(trainees)
+        assert reason is None, reason
+        self._trainees = trainees
+        self._config = config
+        self._flips = flips
+
+    def train_epoch(self, epoch: int) -> list[Scores]:
+        """One pass of each network over its training subset; returns means over the batches as they were trained on."""
+        started = time.perf_counter()
+        plans = [plan_epoch(trainee, self._config.batch_size, self._flips, epoch) for trainee in self._trainees]
+
+        def task(trainee: Trainee, plan: EpochPlan) -> Callable[[Event], Tensor]:
+            return lambda stopped: self._train(trainee, plan, epoch, stopped)
+
+        on_cpu = self._trainees[0].labels.device.type == "cpu"
+        num_threads = torch.get_num_threads() if on_cpu and self._config.batch_size <= SMALL_BATCH else 1
+        tasks = [task(trainee, plan) for trainee, plan in zip(self._trainees, plans, strict=True)]
+        outputs = side_by_side(tasks, num_threads)
+        seconds = (time.perf_counter() - started) / len(self._trainees)
+        for trainee, plan in zip(self._trainees, plans, strict=True):
+            trainee.traces.append(plan.trace)
+            trainee.train_seconds += seconds
+        return [plan.scores(of_network) for plan, of_network in zip(plans, outputs, strict=True)]
+
+    def _train(self, trainee: Trainee, plan: EpochPlan, epoch: int, stopped: Event) -> Tensor:
+        """The outputs (N, K) as they were trained on; once `stopped` is set they are worth nothing."""
+        size, device = self._config.batch_size, trainee.labels.device
+        steps_per_epoch = -(-len(plan.order) // size)
+        outputs = []
+        with _laid_out(trainee):
+            trainee.network.train()
+            for i, labels in enumerate(torch.split(plan.labels, size)):
+                if stopped.is_set():
+                    break
+                images = plan.images.new_empty(len(labels), *plan.images.shape[1:])
+                plan.gather(i, i * size, images)
+                for group in trainee.optimizer.param_groups:
+                    group["lr"] = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+                trainee.optimizer.zero_grad()
+                with forward(self._config.precision, device):
+                    of_batch = trainee.network(channels_last(images))
+                    loss = mean_loss(of_batch, labels)
+                loss.backward()  # type: ignore[no-untyped-call]
+                clip(trainee.network.parameters(), self._config)
+                trainee.optimizer.step()
+                outputs.append(of_batch.detach().float())
+        return torch.cat(outputs)
+
+
+@contextmanager
+def _laid_out(trainee: Trainee) -> Iterator[None]:
+    """Within the block the weights have their channels last and the optimizer is fused; after it all is as before."""
+    groups = [group for group in trainee.optimizer.param_groups if "fused" in group]  # RMSprop has no fused call
+    before = [group["fused"] for group in groups]
+    trainee.network.to(memory_format=torch.channels_last)
+    for (
+        parameter,
+        kept,
+    ) in trainee.optimizer.state.items():  # a fused call goes through memory, whatever the strides say
+        kept |= {name: _beside(parameter, value) for name, value in kept.items() if isinstance(value, Tensor)}
+    _move_steps(trainee, trainee.labels.device if groups else torch.device("cpu"))
+    for group in groups:
+        group["fused"] = True
+    try:
+        yield
+    finally:
+        trainee.network.to(memory_format=torch.contiguous_format)
+        for group, fused in zip(groups, before, strict=True):
+            group["fused"] = fused
+        _move_steps(trainee, torch.device("cpu"))
+        for kept in trainee.optimizer.state.values():
+            kept |= {name: value.contiguous() for name, value in kept.items() if isinstance(value, Tensor)}
+
+
+def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value, laid out in memory as the parameter is if it has its shape."""
+    return value if value.shape != parameter.shape else torch.empty_like(parameter).copy_(value)
+
+
+def _move_steps(trainee: Trainee, device: torch.device) -> None:
+    """A fused optimizer counts its steps on the device, another one on the CPU."""
+    for kept in trainee.optimizer.state.values():
+        if "step" in kept:
+            kept["step"] = kept["step"].to(device)

@@ -1,0 +1,172 @@
+"""How are several MLPs trained at once, faster than one after the other and equal up to rounding?"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from threading import Event
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.parallel import side_by_side
+from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
+from lmc_mlflow.training.engines.stacked.norms import Norm, norms_of
+from lmc_mlflow.training.engines.stacked.replay import Replay
+from lmc_mlflow.training.engines.stacked.step import (
+    HEADS,
+    Step,
+    layers_of,
+    slope_of,
+    why_no_mlp,
+)
+from lmc_mlflow.training.engines.stacked.weights import RULES, FlatWeights
+from lmc_mlflow.training.optimizers import learning_rate
+from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
+
+
+def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
+    """None if `StackedTraining` can train these networks, else the reason why it cannot."""
+    for trainee in trainees:
+        reason = why_no_mlp(trainee.network)
+        if reason is None and not isinstance(trainee.images, ResidentImages):
+            reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if reason is None and norms_of(trainee.network) and ends_in_one_image(len(trainee.labels), config.batch_size):
+            reason = "batch norm cannot take a last batch of one image; choose another batch_size"
+        if reason is not None:
+            return f"side {trainee.side}: {reason}"
+    if config.precision == "bfloat16":
+        return "precision=bfloat16 needs the plain loop"
+    return None if config.optimizer in RULES else f"optimizer {config.optimizer} has no fused step"
+
+
+class Stack:
+    """MLPs of one shape with equally many training images, which take every step together."""
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
+        self.trainees = trainees
+        self._config = config
+        self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"), config.clip_norm)
+        self._lr = config.lr
+        self._num_samples, *image_shape = trainees[0].images.shape
+        network = trainees[0].network
+        assert isinstance(network, nn.Sequential)
+        layers, head, slope = layers_of(network, self._weights), HEADS[type(network[-1])], slope_of(network)
+        self._norms = [layer.norm for layer in layers if layer.norm is not None]
+        self._num_classes = layers[-1].weight.shape[1]
+        channels, height, width = image_shape
+        self._steps = {
+            size: Step(layers, head, slope, (channels, height, width), size)
+            for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
+        }
+        self._replay: Replay | None = None
+        if trainees[0].labels.device.type == "cuda":
+            self.use_replay(flips)
+
+    @torch.no_grad()
+    def use_replay(self, flips: bool) -> None:
+        """From now on take every step from the device, without the host (`replay.py`)."""
+        images = [trainee.images.tensor for trainee in self.trainees if isinstance(trainee.images, ResidentImages)]
+        self._replay = Replay(images, self._steps, self._weights, flips, self.trainees[0].noise.translate)
+
+    @torch.no_grad()
+    def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
+        """One epoch; returns the outputs (G, N, K) as they were trained on. Nothing is read back from the device.
+
+        The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
+        """
+        self._weights.load(self.trainees)
+        for norm, modules in self._normed():
+            norm.load(modules)
+        if self._replay is not None:
+            return self._replayed(self._replay, plans, epoch, stopped)
+        size = self._config.batch_size
+        targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
+        outputs = torch.empty_like(targets)
+        targets_of, outputs_of = torch.split(targets, size, dim=1), torch.split(outputs, size, dim=1)
+        steps_per_epoch = len(targets_of)
+        for i in range(steps_per_epoch):
+            if stopped.is_set():
+                break
+            step = self._steps[targets_of[i].shape[1]]
+            for plan, images in zip(plans, step.images, strict=True):
+                plan.gather(i, i * size, images)
+            step.targets.copy_(targets_of[i])
+            outputs_of[i].copy_(step.run())
+            self._lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            self._weights.step(self._lr)
+        return outputs
+
+    def _replayed(self, replay: Replay, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
+        size = self._config.batch_size
+        replay.start(plans, size)
+        steps_per_epoch = -(-self._num_samples // size)
+        known: float | None = None
+        for i in range(steps_per_epoch):
+            if stopped.is_set():
+                break
+            self._lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
+            if self._lr != known:
+                replay.set_lr(self._lr)
+                known = self._lr
+            replay.step(min(size, self._num_samples - i * size))
+        return replay.outputs.clone()
+
+    @torch.no_grad()
+    def store(self) -> None:
+        """Bring the trainees' networks and optimizers to where the last epoch ended."""
+        self._weights.store(self.trainees, self._lr)
+        for norm, modules in self._normed():
+            norm.store(modules, -(-self._num_samples // self._config.batch_size))
+
+    def _normed(self) -> Iterator[tuple[Norm, tuple[nn.BatchNorm1d, ...]]]:
+        """Each batch norm with the G modules that it stands for."""
+        return zip(self._norms, zip(*(norms_of(t.network) for t in self.trainees), strict=True), strict=True)
+
+
+class StackedTraining:
+    """Trains the networks of `stackable` trainees, all in one epoch at a time.
+
+    On a GPU, where a step of an MLP is too small to fill the device, networks with equally many images make
+    one stack. On a CPU each network is a stack of its own in a thread of its own, which was measured faster
+    than one stack on all cores: the cores need not wait for each other.
+
+    Between epochs everything is in the trainees, so that they can be kept and restored as those of the exact
+    engine can, and a restored training ends bit-equal to one never stopped.
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
+        reason = stackable(trainees, config)
+        assert reason is None, reason
+        self._trainees = trainees
+        self._config = config
+        self._flips = flips
+        groups: dict[object, list[Trainee]] = {}
+        for i, trainee in enumerate(trainees):
+            own = i if trainee.labels.device.type == "cpu" else None
+            shapes = tuple(p.shape for p in trainee.network.parameters())
+            groups.setdefault((own, len(trainee.labels), shapes), []).append(trainee)
+        self._stacks = [Stack(group, config, flips) for group in groups.values()]
+
+    def train_epoch(self, epoch: int) -> list[Scores]:
+        """One pass of each network over its training subset; returns means over the batches as they were trained on."""
+        started = time.perf_counter()
+        plans = {id(t): plan_epoch(t, self._config.batch_size, self._flips, epoch) for t in self._trainees}
+
+        def task(stack: Stack) -> Callable[[Event], Tensor]:
+            return lambda stopped: stack.train([plans[id(t)] for t in stack.trainees], epoch, stopped)
+
+        on_cpu = self._trainees[0].labels.device.type == "cpu"
+        outputs = side_by_side([task(stack) for stack in self._stacks], torch.get_num_threads() if on_cpu else 1)
+        scores: dict[int, Scores] = {}
+        for stack, of_stack in zip(self._stacks, outputs, strict=True):
+            stack.store()
+            for trainee, of_network in zip(stack.trainees, of_stack, strict=True):
+                scores[id(trainee)] = plans[id(trainee)].scores(of_network)
+        seconds = (time.perf_counter() - started) / len(self._trainees)
+        for trainee in self._trainees:
+            trainee.traces.append(plans[id(trainee)].trace)
+            trainee.train_seconds += seconds
+        return [scores[id(trainee)] for trainee in self._trainees]

@@ -1,0 +1,120 @@
+"""How does a step of a stack become a single launch on a GPU? It finds its place in the epoch on the device.
+
+A step of an MLP is some thirty small kernels, each launched in about the time that it runs. As a CUDA graph they
+are launched together. What changes from step to step, the place in the epoch and the learning rate, lies on the
+device, so that every step of one batch size is the same graph and nothing is copied to or from the host.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.engines.stacked.draws import EpochPlan
+from lmc_mlflow.training.engines.stacked.step import Step
+from lmc_mlflow.training.engines.stacked.weights import FlatWeights
+
+NUM_WARM_UPS = 3
+"""Steps before a capture, in which libraries allocate what they need."""
+
+
+class Replay:
+    """An epoch of G networks with N images each, step by step from the device.
+
+    Attributes:
+        outputs: (G, N, K) as they were trained on, in the order of the epoch.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        steps: dict[int, Step],
+        weights: FlatWeights,
+        flips: bool,
+        translate: int = 0,
+    ) -> None:
+        """Capture a graph for each batch size; the weights hold rubbish afterwards.
+
+        Args:
+            images: (N, C, H, W) for each network.
+            steps: batch size -> room for its passes.
+            weights: what a step changes.
+            flips: whether images are flipped.
+            translate: the largest random translation in pixels.
+        """
+        num_networks, num_samples = len(images), len(images[0])
+        new = weights.values.new_zeros
+        num_classes = next(iter(steps.values())).targets.shape[-1]
+        self._images, self._weights = images, weights
+        self._orders = new(num_networks, num_samples, dtype=torch.int64)
+        self._flipped = new(num_networks, num_samples, dtype=torch.bool) if flips else None
+        self._moves = new(num_networks, num_samples, 2, dtype=torch.int64) if translate else None
+        self._translate = translate
+        self._targets = new(num_networks, num_samples, num_classes)
+        self.outputs = new(num_networks, num_samples, num_classes)
+        self._cursor, self._lr = new((), dtype=torch.int64), new(())
+        self._runs = {size: self._prepared(size, step) for size, step in steps.items()}
+
+    def start(self, plans: Sequence[EpochPlan], batch_size: int) -> None:
+        """Bring the draws of an epoch to the device and go to its first step."""
+        for row, plan in enumerate(plans):
+            self._orders[row].copy_(plan.order)
+            self._targets[row].copy_(plan.targets(self._targets.shape[-1]))
+            if self._flipped is not None:
+                self._flipped[row].copy_(plan.flipped(batch_size))
+            if self._moves is not None:
+                assert plan.moves is not None
+                self._moves[row].copy_(plan.moves)
+        self._cursor.zero_()
+
+    def set_lr(self, lr: float) -> None:
+        """The learning rate of the steps to come."""
+        self._lr.fill_(lr)
+
+    def step(self, size: int) -> None:
+        """The next step, of this batch size."""
+        self._runs[size]()
+
+    def _prepared(self, size: int, step: Step) -> Callable[[], None]:
+        places = torch.arange(size, device=self._cursor.device)
+
+        def run() -> None:
+            here = places + self._cursor
+            for row, batch in enumerate(step.images):
+                positions = self._orders[row].index_select(0, here)
+                torch.index_select(self._images[row], 0, positions, out=batch)
+                if self._flipped is not None:
+                    flipped = self._flipped[row].index_select(0, here)[:, None, None, None]
+                    batch.copy_(torch.where(flipped, batch.flip(-1), batch))
+                if self._moves is not None:
+                    batch.copy_(translated(batch, self._moves[row].index_select(0, here), self._translate))
+            step.targets.copy_(self._targets.index_select(1, here))
+            self.outputs.index_copy_(1, here, step.run())
+            self._weights.step(self._lr)
+            self._cursor.add_(size)
+
+        return captured(run, self._cursor)
+
+
+def captured(step: Callable[[], None], cursor: Tensor) -> Callable[[], None]:
+    """The step as a CUDA graph; on a CPU the step itself.
+
+    Args:
+        step: does the same work at every call, on tensors that stay where they are.
+        cursor: on the device of these tensors; set to 0 before every run that is no real step.
+    """
+    if cursor.device.type != "cuda":
+        return step
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(NUM_WARM_UPS):
+            cursor.zero_()
+            step()
+        cursor.zero_()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay

@@ -1,0 +1,185 @@
+"""How do several MLPs of one shape go forward and backward at once, without autograd?"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lmc_mlflow.training.engines.stacked.norms import (
+    Norm,
+    NormPass,
+    norms_of,
+    why_no_norm,
+)
+from lmc_mlflow.training.engines.stacked.weights import FlatWeights
+
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
+_leaky_relu_backward = torch.ops.aten.leaky_relu_backward.grad_input
+ACTIVATIONS: tuple[tuple[type[nn.Module], ...], ...] = ((nn.ReLU,), (nn.LeakyReLU,), ())
+"""What may stand between two linear layers, behind a batch norm or not, the same everywhere in a network."""
+
+
+def why_no_mlp(network: nn.Module) -> str | None:
+    """None for an MLP without layer norm and dropout or a linear network of `lmc_mlflow.models`, else what is in the
+    way.
+    """
+    if not isinstance(network, nn.Sequential):
+        return f"a {type(network).__name__} is no MLP"
+    kinds = [type(module) for module in network]
+    for kind in kinds:
+        if kind not in (nn.Flatten, nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.LeakyReLU, *HEADS):
+            return f"the network has a {kind.__name__}"
+    num_hidden = kinds.count(nn.Linear) - 1
+    layouts = [
+        [nn.Flatten, *[nn.Linear, *norm, *between] * num_hidden, nn.Linear]
+        for between in ACTIVATIONS
+        for norm in ((), (nn.BatchNorm1d,))
+    ]
+    if kinds[:-1] not in layouts or kinds[-1] not in HEADS or len(_slopes(network)) > 1:
+        return "its layers do not alternate as an MLP's"
+    if any(module.bias is None for module in network if isinstance(module, nn.Linear)):
+        return "a layer has no bias"
+    return next((reason for norm in norms_of(network) if (reason := why_no_norm(norm)) is not None), None)
+
+
+def _slopes(network: nn.Sequential) -> set[float]:
+    return {module.negative_slope for module in network if isinstance(module, nn.LeakyReLU)}
+
+
+def slope_of(network: nn.Sequential) -> float:
+    """What is left of an activation below 0: nothing behind a ReLU, all of it in a linear network."""
+    if any(isinstance(module, nn.ReLU) for module in network):
+        return 0.0
+    return next(iter(_slopes(network)), 1.0)
+
+
+def _log_probabilities(pre_activations: Tensor) -> tuple[Tensor, Tensor]:
+    outputs = pre_activations.log_softmax(-1)
+    return outputs, outputs.exp()
+
+
+def _logits(pre_activations: Tensor) -> tuple[Tensor, Tensor]:
+    return pre_activations, pre_activations.sigmoid()
+
+
+@dataclass(frozen=True)
+class Head:
+    """The output module with its loss, whose gradient is (probabilities - targets) / terms.
+
+    Attributes:
+        outputs: pre-activations -> what the network puts out, and probabilities.
+        class_mean: whether the loss is a mean over the classes too.
+    """
+
+    outputs: Callable[[Tensor], tuple[Tensor, Tensor]]
+    class_mean: bool
+
+
+HEADS: Mapping[type[nn.Module], Head] = {
+    nn.LogSoftmax: Head(_log_probabilities, class_mean=False),
+    nn.Identity: Head(_logits, class_mean=True),
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Views of a layer's weights and their gradients in G networks.
+
+    Attributes:
+        weight: (G, H, I).
+        transposed: the weight as (G, I, H).
+        bias: (G, 1, H).
+        weight_gradient: (G, H, I).
+        bias_gradient: (G, H).
+        norm: the batch norm behind it, if any.
+    """
+
+    weight: Tensor
+    transposed: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+    norm: Norm | None = None
+
+
+def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[Layer]:
+    """The layers, first to last, of MLPs like this one, whose every layer and norm has a weight and a bias."""
+    values, gradients = weights.views(weights.values), weights.views(weights.gradients)
+    layers: list[Layer] = []
+    place = 0
+    for module in network:
+        value, gradient = values[place : place + 2], gradients[place : place + 2]
+        if isinstance(module, nn.Linear):
+            layers.append(Layer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
+        elif isinstance(module, nn.BatchNorm1d):
+            layers[-1] = replace(layers[-1], norm=Norm.like(module, value, gradient))
+        else:
+            continue
+        place += 2
+    return layers
+
+
+class Step:
+    """Room for a batch of n images a network, and the passes over it.
+
+    Callers fill `images` (G of (n, C, H, W)) and `targets` (G, n, K), call `run` and find the gradients in the
+    layers' views and the outputs (G, n, K) in what it returns, until the next run. What a run does depends
+    on nothing but shapes; all views are made beforehand, since at small batches making them takes its share.
+    """
+
+    def __init__(
+        self, layers: list[Layer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
+    ) -> None:
+        num_networks = len(layers[0].weight)
+        new = layers[0].weight.new_empty
+        widths = [layer.weight.shape[1] for layer in layers]
+        images = new(num_networks, size, *image_shape)
+        self.images = list(images)
+        self.targets = new(num_networks, size, widths[-1])
+        self._head = head
+        self._slope = slope
+        self._scale = 1.0 / (size * widths[-1] if head.class_mean else size)
+        activations = [new(num_networks, size, width) for width in widths]
+        inputs = [images.flatten(2), *activations[:-1]]
+        norms = [None if layer.norm is None else NormPass(layer.norm, size) for layer in layers]
+        self._forward = list(zip(layers, inputs, norms, activations, strict=True))
+        self._errors = [new(num_networks, size, width) for width in widths]
+        transposed_errors = [error.transpose(1, 2) for error in self._errors]
+        below = [None, *norms[:-1]]
+        self._backward = list(zip(layers, inputs, below, self._errors, transposed_errors, strict=True))[::-1]
+
+    def run(self) -> Tensor:
+        """Forward and backward; the gradient of the images is never needed."""
+        *hidden, (last, features, _, pre_activations) = self._forward
+        for layer, inputs, norm, activations in hidden:
+            torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations if norm is None else norm.features)
+            if norm is not None:
+                norm.forward(activations)
+            self._activate(activations)
+        torch.baddbmm(last.bias, features, last.transposed, out=pre_activations)
+        outputs, probabilities = self._head.outputs(pre_activations)
+        torch.sub(probabilities, self.targets, out=self._errors[-1]).mul_(self._scale)
+        for i, (layer, inputs, norm, error, transposed_error) in enumerate(self._backward, start=1):
+            torch.bmm(transposed_error, inputs, out=layer.weight_gradient)
+            torch.sum(error, 1, out=layer.bias_gradient)
+            if i < len(self._backward):
+                below = torch.bmm(error, layer.weight, out=self._errors[-1 - i])
+                self._activate_backward(below, inputs)
+                if norm is not None:
+                    norm.backward(below)
+        return outputs
+
+    def _activate(self, pre_activations: Tensor) -> None:
+        if self._slope == 0:
+            pre_activations.relu_()
+        elif self._slope < 1:
+            functional.leaky_relu_(pre_activations, self._slope)
+
+    def _activate_backward(self, error: Tensor, activations: Tensor) -> None:
+        """In place; a slope leaves the sign, so that the activations tell what the pre-activations would."""
+        if self._slope == 0:
+            _relu_backward(error, activations, 0, grad_input=error)
+        elif self._slope < 1:
+            _leaky_relu_backward(error, activations, self._slope, True, grad_input=error)

@@ -1,0 +1,34 @@
+"""What does a network get to see first? The first images of its first batch, as they go in."""
+
+from torch import Tensor
+
+from lmc_mlflow.batches import Images
+from lmc_mlflow.training.augmentation import flip_in_place, translated
+from lmc_mlflow.training.noise import NoiseStream
+
+
+def first_images(
+    images: Images, labels: Tensor, noise: NoiseStream, batch_size: int, flips: bool, num_images: int
+) -> tuple[Tensor, Tensor]:
+    """The first images (n, C, H, W) of the first batch of epoch 1, flipped and moved as drawn, and their labels.
+
+    Args:
+        images: of a side.
+        labels: (N,) or (N, K).
+        noise: of that side, before its first epoch.
+        batch_size: of the training.
+        flips: whether images are flipped at random.
+        num_images: at most.
+
+    Returns:
+        Both on the CPU.
+    """
+    with noise.epoch(1, len(labels), batch_size, flips) as draws:
+        first = draws.order[:batch_size]
+        (batch,) = images.batches(first, batch_size)
+        positions, flipped = next(draws.batches())
+        if flipped is not None:
+            flip_in_place(batch, draws.flipped[0])
+        if draws.moves is not None:
+            batch = translated(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
+    return batch[:num_images].cpu(), labels[positions[:num_images].to(labels.device)].cpu()

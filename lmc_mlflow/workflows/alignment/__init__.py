@@ -1,0 +1,1 @@
+"""The command `align`: permutes one logged network towards another."""

@@ -1,0 +1,1 @@
+"""The commands `export` and `import`: carry runs between stores."""

@@ -1,0 +1,175 @@
+"""Which runs belong together, and how do they get into one file?"""
+
+import os
+import shlex
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+import lmc_mlflow
+from lmc_mlflow.bundles.archive import ARTIFACTS, RUNS, BundleWriter, check_free, writing
+from lmc_mlflow.bundles.artifact_locations import place_of
+from lmc_mlflow.bundles.metric_histories import Histories, history_reader
+from lmc_mlflow.bundles.pack import (
+    fetch,
+    is_wanted,
+    left_out,
+    missing_artifacts,
+    record_of,
+)
+from lmc_mlflow.bundles.records import RunRecord, to_line
+from lmc_mlflow.config.bundle import ExportConfig
+from lmc_mlflow.config.commands import ExportCommandConfig
+from lmc_mlflow.manifest import MANIFEST
+from lmc_mlflow.query.runs import Run, search
+from lmc_mlflow.tracking.lifecycle import name_launcher_run
+from lmc_mlflow.tracking.store import Store, open_store
+
+OURS = "tags.`lmc.kind` != ''"
+PARENT = "mlflow.parentRunId"
+REFERENCES = ("lmc.run_a", "lmc.run_b", "lmc.pair", "lmc.members", "lmc.sources", "lmc.held_out")
+
+
+@dataclass(frozen=True)
+class ExportOutcome:
+    """The bundle, how many runs of each kind and each status it holds, its files, and how many were left out."""
+
+    out: Path
+    kinds: Counter[str]
+    statuses: Counter[str]
+    num_artifacts: int
+    num_left_out: int
+
+
+def export_runs(config: ExportCommandConfig) -> ExportOutcome:
+    """Write runs, and all runs that they refer to, to one file.
+
+    Raises:
+        ValueError: no run matches, a run's artifacts are damaged, or the file is there already.
+    """
+    wanted = config.export
+    out = Path(wanted.out).absolute()
+    check_free(out)
+    store = open_store()
+    runs = select_runs(store, wanted)
+    facts = {
+        "made_by": f"lmc_mlflow {lmc_mlflow.__version__}",
+        "num_runs": len(runs),
+        "checkpoints": wanted.checkpoints,
+        "figures": wanted.figures,
+    }
+    names = {i: store.client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
+    with writing(out, facts) as writer, history_reader(store) as histories:
+        bar = tqdm(runs, desc="exporting", unit="run", leave=False, disable=None)
+        records = [_export_run(run, names[run.info.experiment_id], histories(run), wanted, writer) for run in bar]
+        writer.add_text(RUNS, "".join(f"{to_line(record)}\n" for record in records))
+        num_artifacts = len(writer.files) - 1
+    outcome = ExportOutcome(
+        out,
+        Counter(record.tags.get("lmc.kind", "other") for record in records),
+        Counter(record.status for record in records),
+        num_artifacts,
+        sum(len(record.left_out) for record in records),
+    )
+    note = "\n".join(f"    {line}" for line in exported_lines(outcome))
+    name_launcher_run(store, f"export: {len(runs)} runs to {out.name}", note, {})
+    return outcome
+
+
+def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
+    """The runs that match, those below them, those that any of them refers to, and their parents; oldest first.
+
+    Raises:
+        ValueError: no run matches, or there is no such experiment.
+    """
+    ids = None
+    if wanted.experiment:
+        found = store.client.get_experiment_by_name(wanted.experiment)
+        if found is None:
+            raise ValueError(f"experiment {wanted.experiment!r} does not exist; leave it out to export from all")
+        ids = [found.experiment_id]
+    launcher = os.environ.get("MLFLOW_RUN_ID")
+    matching = [run.info.run_id for run in search(store.client, wanted.query or OURS, ids)]
+    matching = [run_id for run_id in matching if run_id != launcher]
+    if not matching:
+        raise ValueError(f"no run matches query={wanted.query!r} experiment={wanted.experiment!r}; nothing is exported")
+    everything = {run.info.run_id: run for run in search(store.client, "")}
+    kept = related(matching, everything)
+    return sorted((everything[i] for i in kept), key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
+    """The ids of runs without which these could not be read.
+
+    Runs below those that match come along. So do the ends, members and pairs that any run names, the endpoints
+    of every pair, and every parent; but not whatever else hangs below a parent.
+
+    Args:
+        matching: run ids.
+        everything: run id -> run, of the whole store.
+    """
+    below: dict[str, list[str]] = defaultdict(list)
+    for run_id, run in everything.items():
+        below[run.data.tags.get(PARENT, "")].append(run_id)
+    kept: set[str] = set()
+    waiting = [(run_id, True) for run_id in matching]
+    descended: set[str] = set()
+    while waiting:
+        run_id, with_children = waiting.pop()
+        if run_id not in everything:  # deleted since
+            continue
+        tags = everything[run_id].data.tags
+        if (with_children or tags.get("lmc.kind") == "pair") and run_id not in descended:
+            descended.add(run_id)
+            waiting += [
+                (child, with_children) for child in below[run_id] if with_children or _is_endpoint(everything[child])
+            ]
+        if run_id not in kept:
+            kept.add(run_id)
+            named = ",".join(tags.get(key, "") for key in REFERENCES).split(",")
+            waiting += [(name.split("@")[0], False) for name in [*named, tags.get(PARENT, "")] if name]
+    return kept
+
+
+def _is_endpoint(run: Run) -> bool:
+    return bool(run.data.tags.get("lmc.kind") == "endpoint")
+
+
+def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportConfig, writer: BundleWriter) -> RunRecord:
+    run_id = run.info.run_id
+    place = place_of(run.info.artifact_uri)
+    present = place.paths()
+    chosen = [path for path in present if is_wanted(path, wanted.checkpoints, wanted.figures)]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = fetch(place, chosen, Path(folder))
+            missing = missing_artifacts(run, present, files.get(MANIFEST))
+        except ValueError as error:
+            raise ValueError(f"run {run_id} ({run.info.run_name}): {error}") from None
+        for path, local in files.items():
+            writer.add_file(f"{ARTIFACTS}/{run_id}/{path}", local)
+    return record_of(run, experiment, metrics, left_out(present, missing, chosen))
+
+
+def exported_lines(outcome: ExportOutcome) -> list[str]:
+    """What there is to say of a bundle, and what to type next."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.kinds.items()))
+    lines = [
+        f"exported {outcome.kinds.total()} runs ({kinds}) to {outcome.out}",
+        f"  {outcome.num_artifacts} artifacts, {outcome.out.stat().st_size / 1e6:.1f} MB",
+    ]
+    unfinished = {status: count for status, count in outcome.statuses.items() if status != "FINISHED"}
+    if unfinished:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(unfinished.items()))
+        lines.append(f"  not finished: {counts}; export again when they are, import completes them")
+    if outcome.num_left_out:
+        lines.append(f"  left out: {outcome.num_left_out} artifacts; these runs can be read, not loaded")
+    return [
+        *lines,
+        "merge into another store:",
+        f"  mlflow run . --env-manager local -e import -P bundles={shlex.quote(str(outcome.out))}",
+    ]

@@ -1,0 +1,1 @@
+"""The command `ensemble`: scores ensembles of logged networks or of points of a path."""

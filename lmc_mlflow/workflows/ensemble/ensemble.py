@@ -1,0 +1,218 @@
+"""How good is an ensemble of logged networks, and what is logged of it?"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from lmc_mlflow.config.canonical import fingerprint, to_params
+from lmc_mlflow.config.commands import EnsembleConfig
+from lmc_mlflow.config.path import ScoresConfig
+from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
+from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
+from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
+from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
+from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.ensemble.members import Roster, find_members, predict_members
+from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+
+SHOWN = (
+    "mean_prediction_accuracy",
+    "majority_vote_accuracy",
+    "member_accuracy",
+    "wrong_agreement",
+    "wrong_disagreement",
+)
+SAMPLINGS = {
+    "lmc": ("points of one path", "points of one path"),
+    "seeds": ("networks", "networks trained one by one"),
+    "star": ("points of a star's segments", "points of the segments between a star and its sources"),
+}
+"""In a name, and in a description."""
+MOST_SCORED = 10
+"""Random orders behind the scores against size: ranking all samples takes longer than counting the right ones."""
+MAX_TAG = 5000
+
+
+@dataclass(frozen=True)
+class EnsembleOutcome:
+    """A scored ensemble: its run, its scores, and how many members needed no forward pass."""
+
+    ensemble: str
+    name: str
+    scores: dict[str, Interval]
+    num_members: int
+    num_kept: int
+    experiment_id: str
+
+
+def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> EnsembleOutcome:
+    """Predict with every member once, score the ensemble, and log it as a run.
+
+    Args:
+        config: which members, which estimates.
+        parent: run to hang the ensemble under.
+
+    Raises:
+        ValueError: members that cannot be found, loaded or compared; says how to put it right.
+        StoreError: the tracking store cannot be used.
+    """
+    device = prepare_machine(config.runtime)
+    store = open_store()
+    roster = find_members(store, config.members)
+    name = ensemble_name(roster)
+    with ending() as keep:
+        run = keep(open_run, store, "ensemble", name, _tags(roster, config), parent)
+        probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
+        run.log_params(to_params(config))
+        outputs, labels, num_kept = predict_members(store, roster, config.members, device)
+        log_probabilities, truth = outputs.numpy(), labels.numpy()
+        scores = score_ensemble(
+            log_probabilities,
+            truth,
+            config.scores.num_resamples,
+            config.scores.confidence,
+            np.random.default_rng(derive_seed(config.scores.scores_seed, "bootstrap")),
+        )
+        _log_sizes(run, roster, size_tables(log_probabilities, truth, config.scores))
+        run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
+        _log_scores(run, roster, scores, num_kept)
+    return EnsembleOutcome(run.run_id, name, scores, len(roster.names), num_kept, run.experiment_id)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Scores against the number of members.
+
+    Attributes:
+        accuracy: columns size, method, accuracy, accuracy_low, accuracy_high.
+        scores: columns size, score, value, low, high.
+    """
+
+    accuracy: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def size_tables(
+    log_probabilities: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]",
+    labels: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
+    config: ScoresConfig,
+) -> Sizes:
+    """Accuracy, calibration error and areas against ensemble size: means over random orders, and their quantiles."""
+    seed = derive_seed(config.scores_seed, "orders")
+    accuracies = accuracy_by_size(log_probabilities, labels, config.num_orders, np.random.default_rng(seed))
+    scores = scores_by_size(log_probabilities, labels, min(config.num_orders, MOST_SCORED), np.random.default_rng(seed))
+    names = ("size", "method", "accuracy", "accuracy_low", "accuracy_high")
+    return Sizes(
+        accuracy=_spread(accuracies, config.confidence, names),
+        scores=_spread(scores, config.confidence, ("size", "score", "value", "low", "high")),
+    )
+
+
+def _spread(
+    found: "dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]", confidence: float, names: Sequence[str]
+) -> pd.DataFrame:
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    tables = []
+    for name, values in found.items():
+        low, high = np.quantile(values, ends, axis=0)
+        columns = (np.arange(1, values.shape[1] + 1), name, values.mean(axis=0), low, high)
+        tables.append(pd.DataFrame(dict(zip(names, columns, strict=True))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _log_sizes(run: TrackedRun, roster: Roster, sizes: Sizes) -> None:
+    curves = {}
+    for method, rows in sizes.accuracy.groupby("method"):
+        curves[f"size/{method}_accuracy"] = list(zip(rows["size"], rows["accuracy"], strict=True))
+    for score, rows in sizes.scores.dropna().groupby("score"):  # without a wrong prediction there is no area
+        curves[f"size/{score}"] = list(zip(rows["size"], rows["value"], strict=True))
+    run.log_curves({key: [(int(size), float(value)) for size, value in curve] for key, curve in curves.items()})
+    run.log_json(sizes.accuracy.to_dict(orient="split", index=False), "sizes.json")
+    told = sizes.scores.astype(object).where(sizes.scores.notna(), None)
+    run.log_json(told.to_dict(orient="split", index=False), "scores_by_size.json")
+    own = {"run_id": run.run_id, "sampling": roster.sampling}
+    own |= {"model": _joined(roster, "model"), "num_members": len(roster.names)}  # type: ignore[dict-item]
+    run.log_figure(size_figure(sizes.accuracy.assign(**own)), "figures/accuracy_against_size.png")
+    run.log_figure(scores_figure(sizes.scores.assign(**own)), "figures/scores_against_size.png")
+
+
+def _log_scores(run: TrackedRun, roster: Roster, scores: dict[str, Interval], num_kept: int) -> None:
+    metrics: dict[str, float] = {"num_members": len(roster.names), "num_cached_members": num_kept}
+    metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in roster.networks)
+    for name, interval in scores.items():
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    run.log_metrics(metrics)
+    table = pd.DataFrame([{"score": name, **dataclasses.asdict(interval)} for name, interval in scores.items()])
+    run.log_json(table.to_dict(orient="split", index=False), "scores.json")
+    run.describe(_description(roster, scores, metrics["cost/train_seconds"]))
+    run.seal()
+    run.finish()
+
+
+def ensemble_name(roster: Roster) -> str:
+    """What a person would call the ensemble."""
+    how = SAMPLINGS[roster.sampling][0]
+    dataset, model, shift = (_joined(roster, key) for key in ("dataset", "model", "shift"))
+    return f"ensemble {dataset} {model} {shift}: {len(roster.names)} {how}, seed {_joined(roster, 'seed')}"
+
+
+def _joined(roster: Roster, key: str) -> str:
+    values = [network.run.data.tags.get(f"lmc.{key}", "") for network in roster.networks]
+    return ", ".join(dict.fromkeys(values))
+
+
+def _members(roster: Roster) -> dict[str, object]:
+    return {
+        "sampling": roster.sampling,
+        "runs": [network.run.info.run_id for network in roster.networks],
+        "alphas": list(roster.alphas),
+        **({"others": list(roster.others)} if roster.others else {}),
+    }
+
+
+def members_tag(names: Sequence[str]) -> str:
+    """The members as they stand in the tag `lmc.members`, or their number and digest where they are too many."""
+    text = ",".join(names)
+    if len(text) <= MAX_TAG:
+        return text
+    return f"{len(names)} members ({hashlib.sha256(text.encode()).hexdigest()[:16]}): see members.json"
+
+
+def ensemble_fingerprint(config: EnsembleConfig) -> str:
+    """Digest of how an ensemble is made and scored, whatever its members."""
+    return fingerprint(config, without=("pair", "runs", "query", "star"))
+
+
+def _tags(roster: Roster, config: EnsembleConfig) -> dict[str, str]:
+    tags = {
+        f"lmc.{key}": _joined(roster, key)
+        for key in ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size")
+    }
+    tags["lmc.members"] = members_tag(roster.names)
+    tags["lmc.sampling"] = roster.sampling
+    tags["lmc.fingerprint"] = ensemble_fingerprint(config)
+    if roster.sampling == "lmc":
+        tags["lmc.pair"] = roster.networks[0].split_run
+    return tags
+
+
+def _description(roster: Roster, scores: dict[str, Interval], train_seconds: float) -> str:
+    first = scores["mean_prediction_accuracy"]
+    rows = "\n".join(f"| {name} | {s.value:.4f} | {s.low:.4f} | {s.high:.4f} |" for name, s in scores.items())
+    return (
+        f"**Accuracy {first.value:.2%}** ({first.low:.2%} to {first.high:.2%}) by averaged probabilities, "
+        "majority vote "
+        f"{scores['majority_vote_accuracy'].value:.2%}, members alone {scores['member_accuracy'].value:.2%}; "
+        f"wrong agreement {scores['wrong_agreement'].value:.4f}, wrong disagreement "
+        f"{scores['wrong_disagreement'].value:.4f}.\n\n"
+        f"{len(roster.names)} members, {SAMPLINGS[roster.sampling][1]}; training them took {train_seconds:.0f} s.\n\n"
+        f"| score | value | low | high |\n|---|---|---|---|\n{rows}"
+    )

@@ -1,0 +1,210 @@
+"""Which networks are the members of an ensemble, and what does each predict?"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lmc_mlflow import weights
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.config.path import EndsConfig, MembersConfig
+from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.evaluation import predict
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.points import CALIBRATED, network_at, placer
+from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.query.prediction_cache import kept_keys, kept_predictions
+from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.prediction_cache import keep_predictions
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.networks.pair_of_networks import (
+    both_training_sides,
+    load_ends,
+    load_splits,
+    rebuild,
+)
+from lmc_mlflow.workflows.star.members import draw_members
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The networks an ensemble is made from: two ends of a path, one network a member, or a star and its sources.
+
+    Attributes:
+        sampling: `lmc`, `seeds` or `star`.
+        networks: a star comes first, its sources are as they are aligned to it.
+        alphas: of the members on their segments.
+        others: with `star`: the number of the network at alpha 1, for each member.
+    """
+
+    sampling: str
+    networks: tuple[LoggedNetwork, ...]
+    alphas: tuple[float, ...]
+    others: tuple[int, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each member: its run id, or the pair's with the alpha, or the star's with the source's too."""
+        if self.sampling == "seeds":
+            return [network.run.info.run_id for network in self.networks]
+        if self.sampling == "star":
+            ids = [network.run.info.run_id for network in self.networks]
+            return [f"{ids[0]}@{ids[i]}@{alpha:g}" for i, alpha in zip(self.others, self.alphas, strict=True)]
+        return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
+
+
+def find_members(store: Store, config: MembersConfig) -> Roster:
+    """The members that a configuration names, verified to be comparable.
+
+    Raises:
+        ValueError: a run cannot be used, fewer than two were found, or two were made for other test sets
+            or classes.
+    """
+    if config.pair:
+        ends = load_ends(store, EndsConfig(pair=config.pair))
+        _refuse_several_labels(ends)
+        alphas = [float(alpha) for alpha in alpha_grid(config.num_alphas)]
+        inner = alphas if config.include_ends else alphas[1:-1]
+        if len(inner) < 2:
+            raise ValueError(
+                f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4"
+            )
+        return Roster("lmc", ends, tuple(inner))
+    if config.star:
+        found, positions, others = draw_members(store, config)
+        _refuse_several_labels(found)
+        return Roster("star", found, positions, others)
+    ids = list(config.runs) if config.runs else _query(store, config.query)
+    networks = [
+        load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
+    ]
+    _refuse_several_labels(networks)
+    first = networks[0]
+    for other in networks[1:]:
+        for what, mine, theirs in (
+            ("test set", first.digests["test"], other.digests["test"]),
+            ("number of classes", first.spec.num_classes, other.spec.num_classes),
+        ):
+            if mine != theirs:
+                raise ValueError(
+                    f"runs {first.run.info.run_id} and {other.run.info.run_id} cannot be compared: "
+                    f"{what}: {mine} vs {theirs}"
+                )
+    if len({network.run.info.run_id for network in networks}) < len(networks):
+        raise ValueError("runs: two of the ids are of one run; name each once")
+    return Roster("seeds", tuple(networks), ())
+
+
+def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:
+    for network in networks:
+        if network.spec.output != "log_probabilities":
+            raise ValueError(
+                f"run {network.run.info.run_id} was trained on {network.config.data.dataset}, whose images have "
+                "several labels each; votes, wrong agreement and wrong disagreement are defined for one label an "
+                "image; ensembles are refused here, interpolate works"
+            )
+
+
+def _query(store: Store, query: str) -> list[str]:
+    where = f"{query} and tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED'"
+    found = [run.info.run_id for run in search(store.client, where)]
+    if len(found) < 2:
+        raise ValueError(f"query {query!r} finds {len(found)} finished endpoint runs; an ensemble needs at least two")
+    return found
+
+
+def predict_members(
+    store: Store, roster: Roster, config: MembersConfig, device: torch.device
+) -> tuple[Tensor, Tensor, int]:
+    """What every member predicts: log-probabilities (M, N, K), labels (N,), and how many members were kept before.
+
+    A member's predictions are computed once and kept with its run; a kept one costs no forward pass.
+    """
+    outputs: list[Tensor] = []
+    labels: Tensor | None = None
+    num_kept = 0
+    walker = lookup(WALKERS, roster.sampling, "sampling")
+    bar = tqdm(total=len(roster.names), desc="members", unit="network", leave=False, disable=None)
+    for member in walker(store, roster, config, device):
+        labels = member.test.labels.cpu()
+        kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
+        if kept is None:
+            kept = predict(member.network(), member.test.images)
+            keep_predictions(store.client, member.run_id, member.key, kept)
+        else:
+            num_kept += 1
+        outputs.append(kept)
+        bar.update()
+    bar.close()
+    assert labels is not None
+    return torch.stack(outputs), labels, num_kept
+
+
+@dataclass(frozen=True)
+class _Member:
+    run_id: str
+    key: str
+    is_kept: bool
+    network: Callable[[], torch.nn.Module]
+    test: LabelledImages
+
+
+def _single_networks(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    tests: dict[tuple[str, str, int | None], LabelledImages] = {}
+    for end in roster.networks:
+        section = end.config.data
+        scaling = (end.digests["data"], section.normalization, section.image_size)
+        if scaling not in tests:
+            tests[scaling] = rebuild(store, end, config.data_root, device).test
+        run_id, key = end.run.info.run_id, _key(end.state, end, "interpolate", "")
+        is_kept = key in kept_keys(store.client, run_id)
+        yield _Member(run_id, key, is_kept, partial(_loaded, end, device), tests[scaling])
+
+
+def _loaded(end: LoggedNetwork, device: torch.device) -> torch.nn.Module:
+    return end.network().to(device)
+
+
+def _path_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    a, b = roster.networks
+    splits = load_splits(store, (a, b), config.data_root, device)
+    calibration = both_training_sides(splits) if config.bn in CALIBRATED else None
+    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn in CALIBRATED else ""
+    known = kept_keys(store.client, a.split_run)
+    ends = tuple({name: value.to(device) for name, value in end.state.items()} for end in (a, b))
+    put = placer(a.network().to(device), (ends[0], ends[1]), config.bn, calibration)
+    for alpha in roster.alphas:
+        key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
+        yield _Member(a.split_run, key, key in known, partial(put, alpha), splits["test"])
+
+
+def _star_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    """Batch norm is recalibrated at every point, on the training images of the star."""
+    star = roster.networks[0]
+    data = rebuild(store, star, config.data_root, device)
+    train = data.side(star.side)
+    known = kept_keys(store.client, star.run.info.run_id)
+    states = [{name: value.to(device) for name, value in network.state.items()} for network in roster.networks]
+    scratch = star.network().to(device)
+    for other, alpha in zip(roster.others, roster.alphas, strict=True):
+        source = roster.networks[other]
+        key = _key(weights.interpolate(star.state, source.state, alpha), star, "recalibrate", train.digest)
+        place = partial(network_at, scratch, (states[0], states[other]), alpha, "recalibrate", train.images)
+        yield _Member(star.run.info.run_id, key, key in known, place, data.test)
+
+
+Walker = Callable[[Store, Roster, MembersConfig, torch.device], Iterator[_Member]]
+WALKERS: Mapping[str, Walker] = {"lmc": _path_points, "seeds": _single_networks, "star": _star_points}
+
+
+def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:
+    """Digest of all that predictions depend on: weights, architecture, test images and their scaling, batch norm."""
+    digest = hashlib.sha256(weights.digest(state).encode())
+    section = end.config.data
+    for part in (end.spec.model, end.digests["test"], end.digests["data"], section.normalization, bn, seen):
+        digest.update(f"|{part}".encode())
+    return digest.hexdigest()[:32]

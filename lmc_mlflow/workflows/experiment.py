@@ -1,0 +1,86 @@
+"""What is the project's one-minute story? Same initialization against different initialization."""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
+from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.tracking.lifecycle import ending, open_run
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair
+from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
+
+COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg")
+
+
+@dataclass(frozen=True)
+class StoryOutcome:
+    """The chain's own run and its two paths."""
+
+    run: str
+    table: str
+    paths: tuple[PathOutcome, PathOutcome]
+    experiment_id: str
+
+
+def tell_story(config: MainConfig) -> StoryOutcome:
+    """Train a pair and join its ends; train a second pair from another seed and join the two sides A.
+
+    Raises:
+        ValueError, StoreError, FloatingPointError: as `train_pair` and `interpolate`.
+    """
+    if config.story.other_seed == config.model.seed:
+        raise ValueError(f"other_seed={config.story.other_seed} is the first pair's seed; choose another")
+    check_pair(_pair_config(config, config.model.seed))
+    store = open_store()
+    with ending() as keep:
+        name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
+        run = keep(open_run, store, "report", name, {})
+        run.log_params(to_params(config))
+        first = train_pair(_pair_config(config, config.model.seed), run)
+        second = train_pair(_pair_config(config, config.story.other_seed), run)
+        same = _join(config, run, EndsConfig(pair=first.pair))
+        different = _join(config, run, EndsConfig(run_a=first.endpoints["A"], run_b=second.endpoints["A"]))
+        table = story_table(same, different)
+        run.log_text(table, "story.md")
+        run.describe(table)
+        run.seal()
+    return StoryOutcome(run.run_id, table, (same, different), run.experiment_id)
+
+
+def story_table(same: PathOutcome, different: PathOutcome) -> str:
+    """The two paths side by side, as Markdown."""
+    rows = [
+        {
+            "initialization": label,
+            "connected": path.connected,
+            **{column: f"{path.metrics[column]:.4g}" for column in COLUMNS if column in path.metrics},
+            "path": path.path[:8],
+        }
+        for label, path in (("same, sides A and B", same), ("different, both side A", different))
+    ]
+    frame = pd.DataFrame(rows)
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in frame.to_numpy()]
+    return "\n".join(lines)
+
+
+def _pair_config(config: MainConfig, seed: int) -> TrainPairConfig:
+    return TrainPairConfig(
+        data=config.data,
+        model=replace(config.model, seed=seed),
+        noise=config.noise,
+        optimization=config.optimization,
+        runtime=config.runtime,
+        resume=config.resume,
+        shift_test=config.shift_test,
+    )
+
+
+def _join(config: MainConfig, run: TrackedRun, ends: EndsConfig) -> PathOutcome:
+    return interpolate(
+        InterpolateConfig(replace(ends, data_root=config.data.data_root), config.path, runtime=config.runtime), run
+    )

@@ -1,0 +1,1 @@
+"""The life of a run: found again, opened, resumed, kept, finished."""

@@ -1,0 +1,1 @@
+"""The command `matrix`: measures the segments between many logged networks."""

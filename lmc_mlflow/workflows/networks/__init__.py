@@ -1,0 +1,1 @@
+"""Logged networks and their data, loaded and checked for a command."""

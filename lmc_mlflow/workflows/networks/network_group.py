@@ -1,0 +1,167 @@
+"""Which logged networks are held against one another, on which data, and what is each of them called?"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from lmc_mlflow.batches import Images
+from lmc_mlflow.config.canonical import fingerprint, parameters
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.network_groups import SurveyedConfig
+from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.streaming import join
+from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
+from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+
+logger = logging.getLogger(__name__)
+PREFIX = 6
+"""Characters of a run's id that tell apart what has the same name otherwise."""
+
+
+def find_networks(store: Store, config: SurveyedConfig) -> tuple[list[LoggedNetwork], int]:
+    """The networks that a configuration names, verified to fit one another, and how many it leaves out.
+
+    Raises:
+        ValueError: a run cannot be used, fewer than two were found, or the first two that differ.
+    """
+    ids, num_left_out = (list(config.runs), 0) if config.runs else _query(store, config)
+    networks = load_fitting(store, ids)
+    if len({network.run.info.run_id for network in networks}) < len(networks):
+        raise ValueError("runs: two of the ids are of one run; name each once")
+    return networks, num_left_out
+
+
+def load_fitting(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
+    """The networks of some runs, of one architecture and on one data set.
+
+    Raises:
+        ValueError: a run cannot be used, or the first network that does not fit the first of all.
+    """
+    bar = tqdm(ids, desc="loading networks", unit="network", leave=False, disable=None)
+    networks = [load_network(store.client, run_id) for run_id in bar]
+    for other in networks[1:]:
+        difference = first_difference(networks[0], other)
+        if difference is not None:
+            first, second = networks[0].run.info.run_id, other.run.info.run_id
+            raise ValueError(f"runs {first} and {second} cannot be joined: {difference}; choose runs of one kind")
+    return networks
+
+
+def _query(store: Store, config: SurveyedConfig) -> tuple[list[str], int]:
+    kind = "" if "lmc.kind" in config.query else " and tags.`lmc.kind` = 'endpoint'"
+    where = f"{config.query}{kind} and attributes.status = 'FINISHED'"
+    found = [run.info.run_id for run in search(store.client, where)]
+    if len(found) < 2:
+        raise ValueError(f"query {config.query!r} finds {len(found)} finished runs; at least two are needed")
+    num_left_out = max(0, len(found) - config.max_runs)
+    if num_left_out:
+        logger.warning(
+            "query %r finds %d runs: the oldest %d are measured, %d are left out; max_runs=%d takes all",
+            config.query, len(found), config.max_runs, num_left_out, len(found),
+        )  # fmt: skip
+    return found[: config.max_runs], num_left_out
+
+
+@dataclass(frozen=True)
+class Material:
+    """The data that networks are measured on, on the device.
+
+    Attributes:
+        test: the test set.
+        measured: the split that is measured on.
+        sides: digest -> training subset, of the networks that were asked for.
+    """
+
+    test: LabelledImages
+    measured: LabelledImages
+    sides: dict[str, LabelledImages]
+
+    def side(self, network: LoggedNetwork) -> LabelledImages:
+        """The training subset of a network."""
+        return self.sides[network.digests["train"]]
+
+    def calibration(self, networks: Sequence[LoggedNetwork]) -> Images:
+        """The training images of some networks together, each subset once."""
+        chosen = {network.digests["train"]: self.side(network).images for network in networks}
+        first, *others = chosen.values()
+        for other in others:
+            first = join(first, other)
+        return first
+
+
+def load_material(
+    store: Store, networks: Sequence[LoggedNetwork], split: str, data_root: str, device: torch.device, sides: bool
+) -> Material:
+    """Rebuild the data of networks that fit one another, each training subset once.
+
+    Args:
+        store: where the runs are.
+        networks: of one data set.
+        split: `test`, or `train` where all networks share it.
+        data_root: folder of the data set here; empty: as the runs say.
+        device: where the tensors go.
+        sides: whether every network's training subset is needed, or the first's alone.
+
+    Raises:
+        ValueError: the data here are others, or `train` is not one subset.
+    """
+    for other in networks if split == "train" else ():
+        if other.digests["train"] != networks[0].digests["train"]:
+            ids = f"{networks[0].run.info.run_id} and {other.run.info.run_id}"
+            raise ValueError(f"split=train: runs {ids} were trained on different subsets; measure them on split=test")
+    first = rebuild(store, networks[0], data_root, device)
+    kept = {networks[0].digests["train"]: first.side(networks[0].side)}
+    for other in networks if sides else ():
+        if other.digests["train"] not in kept:
+            kept[other.digests["train"]] = rebuild(store, other, data_root, device).side(other.side)
+    measured = first.test if split == "test" else kept[networks[0].digests["train"]]
+    return Material(first.test, measured, kept)
+
+
+def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequence[str]) -> dict[str, str]:
+    """Tags that tell whether a measurement is in the store: how it is made, and of which runs in which order.
+
+    Args:
+        config: of the command.
+        networks: in order.
+        without: options that say no more than which networks.
+    """
+    ids = ",".join(network.run.info.run_id for network in networks)
+    return {
+        "lmc.fingerprint": fingerprint(config, without=without),
+        "lmc.runs_digest": hashlib.sha256(ids.encode()).hexdigest()[:32],
+    }
+
+
+def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:
+    """A short name for each network: seed, side, and whatever else sets it apart from the others."""
+    known = parameters(TrainPairConfig).values()
+    rows = [{p.name: getattr(getattr(n.config, p.section), p.name) for p in known} for n in networks]
+    frame = pd.DataFrame(rows).assign(kind=[n.run.data.tags.get("lmc.kind", "") for n in networks])
+    names = distinguishing(frame, [name for name in CONDITIONS if name in frame])
+    labels = []
+    for network, row in zip(networks, frame.to_dict(orient="records"), strict=True):
+        kind = f"{row['kind']} " if frame["kind"].nunique() > 1 else ""
+        own = [f"{kind}seed {network.config.model.seed} {network.side}", *(describe(name, row[name]) for name in names)]
+        labels.append(", ".join(filter(None, own)))
+    ids = [network.run.info.run_id[:PREFIX] for network in networks]
+    return [
+        label if labels.count(label) == 1 else f"{label} ({run_id})" for label, run_id in zip(labels, ids, strict=True)
+    ]
+
+
+def shared_tags(networks: Sequence[LoggedNetwork]) -> dict[str, str]:
+    """Tags for browsing: each value that the networks have, once."""
+    tags = {}
+    for key in ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size"):
+        values = [network.run.data.tags.get(f"lmc.{key}", "") for network in networks]
+        tags[f"lmc.{key}"] = ", ".join(dict.fromkeys(values))
+    return tags

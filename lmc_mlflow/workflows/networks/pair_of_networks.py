@@ -1,0 +1,124 @@
+"""Can these two logged networks be joined, and on which data?"""
+
+from collections.abc import Collection, Mapping
+
+import torch
+
+from lmc_mlflow.batches import Images
+from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
+from lmc_mlflow.data.streaming import join
+from lmc_mlflow.paths.barriers import UNSEEN
+from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.weights import check_compatible
+
+
+def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNetwork]:
+    """The two networks that a configuration names, verified to fit each other.
+
+    Raises:
+        ValueError: a run cannot be used, or the first thing in which the two differ.
+    """
+    a_id, b_id = endpoints_of_pair(store.client, config.pair) if config.pair else (config.run_a, config.run_b)
+    a, b = load_network(store.client, a_id), load_network(store.client, b_id)
+    difference = first_difference(a, b)
+    if difference is not None:
+        raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be joined: {difference}")
+    return a, b
+
+
+def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
+    """The first thing in which two networks, their data or their scaling differ, in words, or None."""
+    pairs = {
+        "dataset": (a.config.data.dataset, b.config.data.dataset),
+        "content of the data set": (a.digests["data"], b.digests["data"]),
+        "test set (under their shifts)": (a.digests["test"], b.digests["test"]),
+        "normalization": (a.config.data.normalization, b.config.data.normalization),
+        "image_size": (a.config.data.image_size, b.config.data.image_size),
+    }
+    for name, (left, right) in pairs.items():
+        if left != right:
+            return f"{name}: {left} vs {right}"
+    difference = a.spec.difference(b.spec)
+    if difference is None:
+        try:
+            check_compatible(a.state, b.state)
+        except ValueError as error:
+            return str(error)
+    return difference
+
+
+def log_data(run: TrackedRun, config: DataConfig, parts: Mapping[str, LabelledImages]) -> None:
+    """Which images a run looks at: context -> images, as MLflow's data set inputs."""
+    for name, part in parts.items():
+        run.log_dataset(f"{config.dataset} {name}", part.digest, config.data_root, {"num_images": len(part)}, name)
+
+
+def load_splits(
+    store: Store, ends: tuple[LoggedNetwork, LoggedNetwork], data_root: str, device: torch.device
+) -> dict[str, LabelledImages]:
+    """The test set and both networks' own training subsets, rebuilt from the runs and held against their digests.
+
+    Where both were trained on one side, the other side's subset is `unseen`.
+
+    Args:
+        store: where the runs are.
+        ends: the networks.
+        data_root: folder of the data set here; empty: as the runs say.
+        device: where the tensors go.
+
+    Raises:
+        ValueError: the data here are not the data the runs were trained on.
+    """
+    splits: dict[str, LabelledImages] = {}
+    for name, end in zip(("train_a", "train_b"), ends, strict=True):
+        data = rebuild(store, end, data_root, device)
+        splits["test"] = data.test
+        splits[name] = data.side(end.side)
+    other = {"A": "B", "B": "A"}.get(ends[1].side)
+    if other is not None and splits["train_a"].digest == splits["train_b"].digest != data.side(other).digest:
+        splits[UNSEEN] = data.side(other)
+    return splits
+
+
+def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) -> None:
+    """Whether everything that a path is to be measured on is there.
+
+    Raises:
+        ValueError: the two networks leave no images unseen.
+    """
+    if UNSEEN in wanted and UNSEEN not in splits:
+        raise ValueError(
+            "splits: unseen is the other side's training subset, and these two networks were not trained on one and "
+            "the same side of a split; leave it out"
+        )
+
+
+def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:
+    """The data that a network was trained on, from its run's configuration and split, held against its digests.
+
+    Raises:
+        ValueError: the data here are others.
+    """
+    section = end.config.data
+    if data_root:
+        section = type(section)(**{**vars(section), "data_root": data_root})
+    data = load_shifted(section, device, load_split(store.client, end.split_run))
+    here = {"data": data.digest, "test": data.test.digest, "train": data.side(end.side).digest}
+    for name, digest in end.digests.items():
+        if here[name] != digest:
+            raise ValueError(
+                f"{section.dataset} under data_root={section.data_root!r} is not what run "
+                f"{end.run.info.run_id} was trained on "
+                f"({name} digest {here[name][:8]} vs {digest[:8]}); give data_root=<folder of the original data>"
+            )
+    return data
+
+
+def both_training_sides(splits: dict[str, LabelledImages]) -> Images:
+    """The images of both training subsets together; once, if they are one subset."""
+    a, b = splits["train_a"], splits["train_b"]
+    return a.images if a.digest == b.digest else join(a.images, b.images)

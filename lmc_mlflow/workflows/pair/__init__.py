@@ -1,0 +1,1 @@
+"""The command `train_pair`: trains both sides of a shift."""

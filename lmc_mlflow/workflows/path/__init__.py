@@ -1,0 +1,1 @@
+"""The command `interpolate`: measures and logs the path between two logged networks."""

@@ -1,0 +1,1 @@
+"""The command `plane`: measures the loss over the plane through three logged networks."""

@@ -1,0 +1,77 @@
+"""What is logged of a plane through three networks?"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lmc_mlflow.config.commands import PlaneConfig
+from lmc_mlflow.paths.plane import Surface
+from lmc_mlflow.plots.per_run.plane import plane_figure
+from lmc_mlflow.tracking.run import TrackedRun
+
+EDGES = (("ab", 0, 1), ("ac", 0, 2), ("bc", 1, 2))
+AS_LOGGED, ALIGNED, UNALIGNED = "as logged", "aligned", "unaligned"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One plane with the paths along the edges of its triangle.
+
+    Attributes:
+        surface: loss and score over the plane.
+        metrics: of the three networks, the triangle's centre and its edges.
+    """
+
+    surface: Surface
+    metrics: dict[str, float]
+
+
+def log_plane(
+    run: TrackedRun, config: PlaneConfig, found: dict[str, Drawn], labels: list[str], score: str
+) -> dict[str, float]:
+    """Log everything; the metrics. Those of the plane before the alignment are prefixed `unaligned/`."""
+    metrics = {
+        f"{'unaligned/' if panel == UNALIGNED else ''}{key}": value
+        for panel, drawn in found.items()
+        for key, value in drawn.metrics.items()
+    }
+    run.log_metrics(metrics)
+    table = pd.concat([plane_table(drawn.surface, panel, score) for panel, drawn in found.items()], ignore_index=True)
+    points = {panel: drawn.surface.plane.points() for panel, drawn in found.items()}
+    run.log_text(table.to_csv(index=False), "plane.csv")
+    run.log_json(
+        {panel: {name: list(place) for name, place in p.items()} for panel, p in points.items()}, "points.json"
+    )
+    title = f"Plane through A ({labels[0]}), B ({labels[1]}), C ({labels[2]}), {config.surface.split} data"
+    run.log_figure(plane_figure(table, points, title), "figures/plane.png")
+    run.set_tags({"lmc.engine": next(iter(found.values())).surface.engine})
+    run.describe(_description(config, found, labels))
+    return metrics
+
+
+def plane_table(surface: Surface, panel: str, score: str) -> pd.DataFrame:
+    """One row a point: the content of `plane.csv`."""
+    rows = []
+    for i, y in enumerate(surface.ys):
+        for j, x in enumerate(surface.xs):
+            of_a, of_b, of_c = surface.plane.shares(x, y)
+            place = {"panel": panel, "x": x, "y": y, "weight_a": of_a, "weight_b": of_b, "weight_c": of_c}
+            rows.append({**place, "loss": surface.losses[i, j], score: surface.scores[i, j]})
+    return pd.DataFrame(rows)
+
+
+def _description(config: PlaneConfig, found: dict[str, Drawn], labels: list[str]) -> str:
+    head = list(found)
+    rows = [
+        (f"barrier over the chord, {name[0].upper()} to {name[1].upper()}", f"{name}/barrier_over_chord")
+        for name, _, _ in EDGES
+    ]
+    rows += [(f"distance, {name[0].upper()} to {name[1].upper()}", f"length_{name}") for name, _, _ in EDGES]
+    lines = [
+        f"| {text} | " + " | ".join(f"{drawn.metrics[key]:.4g}" for drawn in found.values()) + " |"
+        for text, key in rows
+    ]
+    table = "\n".join([f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *lines])
+    who = "; ".join(f"{name}: {label}" for name, label in zip("ABC", labels, strict=True))
+    how = "recalibrated at every point" if config.surface.bn == "recalibrate" else "by barycentric weights, clipped"
+    return f"{table}\n\n{who}. On {config.surface.split} data; batch norm's statistics: {how}."

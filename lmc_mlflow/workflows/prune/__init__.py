@@ -1,0 +1,1 @@
+"""The command `prune`: removes redundant units of logged networks."""

@@ -1,0 +1,1 @@
+"""The command `report`: compares a store with the papers."""

@@ -1,0 +1,1 @@
+"""The command `star`: trains and verifies a star network."""

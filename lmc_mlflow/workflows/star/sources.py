@@ -1,0 +1,133 @@
+"""Which networks does a star join, on which is it verified, and what is it trained on?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from tqdm import tqdm
+
+from lmc_mlflow.config.commands import StarConfig
+from lmc_mlflow.config.star import StarSourcesConfig, StarTrainingConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.data.loading import LabelledImages, ShiftedData
+from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.query.runs import search
+from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+
+STAR_SIDES = {"both": "both", "side_a": "A", "side_b": "B"}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """All that a star is made from.
+
+    Attributes:
+        sources: the networks to join.
+        held_out: the networks to verify it on.
+        data: that the sources were trained on.
+        side: `A`, `B` or `both`: whose training images the star sees.
+        train: those images.
+    """
+
+    sources: tuple[LoggedNetwork, ...]
+    held_out: tuple[LoggedNetwork, ...]
+    data: ShiftedData
+    side: str
+    train: LabelledImages
+
+    @property
+    def networks(self) -> tuple[LoggedNetwork, ...]:
+        """Sources, then those held out."""
+        return self.sources + self.held_out
+
+
+def find_joined(store: Store, config: StarConfig, device: torch.device) -> Joined:
+    """The networks that a configuration names, verified to fit each other, and their data.
+
+    Raises:
+        ValueError: a run cannot be used, fewer than two sources, two that cannot be joined, or a network that is
+            both source and held out.
+    """
+    wanted = config.joined
+    sources = _networks(store, wanted.sources or _found(store, wanted.source_query, wanted.max_sources), "sources")
+    known = {network.run.info.run_id for network in sources}
+    if len(sources) < 2:
+        raise ValueError(f"source_query={wanted.source_query!r} finds {len(sources)} networks; a star joins at least 2")
+    if len(known) < len(sources):
+        raise ValueError("sources: two of the ids are of one run; name each once")
+    held_out = _held_out(store, wanted, known)
+    for other in (*sources[1:], *held_out):
+        difference = first_difference(sources[0], other)
+        if difference is not None:
+            raise ValueError(f"runs {_id(sources[0])} and {_id(other)} cannot be joined by a star: {difference}")
+    _check_loss(sources[0], config)
+    data = rebuild(store, sources[0], wanted.data_root, device)
+    for source in sources[1:]:
+        if data.side(source.side).digest != source.digests["train"]:
+            raise ValueError(
+                f"run {_id(source)} was trained on another subset than {_id(sources[0])} (shift "
+                f"{source.config.data.shift}, split_seed {source.config.data.split_seed} vs "
+                f"{sources[0].config.data.shift}, {sources[0].config.data.split_seed}); choose sources of one split"
+            )
+    side = STAR_SIDES[config.segments.star_data]
+    return Joined(tuple(sources), tuple(held_out), data, side, data.side(side))
+
+
+def _found(store: Store, query: str, most: int | None) -> Sequence[str]:
+    where = f"{query} and tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED'"
+    return [run.info.run_id for run in search(store.client, where)][:most]
+
+
+def _networks(store: Store, ids: Sequence[str], what: str) -> list[LoggedNetwork]:
+    return [load_network(store.client, run_id) for run_id in tqdm(ids, desc=what, leave=False, disable=None)]
+
+
+def _held_out(store: Store, wanted: StarSourcesConfig, sources: set[str]) -> list[LoggedNetwork]:
+    ids: Sequence[str] = wanted.held_out
+    if wanted.held_out_query:
+        found = _found(store, wanted.held_out_query, None)
+        ids = [run_id for run_id in found if run_id not in sources][: wanted.max_held_out]
+        if not ids:
+            raise ValueError(f"held_out_query={wanted.held_out_query!r} finds no network that is not a source")
+    networks = _networks(store, ids, "held out")
+    for network in networks:
+        if _id(network) in sources:
+            raise ValueError(f"run {_id(network)} is a source and held out; a star is verified on others")
+    if len({_id(network) for network in networks}) < len(networks):
+        raise ValueError("held_out: two of the ids are of one run; name each once")
+    return networks
+
+
+def _id(network: LoggedNetwork) -> str:
+    return str(network.run.info.run_id)
+
+
+def _check_loss(source: LoggedNetwork, config: StarConfig) -> None:
+    if config.segments.own_loss_weight and source.spec.output != "log_probabilities":
+        raise ValueError(
+            f"own_loss_weight={config.segments.own_loss_weight}: {source.config.data.dataset} has several labels an "
+            "image, whose loss is not linear in the outputs; leave it at 0"
+        )
+
+
+def with_full_ids(config: StarConfig, joined: Joined) -> StarConfig:
+    """The configuration with the networks by their whole ids: what tells two stars apart, however they were named."""
+    plain = StarSourcesConfig(
+        sources=tuple(_id(network) for network in joined.sources),
+        held_out=tuple(_id(network) for network in joined.held_out),
+        data_root=config.joined.data_root,
+    )
+    return replace(config, joined=plain)
+
+
+def optimization_of(wanted: StarTrainingConfig, source: OptimizationConfig) -> OptimizationConfig:
+    """How a star is trained: as its source was, but for what is given.
+
+    Raises:
+        ValueError: the two do not go together.
+    """
+    given = {name: value for name, value in vars(wanted).items() if value is not None}
+    if given.get("optimizer", source.optimizer) != source.optimizer:  # momentum belongs to the rule it came with
+        given = {"momentum": 0.0, "nesterov": False, **given}
+    return replace(source, engine="exact", **given)

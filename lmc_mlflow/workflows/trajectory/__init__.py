@@ -1,0 +1,1 @@
+"""The command `trajectory`: trains a logged network on and logs every epoch."""
