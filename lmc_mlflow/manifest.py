@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-MANIFEST = "manifest.json"
+from lmc_mlflow.contract import Artifact
 
 
 def sha256_of(path: Path) -> str:
@@ -32,11 +32,11 @@ def verify(manifest: Path, files: Mapping[str, Path]) -> None:
     try:
         listed = json.loads(manifest.read_text())["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{MANIFEST} cannot be read: the run's artifacts are damaged") from None
+        raise ValueError(f"{Artifact.MANIFEST} cannot be read: the run's artifacts are damaged") from None
     for name, local in files.items():
         if name not in listed:
-            raise ValueError(f"{name} is not in {MANIFEST}: the run's artifacts are not complete")
+            raise ValueError(f"{name} is not in {Artifact.MANIFEST}: the run's artifacts are not complete")
         if sha256_of(local) != listed[name]:
             raise ValueError(
-                f"{name} was altered after it was logged (its sha256 differs from {MANIFEST}); do not use it"
+                f"{name} was altered after it was logged (its sha256 differs from {Artifact.MANIFEST}); do not use it"
             )

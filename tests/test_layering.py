@@ -8,6 +8,7 @@ from conftest import ROOT
 
 FLOORS = {
     "lmc_mlflow": 0,
+    "lmc_mlflow.contract": 0,
     "lmc_mlflow.config": 0,
     "lmc_mlflow.seeds": 0,
     "lmc_mlflow.weights": 0,

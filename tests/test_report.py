@@ -15,7 +15,7 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.manifest import MANIFEST
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.papers.hepburn.claims import CLAIMS
 from lmc_mlflow.papers.report.content import TABLE_TITLES, report_content
 from lmc_mlflow.papers.report.html import runs
@@ -91,7 +91,7 @@ def test_a_report_is_one_whole_run_and_the_same_store_gives_the_same_bytes(
         for path in (tmp_path / "mlruns" / "0" / run.info.run_id / "artifacts").rglob("*")
         if path.is_file()
     }
-    assert set(logged) == FILES | {MANIFEST}
+    assert set(logged) == FILES | {Artifact.MANIFEST}
     assert all(logged[name] == first[name] for name in FILES)
     rows = pd.read_csv(tmp_path / "first" / "tables" / "table_vi.csv").query("n > 0")
     assert rows["n"].tolist() == [2]

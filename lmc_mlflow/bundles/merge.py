@@ -22,14 +22,13 @@ from lmc_mlflow.bundles.sql_rows import (
     stored_record,
     stored_runs,
 )
-from lmc_mlflow.tracking.prediction_cache import CACHE_FOLDER
+from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.store import StoreError
 
-KEPT_FOLDER = CACHE_FOLDER
+KEPT_FOLDER = Artifact.PREDICTIONS_FOLDER
 """What runs keep after they are sealed: it may differ from machine to machine, and the store's stays."""
-SCRATCH_FOLDER = RESUME_FOLDER
+SCRATCH_FOLDER = Artifact.RESUME_FOLDER
 """What a finished run does not have any more."""
 
 
@@ -120,7 +119,7 @@ def _fate(session: Session, record: RunRecord, row: Any) -> Fate:
         return Fate.NEW
     ours = stored_record(session, row)
     fate = fate_of(record, ours, row.lifecycle_stage == "deleted")
-    is_live = ours.status == "RUNNING" and "lmc.host" in ours.tags and is_alive(ours.tags)
+    is_live = ours.status == "RUNNING" and Tag.HOST in ours.tags and is_alive(ours.tags)
     if is_live and fate is Fate.BEHIND:
         raise ValueError(f"run {ours.run_id} is being written here at this moment; wait for it, then import again")
     return Fate.AHEAD if is_live else fate

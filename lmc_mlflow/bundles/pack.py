@@ -9,14 +9,12 @@ from mlflow.exceptions import MlflowException
 from lmc_mlflow.bundles.artifact_locations import Place
 from lmc_mlflow.bundles.metric_histories import Histories
 from lmc_mlflow.bundles.records import LEFT_OUT, InputRecord, RunRecord
-from lmc_mlflow.manifest import MANIFEST, verify
-from lmc_mlflow.tracking.prediction_cache import CACHE_FOLDER
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
+from lmc_mlflow.contract import SEALED_KINDS, Artifact, Tag
+from lmc_mlflow.manifest import verify
 
-ARRAY_FOLDERS = ("checkpoint", RESUME_FOLDER, CACHE_FOLDER)
+ARRAY_FOLDERS = (Artifact.CHECKPOINT_FOLDER, Artifact.RESUME_FOLDER, Artifact.PREDICTIONS_FOLDER)
 ARRAY_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".html")
-SEALED_KINDS = ("pair", "endpoint", "path", "ensemble", "alignment", "star", "pruned", "trajectory", "matrix", "plane")
 """Kinds of runs that never finish without a manifest."""
 
 
@@ -29,7 +27,9 @@ def is_wanted(path: str, checkpoints: bool, figures: bool) -> bool:
 
 def left_out(present: list[str], missing: list[str], chosen: list[str]) -> tuple[str, ...]:
     """Artifacts that a run has and that do not come along; kept predictions can be made again and do not count."""
-    return tuple(path for path in sorted({*present, *missing} - {*chosen}) if Path(path).parts[0] != CACHE_FOLDER)
+    return tuple(
+        path for path in sorted({*present, *missing} - {*chosen}) if Path(path).parts[0] != Artifact.PREDICTIONS_FOLDER
+    )
 
 
 def fetch(place: Place, wanted: list[str], folder: Path) -> dict[str, Path]:
@@ -48,9 +48,9 @@ def fetch(place: Place, wanted: list[str], folder: Path) -> dict[str, Path]:
             files[path] = place.fetch(path, target)
         except (MlflowException, OSError) as error:
             raise ValueError(f"artifact {path} cannot be read ({error})") from None
-    if MANIFEST in files:
-        known = listed(files[MANIFEST])
-        verify(files[MANIFEST], {path: local for path, local in files.items() if path in known})
+    if Artifact.MANIFEST in files:
+        known = listed(files[Artifact.MANIFEST])
+        verify(files[Artifact.MANIFEST], {path: local for path, local in files.items() if path in known})
     return files
 
 
@@ -70,14 +70,15 @@ def missing_artifacts(run: Run, present: list[str], manifest: Path | None) -> li
     """
     known = {path for path in run.data.tags.get(LEFT_OUT, "").split(",") if path}
     if manifest is None:
-        if run.info.status == "FINISHED" and run.data.tags.get("lmc.kind") in SEALED_KINDS:
+        if run.info.status == "FINISHED" and run.data.tags.get(Tag.KIND) in SEALED_KINDS:
             raise ValueError(
-                f"it is FINISHED and there is no {MANIFEST} at {run.info.artifact_uri}; were its artifacts moved?"
+                f"it is FINISHED and there is no {Artifact.MANIFEST} at {run.info.artifact_uri}; "
+                "were its artifacts moved?"
             )
         return sorted(known - set(present))
     lost = sorted(listed(manifest) - {*present, *known})
     if lost:
-        raise ValueError(f"artifact {lost[0]} is in its {MANIFEST} and not at {run.info.artifact_uri}")
+        raise ValueError(f"artifact {lost[0]} is in its {Artifact.MANIFEST} and not at {run.info.artifact_uri}")
     return sorted(known - set(present))
 
 

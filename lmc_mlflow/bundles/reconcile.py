@@ -3,10 +3,9 @@
 from enum import Enum
 
 from lmc_mlflow.bundles.records import LEFT_OUT, RunRecord
-from lmc_mlflow.tracking.process import HEARTBEAT
+from lmc_mlflow.contract import PREFIX, Tag
 
-OWN_TAGS = "lmc."
-PASSING = (HEARTBEAT, LEFT_OUT)
+PASSING = (Tag.HEARTBEAT, LEFT_OUT)
 """Tags of ours that do not say what a run is."""
 DIARIES = ("sweep",)
 UNSHARED = "each has what the other lacks"
@@ -28,7 +27,7 @@ class Fate(Enum):
 
 def is_diary(record: RunRecord) -> bool:
     """Whether a run tells of other runs' state and is no result itself: two stores may go on with one of them."""
-    return record.tags.get("lmc.kind") in DIARIES
+    return record.tags.get(Tag.KIND) in DIARIES
 
 
 def fate_of(theirs: RunRecord, ours: RunRecord | None, is_deleted: bool) -> Fate:
@@ -73,7 +72,7 @@ def _unshared(theirs: RunRecord, ours: RunRecord) -> str:
 
 def _difference(a: RunRecord, b: RunRecord) -> str:
     """The first param, metric, or tag of ours in both, that differs between finished copies; empty if none does."""
-    tags = [key for key in a.tags.keys() & b.tags.keys() if key.startswith(OWN_TAGS) and key not in PASSING]
+    tags = [key for key in a.tags.keys() & b.tags.keys() if key.startswith(PREFIX) and key not in PASSING]
     tables = {
         "param": (a.params, b.params, a.params.keys() | b.params.keys()),
         "metric": (a.metrics, b.metrics, a.metrics.keys() | b.metrics.keys()),

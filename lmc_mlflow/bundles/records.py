@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lmc_mlflow.contract import Tag
+
 RUN_ID = re.compile(r"[0-9a-z]{1,32}")
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-LEFT_OUT = "lmc.left_out"
+LEFT_OUT = Tag.LEFT_OUT
 """Tag of an imported run: its artifacts that were left out of the bundle and are not in the store either."""
 Point = tuple[int, int, float | None]
 """Step, timestamp (milliseconds), value; None where the value is no number (NaN), which equals itself so."""

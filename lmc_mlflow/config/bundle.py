@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.contract import Tag
 
 SUFFIX = ".zip"
 
@@ -12,7 +13,9 @@ class ExportConfig(Section):
     """Which runs are written to a bundle, and with which of their files."""
 
     out: str = option("", f"path of the bundle, ending in {SUFFIX}; an existing file is never overwritten")
-    query: str = option("", "an MLflow filter over runs, as in tags.\"lmc.model\" = 'mlp_l1_w587'; empty: all of ours")
+    query: str = option(
+        "", f"an MLflow filter over runs, as in tags.\"{Tag.MODEL}\" = 'mlp_l1_w587'; empty: all of ours"
+    )
     experiment: str = option("", "name of the experiment that is searched; empty: all")
     checkpoints: bool = option(
         True, "false: leave networks, resumable states, predictions and other arrays out; such runs can be read only"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.alignment import METHODS, NONE
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.contract import Tag
 
 PAIRWISE, BEST = "pairwise", "best"
 DEFINITIONS = ("barrier_over_chord", "barrier", "barrier_in_basin", "error_barrier", "epsilon")
@@ -18,7 +19,8 @@ class SurveyedConfig(Section):
     runs: tuple[str, ...] = option((), "run ids of networks, comma-separated")
     query: str = option(
         "",
-        'an MLflow filter, as in tags."lmc.model" = "mlp_l1_w64"; over endpoint runs, unless it names lmc.kind itself',
+        f'an MLflow filter, as in tags."{Tag.MODEL}" = "mlp_l1_w64"; over endpoint runs, '
+        f"unless it names {Tag.KIND} itself",
     )
     max_runs: int = option(50, "with query: the oldest of the runs found, up to this many", minimum=2)
     data_root: str = option(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.contract import Tag
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class MembersConfig(Section):
 
     pair: str = option("", "a pair run: members are points of the path between its endpoints (sampling lmc)")
     runs: tuple[str, ...] = option((), "run ids of networks, comma-separated (sampling seeds)")
-    query: str = option("", 'an MLflow filter over endpoint runs, as in tags."lmc.side" = "A" (sampling seeds)')
+    query: str = option("", f'an MLflow filter over endpoint runs, as in tags."{Tag.SIDE}" = "A" (sampling seeds)')
     star: str = option("", "a star run: members are random points of its segments (sampling star)")
     num_samples: int = option(20, "with star: how many points", minimum=2)
     samples_seed: int = option(0, "with star: seed of the points", minimum=0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.contract import where
 
 AS_SOURCE = "; auto: as the first source was trained"
 
@@ -12,7 +13,7 @@ class StarSourcesConfig(Section):
     """Which logged networks a star is trained to join, and which it is verified on."""
 
     sources: tuple[str, ...] = option((), "run ids of the networks to join, comma-separated")
-    source_query: str = option("", "instead: an MLflow filter over endpoint runs, as in tags.`lmc.side` = 'A'")
+    source_query: str = option("", f"instead: an MLflow filter over endpoint runs, as in {where(side='A')}")
     max_sources: int | None = option(None, "with source_query: the oldest so many of them; auto: all", minimum=2)
     held_out: tuple[str, ...] = option((), "run ids of networks that it never sees in training, to verify it on")
     held_out_query: str = option("", "instead: an MLflow filter over endpoint runs; sources among them are left out")

@@ -8,6 +8,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from tqdm import tqdm
 
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client, metric_curve
@@ -29,17 +30,17 @@ def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = F
     """
     if unaligned:
         paths = paths[paths["connected_unaligned"] != ""]
-    return _from_artifact(paths, "path_unaligned.json" if unaligned else "path.json", PATH_COLUMNS, uri)
+    return _from_artifact(paths, Artifact.PATH_UNALIGNED if unaligned else Artifact.PATH, PATH_COLUMNS, uri)
 
 
 def with_points(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """The paths whose runs keep their points: runs imported without artifacts do not."""
-    return _with_artifact(paths, "path.json", uri)
+    return _with_artifact(paths, Artifact.PATH, uri)
 
 
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns beside it."""
-    return _from_artifact(ensembles, "sizes.json", SIZE_COLUMNS, uri)
+    return _from_artifact(ensembles, Artifact.SIZES, SIZE_COLUMNS, uri)
 
 
 def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataF
     Ensembles that were logged before these were measured are passed over.
     """
     return _from_artifact(
-        _with_artifact(ensembles, "scores_by_size.json", uri), "scores_by_size.json", SCORE_COLUMNS, uri
+        _with_artifact(ensembles, Artifact.SCORES_BY_SIZE, uri), Artifact.SCORES_BY_SIZE, SCORE_COLUMNS, uri
     )
 
 

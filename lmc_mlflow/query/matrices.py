@@ -7,6 +7,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from tqdm import tqdm
 
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client
 
@@ -26,17 +27,17 @@ def matrix_pairs(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame
         matrices: as said.
         uri: of the tracking server; None: MLflow's own settings.
     """
-    return _rows(matrices, "pairs.csv", PAIR_COLUMNS, uri)
+    return _rows(matrices, Artifact.MATRIX_PAIRS, PAIR_COLUMNS, uri)
 
 
 def matrix_networks(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Every network of the given matrices: `network` is its run, `constant` whether it is at chance level."""
-    return _rows(matrices, "networks.csv", NETWORK_COLUMNS, uri)
+    return _rows(matrices, Artifact.MATRIX_NETWORKS, NETWORK_COLUMNS, uri)
 
 
 def matrix_points(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Loss and accuracy at every alpha of every pair of the given matrices."""
-    return _rows(matrices, "points.csv", POINT_COLUMNS, uri)
+    return _rows(matrices, Artifact.MATRIX_POINTS, POINT_COLUMNS, uri)
 
 
 def _rows(matrices: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:

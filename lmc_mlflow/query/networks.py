@@ -15,15 +15,13 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.canonical import from_nested
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
-from lmc_mlflow.manifest import MANIFEST, verify
+from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.runs import children, resolve_run
 from lmc_mlflow.weights import check_compatible
 
-CHECKPOINT = "checkpoint/model.safetensors"
-CHECKPOINT_CONFIG = "checkpoint/config.json"
-SPLIT = "split.npz"
 FORMAT = 1
 
 
@@ -69,14 +67,14 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     run = _finished(resolve_run(client, run_id))
     label = f"run {run.info.run_id}"
     with tempfile.TemporaryDirectory() as folder:
-        files = download_verified(client, run, [CHECKPOINT, CHECKPOINT_CONFIG], Path(folder))
+        files = download_verified(client, run, [Artifact.CHECKPOINT, Artifact.CHECKPOINT_CONFIG], Path(folder))
         try:
-            content = json.loads(files[CHECKPOINT_CONFIG].read_text())
+            content = json.loads(files[Artifact.CHECKPOINT_CONFIG].read_text())
             if content["format"] != FORMAT:
                 raise ValueError(
                     f"written in format {content['format']}, this version reads {FORMAT}; update lmc_mlflow"
                 )
-            state = load_file(files[CHECKPOINT])
+            state = load_file(files[Artifact.CHECKPOINT])
             logged = LoggedNetwork(
                 run=run,
                 spec=NetworkSpec(**content["network"]),
@@ -100,8 +98,8 @@ def load_split(client: MlflowClient, run_id: str) -> Sides:
     """
     run = resolve_run(client, run_id)
     with tempfile.TemporaryDirectory() as folder:
-        files = download_verified(client, run, [SPLIT], Path(folder))
-        with np.load(files[SPLIT], allow_pickle=False) as arrays:
+        files = download_verified(client, run, [Artifact.SPLIT], Path(folder))
+        with np.load(files[Artifact.SPLIT], allow_pickle=False) as arrays:
             return Sides(arrays["A"], arrays["B"])
 
 
@@ -112,14 +110,14 @@ def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
         ValueError: no such run, not a pair, or not finished.
     """
     run = resolve_run(client, pair_id)
-    kind = run.data.tags.get("lmc.kind")
-    if kind != "pair":
+    kind = run.data.tags.get(Tag.KIND)
+    if kind != Kind.PAIR:
         raise ValueError(
             f"run {run.info.run_id} is of kind {kind or 'none of ours'}, not a pair; give the pair's id, "
             "or run_a and run_b"
         )
     _finished(run)
-    sides = {child.data.tags.get("lmc.side"): child.info.run_id for child in children(client, run, "endpoint")}
+    sides = {child.data.tags.get(Tag.SIDE): child.info.run_id for child in children(client, run, Kind.ENDPOINT)}
     if not {"A", "B"} <= set(sides):
         raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
     return sides["A"], sides["B"]
@@ -139,19 +137,19 @@ def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: 
     """Artifacts of a run, verified: artifact path -> local copy below the folder."""
     label = f"run {run.info.run_id}"
     files: dict[str, Path] = {}
-    for i, path in enumerate([MANIFEST, *paths]):
+    for i, path in enumerate([Artifact.MANIFEST, *paths]):
         target = folder / str(i)
         target.mkdir()
         try:
             files[path] = Path(client.download_artifacts(run.info.run_id, path, str(target)))
         except (MlflowException, OSError):
-            kind = run.data.tags.get("lmc.kind", "none of ours")
+            kind = run.data.tags.get(Tag.KIND, "none of ours")
             raise ValueError(
                 f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, alignments and stars too, "
                 "pairs have splits"
             ) from None
     try:
-        verify(files.pop(MANIFEST), files)
+        verify(files.pop(Artifact.MANIFEST), files)
     except ValueError as error:
         raise ValueError(f"{label}: {error}") from None
     return files

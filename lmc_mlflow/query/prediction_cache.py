@@ -9,18 +9,14 @@ from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lmc_mlflow.tracking.prediction_cache import (
-    CACHE_FOLDER,
-    TENSOR,
-    cache_name,
-    content_hash,
-)
+from lmc_mlflow.contract import Artifact
+from lmc_mlflow.tracking.prediction_cache import TENSOR, cache_name, content_hash
 
 
 def kept_keys(client: MlflowClient, run_id: str) -> set[str]:
     """The keys of all predictions that a run has kept."""
     try:
-        files = client.list_artifacts(run_id, CACHE_FOLDER)
+        files = client.list_artifacts(run_id, Artifact.PREDICTIONS_FOLDER)
     except (MlflowException, OSError):
         return set()
     return {Path(file.path).stem for file in files}
@@ -30,7 +26,7 @@ def kept_predictions(client: MlflowClient, run_id: str, key: str) -> Tensor | No
     """Log-probabilities (N, K) kept under a key, or None where they are damaged: they are then computed anew."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            local = client.download_artifacts(run_id, f"{CACHE_FOLDER}/{cache_name(key)}", folder)
+            local = client.download_artifacts(run_id, f"{Artifact.PREDICTIONS_FOLDER}/{cache_name(key)}", folder)
             with safetensors.safe_open(local, framework="pt") as file:
                 header: dict[str, str] = file.metadata()
                 tensor: Tensor = file.get_tensor(TENSOR).clone()

@@ -6,8 +6,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.manifest import sha256_of
-from lmc_mlflow.tracking.resume import NUM_SLOTS, RESUME_FOLDER, slot_names
+from lmc_mlflow.tracking.resume import NUM_SLOTS, slot_names
 
 
 def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None:
@@ -17,7 +18,7 @@ def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None
     process killed while it writes one leaves the other.
     """
     try:
-        local = Path(client.download_artifacts(run_id, RESUME_FOLDER, str(folder)))
+        local = Path(client.download_artifacts(run_id, Artifact.RESUME_FOLDER, str(folder)))
     except (MlflowException, OSError):
         return None
     whole: dict[int, Path] = {}

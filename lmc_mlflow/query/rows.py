@@ -17,6 +17,8 @@ from lmc_mlflow.config.commands import (
     TrainPairConfig,
 )
 from lmc_mlflow.config.options import read_value
+from lmc_mlflow.contract import FINISHED, Tag, tag
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.paths.barriers import connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
 
@@ -41,7 +43,7 @@ def runs_of(kind: str, experiment: str | None, finished: bool, uri: str | None) 
         if found is None:
             raise ValueError(f"experiment {experiment!r} does not exist; leave it out to read all experiments")
         ids = [found.experiment_id]
-    where = f"tags.`lmc.kind` = '{kind}'" + (" and attributes.status = 'FINISHED'" if finished else "")
+    where = has_tags(kind=kind) + (f" and {FINISHED}" if finished else "")
     return search(client, where, ids)
 
 
@@ -63,11 +65,11 @@ def trained(run: Run) -> dict[str, Any]:
     """A pair, or a trained network."""
     tags = run.data.tags
     own = {}
-    if "lmc.side" in tags:
-        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags["lmc.side"]}
-        own["trajectory"] = tags.get("lmc.trajectory", "")
+    if Tag.SIDE in tags:
+        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags[Tag.SIDE]}
+        own["trajectory"] = tags.get(Tag.TRAJECTORY, "")
     known = parameters(TrainPairConfig)
-    own["data_digest"] = tags.get("lmc.data_digest", "")
+    own["data_digest"] = tags.get(Tag.DATA_DIGEST, "")
     return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
 
 
@@ -75,8 +77,8 @@ def star(run: Run) -> dict[str, Any]:
     """A star."""
     known = parameters(StarConfig)
     settings = {name: value for name, value in _settings(run, known) if name in STAR_SETTINGS}
-    own = {name: run.data.tags.get(f"lmc.{name}", "") for name in ("star", "sources", "held_out")}
-    return trained(run) | settings | own | {"num_sources": int(run.data.tags.get("lmc.num_sources", 0))}
+    own = {name: run.data.tags.get(tag(name), "") for name in ("star", "sources", "held_out")}
+    return trained(run) | settings | own | {"num_sources": int(run.data.tags.get(Tag.NUM_SOURCES, 0))}
 
 
 def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
@@ -98,14 +100,14 @@ def path(run: Run) -> dict[str, Any]:
     }
     by_error = connected_by_error(barriers, settings["error_barrier_threshold"]) if barriers else ""
     names = {
-        "run_a": "lmc.run_a",
-        "run_b": "lmc.run_b",
-        "pair": "lmc.pair",
-        "connected": "lmc.connected",
-        "connected_unaligned": "lmc.connected_unaligned",
-        "bn": "lmc.bn",
+        "run_a": Tag.RUN_A,
+        "run_b": Tag.RUN_B,
+        "pair": Tag.PAIR,
+        "connected": Tag.CONNECTED,
+        "connected_unaligned": Tag.CONNECTED_UNALIGNED,
+        "bn": Tag.BN,
     }
-    align = tags.get("lmc.align", "none")
+    align = tags.get(Tag.ALIGN, "none")
     own = {"connected_by_error": by_error, "align": align, "num_alphas": settings["num_alphas"]}
     return {name: tags.get(tag, "") for name, tag in names.items()} | own
 
@@ -114,9 +116,9 @@ def ensemble(run: Run) -> dict[str, Any]:
     """An ensemble."""
     tags = run.data.tags
     keys = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
-    first = tags.get("lmc.members", "").split(",")[0].split("@")[0]
+    first = tags.get(Tag.MEMBERS, "").split(",")[0].split("@")[0]
     config = dict(_settings(run, parameters(EnsembleConfig)))
-    return {key: tags.get(f"lmc.{key}", "") for key in keys} | {
+    return {key: tags.get(tag(key), "") for key in keys} | {
         "bn": config["bn"],
         "first_run": first,
         "normalization": "",
@@ -126,9 +128,9 @@ def ensemble(run: Run) -> dict[str, Any]:
 def alignment(run: Run) -> dict[str, Any]:
     """An alignment."""
     tags = run.data.tags
-    own = {"run_a": "lmc.run_a", "run_b": "lmc.run_b", "method": "lmc.method", "converged": "lmc.converged"}
+    own = {"run_a": Tag.RUN_A, "run_b": Tag.RUN_B, "method": Tag.METHOD, "converged": Tag.CONVERGED}
     shape = ("dataset", "model", "shift", "seed", "side")
-    names = own | {name: f"lmc.{name}" for name in shape}
+    names = own | {name: tag(name) for name in shape}
     return {name: tags.get(tag, "") for name, tag in names.items()}
 
 
@@ -136,10 +138,10 @@ def matrix(run: Run) -> dict[str, Any]:
     """A matrix."""
     settings = {name: value for name, value in _settings(run, parameters(MatrixConfig)) if name in MATRIX_SETTINGS}
     names = ("dataset", "model", "shift", "star_candidate")
-    return {name: run.data.tags.get(f"lmc.{name}", "") for name in names} | settings
+    return {name: run.data.tags.get(tag(name), "") for name in names} | settings
 
 
 def pruned_network(run: Run) -> dict[str, Any]:
     """A pruned network."""
     rules = {name: value for name, value in _settings(run, parameters(PruneCommandConfig)) if name in RULES}
-    return {"endpoint": run.data.tags.get("lmc.endpoint", "")} | rules
+    return {"endpoint": run.data.tags.get(Tag.ENDPOINT, "")} | rules

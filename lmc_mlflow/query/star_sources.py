@@ -9,11 +9,9 @@ import torch
 from mlflow import MlflowClient
 from torch import Tensor
 
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import resolve_run
-
-JOINED = "joined.json"
-PERMUTATIONS = "permutations.npz"
 
 
 def load_joined(client: MlflowClient, run_id: str) -> tuple[list[str], list[dict[str, Tensor]]]:
@@ -23,14 +21,14 @@ def load_joined(client: MlflowClient, run_id: str) -> tuple[list[str], list[dict
         ValueError: no such run, not a star, or altered.
     """
     run = resolve_run(client, run_id)
-    kind = run.data.tags.get("lmc.kind")
-    if kind != "star":
+    kind = run.data.tags.get(Tag.KIND)
+    if kind != Kind.STAR:
         raise ValueError(f"run {run.info.run_id} is of kind {kind or 'none of ours'}, not a star; give a star's id")
     with tempfile.TemporaryDirectory() as folder:
-        files = download_verified(client, run, [JOINED, PERMUTATIONS], Path(folder))
-        sources: list[str] = json.loads(files[JOINED].read_text())["sources"]
+        files = download_verified(client, run, [Artifact.STAR_SOURCES, Artifact.STAR_PERMUTATIONS], Path(folder))
+        sources: list[str] = json.loads(files[Artifact.STAR_SOURCES].read_text())["sources"]
         found: list[dict[str, Tensor]] = [{} for _ in sources]
-        with np.load(files[PERMUTATIONS], allow_pickle=False) as arrays:
+        with np.load(files[Artifact.STAR_PERMUTATIONS], allow_pickle=False) as arrays:
             for name in arrays.files:
                 i, group = name.split("/", 1)
                 found[int(i)][group] = torch.from_numpy(arrays[name])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.rows import (
     FIXED,
     MATRIX_SETTINGS,
@@ -31,7 +32,7 @@ def pairs(experiment: str | None = None, finished: bool = True, uri: str | None 
         finished: whether runs that have not finished are left out.
         uri: of the tracking server; None: MLflow's own settings.
     """
-    return frame_of(runs_of("pair", experiment, finished, uri), trained, [*FIXED, *SETTINGS])
+    return frame_of(runs_of(Kind.PAIR, experiment, finished, uri), trained, [*FIXED, *SETTINGS])
 
 
 def endpoints(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def endpoints(experiment: str | None = None, finished: bool = True, uri: str | N
     `trajectory` is empty, or the run of the trajectory that the network belongs to, which then is its `pair` too.
     """
     own = [*FIXED, "pair", "side", "trajectory", *SETTINGS]
-    return frame_of(runs_of("endpoint", experiment, finished, uri), trained, own)
+    return frame_of(runs_of(Kind.ENDPOINT, experiment, finished, uri), trained, own)
 
 
 def paths(
@@ -61,7 +62,7 @@ def paths(
     verdicts = ["connected", "connected_unaligned", "connected_by_error"]
     own = [*FIXED, "run_a", "run_b", "pair", *verdicts, "bn", "align", "num_alphas"]
     columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
-    frame = frame_of(runs_of("path", experiment, finished, uri), path, own)
+    frame = frame_of(runs_of(Kind.PATH, experiment, finished, uri), path, own)
     stars_too = _star_networks(uri)
     networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
     permuted = _permuted(uri)
@@ -89,7 +90,7 @@ def ensembles(
     """
     said = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
     columns = [*FIXED, "sampling", "num_members", "pair", *said]
-    frame = frame_of(runs_of("ensemble", experiment, finished, uri), ensemble, columns)
+    frame = frame_of(runs_of(Kind.ENSEMBLE, experiment, finished, uri), ensemble, columns)
     if frame.empty:
         return frame
     networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
@@ -110,7 +111,7 @@ def pruned(
     `model` is the endpoint's; `units_before/layer_1` and `units/layer_1` are widths, `test/loss_before` and
     `test/loss` the losses. Arguments as in `paths`.
     """
-    frame = frame_of(runs_of("pruned", experiment, finished, uri), pruned_network, [*FIXED, "endpoint", *RULES])
+    frame = frame_of(runs_of(Kind.PRUNED, experiment, finished, uri), pruned_network, [*FIXED, "endpoint", *RULES])
     networks = endpoints(finished=False, uri=uri) if ends is None else ends
     return frame.join(networks.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
 
@@ -118,31 +119,31 @@ def pruned(
 def alignments(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row an alignment: its two networks, `method`, `converged`, its measures. Arguments as in `pairs`."""
     own = [*FIXED, "run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side"]
-    return frame_of(runs_of("alignment", experiment, finished, uri), alignment, own)
+    return frame_of(runs_of(Kind.ALIGNMENT, experiment, finished, uri), alignment, own)
 
 
 def stars(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row a star: `star` (its verdict), `num_sources`, its training, its measures. Arguments as in `pairs`."""
     own = [*FIXED, "star", "side", "num_sources", "sources", "held_out", *STAR_SETTINGS, *SETTINGS]
-    return frame_of(runs_of("star", experiment, finished, uri), star, own)
+    return frame_of(runs_of(Kind.STAR, experiment, finished, uri), star, own)
 
 
 def matrices(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
     """One row a matrix: its networks' data set and model, how and what was measured. Arguments as in `pairs`."""
     own = [*FIXED, "dataset", "model", "shift", "star_candidate", *MATRIX_SETTINGS]
-    return frame_of(runs_of("matrix", experiment, finished, uri), matrix, own)
+    return frame_of(runs_of(Kind.MATRIX, experiment, finished, uri), matrix, own)
 
 
 def _star_networks(uri: str | None) -> list[pd.DataFrame]:
     """The stars as rows of `endpoints`, in a table if there are any: their networks are used like those."""
-    runs = runs_of("star", None, False, uri)
+    runs = runs_of(Kind.STAR, None, False, uri)
     return [frame_of(runs, trained, [*FIXED, "side", *SETTINGS])] if runs else []
 
 
 def _permuted(uri: str | None) -> dict[str, tuple[str, str]]:
     """Alignment run -> the run whose network it permuted, and the method; whatever their state."""
-    tags = {run.info.run_id: run.data.tags for run in runs_of("alignment", None, False, uri)}
-    return {run_id: (own.get("lmc.run_b", ""), own.get("lmc.method", "")) for run_id, own in tags.items()}
+    tags = {run.info.run_id: run.data.tags for run in runs_of(Kind.ALIGNMENT, None, False, uri)}
+    return {run_id: (own.get(Tag.RUN_B, ""), own.get(Tag.METHOD, "")) for run_id, own in tags.items()}
 
 
 def _with_permuted(sides: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

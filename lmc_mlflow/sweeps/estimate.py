@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from statistics import median
 
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.grid import Cell
 from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, State
@@ -53,9 +54,9 @@ def _step_seconds(step: Step, cell: Cell, snapshot: Snapshot) -> float | None:
         run
         for runs in snapshot.steps.values()
         for run in runs
-        if run.data.tags.get("lmc.kind") == kind
-        and run.data.tags.get("lmc.dataset") == cell.config.data.dataset
-        and run.data.tags.get("lmc.model") == cell.config.model.model
+        if run.data.tags.get(Tag.KIND) == kind
+        and run.data.tags.get(Tag.DATASET) == cell.config.data.dataset
+        and run.data.tags.get(Tag.MODEL) == cell.config.model.model
     )
     return median(like) if like else None
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import SweepConfig
+from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.tracking.lifecycle import (
@@ -18,13 +20,13 @@ from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 
-OPENED = "lmc.opened"
+OPENED = Tag.OPENED
 PATIENCE_SECONDS = 60.0
 
 
 def sweeps_of(store: Store, grid: Grid) -> list[Run]:
     """The runs of sweeps of a grid, oldest first."""
-    where = f"tags.`lmc.kind` = 'sweep' and tags.`lmc.grid_digest` = '{grid.digest}'"
+    where = has_tags(kind=Kind.SWEEP, grid_digest=grid.digest)
     return search(store.client, where, [store.experiment_id])
 
 
@@ -76,13 +78,13 @@ class Lead:
 
     def _open(self, config: SweepConfig) -> TrackedRun:
         """The run of an interrupted sweep of this grid, or a new one."""
-        tags = {"lmc.grid": self._grid.name, "lmc.grid_digest": self._grid.digest}
+        tags = {Tag.GRID: self._grid.name, Tag.GRID_DIGEST: self._grid.digest}
         interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
             opened = self._keep(reopen_run, self._store, interrupted[-1])
             point_launcher_at(self._store, opened.run_id, "went on with a sweep")
         else:
-            opened = self._keep(open_run, self._store, "sweep", f"sweep {self._grid.name}", tags)
+            opened = self._keep(open_run, self._store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
         opened.set_tags({OPENED: str(time.time_ns() // 1_000_000)})
         opened.log_params(to_params(config))
         return opened

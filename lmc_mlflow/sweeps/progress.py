@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import Kind, Tag, where
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import Identity, Step, made, wanted
@@ -49,29 +50,29 @@ def look(store: Store) -> Snapshot:
     """Read the store: one search a kind of run."""
 
     def runs(kind: str) -> list[Run]:
-        return search(store.client, f"tags.`lmc.kind` = '{kind}'", [store.experiment_id])
+        return search(store.client, where(kind=kind), [store.experiment_id])
 
     pairs: dict[tuple[str, str], list[Run]] = {}
-    for run in runs("pair"):
+    for run in runs(Kind.PAIR):
         tags = run.data.tags
-        pairs.setdefault((tags.get("lmc.fingerprint", ""), tags.get("lmc.data_digest", "")), []).append(run)
+        pairs.setdefault((tags.get(Tag.FINGERPRINT, ""), tags.get(Tag.DATA_DIGEST, "")), []).append(run)
     sides: dict[str, dict[str, str]] = {}
-    for run in runs("endpoint"):
+    for run in runs(Kind.ENDPOINT):
         tags = run.data.tags
-        sides.setdefault(tags.get("mlflow.parentRunId", ""), {})[tags.get("lmc.side", "")] = run.info.run_id
+        sides.setdefault(tags.get("mlflow.parentRunId", ""), {})[tags.get(Tag.SIDE, "")] = run.info.run_id
     steps: dict[Identity, list[Run]] = {}
-    for run in [*runs("path"), *runs("ensemble")]:
+    for run in [*runs(Kind.PATH), *runs(Kind.ENSEMBLE)]:
         steps.setdefault(made(run.data.tags), []).append(run)
     return Snapshot(pairs, {pair: (ends.get("A", ""), ends.get("B", "")) for pair, ends in sides.items()}, steps)
 
 
 def runs_of_step(store: Store, identity: Identity) -> list[Run]:
     """The runs of one path or ensemble."""
-    tags = {"lmc.kind": "path" if identity[0] == "path" else "ensemble", "lmc.fingerprint": identity[-1]}
+    tags = {Tag.KIND: Kind.PATH if identity[0] == "path" else "ensemble", Tag.FINGERPRINT: identity[-1]}
     if identity[0] == "path":
-        tags |= {"lmc.run_a": identity[1], "lmc.run_b": identity[2]}
+        tags |= {Tag.RUN_A: identity[1], Tag.RUN_B: identity[2]}
     else:
-        tags |= {"lmc.sampling": identity[0], "lmc.pair" if identity[0] == "lmc" else "lmc.members": identity[1]}
+        tags |= {Tag.SAMPLING: identity[0], Tag.PAIR if identity[0] == "lmc" else Tag.MEMBERS: identity[1]}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     return search(store.client, where, [store.experiment_id])
 
@@ -87,7 +88,7 @@ def state_of_runs(runs: list[Run]) -> State:
         return State(RUNNING)
     last = runs[-1]
     if last.info.status == "FAILED":
-        return State(FAILED, last.data.tags.get("lmc.error", ""), int(last.info.end_time or 0))
+        return State(FAILED, last.data.tags.get(Tag.ERROR, ""), int(last.info.end_time or 0))
     return State(INTERRUPTED)
 
 

@@ -9,6 +9,7 @@ from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
 from lmc_mlflow.config.options import write_value
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble_fingerprint, members_tag
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
@@ -160,9 +161,9 @@ def wanted(step: Step, pair: str, endpoints: Sequence[str], like: TrainPairConfi
 
 def made(tags: Mapping[str, str]) -> Identity:
     """What a logged path or ensemble is, by its tags."""
-    if tags.get("lmc.kind") == "path":
-        names = ("lmc.run_a", "lmc.run_b", "lmc.fingerprint")
+    if tags.get(Tag.KIND) == Kind.PATH:
+        names = (Tag.RUN_A, Tag.RUN_B, Tag.FINGERPRINT)
         return ("path", *(tags.get(name, "") for name in names))
-    sampling = tags.get("lmc.sampling", "")
-    which = tags.get("lmc.pair" if sampling == "lmc" else "lmc.members", "")
-    return (sampling, which, tags.get("lmc.fingerprint", ""))
+    sampling = tags.get(Tag.SAMPLING, "")
+    which = tags.get(Tag.PAIR if sampling == "lmc" else Tag.MEMBERS, "")
+    return (sampling, which, tags.get(Tag.FINGERPRINT, ""))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import SweepConfig
+from lmc_mlflow.contract import RUNNING, Tag
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.engines.table import (
@@ -101,11 +102,11 @@ def _end_left(store: Store, tasks: set[str]) -> None:
     """Workers end their runs themselves; where one could not (killed, a lost node), the sweep does it."""
     with impatient_client():
         try:
-            for run in search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.task` != ''"):
-                if run.data.tags["lmc.task"] in tasks:
+            for run in search(store.client, f"{RUNNING} and tags.`{Tag.TASK}` != ''"):
+                if run.data.tags[Tag.TASK] in tasks:
                     end_orphan(store, run, "the sweep")
             for claim in claims(store):
-                if claim.tags.get("lmc.task") in tasks:
+                if claim.tags.get(Tag.TASK) in tasks:
                     remove_claim(store, claim)
         except WRITE_FAILURES as error:
             logger.warning("runs of lost workers could not be ended (%s): use the repair command later", error)

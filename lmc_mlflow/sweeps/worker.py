@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.contract import LAUNCHER_RUN, TASK_VARIABLE
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
@@ -17,7 +18,6 @@ from lmc_mlflow.sweeps.progress import (
 )
 from lmc_mlflow.sweeps.steps import Identity, Step, step_config, wanted
 from lmc_mlflow.tracking.locks import ClaimedError, claiming
-from lmc_mlflow.tracking.process import TASK
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
@@ -85,8 +85,8 @@ def first_line(error: BaseException) -> str:
 @contextmanager
 def _environment(task: Task) -> Iterator[None]:
     """Where this task's runs go; the run that `mlflow run` started is the sweep's."""
-    settings = {**task.environment, TASK: task.name, "MLFLOW_EXPERIMENT_ID": task.experiment_id}
-    names = (*settings, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
+    settings = {**task.environment, TASK_VARIABLE: task.name, "MLFLOW_EXPERIMENT_ID": task.experiment_id}
+    names = (*settings, LAUNCHER_RUN, "MLFLOW_EXPERIMENT_NAME")
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ.update(settings)
     try:

@@ -9,7 +9,8 @@ from typing import ParamSpec, Protocol
 
 from mlflow.entities import Run
 
-from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
+from lmc_mlflow.contract import LAUNCHER_RUN, Tag
+from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, impatient_client
@@ -34,7 +35,7 @@ def open_run(
 
     Called through what `ending` yields: `keep(open_run, store, ...)`.
     """
-    everything = {"lmc.kind": kind, **tags, **process_tags(), **provenance_tags(), "mlflow.runName": name}
+    everything = {Tag.KIND: kind, **tags, **process_tags(), **provenance_tags(), "mlflow.runName": name}
     if parent is None:
         offer_view(store, store.experiment_id)
     adopted = take_launcher_run() if parent is None else None
@@ -53,19 +54,19 @@ def open_run(
 def reopen_run(store: Store, run: Run) -> TrackedRun:
     """Continue an interrupted run under its own id."""
     store.client.update_run(run.info.run_id, status="RUNNING")
-    for key, value in {"lmc.task": "", **process_tags(), **provenance_tags(), "lmc.error": ""}.items():
+    for key, value in {Tag.TASK: "", **process_tags(), **provenance_tags(), Tag.ERROR: ""}.items():
         store.client.set_tag(run.info.run_id, key, value)
     return TrackedRun(store.client, run.info.run_id, run.info.experiment_id)
 
 
 def take_launcher_run() -> str | None:
     """The id of the run that `mlflow run` has started for this process, handed out once."""
-    return os.environ.pop("MLFLOW_RUN_ID", None)
+    return os.environ.pop(LAUNCHER_RUN, None)
 
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:
     """Where `mlflow run` has started a run that is not needed, let it say which run to look at instead."""
-    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {"lmc.see": run_id})
+    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id})
 
 
 def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> None:
@@ -125,14 +126,14 @@ def _beat(runs: list[TrackedRun], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         for run in list(runs):
             try:
-                run.client.set_tag(run.run_id, HEARTBEAT, now())
+                run.client.set_tag(run.run_id, Tag.HEARTBEAT, now())
             except WRITE_FAILURES as error:
                 logger.warning("no heartbeat for run %s: %s", run.run_id, error)
 
 
 def end_orphan(store: Store, run: Run, by: str) -> None:
     """End a run whose process is gone: KILLED, with a tag that says who said so."""
-    store.client.set_tag(run.info.run_id, "lmc.error", f"its process was gone; ended by {by}")
+    store.client.set_tag(run.info.run_id, Tag.ERROR, f"its process was gone; ended by {by}")
     store.client.set_terminated(run.info.run_id, status="KILLED")
 
 

@@ -12,11 +12,11 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.tracking.process import HEARTBEAT, HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait
+from lmc_mlflow.contract import LOCK_PREFIX, Tag
+from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store
 
 logger = logging.getLogger(__name__)
-PREFIX = "lmc-claim-"
 NOTE = "A process is doing this work; `repair` removes the claims of dead ones."
 PATIENCE_SECONDS = 10.0
 
@@ -27,7 +27,7 @@ class ClaimedError(ValueError):
     def __init__(self, key: str, tags: Mapping[str, str]) -> None:
         self.tags = dict(tags)
         super().__init__(
-            f"{key} is being worked on now (process {tags.get('lmc.pid')} on {tags.get('lmc.host')}); "
+            f"{key} is being worked on now (process {tags.get(Tag.PID)} on {tags.get(Tag.HOST)}); "
             "wait for it or stop it"
         )
 
@@ -47,7 +47,7 @@ def _registry(store: Store) -> MlflowClient:
 
 def claims(store: Store, key: str = "") -> list[Claim]:
     """The claims on a piece of work, or all there are, oldest generation first."""
-    where = f"name LIKE '{PREFIX}{key}{'-' if key else ''}%'"
+    where = f"name LIKE '{LOCK_PREFIX}{key}{'-' if key else ''}%'"
     found: list[RegisteredModel] = []
     token: str | None = None
     while True:
@@ -57,7 +57,7 @@ def claims(store: Store, key: str = "") -> list[Claim]:
         if not token:
             break
     made = [(model.name.rsplit("-", 1), model.tags) for model in found]
-    kept = [Claim(f"{base}-{i}", int(i), tags) for (base, i), tags in made if base == f"{PREFIX}{key}" or not key]
+    kept = [Claim(f"{base}-{i}", int(i), tags) for (base, i), tags in made if base == f"{LOCK_PREFIX}{key}" or not key]
     return sorted(kept, key=lambda claim: claim.generation)
 
 
@@ -77,7 +77,7 @@ def acquire(store: Store, key: str) -> Claim:
         before = claims(store, key)
         _refuse_living(key, before)
         generation = before[-1].generation + 1 if before else 0
-        mine = Claim(f"{PREFIX}{key}-{generation}", generation, process_tags())
+        mine = Claim(f"{LOCK_PREFIX}{key}-{generation}", generation, process_tags())
         try:
             registry.create_registered_model(mine.name, tags=dict(mine.tags), description=NOTE)
         except MlflowException as error:
@@ -157,6 +157,6 @@ def _beat(store: Store, held: Mapping[str, Claim], stop: threading.Event) -> Non
     while not stop.wait(HEARTBEAT_SECONDS):
         for claim in list(held.values()):
             try:
-                _registry(store).set_registered_model_tag(claim.name, HEARTBEAT, now())
+                _registry(store).set_registered_model_tag(claim.name, Tag.HEARTBEAT, now())
             except (*STORE_FAILURES, OSError) as error:
                 logger.warning("no heartbeat for claim %s: %s", claim.name, error)

@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 from safetensors.torch import save_file
 from torch import Tensor
 
-CACHE_FOLDER = "predictions"
+from lmc_mlflow.contract import Artifact
+
 TENSOR = "log_probabilities"
 
 
@@ -37,4 +38,4 @@ def keep_predictions(client: MlflowClient, run_id: str, key: str, log_probabilit
         local = Path(folder) / cache_name(key)
         tensor = log_probabilities.contiguous()
         save_file({TENSOR: tensor}, local, metadata={"key": key, "sha256": content_hash(tensor)})
-        client.log_artifact(run_id, str(local), CACHE_FOLDER)
+        client.log_artifact(run_id, str(local), Artifact.PREDICTIONS_FOLDER)

@@ -12,12 +12,11 @@ from types import FrameType
 
 import psutil
 
-HEARTBEAT = "lmc.heartbeat"
+from lmc_mlflow.contract import TASK_VARIABLE, Tag
+
 HEARTBEAT_SECONDS = 60
 STALE_MINUTES = 30
 """Without a heartbeat, after which a process on another machine counts as dead."""
-TASK = "LMC_TASK"
-"""Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
 
 
 class Terminated(BaseException):
@@ -75,13 +74,13 @@ def signals_wait(seconds: float = 10.0) -> Iterator[None]:
 def process_tags() -> dict[str, str]:
     """Tags that tell which process writes a run, and that it lives now."""
     me = psutil.Process()
-    task = {"lmc.task": os.environ[TASK]} if os.environ.get(TASK) else {}
+    task = {Tag.TASK: os.environ[TASK_VARIABLE]} if os.environ.get(TASK_VARIABLE) else {}
     return {
         **task,
-        "lmc.host": socket.gethostname(),
-        "lmc.pid": str(me.pid),
-        "lmc.process_started": f"{me.create_time():.2f}",
-        HEARTBEAT: now(),
+        Tag.HOST: socket.gethostname(),
+        Tag.PID: str(me.pid),
+        Tag.PROCESS_STARTED: f"{me.create_time():.2f}",
+        Tag.HEARTBEAT: now(),
     }
 
 
@@ -98,21 +97,21 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
     process of this process's own task is gone, or the task would not have been started again. A run
     without these tags is not ours to judge and counts as alive.
     """
-    if "lmc.host" not in tags or HEARTBEAT not in tags:
+    if Tag.HOST not in tags or Tag.HEARTBEAT not in tags:
         return True
-    if tags.get("lmc.task") and tags["lmc.task"] == os.environ.get(TASK):
+    if tags.get(Tag.TASK) and tags[Tag.TASK] == os.environ.get(TASK_VARIABLE):
         return is_this_process(tags)
-    if tags["lmc.host"] == socket.gethostname():
+    if tags[Tag.HOST] == socket.gethostname():
         try:
-            process = psutil.Process(int(tags["lmc.pid"]))
-            same = abs(process.create_time() - float(tags["lmc.process_started"])) < 1
+            process = psutil.Process(int(tags[Tag.PID]))
+            same = abs(process.create_time() - float(tags[Tag.PROCESS_STARTED])) < 1
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
-    age = datetime.now(UTC) - datetime.fromisoformat(tags[HEARTBEAT])
+    age = datetime.now(UTC) - datetime.fromisoformat(tags[Tag.HEARTBEAT])
     return age.total_seconds() < 60 * stale_minutes
 
 
 def is_this_process(tags: Mapping[str, str]) -> bool:
     """Whether it is this very process that wrote these tags."""
-    return tags.get("lmc.host") == socket.gethostname() and tags.get("lmc.pid") == str(os.getpid())
+    return tags.get(Tag.HOST) == socket.gethostname() and tags.get(Tag.PID) == str(os.getpid())

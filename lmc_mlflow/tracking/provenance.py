@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import lmc_mlflow
+from lmc_mlflow.contract import Tag
 
 PACKAGES = ("mlflow", "torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
 PROJECT_ROOT = Path(lmc_mlflow.__file__).resolve().parent.parent
@@ -16,17 +17,17 @@ PROJECT_ROOT = Path(lmc_mlflow.__file__).resolve().parent.parent
 def provenance_tags() -> dict[str, str]:
     """Tags: our version, git commit, whether the tree was dirty, Python and package versions, user."""
     tags = {
-        "lmc.version": lmc_mlflow.__version__,
-        "lmc.python": platform.python_version(),
-        "lmc.packages": " ".join(f"{name}=={version(name)}" for name in PACKAGES),
-        "lmc.platform": platform.platform(terse=True),
+        Tag.VERSION: lmc_mlflow.__version__,
+        Tag.PYTHON: platform.python_version(),
+        Tag.PACKAGES: " ".join(f"{name}=={version(name)}" for name in PACKAGES),
+        Tag.PLATFORM: platform.platform(terse=True),
         "mlflow.user": _user(),
     }
     commit = _git("rev-parse", "HEAD")
     if commit is not None:
         tags["mlflow.source.git.commit"] = commit
         changed = _git("status", "--porcelain", "--untracked-files=no")
-        tags["lmc.git_dirty"] = "true" if changed else "false"
+        tags[Tag.GIT_DIRTY] = "true" if changed else "false"
     return tags
 
 

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.manifest import sha256_of
 from lmc_mlflow.tracking.run import TrackedRun
 
-RESUME_FOLDER = "resume"
 NUM_SLOTS = 2
 
 
@@ -28,5 +28,5 @@ def keep_state(run: TrackedRun, local: Path, epoch: int, slot: int) -> None:
     state = local.rename(local.with_name(state_name))
     note = local.with_name(note_name)
     note.write_text(json.dumps({"epoch": epoch, "sha256": sha256_of(state)}))
-    run.log_scratch(state, RESUME_FOLDER)
-    run.log_scratch(note, RESUME_FOLDER)
+    run.log_scratch(state, Artifact.RESUME_FOLDER)
+    run.log_scratch(note, Artifact.RESUME_FOLDER)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lmc_mlflow.manifest import MANIFEST, render_manifest, sha256_of
+from lmc_mlflow.contract import Artifact, Tag
+from lmc_mlflow.manifest import render_manifest, sha256_of
 
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
@@ -122,7 +123,7 @@ class TrackedRun:
 
     def seal(self) -> None:
         """Write the manifest: from now on the artifacts count as whole."""
-        self.log_text(render_manifest(self._digests), MANIFEST)
+        self.log_text(render_manifest(self._digests), Artifact.MANIFEST)
 
     def finish(self) -> None:
         """End the run FINISHED, unless it has ended."""
@@ -134,5 +135,5 @@ class TrackedRun:
         """End the run FAILED or KILLED with a reason, unless it has ended."""
         if not self._ended:
             self._ended = True
-            self.client.set_tag(self.run_id, "lmc.error", why)
+            self.client.set_tag(self.run_id, Tag.ERROR, why)
             self.client.set_terminated(self.run_id, status=status)

@@ -5,17 +5,18 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.tracking.store import Store
 
 VIEW_KEY = "lmc_v1"
 VIEW_NAME = "pairs, paths and ensembles"
 _TAG = f"mlflow.sharedViewState.{VIEW_KEY}"
 _WIDTHS = {
-    "tags.`lmc.shift`": 95,
-    "tags.`lmc.model`": 145,
-    "tags.`lmc.seed`": 65,
-    "tags.`lmc.noise`": 75,
-    "tags.`lmc.connected`": 100,
+    f"tags.`{Tag.SHIFT}`": 95,
+    f"tags.`{Tag.MODEL}`": 145,
+    f"tags.`{Tag.SEED}`": 65,
+    f"tags.`{Tag.NOISE}`": 75,
+    f"tags.`{Tag.CONNECTED}`": 100,
     "metrics.`test/accuracy`": 100,
     "metrics.`test/barrier`": 95,
     "metrics.`test/accuracy_delta`": 130,
@@ -30,8 +31,8 @@ def view_text() -> str:
     """
     columns = list(_WIDTHS)
     state: dict[str, Any] = {
-        "searchFilter": "tags.`lmc.kind` != 'endpoint'",
-        "orderByKey": "tags.`lmc.kind`",
+        "searchFilter": f"tags.`{Tag.KIND}` != '{Kind.ENDPOINT}'",
+        "orderByKey": f"tags.`{Tag.KIND}`",
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns, "duration"],

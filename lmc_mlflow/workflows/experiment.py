@@ -7,6 +7,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
 from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.contract import Kind
 from lmc_mlflow.tracking.lifecycle import ending, open_run
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
@@ -38,7 +39,7 @@ def tell_story(config: MainConfig) -> StoryOutcome:
     store = open_store()
     with ending() as keep:
         name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
-        run = keep(open_run, store, "report", name, {})
+        run = keep(open_run, store, Kind.REPORT, name, {})
         run.log_params(to_params(config))
         first = train_pair(_pair_config(config, config.model.seed), run)
         second = train_pair(_pair_config(config, config.story.other_seed), run)

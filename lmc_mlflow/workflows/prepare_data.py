@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmc_mlflow.config.commands import PrepareDataConfig
+from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
@@ -34,7 +35,7 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         on_estimate: told in one line how much there is to do, before it starts.
     """
     wanted = config.prepare
-    launched = open_tracking() if "MLFLOW_RUN_ID" in os.environ else None
+    launched = open_tracking() if LAUNCHER_RUN in os.environ else None
     root = Path(wanted.data_root)
     folder = Path(wanted.store) if wanted.store else root / DEFAULT_FOLDER
     data_root = folder if wanted.store else root

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import RepairCommandConfig
+from lmc_mlflow.contract import RUNNING, Tag
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
 from lmc_mlflow.tracking.locks import dead_claims, remove_claim
-from lmc_mlflow.tracking.process import HEARTBEAT, is_alive
+from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import open_store
 
 
@@ -38,7 +39,7 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
     claimed is free again without it; their claims are removed all the same.
     """
     store = open_store()
-    running = search(store.client, "attributes.status = 'RUNNING' and tags.`lmc.kind` != ''")
+    running = search(store.client, f"{RUNNING} and tags.`{Tag.KIND}` != ''")
     dead = [run for run in running if not is_alive(run.data.tags, config.repair.stale_minutes)]
     if config.repair.apply:
         for run in dead:
@@ -49,10 +50,10 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
         Orphan(
             run.info.run_id,
             run.info.run_name or "",
-            run.data.tags["lmc.kind"],
-            run.data.tags["lmc.host"],
-            run.data.tags["lmc.pid"],
-            run.data.tags[HEARTBEAT],
+            run.data.tags[Tag.KIND],
+            run.data.tags[Tag.HOST],
+            run.data.tags[Tag.PID],
+            run.data.tags[Tag.HEARTBEAT],
         )
         for run in dead
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lmc_mlflow.batches import some_of
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
+from lmc_mlflow.contract import UNALIGNED, Kind, Tag, tag
 from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
@@ -19,7 +20,7 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.networks.checkpoints import log_network
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import load_ends, log_data, rebuild
-from lmc_mlflow.workflows.path.results import UNALIGNED, Ends, similarity
+from lmc_mlflow.workflows.path.results import Ends, similarity
 
 IMAGES_COMPARED = 256
 SHAPE_TAGS = ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size", "data_digest")
@@ -52,7 +53,7 @@ def align(config: AlignConfig) -> AlignOutcome:
     data = rebuild(store, ends[0], config.ends.data_root, device)
     name = _name(ends, config.aligning.method)
     with ending() as keep:
-        run = keep(open_run, store, "alignment", name, _tags(ends, config))
+        run = keep(open_run, store, Kind.ALIGNMENT, name, _tags(ends, config))
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
         log_data(run, ends[0].config.data, {"train_a": data.side(ends[0].side), "test": data.test})
@@ -86,12 +87,12 @@ def _name(ends: Ends, method: str) -> str:
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:
     """Those of B, whose network it is, and how it was made."""
     of_b = ends[1].run.data.tags
-    tags = {f"lmc.{key}": of_b[f"lmc.{key}"] for key in SHAPE_TAGS if f"lmc.{key}" in of_b}
+    tags = {tag(key): of_b[tag(key)] for key in SHAPE_TAGS if tag(key) in of_b}
     return tags | {
-        "lmc.run_a": ends[0].run.info.run_id,
-        "lmc.run_b": ends[1].run.info.run_id,
-        "lmc.method": config.aligning.method,
-        "lmc.fingerprint": fingerprint(config, without=("pair", "run_a", "run_b")),
+        Tag.RUN_A: ends[0].run.info.run_id,
+        Tag.RUN_B: ends[1].run.info.run_id,
+        Tag.METHOD: config.aligning.method,
+        Tag.FINGERPRINT: fingerprint(config, without=("pair", "run_a", "run_b")),
     }
 
 

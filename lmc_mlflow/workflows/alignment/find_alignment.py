@@ -18,6 +18,7 @@ from lmc_mlflow.alignment import (
 )
 from lmc_mlflow.config.alignment import MatchingConfig
 from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -26,7 +27,6 @@ from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.weights import State
 
 logger = logging.getLogger(__name__)
-PERMUTATION = "permutation.npz"
 MATCHING_BATCH = 500
 TOLERANCE = 1e-3
 """Of the largest output: what the outputs of a network and of its permuted self may differ by."""
@@ -187,10 +187,10 @@ def output_difference(before: LoggedNetwork, after: LoggedNetwork, images: Tenso
 def log_matching(run: TrackedRun, alignment: Alignment, prefix: str = "") -> None:
     """The permutation, the objective sweep by sweep, and whether it settled."""
     matching = alignment.matching
-    run.log_arrays({name: order.cpu().numpy() for name, order in matching.permutations.items()}, PERMUTATION)
+    run.log_arrays({name: order.cpu().numpy() for name, order in matching.permutations.items()}, Artifact.PERMUTATION)
     run.log_curves({f"{prefix}objective": list(enumerate(matching.objective))})
     run.log_metrics({f"{prefix}{key}": value for key, value in alignment.metrics().items()})
-    run.set_tags({"lmc.converged": "yes" if matching.converged else "no"})
+    run.set_tags({Tag.CONVERGED: "yes" if matching.converged else "no"})
 
 
 def matching_sentence(alignment: Alignment) -> str:

@@ -24,14 +24,14 @@ from lmc_mlflow.bundles.pack import (
 from lmc_mlflow.bundles.records import RunRecord, to_line
 from lmc_mlflow.config.bundle import ExportConfig
 from lmc_mlflow.config.commands import ExportCommandConfig
-from lmc_mlflow.manifest import MANIFEST
+from lmc_mlflow.contract import LAUNCHER_RUN, Artifact, Kind, Tag
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import Store, open_store
 
-OURS = "tags.`lmc.kind` != ''"
+OURS = f"tags.`{Tag.KIND}` != ''"
 PARENT = "mlflow.parentRunId"
-REFERENCES = ("lmc.run_a", "lmc.run_b", "lmc.pair", "lmc.members", "lmc.sources", "lmc.held_out")
+REFERENCES = (Tag.RUN_A, Tag.RUN_B, Tag.PAIR, Tag.MEMBERS, Tag.SOURCES, Tag.HELD_OUT)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def export_runs(config: ExportCommandConfig) -> ExportOutcome:
         num_artifacts = len(writer.files) - 1
     outcome = ExportOutcome(
         out,
-        Counter(record.tags.get("lmc.kind", "other") for record in records),
+        Counter(record.tags.get(Tag.KIND, "other") for record in records),
         Counter(record.status for record in records),
         num_artifacts,
         sum(len(record.left_out) for record in records),
@@ -92,7 +92,7 @@ def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
         if found is None:
             raise ValueError(f"experiment {wanted.experiment!r} does not exist; leave it out to export from all")
         ids = [found.experiment_id]
-    launcher = os.environ.get("MLFLOW_RUN_ID")
+    launcher = os.environ.get(LAUNCHER_RUN)
     matching = [run.info.run_id for run in search(store.client, wanted.query or OURS, ids)]
     matching = [run_id for run_id in matching if run_id != launcher]
     if not matching:
@@ -123,7 +123,7 @@ def related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
         if run_id not in everything:  # deleted since
             continue
         tags = everything[run_id].data.tags
-        if (with_children or tags.get("lmc.kind") == "pair") and run_id not in descended:
+        if (with_children or tags.get(Tag.KIND) == Kind.PAIR) and run_id not in descended:
             descended.add(run_id)
             waiting += [
                 (child, with_children) for child in below[run_id] if with_children or _is_endpoint(everything[child])
@@ -136,7 +136,7 @@ def related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
 
 
 def _is_endpoint(run: Run) -> bool:
-    return bool(run.data.tags.get("lmc.kind") == "endpoint")
+    return bool(run.data.tags.get(Tag.KIND) == Kind.ENDPOINT)
 
 
 def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportConfig, writer: BundleWriter) -> RunRecord:
@@ -147,7 +147,7 @@ def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportCon
     with tempfile.TemporaryDirectory() as folder:
         try:
             files = fetch(place, chosen, Path(folder))
-            missing = missing_artifacts(run, present, files.get(MANIFEST))
+            missing = missing_artifacts(run, present, files.get(Artifact.MANIFEST))
         except ValueError as error:
             raise ValueError(f"run {run_id} ({run.info.run_name}): {error}") from None
         for path, local in files.items():

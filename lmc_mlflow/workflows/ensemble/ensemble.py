@@ -12,6 +12,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
 from lmc_mlflow.config.path import ScoresConfig
+from lmc_mlflow.contract import MAX_TAG, Artifact, Kind, Tag, tag
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
@@ -38,7 +39,6 @@ SAMPLINGS = {
 """In a name, and in a description."""
 MOST_SCORED = 10
 """Random orders behind the scores against size: ranking all samples takes longer than counting the right ones."""
-MAX_TAG = 5000
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     roster = find_members(store, config.members)
     name = ensemble_name(roster)
     with ending() as keep:
-        run = keep(open_run, store, "ensemble", name, _tags(roster, config), parent)
+        run = keep(open_run, store, Kind.ENSEMBLE, name, _tags(roster, config), parent)
         probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
         run.log_params(to_params(config))
         outputs, labels, num_kept = predict_members(store, roster, config.members, device)
@@ -135,9 +135,9 @@ def _log_sizes(run: TrackedRun, roster: Roster, sizes: Sizes) -> None:
     for score, rows in sizes.scores.dropna().groupby("score"):  # without a wrong prediction there is no area
         curves[f"size/{score}"] = list(zip(rows["size"], rows["value"], strict=True))
     run.log_curves({key: [(int(size), float(value)) for size, value in curve] for key, curve in curves.items()})
-    run.log_json(sizes.accuracy.to_dict(orient="split", index=False), "sizes.json")
+    run.log_json(sizes.accuracy.to_dict(orient="split", index=False), Artifact.SIZES)
     told = sizes.scores.astype(object).where(sizes.scores.notna(), None)
-    run.log_json(told.to_dict(orient="split", index=False), "scores_by_size.json")
+    run.log_json(told.to_dict(orient="split", index=False), Artifact.SCORES_BY_SIZE)
     own = {"run_id": run.run_id, "sampling": roster.sampling}
     own |= {"model": _joined(roster, "model"), "num_members": len(roster.names)}  # type: ignore[dict-item]
     run.log_figure(size_figure(sizes.accuracy.assign(**own)), "figures/accuracy_against_size.png")
@@ -165,7 +165,7 @@ def ensemble_name(roster: Roster) -> str:
 
 
 def _joined(roster: Roster, key: str) -> str:
-    values = [network.run.data.tags.get(f"lmc.{key}", "") for network in roster.networks]
+    values = [network.run.data.tags.get(tag(key), "") for network in roster.networks]
     return ", ".join(dict.fromkeys(values))
 
 
@@ -193,14 +193,14 @@ def ensemble_fingerprint(config: EnsembleConfig) -> str:
 
 def _tags(roster: Roster, config: EnsembleConfig) -> dict[str, str]:
     tags = {
-        f"lmc.{key}": _joined(roster, key)
+        tag(key): _joined(roster, key)
         for key in ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size")
     }
-    tags["lmc.members"] = members_tag(roster.names)
-    tags["lmc.sampling"] = roster.sampling
-    tags["lmc.fingerprint"] = ensemble_fingerprint(config)
+    tags[Tag.MEMBERS] = members_tag(roster.names)
+    tags[Tag.SAMPLING] = roster.sampling
+    tags[Tag.FINGERPRINT] = ensemble_fingerprint(config)
     if roster.sampling == "lmc":
-        tags["lmc.pair"] = roster.networks[0].split_run
+        tags[Tag.PAIR] = roster.networks[0].split_run
     return tags
 
 

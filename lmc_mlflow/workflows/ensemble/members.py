@@ -12,6 +12,8 @@ from tqdm import tqdm
 from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.path import EndsConfig, MembersConfig
+from lmc_mlflow.contract import FINISHED, Kind
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.paths.barriers import alpha_grid
@@ -110,7 +112,7 @@ def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:
 
 
 def _query(store: Store, query: str) -> list[str]:
-    where = f"{query} and tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED'"
+    where = f"{query} and {has_tags(kind=Kind.ENDPOINT)} and {FINISHED}"
     found = [run.info.run_id for run in search(store.client, where)]
     if len(found) < 2:
         raise ValueError(f"query {query!r} finds {len(found)} finished endpoint runs; an ensemble needs at least two")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.tracking.locks import ClaimedError
 from lmc_mlflow.tracking.process import is_alive
@@ -30,7 +31,7 @@ def take(claim: Callable[[str], None], key: str) -> None:
     try:
         claim(key)
     except ClaimedError as taken:
-        process = f"process {taken.tags.get('lmc.pid')} on {taken.tags.get('lmc.host')}"
+        process = f"process {taken.tags.get(Tag.PID)} on {taken.tags.get(Tag.HOST)}"
         raise AtWorkError(
             f"another process is at work on this configuration now ({process}); wait for it or stop it"
         ) from None
@@ -42,7 +43,7 @@ def look_for(store: Store, kind: str, identity: Mapping[str, str]) -> Before:
     Raises:
         AtWorkError: it is being made at this moment.
     """
-    wanted = {"lmc.kind": kind, **identity}
+    wanted = {Tag.KIND: kind, **identity}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     return sort_out(search(store.client, where, [store.experiment_id]))
 
@@ -59,7 +60,7 @@ def sort_out(runs: Sequence[Run]) -> Before:
         if run.info.status == "RUNNING" and is_alive(run.data.tags):
             tags = run.data.tags
             raise AtWorkError(
-                f"run {run.info.run_id} is at work on this configuration now (process {tags.get('lmc.pid')} "
-                f"on {tags.get('lmc.host')}); wait for it or stop it"
+                f"run {run.info.run_id} is at work on this configuration now (process {tags.get(Tag.PID)} "
+                f"on {tags.get(Tag.HOST)}); wait for it or stop it"
             )
     return Before(finished[-1] if finished else None, others[-1] if others else None)

@@ -11,6 +11,7 @@ from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.network_groups import BEST, PAIRWISE
+from lmc_mlflow.contract import MAX_TAG, Artifact, Kind, Tag, tag
 from lmc_mlflow.paths.points import CALIBRATED
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import Run, resolve_run
@@ -22,7 +23,6 @@ from lmc_mlflow.tracking.lifecycle import (
     reopen_run,
 )
 from lmc_mlflow.tracking.process import Terminated
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
@@ -39,8 +39,6 @@ from lmc_mlflow.workflows.networks.network_group import (
     shared_tags,
 )
 from lmc_mlflow.workflows.networks.pair_of_networks import log_data
-
-MAX_TAG = 5000
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     networks, num_left_out = find_networks(store, config.surveyed)
     config = _with_reference(store, config, networks)
     identity = identity_of(config, networks, ("runs", "query", "max_runs"))
-    before = Before(None, None) if config.surveyed.force else look_for(store, "matrix", identity)
+    before = Before(None, None) if config.surveyed.force else look_for(store, Kind.MATRIX, identity)
     if before.finished is not None:
         point_launcher_at(store, before.finished.info.run_id, "this matrix was finished before")
         return _outcome_of(before.finished)
@@ -78,7 +76,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     with ending() as keep:
         name = _name(config, networks)
         if before.interrupted is None:
-            run = keep(open_run, store, "matrix", name, identity | _tags(config, networks))
+            run = keep(open_run, store, Kind.MATRIX, name, identity | _tags(config, networks))
         else:
             run = keep(reopen_run, store, before.interrupted)
             point_launcher_at(store, run.run_id, "resumed an interrupted matrix")
@@ -88,7 +86,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         survey = _measure(run, config, networks, symmetry, material, device)
         metrics, candidate = log_survey(run, survey, name, num_left_out)
         run.seal()
-        run.delete_artifacts(RESUME_FOLDER)
+        run.delete_artifacts(Artifact.RESUME_FOLDER)
         run.finish()
     how = "measured" if before.interrupted is None else "resumed"
     return MatrixOutcome(run.run_id, name, how, candidate, metrics, run.experiment_id)
@@ -125,7 +123,7 @@ def _measure(
 
 def _outcome_of(run: Run) -> MatrixOutcome:
     info, data = run.info, run.data
-    candidate = data.tags.get("lmc.star_candidate", "")
+    candidate = data.tags.get(Tag.STAR_CANDIDATE, "")
     return MatrixOutcome(
         info.run_id, info.run_name, "finished before", candidate, dict(data.metrics), info.experiment_id
     )
@@ -155,6 +153,6 @@ def _tags(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> dict[str, 
     ids = ",".join(network.run.info.run_id for network in networks)
     settings = config.pairwise
     own = {"align": settings.align, "reference": settings.reference, "bn": settings.bn, "barrier": settings.barrier}
-    tags = {f"lmc.{key}": value for key, value in own.items()}
-    tags["lmc.members"] = ids if len(ids) <= MAX_TAG else f"{len(networks)} networks: see networks.csv"
+    tags = {tag(key): value for key, value in own.items()}
+    tags[Tag.MEMBERS] = ids if len(ids) <= MAX_TAG else f"{len(networks)} networks: see networks.csv"
     return tags | {key: value[:MAX_TAG] for key, value in shared_tags(networks).items()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.paths.barriers import epsilon, summary_keys
 from lmc_mlflow.paths.graph import Barriers, clusters, star_candidate
@@ -27,9 +28,9 @@ def log_survey(run: TrackedRun, survey: Survey, name: str, num_left_out: int) ->
     networks = network_table(survey, barriers, groups)
     ids = [member.run_id for member in survey.members]
     run.log_text(pd.DataFrame(barriers, index=pd.Index(ids, name="run_id"), columns=ids).to_csv(), "matrix.csv")
-    run.log_text(pairs.to_csv(index=False), "pairs.csv")
-    run.log_text(networks.to_csv(index=False), "networks.csv")
-    run.log_text(point_table(survey).to_csv(index=False), "points.csv")
+    run.log_text(pairs.to_csv(index=False), Artifact.MATRIX_PAIRS)
+    run.log_text(networks.to_csv(index=False), Artifact.MATRIX_NETWORKS)
+    run.log_text(point_table(survey).to_csv(index=False), Artifact.MATRIX_POINTS)
     run.log_json(_clusters_content(survey, groups, candidate), "clusters.json")
     metrics = _metrics(survey, pairs, groups, candidate) | {"num_left_out": num_left_out}
     run.log_metrics(metrics)
@@ -37,7 +38,7 @@ def log_survey(run: TrackedRun, survey: Survey, name: str, num_left_out: int) ->
     title = f"{name}\n{settings.barrier.replace('_', ' ')} on {settings.split} data"
     run.log_figure(matrix_figure(pairs, networks, settings.barrier, settings.linkage, title), "figures/matrix.png")
     star = candidate[0] if candidate else ""
-    tags = {"lmc.star_candidate": star, "lmc.clusters": str(len(groups)), "lmc.reference_run": survey.reference}
+    tags = {Tag.STAR_CANDIDATE: star, Tag.CLUSTERS: str(len(groups)), Tag.REFERENCE_RUN: survey.reference}
     run.set_tags({key: value for key, value in tags.items() if value})
     run.describe(_description(survey, metrics, networks, star))
     return metrics, star

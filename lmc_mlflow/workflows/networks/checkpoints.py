@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.models.registry import NetworkSpec
-from lmc_mlflow.query.networks import CHECKPOINT, CHECKPOINT_CONFIG, FORMAT, LoggedNetwork
+from lmc_mlflow.query.networks import FORMAT, LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.weights import State
 
@@ -38,8 +39,8 @@ def log_checkpoint(
         "split_run": split_run,
         "digests": dict(digests),
     }
-    run.log_tensors(state, CHECKPOINT)
-    run.log_json(content, CHECKPOINT_CONFIG)
+    run.log_tensors(state, Artifact.CHECKPOINT)
+    run.log_json(content, Artifact.CHECKPOINT_CONFIG)
 
 
 def log_network(run: TrackedRun, network: LoggedNetwork) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import tag
 from lmc_mlflow.query.networks import LoggedNetwork
 
 TRAIN_SECONDS = "cost/train_seconds"
@@ -25,7 +26,7 @@ def derived(origin: LoggedNetwork, state: Mapping[str, Tensor], config: TrainPai
 def inherited_tags(origin: LoggedNetwork) -> dict[str, str]:
     """The tags for browsing that a network shares with the one it was made from."""
     tags = origin.run.data.tags
-    return {f"lmc.{name}": tags[f"lmc.{name}"] for name in INHERITED if f"lmc.{name}" in tags}
+    return {tag(name): tags[tag(name)] for name in INHERITED if tag(name) in tags}
 
 
 def train_seconds(origin: LoggedNetwork) -> float:

@@ -13,6 +13,8 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
+from lmc_mlflow.contract import FINISHED, Kind, Tag, tag
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
@@ -56,8 +58,8 @@ def load_fitting(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
 
 
 def _query(store: Store, config: SurveyedConfig) -> tuple[list[str], int]:
-    kind = "" if "lmc.kind" in config.query else " and tags.`lmc.kind` = 'endpoint'"
-    where = f"{config.query}{kind} and attributes.status = 'FINISHED'"
+    kind = "" if Tag.KIND in config.query else f" and {has_tags(kind=Kind.ENDPOINT)}"
+    where = f"{config.query}{kind} and {FINISHED}"
     found = [run.info.run_id for run in search(store.client, where)]
     if len(found) < 2:
         raise ValueError(f"query {config.query!r} finds {len(found)} finished runs; at least two are needed")
@@ -136,8 +138,8 @@ def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequ
     """
     ids = ",".join(network.run.info.run_id for network in networks)
     return {
-        "lmc.fingerprint": fingerprint(config, without=without),
-        "lmc.runs_digest": hashlib.sha256(ids.encode()).hexdigest()[:32],
+        Tag.FINGERPRINT: fingerprint(config, without=without),
+        Tag.RUNS_DIGEST: hashlib.sha256(ids.encode()).hexdigest()[:32],
     }
 
 
@@ -145,7 +147,7 @@ def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:
     """A short name for each network: seed, side, and whatever else sets it apart from the others."""
     known = parameters(TrainPairConfig).values()
     rows = [{p.name: getattr(getattr(n.config, p.section), p.name) for p in known} for n in networks]
-    frame = pd.DataFrame(rows).assign(kind=[n.run.data.tags.get("lmc.kind", "") for n in networks])
+    frame = pd.DataFrame(rows).assign(kind=[n.run.data.tags.get(Tag.KIND, "") for n in networks])
     names = distinguishing(frame, [name for name in CONDITIONS if name in frame])
     labels = []
     for network, row in zip(networks, frame.to_dict(orient="records"), strict=True):
@@ -162,6 +164,6 @@ def shared_tags(networks: Sequence[LoggedNetwork]) -> dict[str, str]:
     """Tags for browsing: each value that the networks have, once."""
     tags = {}
     for key in ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size"):
-        values = [network.run.data.tags.get(f"lmc.{key}", "") for network in networks]
-        tags[f"lmc.{key}"] = ", ".join(dict.fromkeys(values))
+        values = [network.run.data.tags.get(tag(key), "") for network in networks]
+        tags[tag(key)] = ", ".join(dict.fromkeys(values))
     return tags

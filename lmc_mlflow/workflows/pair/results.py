@@ -3,13 +3,13 @@
 import pandas as pd
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.plots.over_seeds.batches import first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.first_batch import first_images
 from lmc_mlflow.training.loop import Trainee
@@ -46,7 +46,7 @@ def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tr
                 "num_parameters": num_parameters(t.network),
             }
         )
-        run.set_tags({"lmc.noise_digest": noise_digest(t.traces)})
+        run.set_tags({Tag.NOISE_DIGEST: noise_digest(t.traces)})
         last = latest_metrics(run.client, run.run_id)
         score = score_name(data.test.labels)
         name = score.replace("_", " ")
@@ -68,7 +68,7 @@ def log_pair(
     check = noise_check({t.side: t.traces for t in trainees})
     pair.log_json(check, "noise_check.json")
     same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
-    pair.set_tags({"lmc.same_noise": "true" if same else "false"})
+    pair.set_tags({Tag.SAME_NOISE: "true" if same else "false"})
     score = score_name(data.test.labels)
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
@@ -92,7 +92,7 @@ def log_pair(
         f"pair={pair.run_id}`."
     )
     pair.seal()
-    pair.delete_artifacts(RESUME_FOLDER)
+    pair.delete_artifacts(Artifact.RESUME_FOLDER)
     pair.finish()
 
 

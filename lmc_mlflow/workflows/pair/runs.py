@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
-from lmc_mlflow.query.networks import SPLIT
 from lmc_mlflow.query.runs import Run, children, find_pairs
 from lmc_mlflow.tracking.lifecycle import (
     Keep,
@@ -78,43 +78,45 @@ def open_pair(
     tags = _tags(config, data)
     name = pair_name(config)
     if interrupted is None:
-        pair = keep(open_run, store, "pair", name, tags, parent)
+        pair = keep(open_run, store, Kind.PAIR, name, tags, parent)
         known: dict[str | None, Run] = {}
     else:
         pair = keep(reopen_run, store, interrupted)
         point_launcher_at(store, pair.run_id, "resumed an interrupted pair")
         if parent is not None:
             pair.set_tags({"mlflow.parentRunId": parent.run_id})
-        known = {run.data.tags.get("lmc.side"): run for run in children(store.client, interrupted, "endpoint")}
+        known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, interrupted, Kind.ENDPOINT)}
     endpoints = {}
     for side in SIDES:
         if side in known:
             endpoints[side] = keep(reopen_run, store, known[side])
         else:
-            endpoints[side] = keep(open_run, store, "endpoint", f"{name} side {side}", {**tags, "lmc.side": side}, pair)
+            endpoints[side] = keep(
+                open_run, store, Kind.ENDPOINT, f"{name} side {side}", {**tags, Tag.SIDE: side}, pair
+            )
     probe_artifacts(pair, _config_text(config), "config.json")
-    pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, SPLIT)
+    pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, Artifact.SPLIT)
     for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
         _log_inputs(run, config, data, side)
     for run in (pair, *endpoints.values()):
         run.log_params(to_params(config))
     for side, run in endpoints.items():
         g = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
-        run.set_tags({"lmc.noise_scale": f"{g:.6g}"})
+        run.set_tags({Tag.NOISE_SCALE: f"{g:.6g}"})
     return PairRuns(pair, endpoints)
 
 
 def _tags(config: TrainPairConfig, data: ShiftedData) -> dict[str, str]:
     return {
-        "lmc.dataset": config.data.dataset,
-        "lmc.model": config.model.model,
-        "lmc.shift": config.data.shift,
-        "lmc.seed": str(config.model.seed),
-        "lmc.noise": config.noise.noise,
-        "lmc.lr": f"{config.optimization.lr:g}",
-        "lmc.batch_size": str(config.optimization.batch_size),
-        "lmc.fingerprint": fingerprint(config),
-        "lmc.data_digest": data.digest,
+        Tag.DATASET: config.data.dataset,
+        Tag.MODEL: config.model.model,
+        Tag.SHIFT: config.data.shift,
+        Tag.SEED: str(config.model.seed),
+        Tag.NOISE: config.noise.noise,
+        Tag.LR: f"{config.optimization.lr:g}",
+        Tag.BATCH_SIZE: str(config.optimization.batch_size),
+        Tag.FINGERPRINT: fingerprint(config),
+        Tag.DATA_DIGEST: data.digest,
     }
 
 

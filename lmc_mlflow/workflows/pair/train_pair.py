@@ -8,6 +8,7 @@ import torch
 
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import TogetherConfig
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.query.runs import Run
@@ -207,7 +208,7 @@ def _train_together(jobs: list[_Job], data: ShiftedData) -> None:
         raise
     for job in jobs:
         for run in (job.runs.pair, *job.runs.endpoints.values()):
-            run.set_tags({"lmc.engine": engine})
+            run.set_tags({Tag.ENGINE: engine})
 
 
 def check_pair(config: TrainPairConfig) -> None:

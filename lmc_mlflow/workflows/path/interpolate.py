@@ -9,6 +9,7 @@ from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.path import PathConfig
+from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag, tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid, connected, connected_by_error
 from lmc_mlflow.paths.points import CALIBRATED
@@ -35,7 +36,6 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     log_data,
 )
 from lmc_mlflow.workflows.path.results import (
-    UNALIGNED,
     Ends,
     describe_path,
     path_curves,
@@ -91,7 +91,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     splits = load_splits(store, ends, config.ends.data_root, device)
     check_splits(config.path.splits, splits)
     with ending() as keep:
-        run = keep(open_run, store, "path", path_name(ends, config), _tags(ends, config), parent)
+        run = keep(open_run, store, Kind.PATH, path_name(ends, config), _tags(ends, config), parent)
         probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
         run.log_params(to_params(config))
         log_data(run, ends[0].config.data, {name: splits[name] for name in config.path.splits})
@@ -127,8 +127,8 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, walked: Wa
         metrics |= {f"{UNALIGNED}{key}": value for key, value in path_metrics(ends, walked.unaligned).items()}
         curves |= {f"{UNALIGNED}{key}": curve for key, curve in path_curves(walked.unaligned).items()}
         other = path_table(walked.unaligned)
-        run.log_json(other.to_dict(orient="split", index=False), "path_unaligned.json")
-        run.set_tags({"lmc.connected_unaligned": _verdict(config.path, walked.unaligned)})
+        run.log_json(other.to_dict(orient="split", index=False), Artifact.PATH_UNALIGNED)
+        run.set_tags({Tag.CONNECTED_UNALIGNED: _verdict(config.path, walked.unaligned)})
         log_matching(run, walked.alignment, "alignment/")
         figure, note = (
             aligned_path_figure(table, other, name, config.aligning.align),
@@ -136,13 +136,13 @@ def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, walked: Wa
         )
     run.log_metrics(metrics)
     run.log_curves(curves)
-    run.log_json(table.to_dict(orient="split", index=False), "path.json")
+    run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)
     by_tensor = similarity_by_tensor(*walked_to)
     run.log_json(by_tensor.to_dict(orient="split", index=False), "similarity.json")
     run.log_figure(figure, "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
     by_error = _by_error(config.path, path)
-    run.set_tags({"lmc.connected": verdict, "lmc.connected_by_error": by_error, "lmc.engine": path.engine})
+    run.set_tags({Tag.CONNECTED: verdict, Tag.CONNECTED_BY_ERROR: by_error, Tag.ENGINE: path.engine})
     run.describe(describe_path(ends, config.path, path, (verdict, by_error), metrics, note))
     run.seal()
     run.finish()
@@ -189,15 +189,15 @@ def _end_name(end: LoggedNetwork, ends: Ends) -> str:
 
 def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
     a, b = ends
-    tags = {"lmc.run_a": a.run.info.run_id, "lmc.run_b": b.run.info.run_id, "lmc.bn": config.path.bn}
-    tags["lmc.fingerprint"] = path_fingerprint(config)
+    tags = {Tag.RUN_A: a.run.info.run_id, Tag.RUN_B: b.run.info.run_id, Tag.BN: config.path.bn}
+    tags[Tag.FINGERPRINT] = path_fingerprint(config)
     if config.aligning.align != NONE:
-        tags["lmc.align"] = config.aligning.align
+        tags[Tag.ALIGN] = config.aligning.align
     for key in ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size"):
-        left, right = (end.run.data.tags.get(f"lmc.{key}", "") for end in ends)
-        tags[f"lmc.{key}"] = left if left == right else f"{left}, {right}"
+        left, right = (end.run.data.tags.get(tag(key), "") for end in ends)
+        tags[tag(key)] = left if left == right else f"{left}, {right}"
     if a.split_run == b.split_run:
-        tags["lmc.pair"] = a.split_run
+        tags[Tag.PAIR] = a.split_run
     return tags
 
 

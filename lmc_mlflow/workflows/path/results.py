@@ -14,8 +14,6 @@ from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed
 
 Ends = tuple[LoggedNetwork, LoggedNetwork]
-UNALIGNED = "unaligned/"
-"""Before the keys of the path to B as it was logged, where the path's own are to B with its units permuted."""
 
 
 def path_metrics(ends: Ends, path: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import PlaneConfig
+from lmc_mlflow.contract import Artifact, Kind, Tag, tag
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.plane import Corners, Plane, survey_plane
@@ -23,7 +24,6 @@ from lmc_mlflow.tracking.lifecycle import (
     reopen_run,
 )
 from lmc_mlflow.tracking.process import Terminated
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
@@ -77,7 +77,7 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
     networks = load_fitting(store, (corners.run_a, corners.run_b, corners.run_c))
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
     identity = identity_of(config, networks, CORNERS)
-    before = Before(None, None) if corners.force else look_for(store, "plane", identity)
+    before = Before(None, None) if corners.force else look_for(store, Kind.PLANE, identity)
     if before.finished is not None:
         point_launcher_at(store, before.finished.info.run_id, "this plane was finished before")
         return _outcome_of(before.finished)
@@ -89,7 +89,7 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
     name = f"plane {networks[0].config.data.dataset} {networks[0].config.model.model} through {'; '.join(labels)}"
     with ending() as keep:
         if before.interrupted is None:
-            run = keep(open_run, store, "plane", name, identity | _tags(config, networks))
+            run = keep(open_run, store, Kind.PLANE, name, identity | _tags(config, networks))
         else:
             run = keep(reopen_run, store, before.interrupted)
             point_launcher_at(store, run.run_id, "resumed an interrupted plane")
@@ -105,7 +105,7 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
             raise
         metrics = log_plane(run, config, found, labels, score_name(material.measured.labels))
         run.seal()
-        run.delete_artifacts(RESUME_FOLDER)
+        run.delete_artifacts(Artifact.RESUME_FOLDER)
         run.finish()
     how = "measured" if before.interrupted is None else "resumed"
     return PlaneOutcome(run.run_id, name, how, metrics, run.experiment_id)
@@ -183,6 +183,6 @@ def _length(plane: Plane, i: int, j: int) -> float:
 
 
 def _tags(config: PlaneConfig, networks: list[LoggedNetwork]) -> dict[str, str]:
-    ids = {f"lmc.run_{name}": network.run.info.run_id for name, network in zip("abc", networks, strict=True)}
-    own = {"lmc.align": config.surface.align, "lmc.bn": config.surface.bn}
+    ids = {tag(f"run_{name}"): network.run.info.run_id for name, network in zip("abc", networks, strict=True)}
+    own = {Tag.ALIGN: config.surface.align, Tag.BN: config.surface.bn}
     return shared_tags(networks) | ids | own

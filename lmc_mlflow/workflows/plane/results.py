@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lmc_mlflow.config.commands import PlaneConfig
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.paths.plane import Surface
 from lmc_mlflow.plots.per_run.plane import plane_figure
 from lmc_mlflow.tracking.run import TrackedRun
@@ -44,7 +45,7 @@ def log_plane(
     )
     title = f"Plane through A ({labels[0]}), B ({labels[1]}), C ({labels[2]}), {config.surface.split} data"
     run.log_figure(plane_figure(table, points, title), "figures/plane.png")
-    run.set_tags({"lmc.engine": next(iter(found.values())).surface.engine})
+    run.set_tags({Tag.ENGINE: next(iter(found.values())).surface.engine})
     run.describe(_description(config, found, labels))
     return metrics
 

@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import PruneCommandConfig
+from lmc_mlflow.contract import FINISHED, Kind, Tag
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.evaluation import BATCH_SIZE
 from lmc_mlflow.models.mlp import parse_mlp
@@ -87,7 +89,7 @@ def prune_runs(config: PruneCommandConfig) -> list[PruneOutcome]:
 def _origins(store: Store, config: PruneCommandConfig) -> list[Run]:
     if config.pruning.run:
         return [resolve_run(store.client, config.pruning.run)]
-    where = f"tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED' and {config.pruning.query}"
+    where = f"{has_tags(kind=Kind.ENDPOINT)} and {FINISHED} and {config.pruning.query}"
     found = search(store.client, where)
     if not found:
         raise ValueError(f"query={config.pruning.query!r} finds no finished endpoint run")
@@ -95,7 +97,7 @@ def _origins(store: Store, config: PruneCommandConfig) -> list[Run]:
 
 
 def _refuse_others(origin: Run) -> None:
-    model = origin.data.tags.get("lmc.model", "")
+    model = origin.data.tags.get(Tag.MODEL, "")
     if not model.startswith("mlp_") or parse_mlp(model).norm:
         raise ValueError(
             f"run {origin.info.run_id}: {model or 'no network of ours'} cannot be pruned; "
@@ -104,7 +106,7 @@ def _refuse_others(origin: Run) -> None:
 
 
 def _before(store: Store, config: PruneCommandConfig, origin: Run) -> Run | None:
-    wanted = {"lmc.kind": "pruned", "lmc.endpoint": origin.info.run_id, "lmc.fingerprint": prune_fingerprint(config)}
+    wanted = {Tag.KIND: Kind.PRUNED, Tag.ENDPOINT: origin.info.run_id, Tag.FINGERPRINT: prune_fingerprint(config)}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     found = search(store.client, f"{where} and attributes.status = 'FINISHED'", [store.experiment_id])
     return found[-1] if found else None
@@ -137,11 +139,11 @@ def _prune_one(store: Store, config: PruneCommandConfig, origin: LoggedNetwork, 
     with ending() as keep:
         name = f"pruned {display_name(origin)}"
         tags = inherited_tags(origin) | {
-            "lmc.model": pruned.config.model.model,
-            "lmc.endpoint": origin.run.info.run_id,
-            "lmc.fingerprint": prune_fingerprint(config),
+            Tag.MODEL: pruned.config.model.model,
+            Tag.ENDPOINT: origin.run.info.run_id,
+            Tag.FINGERPRINT: prune_fingerprint(config),
         }
-        run = keep(open_run, store, "pruned", name, tags)
+        run = keep(open_run, store, Kind.PRUNED, name, tags)
         probe_artifacts(run, f"{origin.run.info.run_id}\n", "endpoint.txt")
         run.log_params(to_params(config))
         metrics = compared(network, pruned.network().to(device), data.test) | unit_counts(reduced)

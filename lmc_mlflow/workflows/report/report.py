@@ -11,6 +11,7 @@ import pandas as pd
 from lmc_mlflow import query
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import ReportCommandConfig
+from lmc_mlflow.contract import Kind
 from lmc_mlflow.findings.condition_table import Frames, prepared
 from lmc_mlflow.papers.hepburn.claims import claims_content
 from lmc_mlflow.papers.report.content import (
@@ -59,7 +60,7 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
         logger.warning("stand_ins: no run has a data set or network %s", name)
     files = report_files(content, prepared(frames, settings.names))
     with ending() as keep:
-        run = keep(open_run, store, "report", "report beside the paper", {})
+        run = keep(open_run, store, Kind.REPORT, "report beside the paper", {})
         probe_artifacts(run, files["report.md"], "report.md")
         run.log_params(to_params(config))
         for path, text in files.items():

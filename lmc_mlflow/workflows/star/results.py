@@ -10,6 +10,7 @@ from torch.nn import Module
 
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import BOTH
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.models.parameters import num_parameters
@@ -17,13 +18,11 @@ from lmc_mlflow.plots.per_run.star import segments_figure
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import ACCURACY
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.query.star_sources import PERMUTATIONS
 from lmc_mlflow.star import measures
 from lmc_mlflow.star.alignment import Aligner, Sources
 from lmc_mlflow.star.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, Segment
 from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.star.verdict import verdict
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.networks.checkpoints import log_checkpoint
@@ -75,10 +74,10 @@ def log_star(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, wa
     points = measures.point_table(segments)
     run.log_json(points.to_dict(orient="split", index=False), "segments.json")
     run.log_figure(segments_figure(points, star_name(config, joined)), "figures/segments.png")
-    run.set_tags({"lmc.star": judged})
+    run.set_tags({Tag.STAR: judged})
     run.describe(_description(config, joined, segments, metrics, judged))
     run.seal()
-    run.delete_artifacts(RESUME_FOLDER)
+    run.delete_artifacts(Artifact.RESUME_FOLDER)
     run.finish()
 
 
@@ -91,7 +90,7 @@ def _log_network(run: TrackedRun, config: StarConfig, joined: Joined, made: Made
         for i, permutations in enumerate(made.sources.permutations)
         for group, order in permutations.items()
     }
-    run.log_arrays(orders, PERMUTATIONS)
+    run.log_arrays(orders, Artifact.STAR_PERMUTATIONS)
 
 
 def _pairs(

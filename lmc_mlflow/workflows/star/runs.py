@@ -5,9 +5,8 @@ import json
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import StarConfig, TrainPairConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
-from lmc_mlflow.query.networks import SPLIT
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.runs import Run, find_trainings
-from lmc_mlflow.query.star_sources import JOINED
 from lmc_mlflow.tracking.lifecycle import (
     Keep,
     open_run,
@@ -61,7 +60,7 @@ def look_before(store: Store, config: StarConfig, joined: Joined) -> Before:
     Raises:
         AtWorkError: it is being trained at this moment.
     """
-    runs = find_trainings(store.client, store.experiment_id, "star", fingerprint(config), joined.data.digest)
+    runs = find_trainings(store.client, store.experiment_id, Kind.STAR, fingerprint(config), joined.data.digest)
     return sort_out(runs)
 
 
@@ -75,14 +74,14 @@ def open_star(
 ) -> TrackedRun:
     """Open the run, or reopen the interrupted one, and log all that is known before training."""
     if interrupted is None:
-        run = keep(open_run, store, "star", star_name(config, joined), _tags(config, joined, optimization))
+        run = keep(open_run, store, Kind.STAR, star_name(config, joined), _tags(config, joined, optimization))
     else:
         run = keep(reopen_run, store, interrupted)
         point_launcher_at(store, run.run_id, "resumed an interrupted star")
     content = {"sources": list(config.joined.sources), "held_out": list(config.joined.held_out)}
-    probe_artifacts(run, json.dumps(content, indent=1), JOINED)
+    probe_artifacts(run, json.dumps(content, indent=1), Artifact.STAR_SOURCES)
     sides = joined.data.sides
-    run.log_arrays({"A": sides.a, "B": sides.b}, SPLIT)
+    run.log_arrays({"A": sides.a, "B": sides.b}, Artifact.SPLIT)
     as_pair = to_params(trained_as(config, joined, optimization))
     run.log_params({key: text for key, text in as_pair.items() if key.split(".")[0] in TRAINED})
     run.log_params(to_params(config))
@@ -101,16 +100,16 @@ def open_star(
 def _tags(config: StarConfig, joined: Joined, optimization: OptimizationConfig) -> dict[str, str]:
     first = joined.sources[0].config
     return {
-        "lmc.dataset": first.data.dataset,
-        "lmc.model": first.model.model,
-        "lmc.shift": first.data.shift,
-        "lmc.seed": str(config.segments.star_seed),
-        "lmc.side": joined.side,
-        "lmc.lr": f"{optimization.lr:g}",
-        "lmc.batch_size": str(optimization.batch_size),
-        "lmc.fingerprint": fingerprint(config),
-        "lmc.data_digest": joined.data.digest,
-        "lmc.num_sources": str(len(joined.sources)),
-        "lmc.sources": members_tag(config.joined.sources),
-        "lmc.held_out": members_tag(config.joined.held_out),
+        Tag.DATASET: first.data.dataset,
+        Tag.MODEL: first.model.model,
+        Tag.SHIFT: first.data.shift,
+        Tag.SEED: str(config.segments.star_seed),
+        Tag.SIDE: joined.side,
+        Tag.LR: f"{optimization.lr:g}",
+        Tag.BATCH_SIZE: str(optimization.batch_size),
+        Tag.FINGERPRINT: fingerprint(config),
+        Tag.DATA_DIGEST: joined.data.digest,
+        Tag.NUM_SOURCES: str(len(joined.sources)),
+        Tag.SOURCES: members_tag(config.joined.sources),
+        Tag.HELD_OUT: members_tag(config.joined.held_out),
     }

@@ -9,6 +9,8 @@ from tqdm import tqdm
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.star import StarSourcesConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.contract import FINISHED, Kind
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
@@ -75,7 +77,7 @@ def find_joined(store: Store, config: StarConfig, device: torch.device) -> Joine
 
 
 def _found(store: Store, query: str, most: int | None) -> Sequence[str]:
-    where = f"{query} and tags.`lmc.kind` = 'endpoint' and attributes.status = 'FINISHED'"
+    where = f"{query} and {has_tags(kind=Kind.ENDPOINT)} and {FINISHED}"
     return [run.info.run_id for run in search(store.client, where)][:most]
 
 

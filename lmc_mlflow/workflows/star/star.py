@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.train_pair import NoiseConfig
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.seeds import derive_seed
@@ -97,7 +98,7 @@ def _look(store: Store, config: StarConfig, joined: Joined, claim: Callable[[str
 def _outcome(run: Run, how: str) -> StarOutcome:
     tags = run.data.tags
     return StarOutcome(
-        run.info.run_id, run.info.run_name or "", how, tags["lmc.star"], dict(run.data.metrics), run.info.experiment_id
+        run.info.run_id, run.info.run_name or "", how, tags[Tag.STAR], dict(run.data.metrics), run.info.experiment_id
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.contract import Kind, Tag, where
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import Scores, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -32,10 +33,10 @@ def travelled_tags(start: LoggedNetwork, optimization: OptimizationConfig) -> di
     """The tags of a trajectory and of all its networks."""
     trained = replace(start.config, optimization=optimization)
     return inherited_tags(start) | {
-        "lmc.start": start.run.info.run_id,
-        "lmc.fingerprint": fingerprint(trained),
-        "lmc.lr": f"{optimization.lr:g}",
-        "lmc.batch_size": str(optimization.batch_size),
+        Tag.START: start.run.info.run_id,
+        Tag.FINGERPRINT: fingerprint(trained),
+        Tag.LR: f"{optimization.lr:g}",
+        Tag.BATCH_SIZE: str(optimization.batch_size),
     }
 
 
@@ -60,8 +61,8 @@ class Stations:
         self._optimization = optimization
         self._keeper = StateKeeper(run, [trainee], 1, optimization.epochs)
         self._first = start.config.optimization.epochs
-        runs = search(store.client, f"tags.`lmc.trajectory` = '{run.run_id}'", [run.experiment_id])
-        places = {run.data.tags.get("lmc.epoch", SWA): run for run in runs}
+        runs = search(store.client, where(trajectory=run.run_id), [run.experiment_id])
+        places = {run.data.tags.get(Tag.EPOCH, SWA): run for run in runs}
         self._stopped = {place: run for place, run in places.items() if run.info.status != "FINISHED"}
         self._finished: dict[str, str] = {
             place: run.info.run_id for place, run in places.items() if place not in self._stopped
@@ -99,12 +100,12 @@ class Stations:
         if place in self._finished:
             return
         name = f"{display_name(self._start)} {'average (SWA)' if place == SWA else f'epoch {place}'}"
-        own = {"lmc.swa": "yes"} if place == SWA else {"lmc.epoch": place}
-        tags = travelled_tags(self._start, self._optimization) | {"lmc.trajectory": self._run.run_id} | own
+        own = {Tag.SWA: "yes"} if place == SWA else {Tag.EPOCH: place}
+        tags = travelled_tags(self._start, self._optimization) | {Tag.TRAJECTORY: self._run.run_id} | own
         if place in self._stopped:
             run = self._keep(reopen_run, self._store, self._stopped[place])
         else:
-            run = self._keep(open_run, self._store, "endpoint", name, tags, self._run)
+            run = self._keep(open_run, self._store, Kind.ENDPOINT, name, tags, self._run)
         log_network(run, network)
         run.log_params(to_params(network.config))
         metrics = {key: value for split, of in scores.items() for key, value in self._named(split, of).items()}

@@ -9,6 +9,8 @@ from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
 from lmc_mlflow.config.ensemble_and_prune import TrajectoryConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.normalization import recalibrate
@@ -24,7 +26,6 @@ from lmc_mlflow.tracking.lifecycle import (
     reopen_run,
 )
 from lmc_mlflow.tracking.locks import claiming
-from lmc_mlflow.tracking.resume import RESUME_FOLDER
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import Trainee, train
@@ -51,7 +52,7 @@ class TrajectoryOutcome:
     @property
     def query(self) -> str:
         """An MLflow filter that finds its networks."""
-        return f"tags.\"lmc.trajectory\" = '{self.trajectory}'"
+        return f"tags.\"{Tag.TRAJECTORY}\" = '{self.trajectory}'"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def continued(own: OptimizationConfig, more: TrajectoryConfig) -> OptimizationCo
 def _before(store: Store, plan: _Plan) -> Run | None:
     """The run of the same trajectory: a finished one if there is one, else the latest."""
     tags = travelled_tags(plan.start, plan.trained.optimization)
-    wanted = {"lmc.kind": "trajectory"} | {key: tags[key] for key in ("lmc.start", "lmc.fingerprint")}
+    wanted = {Tag.KIND: Kind.TRAJECTORY} | {key: tags[key] for key in (Tag.START, Tag.FINGERPRINT)}
     where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     runs = search(store.client, where, [store.experiment_id])
     finished = [run for run in runs if run.info.status == "FINISHED"]
@@ -130,7 +131,7 @@ def _travel(store: Store, plan: _Plan, before: Run | None) -> str:
     with ending() as keep:
         if before is None:
             tags = travelled_tags(plan.start, plan.trained.optimization)
-            run = keep(open_run, store, "trajectory", plan.name, tags)
+            run = keep(open_run, store, Kind.TRAJECTORY, plan.name, tags)
         else:
             run = keep(reopen_run, store, before)
             point_launcher_at(store, run.run_id, "resumed an interrupted trajectory")
@@ -144,7 +145,7 @@ def _travel(store: Store, plan: _Plan, before: Run | None) -> str:
         stations.log_start(evaluate(trainee.network, *test))
         first = stations.restore()
         engine = train([trainee], test, config, plan.data.flips, first, stations.on_epoch, config.engine)
-        run.set_tags({"lmc.engine": engine})
+        run.set_tags({Tag.ENGINE: engine})
         _log_average(store, plan, stations)
         _close(plan, stations, run)
     return run.run_id
@@ -190,10 +191,10 @@ def _close(plan: _Plan, stations: Stations, run: TrackedRun) -> None:
     run.describe(
         f"| network | test {score.replace('_', ' ')} | test loss | run |\n|---|---|---|---|\n{rows}\n\n"
         f"{plan.config.trajectory.epochs} further epochs by {config.optimizer}, constant rate {config.lr:g}, "
-        f"{config.batch_size} images a step. All networks: `tags.\"lmc.trajectory\" = '{run.run_id}'`."
+        f"{config.batch_size} images a step. All networks: `tags.\"{Tag.TRAJECTORY}\" = '{run.run_id}'`."
     )
     run.seal()
-    run.delete_artifacts(RESUME_FOLDER)
+    run.delete_artifacts(Artifact.RESUME_FOLDER)
     run.finish()
 
 
@@ -205,7 +206,7 @@ def _log_inputs(run: TrackedRun, plan: _Plan) -> None:
 
 def _outcome(store: Store, run_id: str, how: str) -> TrajectoryOutcome:
     run = store.client.get_run(run_id)
-    where = f"tags.`lmc.trajectory` = '{run_id}' and tags.`lmc.swa` = 'yes'"
+    where = has_tags(trajectory=run_id, swa="yes")
     (swa,) = search(store.client, where, [run.info.experiment_id])
     metrics = latest_metrics(store.client, run_id)
     shown = {key: value for key, value in metrics.items() if key.rsplit("_", 1)[-1] in ("start", "last", "swa")}

@@ -1,0 +1,170 @@
+"""Names that another process, run or version of the project reads: run kinds, tags, artifacts, metric prefixes.
+
+They stand in users' stores, so none is ever renamed; docs/tracking.md explains each.
+"""
+
+from collections.abc import Mapping
+
+PREFIX = "lmc."
+"""Before the name of every tag of ours."""
+LAUNCHER_RUN = "MLFLOW_RUN_ID"
+"""Environment variable in which `mlflow run` names the run that it has started."""
+TASK_VARIABLE = "LMC_TASK"
+"""Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
+LOCK_PREFIX = "lmc-claim-"
+"""Before the name of a registered model that is a lock."""
+
+
+class Kind:
+    """Values of the tag `lmc.kind`: what a run is."""
+
+    PAIR = "pair"
+    ENDPOINT = "endpoint"
+    PATH = "path"
+    ALIGNMENT = "alignment"
+    ENSEMBLE = "ensemble"
+    STAR = "star"
+    MATRIX = "matrix"
+    PLANE = "plane"
+    PRUNED = "pruned"
+    TRAJECTORY = "trajectory"
+    SWEEP = "sweep"
+    REPORT = "report"
+
+
+SEALED_KINDS = (
+    Kind.PAIR,
+    Kind.ENDPOINT,
+    Kind.PATH,
+    Kind.ENSEMBLE,
+    Kind.ALIGNMENT,
+    Kind.STAR,
+    Kind.PRUNED,
+    Kind.TRAJECTORY,
+    Kind.MATRIX,
+    Kind.PLANE,
+)
+"""Kinds whose artifacts are closed by a manifest."""
+
+
+class Tag:
+    """Names of the tags."""
+
+    # What the run is, and of what.
+    KIND = "lmc.kind"
+    FINGERPRINT = "lmc.fingerprint"
+    DATA_DIGEST = "lmc.data_digest"
+    DATASET = "lmc.dataset"
+    MODEL = "lmc.model"
+    SHIFT = "lmc.shift"
+    SEED = "lmc.seed"
+    NOISE = "lmc.noise"
+    LR = "lmc.lr"
+    BATCH_SIZE = "lmc.batch_size"
+    SIDE = "lmc.side"
+    ENGINE = "lmc.engine"
+    # Runs it came from.
+    PAIR = "lmc.pair"
+    RUN_A = "lmc.run_a"
+    RUN_B = "lmc.run_b"
+    MEMBERS = "lmc.members"
+    RUNS_DIGEST = "lmc.runs_digest"
+    ENDPOINT = "lmc.endpoint"
+    SOURCES = "lmc.sources"
+    NUM_SOURCES = "lmc.num_sources"
+    HELD_OUT = "lmc.held_out"
+    REFERENCE_RUN = "lmc.reference_run"
+    START = "lmc.start"
+    TRAJECTORY = "lmc.trajectory"
+    EPOCH = "lmc.epoch"
+    SWA = "lmc.swa"
+    # How it was measured.
+    ALIGN = "lmc.align"
+    BN = "lmc.bn"
+    BARRIER = "lmc.barrier"
+    REFERENCE = "lmc.reference"
+    METHOD = "lmc.method"
+    SAMPLING = "lmc.sampling"
+    SPLIT = "lmc.split"
+    # Verdicts.
+    CONNECTED = "lmc.connected"
+    CONNECTED_UNALIGNED = "lmc.connected_unaligned"
+    CONNECTED_BY_ERROR = "lmc.connected_by_error"
+    CONVERGED = "lmc.converged"
+    STAR = "lmc.star"
+    STAR_CANDIDATE = "lmc.star_candidate"
+    CLUSTERS = "lmc.clusters"
+    # Noise of a pair.
+    SAME_NOISE = "lmc.same_noise"
+    NOISE_DIGEST = "lmc.noise_digest"
+    NOISE_SCALE = "lmc.noise_scale"
+    # Process and provenance.
+    HOST = "lmc.host"
+    PID = "lmc.pid"
+    PROCESS_STARTED = "lmc.process_started"
+    HEARTBEAT = "lmc.heartbeat"
+    TASK = "lmc.task"
+    ERROR = "lmc.error"
+    SEE = "lmc.see"
+    OPENED = "lmc.opened"
+    VERSION = "lmc.version"
+    PYTHON = "lmc.python"
+    PACKAGES = "lmc.packages"
+    PLATFORM = "lmc.platform"
+    GIT_DIRTY = "lmc.git_dirty"
+    # Sweeps and bundles.
+    GRID = "lmc.grid"
+    GRID_DIGEST = "lmc.grid_digest"
+    LEFT_OUT = "lmc.left_out"
+
+
+SETTING_TAGS = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size")
+"""Settings of a training that are tags too, without the prefix; a run over several networks joins their values."""
+MAX_TAG = 5000
+"""Characters of a tag's value that every kind of store keeps."""
+
+
+class Artifact:
+    """Paths of artifacts that are read back."""
+
+    MANIFEST = "manifest.json"
+    CHECKPOINT = "checkpoint/model.safetensors"
+    CHECKPOINT_CONFIG = "checkpoint/config.json"
+    SPLIT = "split.npz"
+    PATH = "path.json"
+    PATH_UNALIGNED = "path_unaligned.json"
+    MATRIX_PAIRS = "pairs.csv"
+    MATRIX_NETWORKS = "networks.csv"
+    MATRIX_POINTS = "points.csv"
+    SIZES = "sizes.json"
+    SCORES_BY_SIZE = "scores_by_size.json"
+    STAR_SOURCES = "joined.json"
+    STAR_PERMUTATIONS = "permutations.npz"
+    PERMUTATION = "permutation.npz"
+    CHECKPOINT_FOLDER = "checkpoint"
+    RESUME_FOLDER = "resume"
+    PREDICTIONS_FOLDER = "predictions"
+
+
+UNALIGNED = "unaligned/"
+"""Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
+
+
+FINISHED = "attributes.status = 'FINISHED'"
+RUNNING = "attributes.status = 'RUNNING'"
+"""Search filters over the status of runs."""
+
+
+def tag(name: str) -> str:
+    """The tag of a name without prefix, as in `dataset`."""
+    return PREFIX + name
+
+
+def where(**tags: str) -> str:
+    """A search filter over tags without prefix: `where(kind="pair")` is "tags.`lmc.kind` = 'pair'"."""
+    return where_tags({tag(name): value for name, value in tags.items()})
+
+
+def where_tags(tags: Mapping[str, str]) -> str:
+    """A search filter: every tag has its value."""
+    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
