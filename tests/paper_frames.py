@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import Frames, prepared, with_overfitting
+from lmc_mlflow.findings.condition_table import Frames, prepare, with_overfitting
 from lmc_mlflow.findings.evidence import Verdict
 
 SEEDS = (1, 20)
@@ -80,7 +80,7 @@ def frames(
         pairs = walked[[*SETTINGS, "pair", "seed"]].rename(columns={"pair": "run_id"})
         pairs = pairs.assign(**{"train/accuracy": 0.9, "test/accuracy": 0.5})
     made = runs(ENSEMBLE | {"seed": "1"}) if ensembles is None else ensembles
-    return with_overfitting(prepared(Frames(pairs, pairs.iloc[:0], walked, made), {}))
+    return with_overfitting(prepare(Frames(pairs, pairs.iloc[:0], walked, made), {}))
 
 
 def answers(verdicts: dict[str, dict[str, Verdict]], policy: str = "interpolate") -> dict[str, str]:

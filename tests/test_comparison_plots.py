@@ -15,7 +15,6 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.plots import missing
 from lmc_mlflow.plots.groups import MOST
-from lmc_mlflow.plots.over_seeds.similarity import family_of
 from lmc_mlflow.plots.style import group_style
 
 RUN: dict[str, Any] = {
@@ -270,15 +269,6 @@ def test_angles_by_family_stand_beside_their_own_reference() -> None:
 def test_a_pair_walked_twice_is_one_pair() -> None:
     frame = table(PATH, {"pair": "p"}, {"pair": "p", "bn": "recalibrate"})
     assert plots.angle_of_connected(frame).axes[0].get_xticklabels()[0].get_text() == "MLP\nn = 1 seed"
-
-
-@pytest.mark.parametrize(
-    ("model", "family"),
-    [("mlp_l3_w8_8_8_bn", "MLP"), ("resnet22", "ResNet"), ("timm:resnet18", "ResNet"), ("vgg_like", "VGG")],
-)
-def test_the_family_is_told_by_the_name(model: str, family: str) -> None:
-    assert family_of(model) == family
-    assert family_of("timm:vit_tiny_patch16_224") == "other"
 
 
 def test_ensembles_have_their_logged_intervals_and_numbers() -> None:

@@ -11,7 +11,7 @@ from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.models.mlp import MLPSpec, parse_mlp
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.printed import printed_table
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.walk import walk
 from lmc_mlflow.sweeps.grid_file import read_grid
@@ -142,11 +142,11 @@ def settings(grid: str) -> set[tuple[str, int, str, float, float]]:
 
 
 def test_the_grids_of_altintas_et_al_have_the_rows_that_are_printed() -> None:
-    first = printed("altintas_table_1")
+    first = printed_table("altintas_table_1")
     assert settings("altintas_table_1") == {
         (f"linear_l{row.layers}", row.batch_size, row.optimizer, row.lr, 0.0) for row in first.itertuples()
     }
-    second = printed("altintas_table_2")
+    second = printed_table("altintas_table_2")
     assert settings("altintas_table_2") == {
         ("mlp_l1", 1024, row.optimizer, row.lr, float(row.warmup_epochs)) for row in second.itertuples()
     }

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
 
 NAIVE = "naive"

@@ -6,7 +6,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
-from lmc_mlflow.plots.over_seeds.batches import first_batch_figure
+from lmc_mlflow.plots.per_run.first_batch import first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve

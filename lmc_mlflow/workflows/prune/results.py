@@ -22,7 +22,7 @@ from lmc_mlflow.models.pruning import (
     incoming,
     widened,
 )
-from lmc_mlflow.plots.per_run.units import unit_similarity
+from lmc_mlflow.plots.per_run.unit_similarity import unit_similarity
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun

@@ -12,8 +12,8 @@ from lmc_mlflow import query
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import ReportCommandConfig
 from lmc_mlflow.contract import Kind
-from lmc_mlflow.findings.condition_table import Frames, prepared
-from lmc_mlflow.papers.hepburn.claims import claims_content
+from lmc_mlflow.findings.condition_table import Frames, prepare
+from lmc_mlflow.papers.claims import claims_content
 from lmc_mlflow.papers.report.content import (
     Content,
     headline,
@@ -58,7 +58,7 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
     content = report_content(frames, settings.names, settings.min_seeds)
     for name in settings.names.keys() - content.stand_ins.keys():
         logger.warning("stand_ins: no run has a data set or network %s", name)
-    files = report_files(content, prepared(frames, settings.names))
+    files = report_files(content, prepare(frames, settings.names))
     with ending() as keep:
         run = keep(open_run, store, Kind.REPORT, "report beside the paper", {})
         probe_artifacts(run, files["report.md"], "report.md")

@@ -9,7 +9,7 @@ from lmc_mlflow.alignment import derive_symmetry, permute
 from lmc_mlflow.config.path import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
-from lmc_mlflow.query.star_sources import load_joined
+from lmc_mlflow.query.star_sources import load_star_sources
 from lmc_mlflow.star.segments import draw_points
 from lmc_mlflow.tracking.store import Store
 
@@ -25,7 +25,7 @@ def draw_members(
         ValueError: no finished star, or a source cannot be used.
     """
     star = load_network(store.client, config.star)
-    ids, permutations = load_joined(store.client, star.run.info.run_id)
+    ids, permutations = load_star_sources(store.client, star.run.info.run_id)
     network = star.network()
     images = torch.zeros(2, star.spec.channels, star.spec.height, star.spec.width)
     symmetry = derive_symmetry(network, images) if any(permutations) else None
