@@ -8,7 +8,7 @@ from torch import nn
 
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
-from lmc_mlflow.models.mlp import MLPSpec, parse_mlp
+from lmc_mlflow.models.names import MLPSpec, parse_mlp
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.printed import printed

@@ -7,8 +7,8 @@ from torch import Tensor, fx, nn
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.parameters import num_parameters, weight_arrays
-from lmc_mlflow.models.patches import HIDDEN, PatchGrid, dense_from_conv, dense_from_local, local_from_conv
-from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.models.patches import HIDDEN, PatchGrid, dense_from_local, local_from_conv
+from lmc_mlflow.models.registry import BUILDERS, NetworkSpec, build_network
 from lmc_mlflow.training.loop import ExactTraining, make_fast
 from lmc_mlflow.training.noise import NamedNoise
 from lmc_mlflow.training.optimizers import make_optimizer
@@ -37,9 +37,7 @@ def test_parameters_are_as_many_as_printed(model: str) -> None:
 
 
 def _unseeded(model: str) -> nn.Module:
-    from lmc_mlflow.models.registry import NETWORKS
-
-    return NETWORKS[model](NetworkSpec(model, *CIFAR10), nn.LogSoftmax(dim=1))
+    return BUILDERS[model](NetworkSpec(model, *CIFAR10), nn.LogSoftmax(dim=1))
 
 
 def loaded(model: str, state: dict[str, Tensor]) -> nn.Module:
@@ -51,7 +49,10 @@ def loaded(model: str, state: dict[str, Tensor]) -> nn.Module:
 def test_a_convolution_is_a_locally_connected_layer_and_a_dense_one() -> None:
     conv = network("patches_conv").double()
     state, images = conv.state_dict(), IMAGES.double()
-    local, dense = loaded("patches_local", local_from_conv(state, GRID)), dense_from_conv(state, GRID)
+    local, dense = (
+        loaded("patches_local", local_from_conv(state, GRID)),
+        dense_from_local(local_from_conv(state, GRID), GRID),
+    )
     assert torch.allclose(conv(images), local(images), atol=1e-13)
     assert torch.allclose(conv(images), loaded("patches_dense", dense)(images), atol=1e-13)
     assert [int((dense["hidden.weight"] != 0).sum()), dense["hidden.weight"].numel()] == [768 * 32, 768 * 192]

@@ -1,7 +1,6 @@
 """What did the store measure under each condition? Mean and deviation over seeds, for one batch-norm policy."""
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
+from lmc_mlflow.models.families import facts_of, has_batch_norm
 
 POLICIES = ("interpolate", "recalibrate", "nearest")
 """What is done with batch norm's running statistics on a path."""
@@ -18,6 +18,9 @@ KEYS = tuple(
     if name not in ("same_initialization", "sides", "engine", "bn", "align", "sampling", "num_members")
 )
 """What makes a condition. Engines are pooled: their networks differ by rounding alone."""
+COMPARED_FAMILIES = ("MLP", "ResNet", "VGG")
+COMPARED_VARIANTS = ("", "bn", "dropout", "bn_dropout", "s222")
+"""Of those families, what Hepburn et al. train."""
 _FLIPPED = ("cifar10", "cifar100")
 _MEASURES = ("barrier", "in_basin", "delta", "angle", "angle_weights", "reference", "train_barrier", "overfit")
 
@@ -67,11 +70,6 @@ def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
         return frame
 
     return Frames(*(settled(frame) for frame in frames.tables()))
-
-
-def has_batch_norm(model: str) -> bool:
-    """Whether a network of the paper has batch norm, and so more than one way along a path."""
-    return "_bn" in model or not model.startswith(("mlp_", "linear_", "patches_"))
 
 
 def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:
@@ -178,14 +176,10 @@ def with_overfitting(frames: Frames) -> Frames:
 
 
 def family_of(model: str) -> tuple[str, int, str]:
-    """Family, depth and variant of a network by its name: `mlp_l3_w8_8_8_bn` -> (MLP, 3, bn)."""
-    name = model.removeprefix("timm:")
-    for family, form in (
-        ("MLP", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"),
-        ("ResNet", r"resnet(\d+)(_s222|)"),
-    ):
-        if found := re.fullmatch(form, name):
-            return family, int(found[1]), found[2].strip("_")
-    if found := re.fullmatch(r"vgg(\d+)(\w*)", name):
-        return "VGG", int(found[1]), found[2]
-    return model, 0, ""
+    """Return family, depth and variant of a network like those of Hepburn et al., as (MLP, 3, bn).
+
+    Any other network, as one with layer norm, is a family of its own: its name, 0 and no variant.
+    """
+    found = facts_of(model)
+    known = found.family in COMPARED_FAMILIES and found.depth > 0 and found.variant in COMPARED_VARIANTS
+    return (found.family, found.depth, found.variant) if known else (model, 0, "")

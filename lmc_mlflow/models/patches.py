@@ -116,8 +116,3 @@ def dense_from_local(state: State, grid: PatchGrid) -> dict[str, Tensor]:
     dense = weight.new_zeros(*weight.shape[:2], grid.channels * grid.height * grid.width)
     dense.scatter_(2, grid.pixels().to(weight.device).expand(weight.shape), weight)
     return {**state, "hidden.weight": dense.flatten(0, 1)}
-
-
-def dense_from_conv(state: State, grid: PatchGrid) -> dict[str, Tensor]:
-    """The weights with which `patches_dense` is the function that `patches_conv` is with these (a Toeplitz matrix)."""
-    return dense_from_local(local_from_conv(state, grid), grid)

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import with_batch_norm
 
 FILES = {
     "table_iii": "table3_ensembles.csv",
@@ -45,12 +47,6 @@ def printed(table: str) -> pd.DataFrame:
     return _read(lookup(FILES, table, "printed table")).copy()
 
 
-def source_of(table: str) -> str:
-    """Where a table is printed and what its columns mean: the first line of its file."""
-    text = files("lmc_mlflow.papers").joinpath("printed", lookup(FILES, table, "printed table")).read_text()
-    return text.splitlines()[0].removeprefix("# ")
-
-
 @functools.cache
 def _read(name: str) -> pd.DataFrame:
     with files("lmc_mlflow.papers").joinpath("printed", name).open() as file:
@@ -66,8 +62,9 @@ def cells(table: str) -> pd.DataFrame:
         printed mean delta is below `LOST_BELOW`, which is what bold means in Tables VI and VIII.
     """
     frame = printed(table).assign(**UNSTATED[table])
-    is_mlp = frame["model"].str.startswith("mlp_")
-    frame["model"] = frame["model"].where(~(is_mlp & (frame["batch_norm"] == "yes")), frame["model"] + "_bn")
+    is_mlp = frame["model"].map(lambda model: facts_of(model).family == "MLP")
+    normed = is_mlp & (frame["batch_norm"] == "yes")
+    frame["model"] = frame["model"].mask(normed, frame.loc[normed, "model"].map(with_batch_norm))
     frame["bold"] = frame["lmc" if table == "table_viii" else "lmc_lost"].map(_LOST)
     frame = frame.rename(
         columns={

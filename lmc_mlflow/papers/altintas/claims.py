@@ -15,9 +15,8 @@ from lmc_mlflow.findings.conditions import (
     noise_source,
 )
 from lmc_mlflow.findings.evidence import Claim, Evidence, Store
-from lmc_mlflow.papers.altintas.error_conditions import LINEAR, ONE_HIDDEN
+from lmc_mlflow.papers.altintas.error_conditions import is_minimal, linear_layers
 from lmc_mlflow.papers.altintas.head_to_head import comparisons, ways
-from lmc_mlflow.papers.altintas.tables import depth_of
 from lmc_mlflow.papers.commands import sweep_command
 
 DEEP, HIGH_ADAM = 4, 0.005
@@ -27,33 +26,33 @@ DEEP, HIGH_ADAM = 4, 0.005
 def sgd_connects_linear_networks(store: Store) -> Evidence:
     """Of linear networks of any depth, one initialization, other orders."""
     rows = _ordered(store)
-    return _all_hold(rows[_named(rows, LINEAR) & (rows["optimizer"] == "sgd")])
+    return _all_hold(rows[_are(rows, linear_layers) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_deep_linear_networks(store: Store) -> Evidence:
     """Of linear networks of four and more layers at Adam's high rate."""
     rows = _ordered(store)
-    deep = rows["model"].map(lambda model: (depth_of(str(model)) or 0) >= DEEP).astype(bool)
+    deep = rows["model"].map(lambda model: linear_layers(model) >= DEEP).astype(bool)
     return _some_break(rows[deep & _high_adam(rows)])
 
 
 def logistic_regression_connects(store: Store) -> Evidence:
     """Of logistic regressions from two initializations."""
     rows = store.enough_errors
-    return _all_hold(rows[(rows["model"] == "linear_l1") & (rows["init"] == "different")])
+    return _all_hold(rows[(rows["model"].map(linear_layers) == 1) & (rows["init"] == "different")])
 
 
 def sgd_connects_the_minimal_model(store: Store) -> Evidence:
     """Of networks with one hidden layer."""
     rows = _ordered(store)
-    return _all_hold(rows[_named(rows, ONE_HIDDEN) & (rows["optimizer"] == "sgd")])
+    return _all_hold(rows[_are(rows, is_minimal) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_the_minimal_model(store: Store) -> Evidence:
     """Of networks with one hidden layer at Adam's high rate, from the first step on."""
     rows = _ordered(store)
     cold = rows["warmup_epochs"].map(key_text).isin(["0", ""])
-    return _some_break(rows[_named(rows, ONE_HIDDEN) & _high_adam(rows) & cold])
+    return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows) & cold])
 
 
 def brings_back(store: Store, setting: str) -> Evidence:
@@ -129,8 +128,8 @@ def _ordered(store: Store) -> pd.DataFrame:
     return rows[(pd.Series(sources, rows.index, dtype=str) == ORDER) & (rows["init"] == "same")]
 
 
-def _named(rows: pd.DataFrame, pattern: str) -> "pd.Series[bool]":
-    return rows["model"].astype(str).str.fullmatch(pattern).astype(bool)
+def _are(rows: pd.DataFrame, fact: Callable[[str], object]) -> "pd.Series[bool]":
+    return rows["model"].map(fact).astype(bool)
 
 
 def _high_adam(rows: pd.DataFrame) -> "pd.Series[bool]":

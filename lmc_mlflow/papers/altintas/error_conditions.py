@@ -8,16 +8,14 @@ from lmc_mlflow.findings.condition_table import (
     KEYS,
     Frames,
     condition_texts,
-    has_batch_norm,
     with_columns,
 )
 from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT, has_learnt, per_seed
+from lmc_mlflow.models.families import facts_of, has_batch_norm
 from lmc_mlflow.papers.printed import printed
 
 SPLITS = ("test", "train")
 MEASURES = ("test", "train", "test_normalized", "train_normalized", "barrier", "in_basin", "accuracy", "holds")
-LINEAR = r"linear_l(\d+)(?:_w\d+)?"
-ONE_HIDDEN = r"mlp_l1_w\d+"
 STATED = {"dataset": "mnist", "shift": "none", "noise": "different"}
 """What holds for Tables 1 and 2."""
 PRINTED_SEEDS = 3
@@ -56,6 +54,18 @@ def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
             found["n"] = values.count()
     found = found.assign(n=found["n"].fillna(0).astype(int), share=found["accuracy"] / 100)
     return found.assign(learnt=has_learnt(found, "share")).reset_index()[table_columns()]
+
+
+def linear_layers(model: str) -> int:
+    """Return the number of layers of a linear network; 0 for any other network."""
+    found = facts_of(model)
+    return found.depth if found.family == "linear" else 0
+
+
+def is_minimal(model: str) -> bool:
+    """Tell whether a network is an MLP with one hidden layer, ReLUs, and neither norm nor dropout."""
+    found = facts_of(model)
+    return (found.family, found.depth, found.variant) == ("MLP", 1, "")
 
 
 def table_columns() -> list[str]:

@@ -1,6 +1,5 @@
 """What does the store say in each cell of Tables 1 to 4 of Altintas et al., beside what is printed?"""
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -16,10 +15,10 @@ from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.altintas.error_conditions import (
-    LINEAR,
-    ONE_HIDDEN,
     SPLITS,
     STATED,
+    is_minimal,
+    linear_layers,
 )
 from lmc_mlflow.papers.commands import RUN
 from lmc_mlflow.papers.hepburn.tables import choose, condition_words, others
@@ -50,7 +49,7 @@ def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     """
     rows = []
     for cell in printed("altintas_table_1").to_dict("records"):
-        keep = conditions["model"].str.extract(f"^{LINEAR}$")[0] == str(cell["layers"])
+        keep = conditions["model"].map(linear_layers) == cell["layers"]
         wanted = {name: cell[name] for name in ("batch_size", "optimizer", "lr")}
         found = _of(conditions[keep], STATED | _PLAIN | {"init": "same"} | wanted)
         told = {name: cell[name] for name in ("layers", "batch_size", "optimizer", "lr", "split")}
@@ -62,7 +61,7 @@ def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
 def minimal_model(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     """Table 2: one row a printed cell and split, of networks with one hidden layer of any width. As in Table 1."""
     rows = []
-    one_hidden = conditions[conditions["model"].astype(str).str.fullmatch(ONE_HIDDEN)]
+    one_hidden = conditions[conditions["model"].map(is_minimal).astype(bool)]
     for cell in printed("altintas_table_2").to_dict("records"):
         wanted = {name: cell[name] for name in ("optimizer", "lr")} | {"batch_size": 1024}
         warm = {"warmup_epochs": cell["warmup_epochs"]}
@@ -158,9 +157,3 @@ def _accuracy(found: pd.DataFrame, settings: dict[str, Any], min_seeds: int) -> 
         "command": _command(settings) if len(by_seed) < min_seeds else "",
         "run_ids": " ".join(sorted(mine["run_id"])) if len(mine) else "",
     }
-
-
-def depth_of(model: str) -> int | None:
-    """Layers of a linear network, by its name."""
-    found = re.fullmatch(LINEAR, model)
-    return int(found[1]) if found else None

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.marks import NO_DATA
 from lmc_mlflow.papers.printed import LOST_BELOW
@@ -13,7 +14,8 @@ VANISHED = 0.1
 
 def question_rows(table_vii: pd.DataFrame) -> pd.DataFrame:
     """The rows of Table VII (from `tables.path_table`) that the question is about: ResNets, 20/80."""
-    return table_vii[table_vii["model"].str.startswith("resnet") & (table_vii["shift"] == "label_2080")]
+    resnets = table_vii["model"].map(lambda model: facts_of(model).family == "ResNet").astype(bool)
+    return table_vii[resnets & (table_vii["shift"] == "label_2080")]
 
 
 def answer(table_vii: pd.DataFrame) -> str:

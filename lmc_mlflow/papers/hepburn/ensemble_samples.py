@@ -8,10 +8,10 @@ import pandas as pd
 from lmc_mlflow.findings.condition_table import (
     KEYS,
     condition_texts,
-    has_batch_norm,
     with_columns,
 )
 from lmc_mlflow.findings.tally import units_of
+from lmc_mlflow.models.families import has_batch_norm
 
 
 @dataclass(frozen=True)

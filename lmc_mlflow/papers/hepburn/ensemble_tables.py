@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import POLICIES, Frames, has_batch_norm
+from lmc_mlflow.findings.condition_table import POLICIES, Frames
+from lmc_mlflow.models.families import facts_of, has_batch_norm
 from lmc_mlflow.papers.commands import RUN, train_command
 from lmc_mlflow.papers.hepburn.ensemble_samples import (
     Group,
@@ -94,7 +95,7 @@ def _condition(row: "pd.Series[Any]") -> str:
 
 def _command(row: dict[str, Any], policy: str) -> str:
     settings = {"dataset": "cifar10", "model": row["model"], "batch_size": 1024, "shift": "label_5050"}
-    train = train_command(settings | ({} if row["model"].startswith("mlp_") else {"lr": 1e-4}))
+    train = train_command(settings | ({} if facts_of(row["model"]).family == "MLP" else {"lr": 1e-4}))
     if row["sampling"] == "seeds":
         return f"{train} && {RUN} ensemble -P runs=<run id>,<run id>"
     bn = "" if policy == POLICIES[0] else f" -P bn={policy}"

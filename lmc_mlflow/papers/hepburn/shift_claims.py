@@ -12,6 +12,7 @@ from lmc_mlflow.findings.comparing import (
     with_family,
 )
 from lmc_mlflow.findings.evidence import Claim, Evidence, Store
+from lmc_mlflow.models.names import without_batch_norm
 from lmc_mlflow.papers.commands import RUN, sweep_command
 from lmc_mlflow.papers.printed import CELL, all_cells
 
@@ -65,7 +66,7 @@ def batch_norm_restores_mlps(store: Store) -> Evidence:
     """Of MLPs on [0, 1] that do not hold without batch norm."""
     rows = with_family(store.enough)
     rows = rows[(rows["family"] == "MLP") & (rows["normalization"] == "unit")]
-    rows = rows.assign(plain=rows["model"].str.replace("_bn", ""), with_bn=rows["variant"].str.contains("bn"))
+    rows = rows.assign(plain=rows["model"].map(without_batch_norm), with_bn=rows["variant"].str.contains("bn"))
     evidence = Evidence()
     for _, same in rows.groupby("plain", sort=True):
         for part in alike(same, ("model",)):

@@ -12,11 +12,11 @@ from lmc_mlflow.findings.condition_table import (
     POLICIES,
     Frames,
     condition_texts,
-    has_batch_norm,
     key_text,
     with_columns,
     within_pairs,
 )
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.commands import path_command
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
 from lmc_mlflow.papers.printed import CELL, LOST_BELOW, NUM_SEEDS, cells

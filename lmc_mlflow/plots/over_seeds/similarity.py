@@ -1,6 +1,5 @@
 """How alike are two networks? Angle against distance (Hepburn et al., Fig. 13), and angle by family (Fig. 14)."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,20 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.plots.groups import groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
 
-FAMILIES = {"MLP": r"mlp", "ResNet": r"(timm:)?resnet", "VGG": r"(timm:)?vgg", "other": r""}
-"""Family -> how the names of its models begin; the first that fits."""
+FAMILIES = ("MLP", "ResNet", "VGG", "other")
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
 HATCHES = {"MLP": "", "ResNet": "//", "VGG": "..", "other": "xx"}
 
 
 def family_of(model: str) -> str:
-    """The family that a model belongs to, by its name."""
-    return next(family for family, beginning in FAMILIES.items() if re.match(beginning, model))
+    """Return the family under which the figure shows a network."""
+    found = facts_of(model).family
+    return found if found in FAMILIES else "other"
 
 
 def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None) -> Figure:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import evaluate, predict
-from lmc_mlflow.models.mlp import parse_mlp
+from lmc_mlflow.models.names import with_widths
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.pruning import (
     FATES,
@@ -42,9 +42,7 @@ def pruned_network(origin: LoggedNetwork, reduced: Reduced, rules: PruneConfig) 
         widths = [len(fate) for fate in reduced.fates]
     else:
         widths = [max(1, len(kept)) for kept in reduced.kept]
-        spec = parse_mlp(settings.model.model)
-        suffix = settings.model.model.removeprefix(_stem(settings.model.model, spec.widths))
-        name = f"mlp_l{len(widths)}_w{'_'.join(map(str, widths))}{suffix}"
+        name = with_widths(settings.model.model, widths)
         settings = replace(settings, model=replace(settings.model, model=name))
     own = rules.keep_width and rules.place == "own"
     places = [kept if own else torch.arange(len(kept), device=kept.device) for kept in reduced.kept]
@@ -52,12 +50,6 @@ def pruned_network(origin: LoggedNetwork, reduced: Reduced, rules: PruneConfig) 
     for i, (weight, bias) in enumerate(widened(reduced.layers, places, widths), start=1):
         state |= {f"linear{i}.weight": weight.float(), f"linear{i}.bias": bias.float()}
     return derived(origin, state, settings)
-
-
-def _stem(model: str, widths: tuple[int, ...]) -> str:
-    """`mlp_l<layers>_w<widths>` as it stands in the name: all widths, or one for all."""
-    full = f"mlp_l{len(widths)}_w{'_'.join(map(str, widths))}"
-    return full if model.startswith(full) else f"mlp_l{len(widths)}_w{widths[0]}"
 
 
 def compared(before: nn.Module, after: nn.Module, test: LabelledImages) -> dict[str, float]:
