@@ -14,7 +14,7 @@ def flip_in_place(images: Tensor, flipped: Tensor) -> None:
     images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
 
 
-def translated(images: Tensor, moves: Tensor, largest: int) -> Tensor:
+def translate_images(images: Tensor, moves: Tensor, largest: int) -> Tensor:
     """Each image (n, C, H, W) moved by its own whole pixels, 0 coming in where nothing was; a new tensor.
 
     Args:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.training.augmentation import flip_in_place, translated
+from lmc_mlflow.training.augmentation import flip_in_place, translate_images
 from lmc_mlflow.training.noise import NoiseStream
 
 
@@ -30,5 +30,5 @@ def first_images(
         if flipped is not None:
             flip_in_place(batch, draws.flipped[0])
         if draws.moves is not None:
-            batch = translated(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
+            batch = translate_images(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
     return batch[:num_images].cpu(), labels[positions[:num_images].to(labels.device)].cpu()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.predictions.scores import Scores, make_tally, sample_losses
-from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.augmentation import translate_images
 from lmc_mlflow.training.noise_trace import EpochTrace, trace_epoch
 from lmc_mlflow.training.trainee import Trainee
 
@@ -47,7 +47,7 @@ class EpochPlan:
         if upright < len(batch):
             batch[upright:].copy_(self.images.index_select(0, positions[upright:]).flip(-1))
         if self.moves is not None:
-            batch.copy_(translated(batch, self.moves[start : start + len(batch)], self.translate))
+            batch.copy_(translate_images(batch, self.moves[start : start + len(batch)], self.translate))
 
     def flipped(self, batch_size: int) -> Tensor:
         """(N,) whether each image is flipped, in this order."""

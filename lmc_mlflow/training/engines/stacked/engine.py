@@ -17,7 +17,7 @@ from lmc_mlflow.training.engines.stacked.norms import Norm, norms_of
 from lmc_mlflow.training.engines.stacked.replay import Replay
 from lmc_mlflow.training.engines.stacked.step import (
     HEADS,
-    Step,
+    StackedStep,
     layers_of,
     slope_of,
     why_no_mlp,
@@ -27,7 +27,7 @@ from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
 
 
-def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
+def why_not_stacked(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
     """None if `StackedTraining` can train these networks, else the reason why it cannot."""
     for trainee in trainees:
         reason = why_no_mlp(trainee.network)
@@ -58,7 +58,7 @@ class Stack:
         self._num_classes = layers[-1].weight.shape[1]
         channels, height, width = image_shape
         self._steps = {
-            size: Step(layers, head, slope, (channels, height, width), size)
+            size: StackedStep(layers, head, slope, (channels, height, width), size)
             for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
         }
         self._replay: Replay | None = None
@@ -127,7 +127,7 @@ class Stack:
 
 
 class StackedTraining:
-    """Trains the networks of `stackable` trainees, all in one epoch at a time.
+    """Trains the networks of `why_not_stacked` trainees, all in one epoch at a time.
 
     On a GPU, where a step of an MLP is too small to fill the device, networks with equally many images make
     one stack. On a CPU each network is a stack of its own in a thread of its own, which was measured faster
@@ -138,7 +138,7 @@ class StackedTraining:
     """
 
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
-        reason = stackable(trainees, config)
+        reason = why_not_stacked(trainees, config)
         assert reason is None, reason
         self._trainees = trainees
         self._config = config

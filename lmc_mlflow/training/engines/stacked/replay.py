@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.augmentation import translate_images
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan
-from lmc_mlflow.training.engines.stacked.step import Step
+from lmc_mlflow.training.engines.stacked.step import StackedStep
 from lmc_mlflow.training.engines.stacked.weights import FlatWeights
 
 NUM_WARM_UPS = 3
@@ -29,7 +29,7 @@ class Replay:
     def __init__(
         self,
         images: Sequence[Tensor],
-        steps: dict[int, Step],
+        steps: dict[int, StackedStep],
         weights: FlatWeights,
         flips: bool,
         translate: int = 0,
@@ -76,7 +76,7 @@ class Replay:
         """The next step, of this batch size."""
         self._runs[size]()
 
-    def _prepared(self, size: int, step: Step) -> Callable[[], None]:
+    def _prepared(self, size: int, step: StackedStep) -> Callable[[], None]:
         places = torch.arange(size, device=self._cursor.device)
 
         def run() -> None:
@@ -88,16 +88,16 @@ class Replay:
                     flipped = self._flipped[row].index_select(0, here)[:, None, None, None]
                     batch.copy_(torch.where(flipped, batch.flip(-1), batch))
                 if self._moves is not None:
-                    batch.copy_(translated(batch, self._moves[row].index_select(0, here), self._translate))
+                    batch.copy_(translate_images(batch, self._moves[row].index_select(0, here), self._translate))
             step.targets.copy_(self._targets.index_select(1, here))
             self.outputs.index_copy_(1, here, step.run())
             self._weights.step(self._lr)
             self._cursor.add_(size)
 
-        return captured(run, self._cursor)
+        return capture_graph(run, self._cursor)
 
 
-def captured(step: Callable[[], None], cursor: Tensor) -> Callable[[], None]:
+def capture_graph(step: Callable[[], None], cursor: Tensor) -> Callable[[], None]:
     """The step as a CUDA graph; on a CPU the step itself.
 
     Args:

@@ -84,7 +84,7 @@ HEADS: Mapping[type[nn.Module], Head] = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class StackedLayer:
     """Views of a layer's weights and their gradients in G networks.
 
     Attributes:
@@ -104,15 +104,15 @@ class Layer:
     norm: Norm | None = None
 
 
-def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[Layer]:
+def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[StackedLayer]:
     """The layers, first to last, of MLPs like this one, whose every layer and norm has a weight and a bias."""
     values, gradients = weights.views(weights.values), weights.views(weights.gradients)
-    layers: list[Layer] = []
+    layers: list[StackedLayer] = []
     place = 0
     for module in network:
         value, gradient = values[place : place + 2], gradients[place : place + 2]
         if isinstance(module, nn.Linear):
-            layers.append(Layer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
+            layers.append(StackedLayer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
         elif isinstance(module, nn.BatchNorm1d):
             layers[-1] = replace(layers[-1], norm=Norm.like(module, value, gradient))
         else:
@@ -121,7 +121,7 @@ def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[Layer]:
     return layers
 
 
-class Step:
+class StackedStep:
     """Room for a batch of n images a network, and the passes over it.
 
     Callers fill `images` (G of (n, C, H, W)) and `targets` (G, n, K), call `run` and find the gradients in the
@@ -130,7 +130,7 @@ class Step:
     """
 
     def __init__(
-        self, layers: list[Layer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
+        self, layers: list[StackedLayer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
     ) -> None:
         num_networks = len(layers[0].weight)
         new = layers[0].weight.new_empty
