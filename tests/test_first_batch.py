@@ -1,4 +1,4 @@
-"""Does the picture of the first batch show what the networks were trained on?"""
+"""Checks that the picture of the first batch shows what the networks were trained on."""
 
 from pathlib import Path
 from typing import Any
