@@ -22,9 +22,10 @@ from benchmarks.pictures import NUM_CLASSES, Pictures, in_memory
 from benchmarks.rounds import alternate, columns
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.loop import Trainee, train
+from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import keep_freed_memory
 
 NUM_ROUNDS = 3

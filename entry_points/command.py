@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
-from lmc_mlflow.models.registry import MODEL_FORMS
+from lmc_mlflow.models.families import MODEL_FORMS
 from lmc_mlflow.tracking.process import Terminated, termination_raises
 from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
 

@@ -14,7 +14,7 @@ from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.mlproject import render
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
-from lmc_mlflow.models.registry import NETWORKS
+from lmc_mlflow.models.families import NETWORKS
 
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

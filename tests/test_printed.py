@@ -4,7 +4,8 @@ from importlib.resources import files
 
 import pytest
 
-from lmc_mlflow.findings.families import architecture, family_of, has_batch_norm
+from lmc_mlflow.findings.families import architecture, family_of
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.hepburn.parameter_table import table_v
 from lmc_mlflow.papers.printed import CELL, FILES, PATH_TABLES, all_cells, cells, printed_table
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
-from lmc_mlflow.findings.families import has_batch_norm
+from lmc_mlflow.models.families import has_batch_norm
 
 POLICIES = ("interpolate", "recalibrate", "nearest")
 """What is done with batch norm's running statistics on a path, as the papers' tables are judged; the first stands for

@@ -1,19 +1,14 @@
-"""Family, depth and variant of a network, and whether it has batch norm, by its name."""
+"""Families in which the papers compare networks, from the table of networks."""
 
-import re
 from typing import NamedTuple
 
-FAMILIES = {
-    "MLP": (r"mlp", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"),
-    "ResNet": (r"(timm:)?resnet", r"resnet(\d+)(_s222|)"),
-    "VGG": (r"(timm:)?vgg", r"vgg(\d+)(\w*)"),
-}
-"""Family -> how the names of its networks begin, and the whole form of a name with depth and variant."""
+from lmc_mlflow.models.families import facts_of
+
+FAMILIES = ("MLP", "ResNet", "VGG")
+"""Families that Hepburn et al. compare."""
+VARIANTS = ("", "bn", "dropout", "bn_dropout", "s222")
+"""Variants of those families that Hepburn et al. train."""
 OTHER = "other"
-LINEAR = r"linear_l(\d+)(?:_w\d+)?"
-"""Names of linear networks of one width; the group holds the number of layers."""
-ONE_HIDDEN = r"mlp_l1_w\d+"
-"""Names of MLPs with one hidden layer and nothing between its layers."""
 
 
 class Architecture(NamedTuple):
@@ -25,27 +20,28 @@ class Architecture(NamedTuple):
 
 
 def family_of(model: str) -> str:
-    """Name the family that a model belongs to, or `other`."""
-    return next((family for family, (beginning, _) in FAMILIES.items() if re.match(beginning, model)), OTHER)
+    """Name the family that a network belongs to, or `other`."""
+    found = facts_of(model).family
+    return found if found in FAMILIES else OTHER
 
 
 def architecture(model: str) -> Architecture:
-    """Read family, depth and variant from a network's name: `mlp_l3_w8_8_8_bn` gives (MLP, 3, bn).
+    """Return family, depth and variant of a network like those of Hepburn et al., as in (MLP, 3, bn).
 
-    A network whose depth is not in its name is a family of its own, so that it is compared with no other.
+    Any other network, as one with layer norm, is a family of its own, so that it is compared with no other.
     """
-    for family, (_, form) in FAMILIES.items():
-        if found := re.fullmatch(form, model.removeprefix("timm:")):
-            return Architecture(family, int(found[1]), found[2].strip("_"))
-    return Architecture(model, 0, "")
+    found = facts_of(model)
+    known = found.family in FAMILIES and found.depth > 0 and found.variant in VARIANTS
+    return Architecture(found.family, found.depth, found.variant) if known else Architecture(model, 0, "")
 
 
-def has_batch_norm(model: str) -> bool:
-    """Tell whether a network of the papers has batch norm, and so more than one measurement of a path."""
-    return "_bn" in model or not model.startswith(("mlp_", "linear_", "patches_"))
+def linear_layers(model: str) -> int:
+    """Return the number of layers of a linear network; 0 for any other network."""
+    found = facts_of(model)
+    return found.depth if found.family == "linear" else 0
 
 
-def linear_depth(model: str) -> int | None:
-    """Read the number of layers of a linear network from its name; None for other networks."""
-    found = re.fullmatch(LINEAR, model)
-    return int(found[1]) if found else None
+def is_minimal(model: str) -> bool:
+    """Tell whether a network is an MLP with one hidden layer of ReLUs, without norm or dropout."""
+    found = facts_of(model)
+    return (found.family, found.depth, found.variant) == ("MLP", 1, "")

@@ -8,6 +8,8 @@ import pandas as pd
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import with_batch_norm
 
 FILES = {
     "table_iii": "table3_ensembles.csv",
@@ -59,8 +61,9 @@ def cells(table: str) -> pd.DataFrame:
         printed mean delta is below `LOST_BELOW`, which is what bold means in Tables VI and VIII.
     """
     frame = printed_table(table).assign(**UNSTATED[table])
-    is_mlp = frame["model"].str.startswith("mlp_")
-    frame["model"] = frame["model"].where(~(is_mlp & (frame["batch_norm"] == "yes")), frame["model"] + "_bn")
+    is_mlp = frame["model"].map(lambda model: facts_of(model).family == "MLP")
+    normed = is_mlp & (frame["batch_norm"] == "yes")
+    frame["model"] = frame["model"].mask(normed, frame.loc[normed, "model"].map(with_batch_norm))
     frame["bold"] = frame["lmc" if table == "table_viii" else "lmc_lost"].map(_LOST)
     frame = frame.rename(
         columns={

@@ -14,7 +14,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
-from lmc_mlflow.models.registry import check_model
+from lmc_mlflow.models.families import check_model
 from lmc_mlflow.papers.printed import SEEDS
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
 from lmc_mlflow.sweeps.selection import (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import LAUNCHER_RUN, TASK_VARIABLE
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
@@ -75,11 +76,6 @@ def attempt(task: Task) -> list[Report]:
         except Exception as error:  # noqa: BLE001 (any error at all is this task's alone, and is reported)
             seeds = [None] if task.pairs else [cell.config.model.seed for cell in task.job.cells]
             return [Report(seed, FAILED, "", first_line(error)) for seed in seeds]
-
-
-def first_line(error: BaseException) -> str:
-    """An error in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import ParamSpec, Protocol
 from mlflow.entities import Run
 
 from lmc_mlflow.contract import LAUNCHER_RUN, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.run import TrackedRun
@@ -147,7 +148,7 @@ def probe_artifacts(run: TrackedRun, text: str, path: str) -> None:
         try:
             run.log_text(text, path)
         except WRITE_FAILURES as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise StoreError(
                 f"artifacts of run {run.run_id} cannot be written ({reason}); check the server's artifact location"
             ) from None

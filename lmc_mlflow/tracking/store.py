@@ -16,6 +16,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from lmc_mlflow.errors import first_line
+
 PROBE_SECONDS = 5
 STORE_FAILURES = (MlflowException, SQLAlchemyError)
 """What MLflow raises when a store fails in the middle of the work."""
@@ -53,7 +55,7 @@ def open_store(experiment_id: str | None = None) -> Store:
             _check_artifacts(uri, experiment)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise StoreError(
-                f"tracking store {uri} cannot be used ({_first_line(error)}); check MLFLOW_TRACKING_URI"
+                f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
     return Store(client, uri, experiment.experiment_id)
 
@@ -119,8 +121,3 @@ def _check_artifacts(uri: str, experiment: Experiment) -> None:
                 f"artifacts of experiment {experiment.name!r} cannot be written ({error}); make that folder writable "
                 "or choose another experiment with MLFLOW_EXPERIMENT_NAME"
             ) from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
 from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import open_store as open_tracking
 
@@ -44,7 +45,7 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         verify(store, bands_of(wanted.bands))
         outcome = PrepareDataOutcome(store.root, store.record, bands_of(wanted.bands), "verified", data_root)
     else:
-        processes = _num_cores() if wanted.processes is None else wanted.processes
+        processes = num_cores() if wanted.processes is None else wanted.processes
         report = prepare(root, folder, wanted.bands, processes, on_estimate)
         how = f"converted {', '.join(report.converted)}" if report.converted else "all there already"
         outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
@@ -73,10 +74,3 @@ def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
         "-P model=vgg_like "
         f"-P data_root={shlex.quote(str(outcome.data_root))}",
     ]
-
-
-def _num_cores() -> int:
-    """Cores that this process may use, which a batch system can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -15,7 +15,7 @@ from lmc_mlflow.findings.conditions import (
     noise_source,
 )
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
-from lmc_mlflow.findings.families import LINEAR, ONE_HIDDEN, linear_depth
+from lmc_mlflow.findings.families import is_minimal, linear_layers
 from lmc_mlflow.papers.altintas.head_to_head import batch_size_comparisons, changes
 from lmc_mlflow.papers.commands import sweep_command
 
@@ -26,33 +26,33 @@ DEEP, HIGH_ADAM = 4, 0.005
 def sgd_connects_linear_networks(tables: ConditionTables) -> Evidence:
     """Collect evidence from linear networks of any depth trained by SGD."""
     rows = _ordered(tables)
-    return _all_hold(rows[_named(rows, LINEAR) & (rows["optimizer"] == "sgd")])
+    return _all_hold(rows[_are(rows, linear_layers) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_deep_linear_networks(tables: ConditionTables) -> Evidence:
     """Collect evidence from linear networks of four and more layers at Adam's high rate."""
     rows = _ordered(tables)
-    deep = rows["model"].map(lambda model: (linear_depth(str(model)) or 0) >= DEEP).astype(bool)
+    deep = rows["model"].map(lambda model: linear_layers(model) >= DEEP).astype(bool)
     return _some_break(rows[deep & _high_adam(rows)])
 
 
 def logistic_regression_connects(tables: ConditionTables) -> Evidence:
     """Collect evidence from logistic regressions of two initializations."""
     rows = tables.enough_errors
-    return _all_hold(rows[(rows["model"] == "linear_l1") & (rows["init"] == "different")])
+    return _all_hold(rows[(rows["model"].map(linear_layers) == 1) & (rows["init"] == "different")])
 
 
 def sgd_connects_the_minimal_model(tables: ConditionTables) -> Evidence:
     """Collect evidence from networks with one hidden layer trained by SGD."""
     rows = _ordered(tables)
-    return _all_hold(rows[_named(rows, ONE_HIDDEN) & (rows["optimizer"] == "sgd")])
+    return _all_hold(rows[_are(rows, is_minimal) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_the_minimal_model(tables: ConditionTables) -> Evidence:
     """Collect evidence from networks with one hidden layer at Adam's high rate, without warm-up."""
     rows = _ordered(tables)
     cold = rows["warmup_epochs"].map(key_text).isin(["0", ""])
-    return _some_break(rows[_named(rows, ONE_HIDDEN) & _high_adam(rows) & cold])
+    return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows) & cold])
 
 
 def brings_back(tables: ConditionTables, setting: str) -> Evidence:
@@ -130,8 +130,8 @@ def _ordered(tables: ConditionTables) -> pd.DataFrame:
     return rows[(pd.Series(sources, rows.index, dtype=str) == ORDER) & (rows["init"] == "same")]
 
 
-def _named(rows: pd.DataFrame, pattern: str) -> "pd.Series[bool]":
-    return rows["model"].astype(str).str.fullmatch(pattern).astype(bool)
+def _are(rows: pd.DataFrame, fact: Callable[[str], object]) -> "pd.Series[bool]":
+    return rows["model"].map(fact).astype(bool)
 
 
 def _high_adam(rows: pd.DataFrame) -> "pd.Series[bool]":

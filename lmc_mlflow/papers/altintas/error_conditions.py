@@ -13,8 +13,8 @@ from lmc_mlflow.findings.condition_table import (
     with_deviations,
 )
 from lmc_mlflow.findings.conditions import has_learnt
-from lmc_mlflow.findings.families import has_batch_norm
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.printed import printed_table
 
 SPLITS = ("test", "train")

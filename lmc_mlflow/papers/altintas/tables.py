@@ -11,7 +11,7 @@ from lmc_mlflow.findings.condition_table import (
     key_text,
     with_columns,
 )
-from lmc_mlflow.findings.families import LINEAR, ONE_HIDDEN
+from lmc_mlflow.findings.families import is_minimal, linear_layers
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
@@ -45,7 +45,7 @@ def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     """
     rows = []
     for cell in printed_table("altintas_table_1").to_dict("records"):
-        keep = conditions["model"].str.extract(f"^{LINEAR}$")[0] == str(cell["layers"])
+        keep = conditions["model"].map(linear_layers) == cell["layers"]
         wanted = {name: cell[name] for name in ("batch_size", "optimizer", "lr")}
         found = _of(conditions[keep], STATED | _PLAIN | {"init": "same"} | wanted)
         named = {name: cell[name] for name in ("layers", "batch_size", "optimizer", "lr", "split")}
@@ -57,7 +57,7 @@ def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
 def minimal_model(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     """Compute Table 2 as `linear_networks` computes Table 1, for networks with one hidden layer of any width."""
     rows = []
-    one_hidden = conditions[conditions["model"].astype(str).str.fullmatch(ONE_HIDDEN)]
+    one_hidden = conditions[conditions["model"].map(is_minimal).astype(bool)]
     for cell in printed_table("altintas_table_2").to_dict("records"):
         wanted = {name: cell[name] for name in ("optimizer", "lr")} | {"batch_size": 1024}
         warm = {"warmup_epochs": cell["warmup_epochs"]}

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.findings.families import family_of
 from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.marks import NO_DATA
@@ -10,7 +11,7 @@ from lmc_mlflow.papers.marks import NO_DATA
 
 def question_rows(table_vii: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of Table VII (from `tables.path_table`) that the question is about: ResNets, 20/80."""
-    return table_vii[table_vii["model"].str.startswith("resnet") & (table_vii["shift"] == "label_2080")]
+    return table_vii[table_vii["model"].map(family_of).eq("ResNet") & (table_vii["shift"] == "label_2080")]
 
 
 def answer_batch_norm_question(table_vii: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from lmc_mlflow.findings.condition_table import (
     with_columns,
 )
 from lmc_mlflow.findings.conditions import per_ensemble
-from lmc_mlflow.findings.families import has_batch_norm
+from lmc_mlflow.models.families import has_batch_norm
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from lmc_mlflow.findings.comparisons import (
 )
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
+from lmc_mlflow.models.names import without_batch_norm
 from lmc_mlflow.papers.commands import RUN, sweep_command
 from lmc_mlflow.papers.printed import CELL, all_cells
 
@@ -67,7 +68,7 @@ def batch_norm_restores_mlps(tables: ConditionTables) -> Evidence:
     """Collect evidence from MLPs on [0, 1] that do not hold without batch norm."""
     rows = with_architecture(tables.enough)
     rows = rows[(rows["family"] == "MLP") & (rows["normalization"] == "unit")]
-    rows = rows.assign(plain=rows["model"].str.replace("_bn", ""), with_bn=rows["variant"].str.contains("bn"))
+    rows = rows.assign(plain=rows["model"].map(without_batch_norm), with_bn=rows["variant"].str.contains("bn"))
     evidence = Evidence()
     for _, same in rows.groupby("plain", sort=True):
         for part in equal_but_for(same, ("model",)):

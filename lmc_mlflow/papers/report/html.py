@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
-from lmc_mlflow.findings.families import has_batch_norm
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, SAME
 from lmc_mlflow.papers.printed import CELL
 from lmc_mlflow.papers.report.markdown import spread_text

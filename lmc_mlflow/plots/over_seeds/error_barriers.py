@@ -1,6 +1,5 @@
 """Draws error barriers by slope of the activation and by network (Altintas et al., Figs. 1, 2, 3 and 5)."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.barriers import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
-_WIDTHS = r"_w(?P<widths>\d+(?:_\d+)*)"
-_NONLINEAR = re.compile(rf"mlp_l(?P<hidden>\d+){_WIDTHS}(?:_leaky(?P<slope>[\d.]+))?")
-_LINEAR = re.compile(rf"linear_l(?P<layers>\d+){_WIDTHS}")
 MEANS = "mean over seeds, bars: sample standard deviation"
 THRESHOLD: dict[str, Any] = {
     "color": "black",
@@ -44,7 +42,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     rows = with_several(rows, ("slope", "model"))
     if rows.empty:
         return blank_figure(title, PATHS)
-    shapes = sorted(set(rows["shape"]), key=lambda shape: [int(n) for n in re.findall(r"\d+", shape)])
+    shapes = in_natural_order(list(rows["shape"]))
     groups, note = readable(groups_of(rows, leave_out=("model",), always=("lr",)))
     with house_style():
         size: dict[str, Any] = {"width": 3.6, "height": 2.8, "sharex": True}
@@ -64,11 +62,10 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
 
 def _slope(model: str) -> tuple[str, float]:
     """Return hidden layers and widths in words, and the negative slope; an empty text for other networks."""
-    if found := _NONLINEAR.fullmatch(model):
-        return f"{found['hidden']} hidden, {found['widths']}", float(found["slope"] or 0)
-    if found := _LINEAR.fullmatch(model):
-        return f"{int(found['layers']) - 1} hidden, {found['widths']}", 1.0
-    return "", float("nan")
+    facts = facts_of(model)
+    if facts.slope is None or not facts.widths or facts.norm or facts.dropout:
+        return "", float("nan")
+    return f"{len(facts.widths)} hidden, {facts.widths_text}", facts.slope
 
 
 def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Sequence[str] | None = None) -> Figure:

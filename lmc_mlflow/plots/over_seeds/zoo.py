@@ -1,6 +1,5 @@
 """Draws barriers and paths between many networks of several widths, as logged and aligned."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.findings.families import is_minimal
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import titled
 from lmc_mlflow.plots.missing import MATRICES, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, group_style, house_style, panels, shared_legend
@@ -162,11 +164,11 @@ def _ordered_ways(ways: "pd.Series[str]") -> list[str]:
 
 def _models(rows: pd.DataFrame) -> list[str]:
     """List the networks of a table, those with smaller numbers in their names first."""
-    return sorted(set(rows["model"]), key=lambda model: ([int(n) for n in re.findall(r"\d+", model)], model))
+    return in_natural_order(list(rows["model"]))
 
 
 def _short(model: str, models: Sequence[str]) -> str:
-    return model.removeprefix("mlp_l1_w") if _are_widths(models) else model
+    return str(facts_of(model).widths[0]) if _are_widths(models) else model
 
 
 def _axis(models: Sequence[str]) -> str:
@@ -174,4 +176,4 @@ def _axis(models: Sequence[str]) -> str:
 
 
 def _are_widths(models: Sequence[str]) -> bool:
-    return all(re.fullmatch(r"mlp_l1_w\d+", model) for model in models)
+    return all(is_minimal(model) for model in models)

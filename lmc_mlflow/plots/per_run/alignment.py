@@ -1,6 +1,5 @@
 """What do exchanged units change? The naive path beside the aligned one, one by one, over seeds, and against width."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
@@ -21,7 +21,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "sinkhorn": {"color": "#8a4f9e", "linestyle": "-.", "marker": "D"},
 }
 """The same in every figure that sets them beside each other: without an alignment, and with one by this method."""
-_WIDTH = re.compile(r"mlp_l\d+_w(\d+)")
 
 
 def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, method: str = "weights") -> Figure:
@@ -124,8 +123,8 @@ def _by_width(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _order(model: str) -> tuple[int, str]:
-    found = _WIDTH.match(model)
-    return (int(found[1]) if found else 10**9, model)
+    facts = facts_of(model)
+    return (facts.widths[0] if facts.family == "MLP" else 10**9, model)
 
 
 def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
@@ -166,7 +165,7 @@ def _boxes(panel: Axes, rows: pd.DataFrame, value: str) -> None:
             at = place + (i - (len(ways) - 1) / 2) * room
             _box(panel, own.to_numpy(dtype=float), at, room, WAYS[way], _in_words(way) if not place else None)
     panel.set_xticks(range(len(models)), [_label(model) for model, _ in models])
-    panel.set_xlabel("width" if all(_WIDTH.match(model) for model, _ in models) else "network")
+    panel.set_xlabel("width" if all(facts_of(model).family == "MLP" for model, _ in models) else "network")
     panel.axhline(0, color="0.4", linewidth=0.8)
 
 
@@ -191,5 +190,5 @@ def _box(
 
 
 def _label(model: str) -> str:
-    found = _WIDTH.match(model)
-    return model.split("_w", 1)[1].replace("_", "\n") if found else model
+    facts = facts_of(model)
+    return "\n".join([facts.widths_text, facts.variant]).replace("_", "\n").strip() if facts.family == "MLP" else model

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training import state as training_state
-from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.state import TrainingState
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import Slots
 
 

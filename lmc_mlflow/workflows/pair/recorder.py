@@ -5,7 +5,8 @@ import time
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.training.loop import EpochReport, Trainee
+from lmc_mlflow.training.loop import EpochReport
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.state_keeper import StateKeeper
 from lmc_mlflow.workflows.pair.results import curve_keys
 from lmc_mlflow.workflows.pair.runs import PairRuns

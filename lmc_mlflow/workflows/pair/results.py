@@ -12,10 +12,10 @@ from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.first_batch import first_images
-from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.noise_trace import noise_check, noise_digest
 from lmc_mlflow.training.optimizers import noise_scale
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.networks.checkpoints import log_checkpoint
 from lmc_mlflow.workflows.pair.runs import PairRuns, pair_name
 from lmc_mlflow.workflows.pair.setup import network_spec

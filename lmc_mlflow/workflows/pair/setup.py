@@ -7,10 +7,9 @@ import torch
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.trainee import check_last_batch
+from lmc_mlflow.training.trainee import Trainee, check_last_batch
 
 
 def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:

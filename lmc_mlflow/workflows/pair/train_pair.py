@@ -17,7 +17,8 @@ from lmc_mlflow.tracking.locks import claiming
 from lmc_mlflow.tracking.process import Terminated
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
-from lmc_mlflow.training.loop import EpochReport, Trainee, train
+from lmc_mlflow.training.loop import EpochReport, train
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.pair.recorder import Recorder

@@ -13,7 +13,7 @@ from lmc_mlflow.contract import FINISHED, Kind, Tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.evaluation import BATCH_SIZE
-from lmc_mlflow.models.mlp import parse_mlp
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.models.pruning import prune
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
@@ -98,7 +98,8 @@ def _origins(store: Store, config: PruneCommandConfig) -> list[Run]:
 
 def _refuse_others(origin: Run) -> None:
     model = origin.data.tags.get(Tag.MODEL, "")
-    if not model.startswith("mlp_") or parse_mlp(model).norm:
+    facts = facts_of(model)
+    if facts.family != "MLP" or facts.norm:
         raise ValueError(
             f"run {origin.info.run_id}: {model or 'no network of ours'} cannot be pruned; "
             "choose an MLP without norms, as mlp_l1_w587"

@@ -15,7 +15,8 @@ from lmc_mlflow.query.runs import latest_metrics, metric_curve, search
 from lmc_mlflow.tracking.lifecycle import Keep, open_run, reopen_run
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
-from lmc_mlflow.training.loop import EpochReport, Trainee
+from lmc_mlflow.training.loop import EpochReport
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.state_keeper import StateKeeper
 from lmc_mlflow.workflows.networks.checkpoints import log_network
 from lmc_mlflow.workflows.networks.derived import (

@@ -28,7 +28,8 @@ from lmc_mlflow.tracking.lifecycle import (
 from lmc_mlflow.tracking.locks import claiming
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
-from lmc_mlflow.training.loop import Trainee, train
+from lmc_mlflow.training.loop import train
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.networks.derived import derived, display_name
 from lmc_mlflow.workflows.networks.pair_of_networks import log_data, rebuild
