@@ -1,4 +1,4 @@
-"""Do the facts about MLflow that the project is built on still hold? An upgrade that changes one is caught here."""
+"""The facts about MLflow on which this project relies still hold, so that an upgrade that changes one is noticed."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Does the picture of the first batch show what the networks were trained on?"""
+"""The figure of the first batch shows the images on which the networks were trained."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What do the readers give? Fabricated archives in the real layouts, with facts that can be worked out by hand."""
+"""Readers of archives give hand-worked images and labels, from small archives in the real layouts."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Do the project's own files agree with each other: pyproject, conda.yaml, MLproject, README?"""
+"""The project's own files agree with each other: pyproject, conda.yaml, MLproject, README and docs."""
 
 import itertools
 import re
@@ -127,8 +127,16 @@ def test_the_architecture_page_names_the_folders_that_there_are() -> None:
     assert named == there
 
 
+def anchors_of(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_local_links_in_the_documents_lead_somewhere() -> None:
     for path in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
             if not target.startswith("http"):
-                assert (path.parent / target).exists(), f"{path.name}: {target}"
+                page = path.parent / target if target else path
+                assert page.exists(), f"{path.name}: {target}"
+                assert not anchor or anchor in anchors_of(page.read_text()), f"{path.name}: {target}#{anchor}"

@@ -1,4 +1,4 @@
-"""Are the papers' numbers here as they are printed?"""
+"""The papers' printed numbers are stored as they are printed."""
 
 import pytest
 
