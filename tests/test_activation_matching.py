@@ -1,4 +1,4 @@
-"""Are units matched that respond alike to images?"""
+"""Activation matching pairs units that respond equally to images."""
 
 import pytest
 import torch

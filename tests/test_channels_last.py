@@ -1,4 +1,4 @@
-"""Are convolutional networks trained by the fast engine as by the exact one, up to rounding and rounding alone?"""
+"""The fast engine trains convolutional networks as the exact engine does, except for rounding."""
 
 from pathlib import Path
 

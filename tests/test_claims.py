@@ -1,4 +1,4 @@
-"""Does every claim answer as the runs say: for, against, or not yet?"""
+"""Every claim is judged as its runs say: supported, contradicted or insufficient."""
 
 from typing import Any
 

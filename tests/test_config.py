@@ -1,4 +1,4 @@
-"""Are flags, params, JSON and fingerprints one configuration, and is nonsense refused in one line?"""
+"""Flags, params, JSON and fingerprints describe one configuration, and wrong values are refused in one line."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Do the tables, claims and figures of Altintas et al. say what the paths of a store say?"""
+"""Tables, claims and figures of Altintas et al. agree with the paths of a store."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Checks that the picture of the first batch shows what the networks were trained on."""
+"""The figure of the first batch shows the images on which the networks were trained."""
 
 from pathlib import Path
 from typing import Any

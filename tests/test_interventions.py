@@ -1,4 +1,4 @@
-"""Does every way of changing training do what its name says, in every engine, and leave what was before as it was?"""
+"""Every training option does what its name says, in every engine, and its default changes nothing."""
 
 import copy
 import math

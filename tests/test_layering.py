@@ -1,4 +1,4 @@
-"""Does the house keep its floors? Imports point down, and each heavy dependency has one home."""
+"""Imports only point down the floors of the architecture, and each heavy dependency has one home."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Are linear networks linear, and MLPs with slopes, layer norm and one width what their names say?"""
+"""Linear networks are linear, and MLPs with slopes, layer norm and one width are what their names say."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Do the notebooks ask the store alone, run on any store, and conclude what the tables say?"""
+"""The notebooks read only the store, run on any store, and conclude what the tables say."""
 
 import ast
 import re

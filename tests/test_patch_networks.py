@@ -1,4 +1,4 @@
-"""Are the dense, the locally connected and the convolutional layer over patches one function with the right weights?"""
+"""Dense, locally connected and convolutional layers over patches are one function with the right weights."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Is the plane through three networks the plane, and is it logged as the contract says?"""
+"""The plane through three networks has the right geometry and is logged as the contract says."""
 
 import json
 import math

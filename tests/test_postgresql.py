@@ -1,4 +1,4 @@
-"""Does the server of docs/server.md, typed as it stands there, keep what 16 processes log at once?"""
+"""The server of docs/server.md, started by the commands printed there, keeps what 16 processes log at once."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Does a signal that comes at the wrong moment leave a run behind?"""
+"""A signal at the wrong moment leaves no run in the state RUNNING."""
 
 import os
 import signal

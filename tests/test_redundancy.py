@@ -1,4 +1,4 @@
-"""Are the units that are taken out those that can be, and is the function the same where it must be?"""
+"""Pruning removes the units that can be removed, and keeps the function where it must."""
 
 import math
 

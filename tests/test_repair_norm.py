@@ -1,4 +1,4 @@
-"""Does repair give every hidden unit the statistics between the ends', and leave the ends as they are?"""
+"""Repair gives every hidden unit statistics between those of the ends, and does not change the ends."""
 
 import copy
 

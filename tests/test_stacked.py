@@ -1,4 +1,4 @@
-"""Does the fast engine take the steps of the exact one, up to rounding, from the same draws?"""
+"""The fast engine takes the same steps as the exact engine from the same draws, except for rounding."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Does star log what it trained and verified, resume to the last bit, and refuse what cannot be joined?"""
+"""`star` logs what it trained and tested, resumes bit by bit, and refuses networks that do not fit."""
 
 import json
 from pathlib import Path

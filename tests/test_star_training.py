@@ -1,4 +1,4 @@
-"""Is a star trained at points of its segments, by its own gradient alone, and judged by more than its barriers?"""
+"""A star is trained at points of its segments by its own gradient, and judged by its accuracy too."""
 
 import copy
 

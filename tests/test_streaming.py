@@ -1,4 +1,4 @@
-"""Do images that are read batch by batch hand out what resident ones do, within bounded memory and to the last bit?"""
+"""Images read batch by batch equal images in memory to the last bit, within bounded memory."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Does a sweep skip, resume, join, retry and stop as it says, with nothing done twice?"""
+"""A sweep skips, resumes, joins, retries and stops as documented, and does nothing twice."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which units of a network may be exchanged, and is the function left as it is?"""
+"""The derived symmetry of a network lists the units that may be exchanged, and permuting them keeps the function."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Does train_pair log what the contract says, so that it can be read back and repeated to the last bit?"""
+"""`train_pair` logs what the contract says, so that it can be read back and repeated to the last bit."""
 
 import json
 from pathlib import Path

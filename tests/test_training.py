@@ -1,4 +1,4 @@
-"""Does the loop train as a plain PyTorch loop would, bit for bit, and continue as if it had never stopped?"""
+"""The training loop equals a plain PyTorch loop bit by bit, and continues as if it had never stopped."""
 
 import copy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does a trajectory go on exactly where a training ended, stop and resume, and average its networks?"""
+"""A trajectory continues exactly where a training ended, stops and resumes, and averages its networks."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Is the permutation that weight matching finds the best one where that is known?"""
+"""Weight matching finds the best permutation where it is known."""
 
 import itertools
 
