@@ -7,9 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-OFF_MODE, ERROR_MODE = 0, 2
-"""Of `torch.get_deterministic_debug_mode`: any algorithm; algorithms that repeat, and an error where there is none."""
-
 
 def derive_seed(seed: int, name: str, index: int = 0) -> int:
     """The 63-bit seed of the stream (seed, name, index).
@@ -41,8 +38,8 @@ def set_determinism(deterministic: bool) -> None:
     """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # The switch itself imports torch._inductor, which takes more than a second: it is left alone where it stands right.
-    if torch.get_deterministic_debug_mode() != (ERROR_MODE if deterministic else OFF_MODE):
+    # Only where it changes (2: on, with errors; 0: off), because the call imports torch._inductor, more than a second.
+    if torch.get_deterministic_debug_mode() != (2 if deterministic else 0):
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # training's precision=tf32 asks

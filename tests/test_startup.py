@@ -187,6 +187,13 @@ def test_the_names_that_help_lists_are_those_of_the_tables() -> None:
     } == CATALOGUES
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("lmc_mlflow/config/*.py")), ids=lambda path: path.stem)
+def test_configurations_import_nothing_of_the_project_but_each_other_and_the_contract(path: Path) -> None:
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    ours = [node.module for node in nodes if node.module is not None and node.module.startswith("lmc_mlflow")]
+    assert [name for name in ours if not name.startswith(("lmc_mlflow.config.", "lmc_mlflow.contract"))] == []
+
+
 def is_environment(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "environ"
 

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
 from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
-from lmc_mlflow.config.ensemble_and_prune import PruneConfig, TrajectoryConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
-from lmc_mlflow.config.path import EndsConfig, MembersConfig, PathConfig, ScoresConfig
+from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
 from lmc_mlflow.config.runtime import RepairConfig, RuntimeConfig, StoryConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig, StarVerdictConfig
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
+from lmc_mlflow.config.trajectory import TrajectoryConfig
 
 
 def _check_translations(data: DataConfig, noise: NoiseConfig) -> None:
@@ -196,7 +198,7 @@ class ReportCommandConfig:
 class Command:
     """One row of the table of commands: its configuration, and its group in a list of commands."""
 
-    config: type
+    config: type[Any]
     group: str
 
     @property
