@@ -53,7 +53,7 @@ WRITERS = {
     "lmc_mlflow.seeds": "cuBLAS's workspace has no other switch",
     "lmc_mlflow.sweeps": "a worker's process is its own",
     "lmc_mlflow.tracking.lifecycle": "the run of `mlflow run` is taken once",
-    "lmc_mlflow.tracking.store": "MLflow's patience has no other switch; it is set back",
+    "lmc_mlflow.tracking.store": "MLflow's number of retries has no other switch; it is restored",
 }
 
 
