@@ -1,24 +1,29 @@
-"""What is printed when a command is done: what came out, and what to type next."""
+"""Writes what is printed when a command is done: what came out, and what to type next."""
 
-from lmc_mlflow.predictions.scores import SCORE_NAMES
-from lmc_mlflow.sweeps.sweep import SweepOutcome
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
-from lmc_mlflow.workflows.alignment.align import AlignOutcome
-from lmc_mlflow.workflows.ensemble.ensemble import SHOWN, EnsembleOutcome
-from lmc_mlflow.workflows.experiment import StoryOutcome
-from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
-from lmc_mlflow.workflows.pair.train_pair import PairOutcome
-from lmc_mlflow.workflows.path.interpolate import PathOutcome
-from lmc_mlflow.workflows.plane.plane import PlaneOutcome
-from lmc_mlflow.workflows.prune.prune import PruneOutcome
-from lmc_mlflow.workflows.repair import RepairOutcome
-from lmc_mlflow.workflows.report.report import ReportOutcome
-from lmc_mlflow.workflows.star.star import StarOutcome
-from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
+
+if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
+    from lmc_mlflow.sweeps.sweep import SweepOutcome
+    from lmc_mlflow.workflows.alignment.align import AlignOutcome
+    from lmc_mlflow.workflows.ensemble.ensemble import EnsembleOutcome
+    from lmc_mlflow.workflows.experiment import StoryOutcome
+    from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
+    from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+    from lmc_mlflow.workflows.path.interpolate import PathOutcome
+    from lmc_mlflow.workflows.plane.plane import PlaneOutcome
+    from lmc_mlflow.workflows.prune.prune import PruneOutcome
+    from lmc_mlflow.workflows.repair import RepairOutcome
+    from lmc_mlflow.workflows.report.report import ReportOutcome
+    from lmc_mlflow.workflows.star.star import StarOutcome
+    from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
 
 
 def pair_lines(outcome: PairOutcome) -> list[str]:
-    """After train_pair."""
+    """Return the lines for a trained pair."""
     return [
         f"pair {outcome.pair} ({outcome.how})",
         f"  side A {outcome.endpoints['A']}",
@@ -30,7 +35,7 @@ def pair_lines(outcome: PairOutcome) -> list[str]:
 
 
 def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
-    """After train_pair with several seeds."""
+    """Return the lines for one or several trained pairs."""
     if len(outcomes) == 1:
         return pair_lines(outcomes[0])
     lines = [f"pair {o.pair} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
@@ -38,7 +43,7 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
 
 
 def path_lines(outcome: PathOutcome) -> list[str]:
-    """After interpolate."""
+    """Return the lines for a measured path."""
     lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
@@ -60,7 +65,7 @@ def path_lines(outcome: PathOutcome) -> list[str]:
 
 
 def align_lines(outcome: AlignOutcome) -> list[str]:
-    """After align."""
+    """Return the lines for an alignment."""
     lines = [f"alignment {outcome.alignment}: {outcome.name}"]
     if not outcome.converged:
         lines.append("  not settled when the limit was reached: give a higher max_sweeps")
@@ -77,7 +82,9 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
 
 
 def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
-    """After ensemble."""
+    """Return the lines for an ensemble."""
+    from lmc_mlflow.workflows.ensemble.ensemble import SHOWN
+
     lines = [
         f"ensemble {outcome.ensemble}: {outcome.name}",
         f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
@@ -89,7 +96,7 @@ def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
 
 
 def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
-    """After prune."""
+    """Return the lines for pruned networks."""
     lines = []
     for o in outcomes:
         lines.append(f"pruned {o.run} ({o.how}): {o.name}")
@@ -103,7 +110,7 @@ def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
 
 
 def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
-    """After trajectory."""
+    """Return the lines for a trajectory."""
     lines = [f"trajectory {outcome.trajectory} ({outcome.how}): {outcome.name}"]
     lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
     lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
@@ -111,14 +118,16 @@ def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
 
 
 def star_lines(outcome: StarOutcome) -> list[str]:
-    """After star."""
+    """Return the lines for a star."""
+    from lmc_mlflow.predictions.scores import SCORE_NAMES
+
     lines = [f"star {outcome.star} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
     for kind in ("star_source", "star_held_out", "regular"):
         key = f"{kind}/test/barrier_over_chord"
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g} (largest {outcome.metrics[f'{key}_max']:.4g})")
-    told = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
-    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in told if key in outcome.metrics]
+    scores = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
+    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in scores if key in outcome.metrics]
     return [
         *lines,
         "average predictions over its segments:",
@@ -128,7 +137,7 @@ def star_lines(outcome: StarOutcome) -> list[str]:
 
 
 def matrix_lines(outcome: MatrixOutcome) -> list[str]:
-    """After matrix."""
+    """Return the lines for a matrix."""
     lines = [f"matrix {outcome.matrix} ({outcome.how}): {outcome.name}"]
     for key in ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier"):
         if key in outcome.metrics:
@@ -139,19 +148,19 @@ def matrix_lines(outcome: MatrixOutcome) -> list[str]:
 
 
 def plane_lines(outcome: PlaneOutcome) -> list[str]:
-    """After plane."""
+    """Return the lines for a plane."""
     lines = [f"plane {outcome.plane} ({outcome.how}): {outcome.name}"]
     lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
     return lines + _browse(outcome.experiment_id, outcome.plane)
 
 
 def story_lines(outcome: StoryOutcome) -> list[str]:
-    """After main."""
+    """Return the lines for the comparison of two paths."""
     return [outcome.table, *_browse(outcome.experiment_id, outcome.run)]
 
 
 def repair_lines(outcome: RepairOutcome) -> list[str]:
-    """After repair."""
+    """Return the lines for the runs of dead processes."""
     lines = [
         f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
         for o in outcome.orphans
@@ -163,18 +172,19 @@ def repair_lines(outcome: RepairOutcome) -> list[str]:
 
 
 def report_lines(outcome: ReportOutcome) -> list[str]:
-    """After report."""
+    """Return the lines for a report."""
     lines = [f"report {outcome.report}", f"  {outcome.headline.replace('**', '')}", f"  {outcome.answer}"]
     lines += [f"  {path}" for path in outcome.written]
     return [*lines, *_browse(outcome.experiment_id, outcome.report)]
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[str]:
-    """After sweep."""
+    """Return the lines for a sweep."""
     return [*outcome.lines, *(_browse(outcome.experiment_id, outcome.run) if outcome.run else [])]
 
 
 def _browse(experiment_id: str, run_id: str) -> list[str]:
+    """Return the lines that say where to look at a run."""
     uri = tracking_uri()
     command = ui_command(uri)
     start = [f"  {command}"] if command else []

@@ -375,7 +375,7 @@ def test_the_commands_named_exist(sentence: str) -> None:
     words = shlex.split(re.sub(r"<[^>]*>", "x", sentence.split(": ", 1)[1]))
     name = words[words.index("-e") + 1]
     flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
-    assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+    assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
 def test_legends_never_cover_data_and_notebooks_see_a_picture() -> None:

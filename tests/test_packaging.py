@@ -78,7 +78,7 @@ def test_every_command_in_the_documents_parses(path) -> None:
         else:
             name, flags = words[2].removeprefix("entry_points."), words[3:]
         if "--help" not in flags and not name.startswith("x"):
-            assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+            assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
 def test_the_readme_names_every_command() -> None:

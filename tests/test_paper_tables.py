@@ -160,7 +160,7 @@ def parsed(line: str) -> None:
         assert words[:5] == ["mlflow", "run", ".", "--env-manager", "local"]
         flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
         name = words[words.index("-e") + 1]
-        assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+        assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
 @pytest.mark.parametrize("table", ["table_vi", "table_vii", "table_viii"])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
-from lmc_mlflow.config.path import ScoresConfig
+from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
 from lmc_mlflow.contract import MAX_TAG, Artifact, Kind, Tag, tag
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.path import EndsConfig, MembersConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig
+from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import FINISHED, Kind
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages

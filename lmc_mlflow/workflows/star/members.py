@@ -6,7 +6,7 @@ import torch
 from tqdm import tqdm
 
 from lmc_mlflow.alignment import derive_symmetry, permute
-from lmc_mlflow.config.path import MembersConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources

@@ -7,8 +7,8 @@ import torch
 from lmc_mlflow.averaging import average
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
-from lmc_mlflow.config.ensemble_and_prune import TrajectoryConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import ShiftedData
