@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from entry_points.command import run_command
 from lmc_mlflow.config.commands import ExportCommandConfig
-from lmc_mlflow.workflows.bundle.export_runs import export_runs, exported_lines
+from lmc_mlflow.workflows.bundle.export_runs import export_lines, export_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return run_command("export", lambda config: exported_lines(export_runs(config)), argv, ExportCommandConfig)
+    return run_command("export", lambda config: export_lines(export_runs(config)), argv, ExportCommandConfig)
 
 
 if __name__ == "__main__":

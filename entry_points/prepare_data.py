@@ -10,11 +10,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Imported here: every converting process imports this module again, and needs neither torch nor mlflow.
     from entry_points.command import run_command
     from lmc_mlflow.config.commands import PrepareDataConfig
-    from lmc_mlflow.workflows.prepare_data import prepare_data, prepared_lines
+    from lmc_mlflow.workflows.prepare_data import prepare_data, prepare_lines
 
     tell = functools.partial(print, flush=True)
     return run_command(
-        "prepare_data", lambda config: prepared_lines(prepare_data(config, tell)), argv, PrepareDataConfig
+        "prepare_data", lambda config: prepare_lines(prepare_data(config, tell)), argv, PrepareDataConfig
     )
 
 

@@ -25,7 +25,7 @@ from lmc_mlflow.training.loop import ENGINES, ExactTraining
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import clip, learning_rate, make_optimizer
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(4)
