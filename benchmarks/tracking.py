@@ -15,7 +15,7 @@ from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.train_pair import ModelConfig, OptimizationConfig, ResumeConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.training.loop import train
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.pair.train_pair import train_pair
 
 NUM_ROUNDS = 2

@@ -9,9 +9,9 @@ from lmc_mlflow.config.commands import ExportCommandConfig
 
 def work(config: ExportCommandConfig) -> list[str]:
     """Write the bundle; return the lines to print."""
-    from lmc_mlflow.workflows.bundle.export_runs import export_runs, exported_lines
+    from lmc_mlflow.workflows.bundle.export_runs import export_lines, export_runs
 
-    return exported_lines(export_runs(config))
+    return export_lines(export_runs(config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

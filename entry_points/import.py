@@ -9,9 +9,9 @@ from lmc_mlflow.config.commands import ImportCommandConfig
 
 def work(config: ImportCommandConfig) -> list[str]:
     """Merge the bundles; return the lines to print."""
-    from lmc_mlflow.workflows.bundle.import_runs import import_runs, imported_lines
+    from lmc_mlflow.workflows.bundle.import_runs import import_lines, import_runs
 
-    return imported_lines(import_runs(config))
+    return import_lines(import_runs(config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

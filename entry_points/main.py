@@ -9,10 +9,10 @@ from lmc_mlflow.config.commands import MainConfig
 
 def work(config: MainConfig) -> list[str]:
     """Train two pairs and measure two paths; return the lines to print."""
-    from entry_points.messages import story_lines
-    from lmc_mlflow.workflows.experiment import tell_story
+    from entry_points.messages import experiment_lines
+    from lmc_mlflow.workflows.experiment import run_experiment
 
-    return story_lines(tell_story(config))
+    return experiment_lines(run_experiment(config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,11 +10,11 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.sweeps.sweep import SweepOutcome
     from lmc_mlflow.workflows.alignment.align import AlignOutcome
     from lmc_mlflow.workflows.ensemble.ensemble import EnsembleOutcome
-    from lmc_mlflow.workflows.experiment import StoryOutcome
+    from lmc_mlflow.workflows.experiment import ExperimentOutcome
+    from lmc_mlflow.workflows.lifecycle.outcome import Outcome
     from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
     from lmc_mlflow.workflows.path.interpolate import PathOutcome
-    from lmc_mlflow.workflows.plane.plane import PlaneOutcome
     from lmc_mlflow.workflows.prune.prune import PruneOutcome
     from lmc_mlflow.workflows.repair import RepairOutcome
     from lmc_mlflow.workflows.report.report import ReportOutcome
@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
 def pair_lines(outcome: PairOutcome) -> list[str]:
     """Return the lines for a trained pair."""
     return [
-        f"pair {outcome.pair} ({outcome.how})",
+        f"pair {outcome.run_id} ({outcome.how})",
         f"  side A {outcome.endpoints['A']}",
         f"  side B {outcome.endpoints['B']}",
         "walk between its endpoints:",
-        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.pair}",
-        *_browse(outcome.experiment_id, outcome.pair),
+        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
@@ -38,13 +38,13 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
     """Return the lines for one or several trained pairs."""
     if len(outcomes) == 1:
         return pair_lines(outcomes[0])
-    lines = [f"pair {o.pair} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
-    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].pair)]
+    lines = [f"pair {o.run_id} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
+    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].run_id)]
 
 
 def path_lines(outcome: PathOutcome) -> list[str]:
     """Return the lines for a measured path."""
-    lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
+    lines = [f"path {outcome.run_id}: {outcome.name}", f"  connected: {outcome.connected}"]
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",
@@ -61,12 +61,12 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     ):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
-    return lines + _browse(outcome.experiment_id, outcome.path)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def align_lines(outcome: AlignOutcome) -> list[str]:
     """Return the lines for an alignment."""
-    lines = [f"alignment {outcome.alignment}: {outcome.name}"]
+    lines = [f"alignment {outcome.run_id}: {outcome.name}"]
     if not outcome.converged:
         lines.append("  not settled when the limit was reached: give a higher max_sweeps")
     for key in ("objective", "angle_deg", "angle_weights_deg"):
@@ -76,8 +76,8 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
     return [
         *lines,
         "walk to the aligned network:",
-        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.alignment}",
-        *_browse(outcome.experiment_id, outcome.alignment),
+        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
@@ -86,42 +86,42 @@ def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
     from lmc_mlflow.workflows.ensemble.ensemble import SHOWN
 
     lines = [
-        f"ensemble {outcome.ensemble}: {outcome.name}",
+        f"ensemble {outcome.run_id}: {outcome.name}",
         f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
     ]
     for name in SHOWN:
         score = outcome.scores[name]
         lines.append(f"  {name}: {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
-    return lines + _browse(outcome.experiment_id, outcome.ensemble)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
     """Return the lines for pruned networks."""
     lines = []
     for o in outcomes:
-        lines.append(f"pruned {o.run} ({o.how}): {o.name}")
+        lines.append(f"pruned {o.run_id} ({o.how}): {o.name}")
         units = ", ".join(
             f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}"
             for key in sorted(o.metrics)
             if key.startswith("units/")
         )
         lines.append(f"  units {units}; test loss {o.metrics['test/loss_before']:.4f} to {o.metrics['test/loss']:.4f}")
-    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run)]
+    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run_id)]
 
 
 def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
     """Return the lines for a trajectory."""
-    lines = [f"trajectory {outcome.trajectory} ({outcome.how}): {outcome.name}"]
+    lines = [f"trajectory {outcome.run_id} ({outcome.how}): {outcome.name}"]
     lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
     lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
-    return lines + _browse(outcome.experiment_id, outcome.trajectory)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def star_lines(outcome: StarOutcome) -> list[str]:
     """Return the lines for a star."""
     from lmc_mlflow.predictions.scores import SCORE_NAMES
 
-    lines = [f"star {outcome.star} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
+    lines = [f"star {outcome.run_id} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
     for kind in ("star_source", "star_held_out", "regular"):
         key = f"{kind}/test/barrier_over_chord"
         if key in outcome.metrics:
@@ -131,30 +131,30 @@ def star_lines(outcome: StarOutcome) -> list[str]:
     return [
         *lines,
         "average predictions over its segments:",
-        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.star}",
-        *_browse(outcome.experiment_id, outcome.star),
+        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
 def matrix_lines(outcome: MatrixOutcome) -> list[str]:
     """Return the lines for a matrix."""
-    lines = [f"matrix {outcome.matrix} ({outcome.how}): {outcome.name}"]
+    lines = [f"matrix {outcome.run_id} ({outcome.how}): {outcome.name}"]
     for key in ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier"):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     if outcome.candidate:
         lines.append(f"  star candidate: {outcome.candidate}")
-    return lines + _browse(outcome.experiment_id, outcome.matrix)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
-def plane_lines(outcome: PlaneOutcome) -> list[str]:
+def plane_lines(outcome: Outcome) -> list[str]:
     """Return the lines for a plane."""
-    lines = [f"plane {outcome.plane} ({outcome.how}): {outcome.name}"]
+    lines = [f"plane {outcome.run_id} ({outcome.how}): {outcome.name}"]
     lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
-    return lines + _browse(outcome.experiment_id, outcome.plane)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
-def story_lines(outcome: StoryOutcome) -> list[str]:
+def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
     """Return the lines for the comparison of two paths."""
     return [outcome.table, *_browse(outcome.experiment_id, outcome.run)]
 

@@ -9,9 +9,9 @@ from lmc_mlflow.config.commands import PrepareDataConfig
 
 def work(config: PrepareDataConfig) -> list[str]:
     """Convert the archive, with a line for each estimate; return the lines to print."""
-    from lmc_mlflow.workflows.prepare_data import prepare_data, prepared_lines
+    from lmc_mlflow.workflows.prepare_data import prepare_data, prepare_lines
 
-    return prepared_lines(prepare_data(config, tell))
+    return prepare_lines(prepare_data(config, tell))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

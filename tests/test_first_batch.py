@@ -18,7 +18,7 @@ from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.first_batch import first_images
 from lmc_mlflow.training.noise import noise_stream
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 

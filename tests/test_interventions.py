@@ -26,7 +26,7 @@ from lmc_mlflow.training.engines.table import TRAINING_ENGINES, choose_engine
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import clip, learning_rate, make_optimizer
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(4)

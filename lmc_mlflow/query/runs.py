@@ -11,7 +11,7 @@ from mlflow.entities import Run as Run
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.contract import Kind, Tag, where_tags
+from lmc_mlflow.contract import Tag, where_tags
 
 PAGE = 1000
 
@@ -100,19 +100,6 @@ def children(client: MlflowClient, run: Run, kind: str) -> list[Run]:
     """Find the child runs of one kind, oldest first."""
     where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {where_tags({Tag.KIND: kind})}"
     return search(client, where, [run.info.experiment_id])
-
-
-def find_pairs(client: MlflowClient, experiment_id: str, fingerprint: str, data_digest: str) -> list[Run]:
-    """Find the pair runs of one configuration on one data set, oldest first, whatever their state."""
-    return find_trainings(client, experiment_id, Kind.PAIR, fingerprint, data_digest)
-
-
-def find_trainings(
-    client: MlflowClient, experiment_id: str, kind: str, fingerprint: str, data_digest: str
-) -> list[Run]:
-    """Find the pairs or stars of one configuration on one data set, oldest first, whatever their state."""
-    wanted = {Tag.KIND: kind, Tag.FINGERPRINT: fingerprint, Tag.DATA_DIGEST: data_digest}
-    return search(client, where_tags(wanted), [experiment_id])
 
 
 def metric_curve(client: MlflowClient, run_id: str, key: str) -> dict[int, float]:

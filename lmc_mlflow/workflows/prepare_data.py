@@ -1,4 +1,4 @@
-"""How does a raw archive become a store that training reads fast, and what is in it?"""
+"""Converts a raw archive of images to a store that training reads fast, or verifies such a store."""
 
 import os
 import shlex
@@ -29,11 +29,11 @@ class PrepareDataOutcome:
 
 
 def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) -> PrepareDataOutcome:
-    """Prepare the bands that are asked for, or hold prepared ones against their checksums (`verify`).
+    """Prepare the bands that are asked for, or verify the checksums of prepared ones (`verify`).
 
     Args:
         config: of the command.
-        on_estimate: told in one line how much there is to do, before it starts.
+        on_estimate: takes one line about how much there is to do, before it starts.
     """
     wanted = config.prepare
     launched = open_tracking() if LAUNCHER_RUN in os.environ else None
@@ -51,12 +51,12 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
     if launched is not None:
         name = f"prepare_data: {wanted.dataset} {' '.join(outcome.bands)}"
-        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepared_lines(outcome)), {})
+        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepare_lines(outcome)), {})
     return outcome
 
 
-def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
-    """What there is to say of a prepared store, and what to type next."""
+def prepare_lines(outcome: PrepareDataOutcome) -> list[str]:
+    """Describe a prepared store in lines to print, and say what to type next."""
     record = outcome.record
     lines = [f"bigearthnet {record.version}: {record.num_patches:,} patches in {outcome.store} ({outcome.how})"]
     lines += [f"  dropped: {count:,} patches {reason}" for reason, count in record.dropped.items()]

@@ -1,4 +1,4 @@
-"""What is the pruned network, and what is logged of it?"""
+"""Builds the pruned network, and describes it beside the network that it was made from."""
 
 from collections import Counter
 from dataclasses import replace
@@ -26,17 +26,17 @@ from lmc_mlflow.plots.per_run.unit_similarity import unit_similarity
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.workflows.networks.derived import derived, display_name
+from lmc_mlflow.workflows.networks.derived import derive_network, display_name
 
 
 def layers_of(network: nn.Module) -> list[LinearLayer]:
-    """Weights and biases of an MLP's linear layers, from the first to the last."""
+    """List the weights and biases of an MLP's linear layers, from the first to the last."""
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     return [(module.weight.detach(), module.bias.detach()) for module in linear]
 
 
 def pruned_network(origin: LoggedNetwork, reduced: PrunedMLP, rules: PruneConfig) -> LoggedNetwork:
-    """As wide as it was, or narrow (one unit of zeros where none is left, as a layer needs one)."""
+    """Build the pruned network, as wide as it was or narrower; a layer of no units gets one unit of zeros."""
     settings = origin.config
     if rules.keep_width:
         widths = [len(fate) for fate in reduced.statuses]
@@ -49,11 +49,11 @@ def pruned_network(origin: LoggedNetwork, reduced: PrunedMLP, rules: PruneConfig
     state: dict[str, Tensor] = {}
     for i, (weight, bias) in enumerate(widen(reduced.layers, places, widths), start=1):
         state |= {f"linear{i}.weight": weight.float(), f"linear{i}.bias": bias.float()}
-    return derived(origin, state, settings)
+    return derive_network(origin, state, settings)
 
 
-def compared(before: nn.Module, after: nn.Module, test: LabelledImages) -> dict[str, float]:
-    """Test loss and score of both, the largest difference of an output, and the parameters that are left."""
+def compare(before: nn.Module, after: nn.Module, test: LabelledImages) -> dict[str, float]:
+    """Measure test loss and score of both, the largest difference of an output, and count the parameters left."""
     score = score_name(test.labels)
     old, new = (evaluate(network, test.images, test.labels) for network in (before, after))
     outputs = [predict(network, test.images) for network in (before, after)]
@@ -68,7 +68,7 @@ def compared(before: nn.Module, after: nn.Module, test: LabelledImages) -> dict[
 
 
 def unit_counts(reduced: PrunedMLP) -> dict[str, float]:
-    """Units before and after, and what became of the others, layer by layer and in all."""
+    """Count the units before and after, and what became of the others, layer by layer."""
     found: dict[str, float] = {}
     for i, fates in enumerate(reduced.statuses, start=1):
         counted = Counter(fates)
@@ -79,7 +79,7 @@ def unit_counts(reduced: PrunedMLP) -> dict[str, float]:
 
 
 def log_heat_maps(run: TrackedRun, origin: LoggedNetwork, layers: list[LinearLayer], reduced: PrunedMLP) -> None:
-    """How alike the units of every hidden layer are, before and after."""
+    """Log figures of the similarity of the units of every hidden layer, before and after."""
     for i, fates in enumerate(reduced.statuses):
         for when, now, fate in (("before", layers, list(fates)), ("after", reduced.layers, None)):
             into, out = incoming_weights(now[i]).double(), now[i + 1][0].double().T
@@ -95,10 +95,10 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return np.asarray(tensor.cpu().numpy(), dtype=np.float64)
 
 
-def pruned_description(
+def describe_pruned(
     rules: PruneConfig, origin: LoggedNetwork, reduced: PrunedMLP, metrics: dict[str, float], score: str
 ) -> str:
-    """Numbers first, then each layer, then the rules."""
+    """Describe the pruned network: numbers first, then each layer, then the rules."""
     rows = "\n".join(
         f"| {i} | {len(fates)} | {fates.count('kept')} | {fates.count('dead')} | {fates.count('merged')} "
         f"| {fates.count('weak')} |"

@@ -1,4 +1,4 @@
-"""Which figures of the paper does a report hold, drawn from the same tables as its numbers?"""
+"""Draws the figures of a report from the same tables as its numbers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ POLAR_PATHS = 5
 
 
 def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
-    """The figures in the order of the page.
+    """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
@@ -61,7 +61,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
 
 
 def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
-    """The figures of Altintas et al., of paths between two networks of one initialization and other orders."""
+    """Draw the figures of Altintas et al., of paths between two networks of one initialization and other orders."""
     inside = within_pairs(paths)
     inside = inside[inside["bn"] == "interpolate"] if len(inside) else inside
     ordered = _where(inside, shift="none", noise="different")
@@ -91,7 +91,7 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:
-    """The paths whose points the polar figure shows: the first few, by run id, of every data set and network."""
+    """Choose the paths whose points the polar figure shows: the first few, by run id, of every data set and network."""
     inside = within_pairs(frames.paths)
     if inside.empty:
         return inside
