@@ -23,7 +23,7 @@ from lmc_mlflow.models.pruning import (
     prune,
     widen,
 )
-from lmc_mlflow.plots.per_run import units
+from lmc_mlflow.plots.per_run import unit_similarity as units
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.seeds import stream

@@ -20,7 +20,7 @@ from lmc_mlflow.config.catalogues import CATALOGUES
 from lmc_mlflow.config.commands import COMMANDS, GROUPS
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
-from lmc_mlflow.models.registry import MODEL_FORMS
+from lmc_mlflow.models.families import MODEL_FORMS
 from lmc_mlflow.seeds import set_determinism
 
 HEAVY = {
