@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.alignment import derive_symmetry, permute, random_permutations
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.alignment import MatchingConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
@@ -113,7 +114,9 @@ def test_sources_that_are_one_network_in_another_order_have_it_as_their_mean() -
     network, first = build_network(SPEC, 1), states(1)
     symmetry = derive_symmetry(network, IMAGES[:2])
     order = random_permutations(symmetry, torch.Generator().manual_seed(3))
-    sources = Sources(make_aligner(network, IMAGES[:2], "parameters", 100, 0), [first, permute(symmetry, first, order)])
+    sources = Sources(
+        make_aligner(network, IMAGES[:2], "weights", MatchingConfig()), [first, permute(symmetry, first, order)]
+    )
     mean = sources.mean()
     assert all(torch.allclose(mean[name].double(), first[name].double()) for name in first)
     assert any(not torch.equal(sources.states[1][name], first[name]) for name in first)
@@ -130,7 +133,7 @@ def test_a_permuted_copy_is_a_barrier_and_a_distance_away_until_it_is_aligned() 
     other = permute(symmetry, first, random_permutations(symmetry, torch.Generator().manual_seed(3)))
     images = ResidentImages(IMAGES)
     bench = Bench(network, images, LABELS, images, 5)
-    aligner = make_aligner(network, IMAGES[:2], "kernels", 100, 0)
+    aligner = make_aligner(network, IMAGES[:2], "weights", MatchingConfig(match_on="kernels"))
     pair = ("star_source", Candidate("a", first, aligner.start()), Candidate("b", other, aligner.start()))
     (aligned,) = measure(bench, aligner, [pair])
     assert aligned.distance == 0

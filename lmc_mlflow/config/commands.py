@@ -1,8 +1,13 @@
 """Which sections does each command take? One frozen configuration for each entry point."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.alignment import (
+    AligningConfig,
+    ImageMatchingConfig,
+    MatchingConfig,
+    PathAligningConfig,
+)
 from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
 from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig, TrajectoryConfig
@@ -25,6 +30,7 @@ from lmc_mlflow.config.star import (
     StarSourcesConfig,
     StarTrainingConfig,
     StarVerdictConfig,
+    matching_of,
 )
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import (
@@ -96,10 +102,16 @@ class StarConfig:
 
     joined: StarSourcesConfig
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
+    matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
+
+    def __post_init__(self) -> None:
+        """Rules that tie the sections together."""
+        matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
+        matching.check_method("match_method", self.segments.match_method)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What is the network B like with its units in A's order, and what is logged of it?"""
+"""Permutes one logged network towards another and logs the permuted network."""
 
 from dataclasses import dataclass
 
 from lmc_mlflow.batches import some_of
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
-from lmc_mlflow.contract import UNALIGNED, Kind, Tag, tag
+from lmc_mlflow.contract import UNALIGNED, Kind, Tag
 from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
@@ -18,12 +18,11 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
 )
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.networks.checkpoints import log_network
-from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, train_seconds
+from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, inherited_tags, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import load_ends, log_data, rebuild
 from lmc_mlflow.workflows.path.results import Ends, similarity
 
 IMAGES_COMPARED = 256
-SHAPE_TAGS = ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size", "data_digest")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def align(config: AlignConfig) -> AlignOutcome:
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
-        FloatingPointError: the permuted network is another function.
+        FloatingPointError: the permuted network does not compute the same function.
         StoreError: the tracking store cannot be used.
     """
     device = prepare_machine(config.runtime)
@@ -85,10 +84,8 @@ def _name(ends: Ends, method: str) -> str:
 
 
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:
-    """Those of B, whose network it is, and how it was made."""
-    of_b = ends[1].run.data.tags
-    tags = {tag(key): of_b[tag(key)] for key in SHAPE_TAGS if tag(key) in of_b}
-    return tags | {
+    """Tags of B, whose network it is, and of how it was made."""
+    return inherited_tags(ends[1]) | {
         Tag.RUN_A: ends[0].run.info.run_id,
         Tag.RUN_B: ends[1].run.info.run_id,
         Tag.METHOD: config.aligning.method,

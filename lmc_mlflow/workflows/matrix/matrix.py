@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from lmc_mlflow.alignment import Symmetry
+from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
@@ -71,7 +72,8 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         point_launcher_at(store, before.finished.info.run_id, "this matrix was finished before")
         return _outcome_of(before.finished)
     symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
-    needs_sides = config.pairwise.align in ("activations", "sinkhorn") or config.pairwise.bn in CALIBRATED
+    needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
+    needs_sides = needs_images or config.pairwise.bn in CALIBRATED
     material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
     with ending() as keep:
         name = _name(config, networks)

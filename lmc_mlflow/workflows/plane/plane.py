@@ -32,7 +32,7 @@ from lmc_mlflow.workflows.networks.network_group import (
     Material,
     identity_of,
     labels_of,
-    load_fitting,
+    load_compatible,
     load_material,
     shared_tags,
 )
@@ -74,7 +74,7 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     corners = config.corners
-    networks = load_fitting(store, (corners.run_a, corners.run_b, corners.run_c))
+    networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
     identity = identity_of(config, networks, CORNERS)
     before = Before(None, None) if corners.force else look_for(store, Kind.PLANE, identity)

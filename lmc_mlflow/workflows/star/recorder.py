@@ -61,7 +61,7 @@ class StarRecorder:
             f"star/{SPLIT}/{self._score}": tested.score,
         }
         if epoch % self._evaluate_every == 0 or epoch == self._epochs:
-            metrics |= self._barriers(star)
+            metrics |= self._barriers(network.state_dict())
         missing = {key: value for key, value in metrics.items() if epoch not in self._logged.get(key, ())}
         if missing:
             self._run.log_metrics(missing, step=epoch)

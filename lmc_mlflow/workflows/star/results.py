@@ -181,6 +181,8 @@ def _description(
 
 def _training_words(config: StarConfig, joined: Joined) -> str:
     whose = "both sides" if joined.side == BOTH else f"side {joined.side}"
-    every = config.segments.match_every
+    every, method, bn = config.segments.match_every, config.segments.match_method, config.judging.bn
     how = {0: "never aligned", 1: "aligned in every epoch"}.get(every, f"aligned every {every} epochs")
-    return f"trained on {len(joined.train):,} images of {whose}, the sources {how}"
+    how += "" if method == "weights" else f" by {method}"
+    statistics = "" if bn == "recalibrate" else f", batch norm on the segments: {bn}"
+    return f"trained on {len(joined.train):,} images of {whose}, the sources {how}{statistics}"

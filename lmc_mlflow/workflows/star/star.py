@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lmc_mlflow.alignment import LabelledSample
 from lmc_mlflow.config.commands import StarConfig
+from lmc_mlflow.config.star import matching_of
 from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.registry import build_network
@@ -137,6 +139,7 @@ def make_star(config: StarConfig, joined: Joined, device: torch.device) -> Made:
         joined.data.test.labels,
         joined.train.images,
         config.judging.num_alphas,
+        config.judging.bn,
     )
     network.load_state_dict(STARTS[segments.star_init](network, sources))
     check_last_batch(network, joined.train.images, optimization.batch_size, "star")
@@ -165,8 +168,9 @@ def _aligner(config: StarConfig, joined: Joined, network: nn.Module) -> Aligner:
         return no_aligner()
     _, channels, height, width = joined.data.test.images.shape
     images = torch.zeros(2, channels, height, width, device=next(network.parameters()).device)
+    sample = LabelledSample(joined.train.images, joined.train.labels)
     try:
-        return make_aligner(network, images, segments.match_on, segments.max_sweeps, segments.star_seed)
+        return make_aligner(network, images, segments.match_method, matching_of(segments, config.matching), sample)
     except ValueError as error:
         raise ValueError(
             f"{joined.sources[0].spec.model}: {error}; match_every=0 leaves the sources unaligned"
