@@ -1,4 +1,4 @@
-"""Are units matched that respond alike to images?"""
+"""Tests that units with similar outputs on images are matched."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Does align log the same function in another order, usable as an endpoint, and interpolate walk both ways?"""
+"""Tests that align logs the same function in another order, usable as an endpoint, and interpolate walks both ways."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Do soft permutations, trained by gradient descent, end at good hard ones?"""
+"""Tests that soft permutations, trained by gradient descent, end at good hard ones."""
 
 import math
 

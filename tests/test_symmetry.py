@@ -1,4 +1,4 @@
-"""Which units of a network may be exchanged, and is the function left as it is?"""
+"""Tests which units of a network may be exchanged, and that exchanging them leaves its function as it is."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Is the permutation that weight matching finds the best one where that is known?"""
+"""Tests that weight matching finds the best permutation where that is known."""
 
 import itertools
 

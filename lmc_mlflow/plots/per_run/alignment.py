@@ -129,10 +129,10 @@ def _draw(panel: Axes, rows: pd.DataFrame, method: str, value: str, scale: int) 
 
 def _by_width(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """One part for each network, MLPs in the order of their widths."""
-    return sorted(((str(name), part) for name, part in rows.groupby("model")), key=lambda item: _width_key(item[0]))
+    return sorted(((str(name), part) for name, part in rows.groupby("model")), key=lambda item: _order(item[0]))
 
 
-def _width_key(model: str) -> tuple[int, str]:
+def _order(model: str) -> tuple[int, str]:
     found = _WIDTH.match(model)
     return (int(found[1]) if found else 10**9, model)
 
