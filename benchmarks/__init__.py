@@ -1,1 +1,1 @@
-"""How fast is it, against the way it is usually done? `python -m benchmarks` on the machine at hand."""
+"""Benchmarks against the usual ways of doing the same work: `python -m benchmarks`."""

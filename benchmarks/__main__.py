@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named, and print their tables: `python -m benchmarks [--gpu] [name ...]`."""
+"""Runs all benchmarks, or the named ones, and prints their tables: `python -m benchmarks [--gpu] [name ...]`."""
 
 import argparse
 import platform
@@ -29,7 +29,7 @@ ON_GPU = ("training", "paths")
 
 
 def main() -> int:
-    """Run what was asked for; its exit status."""
+    """Run the named benchmarks and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(TABLES)}; none: all")
     parser.add_argument("--gpu", action="store_true", help=f"on the first GPU; of {', '.join(ON_GPU)}")

@@ -1,4 +1,4 @@
-"""How fast are wrong agreement and disagreement of an ensemble, against the loop over pairs of its members?"""
+"""Times wrong agreement and disagreement of an ensemble from class counts, against the loop over pairs of members."""
 
 import itertools
 from typing import Any
@@ -13,7 +13,7 @@ NUM_ROUNDS = 3
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row: seconds of both ways, and how far their results are apart."""
+    """Return one row: the ratio of the times of both ways, and the largest difference of their results."""
     random = np.random.default_rng(0)
     labels = random.integers(0, NUM_CLASSES, NUM_SAMPLES)
     wrong = random.random((NUM_MEMBERS, NUM_SAMPLES)) < 0.4
@@ -38,7 +38,7 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _pair_loop(votes: Ints, labels: Ints) -> tuple[float, float]:
-    """The definition, pair by pair."""
+    """Compute both shares by their definition, pair by pair."""
     agree, differ, num_pairs = 0.0, 0.0, 0
     for first, second in itertools.combinations(votes, 2):
         both_wrong = (first != labels) & (second != labels)

@@ -1,6 +1,6 @@
-"""How fast are Sentinel-2 patches fed to training, and how much memory does it take?
+"""Times the reading of Sentinel-2 patches for training, and measures the memory it needs.
 
-Patches are made up in the archive's real layout; the usual way opens every GeoTIFF in every epoch.
+The patches are made up, in the real layout of the archive. The usual way opens every GeoTIFF in every epoch.
 """
 
 import json
@@ -51,7 +51,7 @@ class GeoTiffs(TorchDataset[torch.Tensor]):
 
 
 def throughput(num_patches: int = NUM_PATCHES, num_rounds: int = NUM_ROUNDS) -> list[dict[str, Any]]:
-    """One epoch of batches in random order: GeoTIFFs opened each time (0 and 2 workers), and the prepared store."""
+    """Time one epoch in random order: GeoTIFFs opened each time (0 and 2 workers), and the prepared store."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_v2(root, num_patches, bands=(BAND,))
@@ -84,7 +84,7 @@ def throughput(num_patches: int = NUM_PATCHES, num_rounds: int = NUM_ROUNDS) -> 
 
 
 def memory(sizes: tuple[int, ...] = MEMORY_SIZES) -> list[dict[str, Any]]:
-    """Growth of a process, in MiB, over two epochs of a store read in batches, and with all of it in memory."""
+    """Measure how many MiB a process gains over two epochs: store read in batches, and store in memory."""
     rows = []
     for num_patches in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -113,11 +113,11 @@ def _drain(batches: Any) -> None:
 
 
 def _grow(folder: str, memory_gb: float) -> None:
-    """Two epochs in this process; prints how far its peak resident memory rose above what it had before."""
+    """Read two epochs in this process and print how far its peak resident memory rose."""
     store = open_store(Path(folder))
     pieces = _streamed(store).pieces
     _drain(StreamedImages(pieces, CPU).batches(torch.arange(BATCH_SIZE), BATCH_SIZE))
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew from here
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
     before = _resident("VmRSS")
     images = settle(pieces, CPU, memory_gb)
     for seed in (0, 1):
@@ -127,7 +127,7 @@ def _grow(folder: str, memory_gb: float) -> None:
 
 
 def _resident(key: str) -> float:
-    """MiB, from the kernel's own account."""
+    """Read an entry of the kernel's status of this process, in MiB."""
     line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(key))
     return int(line.split()[1]) / 1024
 

@@ -1,8 +1,8 @@
-"""How well and how fast are weights matched, beside a library that one would otherwise use?
+"""Compares weight matching with the library rebasin: objective, speed, and change of the outputs.
 
-Pairs of networks from two initializations, trained for a moment on scikit-learn's digits, are matched by both, each
-from several seeds (they decide the order of layers). The objective is the sum of <a, permuted b> over all trained
-tensors, computed here from either's permuted network. Whether that is still the same function is looked at too.
+Pairs of networks from two initializations, trained for a few steps on scikit-learn's digits, are matched by both, from
+several seeds (a seed decides the order of the layers). The objective is the sum of <a, permuted b> over all trained
+tensors, computed here from the permuted network of each. A permutation must not change the outputs.
 """
 
 import copy
@@ -37,7 +37,7 @@ Ends = tuple[nn.Module, nn.Module]
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row a network."""
+    """Return one row for each network."""
     return [_case(model, size, num_seeds) for model, (size, num_seeds) in CASES.items()]
 
 

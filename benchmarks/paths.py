@@ -1,7 +1,7 @@
-"""How fast is a path walked, against the usual way and against one network after the other in memory?
+"""Times the measurement of a path against the usual way, and against one network after the other in memory.
 
-The images are made up: speed does not depend on what they show. Their number is a part of the real one, which
-all ways share in proportion; the number of alphas is the real one.
+The images are made up, because speed does not depend on their content. Their number is a fraction of the real one,
+the same for all ways. The number of alphas is the real one.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +39,7 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """The networks of the project's goals, at a tenth of MNIST's and CIFAR-10's size (ResNet10: a thirty-fifth)."""
+    """List the cases, at a tenth of the size of MNIST and CIFAR-10 (ResNet10: a thirty-fifth)."""
     mnist, cifar = (1, 28, 28), (3, 32, 32)
     return (
         Case("MNIST MLP L1", "mlp_l1_w587", mnist, 1000, 6000),
@@ -52,7 +52,7 @@ def cases() -> tuple[Case, ...]:
 def measure(
     device: torch.device = CPU, rows: Iterable[Case] | None = None, num_rounds: int | None = None
 ) -> list[dict[str, Any]]:
-    """One row a case: speed of each engine against the usual way, and how far the losses are apart."""
+    """Return one row for each case: speed of each engine against the usual way, largest difference of a loss."""
     return [_measure(case, num_rounds or case.num_rounds, device) for case in (cases() if rows is None else rows)]
 
 
@@ -92,7 +92,7 @@ def _usual(
     data: dict[str, Pictures],
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """For each alpha load the network, then loop over a DataLoader of each split; losses."""
+    """Load the network at each alpha, loop over a DataLoader of each split, and return the losses."""
     losses: dict[str, list[float]] = {split: [] for split in data}
     for alpha in alphas:
         network.load_state_dict(weights.interpolate(*ends, alpha))

@@ -1,7 +1,7 @@
-"""How is a path walked by libraries that one would otherwise use? The same networks, the same images, their alphas.
+"""Times the measurement of a path by other libraries, on the same networks, images and alphas.
 
-The libraries are asked for the alphas that they take: loss-landscapes leaves out the start of the segment,
-rebasin both ends. Speed is a network's; losses are compared alpha by alpha.
+Each library uses its own alphas: loss-landscapes leaves out the start of the segment, rebasin leaves out both ends.
+Speed is given for one network. Losses are compared alpha by alpha.
 """
 
 import copy
@@ -27,7 +27,7 @@ Curve = NDArray[np.float64]
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row a library: how much faster a network of the path is here, and how far losses are apart."""
+    """Return one row for each library: how many times faster one network is here, largest difference of a loss."""
     spec = NetworkSpec(MODEL, 1, 28, 28, 10)
     ends = build_network(spec, 1).eval(), build_network(spec, 2).eval()
     random = torch.Generator().manual_seed(0)
@@ -72,7 +72,7 @@ def _loss_landscapes(ends: tuple[nn.Module, nn.Module], images: Tensor, labels: 
     library = importlib.import_module("loss_landscapes")
     metrics = importlib.import_module("loss_landscapes.metrics")
     metric = metrics.Loss(functional.nll_loss, images, labels)
-    start, end = (copy.deepcopy(network) for network in ends)  # it walks in the weights that it is given
+    start, end = (copy.deepcopy(network) for network in ends)  # it changes the weights that it is given
     losses: Curve = library.linear_interpolation(start, end, metric, steps=NUM_STEPS)
     return losses
 

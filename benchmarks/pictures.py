@@ -1,4 +1,4 @@
-"""What do the usual ways train and test on? Made-up images, through what torchvision does to each sample."""
+"""Made-up images, loaded the usual way (with torchvision transforms for each sample) or held in memory."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ MEAN, DEVIATION = 0.5, 0.25
 
 
 class Pictures(TorchDataset[tuple[Tensor, int]]):
-    """What torchvision's MNIST and CIFAR10 do for each sample: an array, a PIL image, the transforms."""
+    """A data set that does what torchvision's MNIST and CIFAR10 do for each sample: array, PIL image, transforms."""
 
     def __init__(self, shape: tuple[int, int, int], count: int, seed: int, flips: bool = False) -> None:
         random = np.random.default_rng(seed)
@@ -41,6 +41,6 @@ class Pictures(TorchDataset[tuple[Tensor, int]]):
 
 
 def in_memory(pictures: Pictures, device: torch.device) -> tuple[ResidentImages, Tensor]:
-    """All of them, scaled, as the project holds them (without flips)."""
+    """Return all images, scaled, as this project holds them (without flips), and their labels."""
     images, labels = next(iter(DataLoader(pictures, batch_size=len(pictures))))
     return ResidentImages(images.to(device)), labels.to(device)

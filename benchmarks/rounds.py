@@ -1,4 +1,4 @@
-"""How are several ways of doing the same thing timed fairly? In turn, round after round, in one process."""
+"""Times several ways of doing the same work in alternating rounds, in one process."""
 
 import statistics
 import time
@@ -11,23 +11,23 @@ import torch
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one way, a value a round."""
+    """Seconds of one way, one value for each round."""
 
     seconds: tuple[float, ...]
 
     @property
     def least(self) -> float:
-        """The round that was disturbed least."""
+        """Return the time of the fastest round, which was disturbed least."""
         return min(self.seconds)
 
     @property
     def median(self) -> float:
-        """The middle round."""
+        """Return the median time."""
         return statistics.median(self.seconds)
 
 
 def alternate(ways: Mapping[str, Callable[[], object]], num_rounds: int, warm_up: bool = True) -> dict[str, Times]:
-    """Time every way once a round, in turn, so that what else the machine does falls on all of them alike."""
+    """Time every way once in each round, so that other work on the machine slows all of them equally."""
     if warm_up:
         for way in ways.values():
             way()
@@ -43,13 +43,13 @@ def alternate(ways: Mapping[str, Callable[[], object]], num_rounds: int, warm_up
 
 
 def columns(way: str, usual: Times, ours: Times, difference: float, device: torch.device) -> dict[str, Any]:
-    """The cells of one way: its speed against the usual one, how far results are apart, and on a GPU seconds."""
+    """Return the cells of one way: speed against the usual way, largest difference of results, on a GPU seconds."""
     cells: dict[str, Any] = {
         f"{way}: minima": f"{usual.least / ours.least:.1f}x",
         f"{way}: medians": f"{usual.median / ours.median:.1f}x",
         f"{way}: largest difference": difference,
     }
-    if device.type == "cuda":  # a time on a CPU says more of the machine than of the project
+    if device.type == "cuda":  # a time on a CPU says more about the machine than about the project
         cells |= {
             f"{way}: seconds": ours.least,
             f"{way}: peak GiB": torch.cuda.max_memory_allocated(device) / 2**30,

@@ -1,4 +1,4 @@
-"""How much of a run's time is its logging? Twenty epochs of a pair of the size of MNIST, logged, against not logged."""
+"""Measures the share of time that logging takes, over twenty epochs of a pair of the size of MNIST."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.train_pair import ModelConfig, OptimizationConfig, ResumeConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.training.loop import train
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.pair.train_pair import train_pair
 
 NUM_ROUNDS = 2
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def measure() -> list[dict[str, Any]]:
-    """One row an engine: the share of wall time that logging everything adds."""
+    """Return one row for each engine: the share of wall time that logging everything adds."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write(root / "images.npz")

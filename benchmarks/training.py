@@ -1,8 +1,8 @@
-"""How fast is an epoch of a pair, against the usual way: torchvision and its transforms per sample, plain Adam?
+"""Times one epoch of a pair against the usual way: torchvision with transforms for each sample, and plain Adam.
 
-The usual way is the paper's: a DataLoader without workers, two trainings one after the other, each epoch with its
-test. The images are made up: speed does not depend on what they show. Their number is a part of the real one, in
-the real proportion of training to test.
+The usual way is that of the paper: a DataLoader without workers, two trainings one after the other, a test after each
+epoch. The images are made up, because speed does not depend on their content. Their number is a fraction of the real
+one, with the real ratio of training to test.
 """
 
 import copy
@@ -22,9 +22,10 @@ from benchmarks.pictures import NUM_CLASSES, Pictures, in_memory
 from benchmarks.rounds import alternate, columns
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.loop import Trainee, train
+from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import keep_freed_memory
 
 NUM_ROUNDS = 3
@@ -50,7 +51,7 @@ class Case:
 
 
 def cases() -> tuple[Case, ...]:
-    """The networks of the project's goals."""
+    """List the cases."""
     mnist, cifar = (1, 28, 28), (3, 32, 32)
     return (
         Case("MNIST MLP L1, batches of 1024", "mlp_l1_w587", mnist, 1024, False, 6000, 2000),
@@ -81,7 +82,7 @@ class Workload:
         self.trained: dict[str, list[nn.Module]] = {}
 
     def usual(self) -> None:
-        """Algorithm 1 of Hepburn et al. as it is usually written."""
+        """Train both sides by Algorithm 1 of Hepburn et al., as it is usually written."""
         networks = []
         _forget_memory_settings()
         for side in self._pictures[:2]:
@@ -91,7 +92,7 @@ class Workload:
         self.trained["usual"] = networks
 
     def ours(self, engine: str) -> Callable[[], None]:
-        """The project's loop over images in memory."""
+        """Return a function that trains both sides with an engine of this project, on images in memory."""
 
         def epoch() -> None:
             keep_freed_memory()
@@ -108,7 +109,7 @@ class Workload:
         return epoch
 
     def largest_difference(self, way: str) -> float:
-        """Of any weight from the usual way's."""
+        """Return the largest difference of any weight from that of the usual way."""
         return max(
             float((p - q).detach().abs().max())
             for network, usual in zip(self.trained[way], self.trained["usual"], strict=True)
@@ -119,7 +120,7 @@ class Workload:
 def measure(
     device: torch.device = CPU, rows: Iterable[Case] | None = None, num_rounds: int | None = None
 ) -> list[dict[str, Any]]:
-    """One row a case: speed of each engine against the usual way, and how far the weights are apart."""
+    """Return one row for each case: speed of each engine against the usual way, largest difference of a weight."""
     return [_measure(case, num_rounds or case.num_rounds, device) for case in (cases() if rows is None else rows)]
 
 
@@ -134,7 +135,7 @@ def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any
 
 
 def _forget_memory_settings() -> None:
-    """The C library's own settings again, which the usual way runs with."""
+    """Restore the default memory settings of the C library, which the usual way uses."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         for setting, value in GLIBC_AFTER_A_WHILE:
@@ -143,7 +144,7 @@ def _forget_memory_settings() -> None:
 
 
 def _usual_epoch(network: nn.Module, side: Pictures, test: Pictures, batch_size: int, device: torch.device) -> None:
-    """One training epoch and one test, losses and accuracies read as usual after every batch."""
+    """Train one epoch and test once, reading loss and accuracy after every batch, as is usual."""
     optimizer = torch.optim.Adam(network.parameters(), lr=OptimizationConfig().lr)
     loss_sum, num_correct = 0.0, 0
     with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""What can be typed? One module a command; each parses its flags, calls one workflow and prints."""
+"""The commands, one module each, started as `python -m entry_points.<command>`."""
 
 import os
 

@@ -1,78 +1,82 @@
-"""How does a command line become one call, and every error one line?"""
+"""Runs one command: parses its flags, calls its workflow, prints the result, and turns an error into one line."""
 
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
-import torch
-from safetensors import SafetensorError
-
+from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
-from lmc_mlflow.data.datasets import DATASETS
-from lmc_mlflow.data.shifts.registry import SHIFTS
-from lmc_mlflow.models.registry import MODEL_FORMS
 from lmc_mlflow.tracking.process import Terminated, termination_raises
-from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
 
-Config = TypeVar("Config")
-CATALOGUES = {
-    "dataset": list(DATASETS),
-    "shift": [family.form for family in SHIFTS.values()],
-    "model": list(MODEL_FORMS),
-}
-USER_ERRORS = (
-    ValueError,
-    StoreError,
-    FloatingPointError,
-    OSError,
-    SafetensorError,
-    torch.OutOfMemoryError,
-    *STORE_FAILURES,
-)
+tell = functools.partial(print, flush=True)
+"""Prints a line while a command is at work."""
 
 
-def run_command(
-    name: str, workflow: Callable[[Config], Sequence[str]], argv: Sequence[str] | None, command: type[Config]
-) -> int:
-    """Parse flags, run, print what the workflow has to say; the exit status.
+def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None = None) -> int:
+    """Parse the flags, run the command, print its lines, and return the exit status.
+
+    Neither torch nor mlflow is imported before the flags are known to be right: `--help` and a misspelt flag
+    answer at once.
 
     Args:
-        name: of the entry point.
-        workflow: takes its configuration, returns lines to print.
+        name: row of the table of commands.
+        work: takes the command's configuration and returns the lines to print; imports the workflow itself.
         argv: flags; None: those of the process.
-        command: class of its configuration.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     flags = sys.argv[1:] if argv is None else list(argv)
+    config_type = COMMANDS[name].config
     if {"-h", "--help"} & set(flags):
-        say(flag_parser(name, command, CATALOGUES).format_help())
+        say(flag_parser(name, config_type).format_help())
         return 0
     try:
+        config = parse_flags(name, config_type, flags)
+    except ValueError as error:
+        return _refuse(name, error)
+    try:
         with termination_raises():
-            config = parse_flags(name, command, flags, CATALOGUES)
-            lines = workflow(config)
+            lines = work(config)
     except (KeyboardInterrupt, Terminated):
         print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
         return 130
-    except USER_ERRORS as error:
-        print(f"{name}: {' '.join(str(error).split())}{_way_out(error)}", file=sys.stderr)
-        return 1
+    except _user_errors() as error:
+        return _refuse(name, error, _way_out(error))
     say("\n".join(lines))
     return 0
 
 
 def say(text: str) -> None:
-    """Print, also to a reader that has seen enough, as in `... | head -1`."""
+    """Print a text, also to a reader that has closed the pipe, as in `... | head -1`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
 
 
+def _refuse(name: str, error: BaseException, way_out: str = "") -> int:
+    """Print an error in one line and return the exit status."""
+    print(f"{name}: {' '.join(str(error).split())}{way_out}", file=sys.stderr)
+    return 1
+
+
+def _user_errors() -> tuple[type[BaseException], ...]:
+    """Return the errors that a user can do something about; called when work has failed, never before."""
+    import torch
+    from safetensors import SafetensorError
+
+    from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
+
+    failures = (StoreError, FloatingPointError, OSError, SafetensorError, torch.OutOfMemoryError)
+    return (ValueError, *failures, *STORE_FAILURES)
+
+
 def _way_out(error: BaseException) -> str:
-    """What to do about errors of the machine, whose own words do not say."""
+    """Return what to do about errors of the machine, whose own words do not say it."""
+    import torch
+
     if "No space left" in str(error):
         return "; free some space, the same command resumes it"
     if isinstance(error, torch.OutOfMemoryError):

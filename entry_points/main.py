@@ -1,17 +1,23 @@
-"""The one-minute story: a path inside a pair beside a path between two initializations."""
+"""Compares a path inside a pair with a path between two initializations: `python -m entry_points.main`."""
 
 import sys
 from collections.abc import Sequence
 
 from entry_points.command import run_command
-from entry_points.messages import story_lines
 from lmc_mlflow.config.commands import MainConfig
-from lmc_mlflow.workflows.experiment import tell_story
+
+
+def work(config: MainConfig) -> list[str]:
+    """Train two pairs and measure two paths; return the lines to print."""
+    from entry_points.messages import experiment_lines
+    from lmc_mlflow.workflows.experiment import run_experiment
+
+    return experiment_lines(run_experiment(config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
-    return run_command("main", lambda config: story_lines(tell_story(config)), argv, MainConfig)
+    """Run the command and return its exit status."""
+    return run_command("main", work, argv)
 
 
 if __name__ == "__main__":

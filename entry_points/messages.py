@@ -1,45 +1,50 @@
-"""What is printed when a command is done: what came out, and what to type next."""
+"""Writes what is printed when a command is done: what came out, and what to type next."""
 
-from lmc_mlflow.predictions.scores import SCORE_NAMES
-from lmc_mlflow.sweeps.sweep import SweepOutcome
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
-from lmc_mlflow.workflows.alignment.align import AlignOutcome
-from lmc_mlflow.workflows.ensemble.ensemble import SHOWN, EnsembleOutcome
-from lmc_mlflow.workflows.experiment import StoryOutcome
-from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
-from lmc_mlflow.workflows.pair.train_pair import PairOutcome
-from lmc_mlflow.workflows.path.interpolate import PathOutcome
-from lmc_mlflow.workflows.plane.plane import PlaneOutcome
-from lmc_mlflow.workflows.prune.prune import PruneOutcome
-from lmc_mlflow.workflows.repair import RepairOutcome
-from lmc_mlflow.workflows.report.report import ReportOutcome
-from lmc_mlflow.workflows.star.star import StarOutcome
-from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
+
+if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
+    from lmc_mlflow.sweeps.sweep import SweepOutcome
+    from lmc_mlflow.workflows.alignment.align import AlignOutcome
+    from lmc_mlflow.workflows.ensemble.ensemble import EnsembleOutcome
+    from lmc_mlflow.workflows.experiment import ExperimentOutcome
+    from lmc_mlflow.workflows.lifecycle.outcome import Outcome
+    from lmc_mlflow.workflows.matrix.matrix import MatrixOutcome
+    from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+    from lmc_mlflow.workflows.path.interpolate import PathOutcome
+    from lmc_mlflow.workflows.prune.prune import PruneOutcome
+    from lmc_mlflow.workflows.repair import RepairOutcome
+    from lmc_mlflow.workflows.report.report import ReportOutcome
+    from lmc_mlflow.workflows.star.star import StarOutcome
+    from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
 
 
 def pair_lines(outcome: PairOutcome) -> list[str]:
-    """After train_pair."""
+    """Return the lines for a trained pair."""
     return [
-        f"pair {outcome.pair} ({outcome.how})",
+        f"pair {outcome.run_id} ({outcome.how})",
         f"  side A {outcome.endpoints['A']}",
         f"  side B {outcome.endpoints['B']}",
         "walk between its endpoints:",
-        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.pair}",
-        *_browse(outcome.experiment_id, outcome.pair),
+        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
 def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
-    """After train_pair with several seeds."""
+    """Return the lines for one or several trained pairs."""
     if len(outcomes) == 1:
         return pair_lines(outcomes[0])
-    lines = [f"pair {o.pair} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
-    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].pair)]
+    lines = [f"pair {o.run_id} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
+    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].run_id)]
 
 
 def path_lines(outcome: PathOutcome) -> list[str]:
-    """After interpolate."""
-    lines = [f"path {outcome.path}: {outcome.name}", f"  connected: {outcome.connected}"]
+    """Return the lines for a measured path."""
+    lines = [f"path {outcome.run_id}: {outcome.name}", f"  connected: {outcome.connected}"]
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",
@@ -56,12 +61,12 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     ):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
-    return lines + _browse(outcome.experiment_id, outcome.path)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def align_lines(outcome: AlignOutcome) -> list[str]:
-    """After align."""
-    lines = [f"alignment {outcome.alignment}: {outcome.name}"]
+    """Return the lines for an alignment."""
+    lines = [f"alignment {outcome.run_id}: {outcome.name}"]
     if not outcome.converged:
         lines.append("  not settled when the limit was reached: give a higher max_sweeps")
     for key in ("objective", "angle_deg", "angle_weights_deg"):
@@ -71,87 +76,91 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
     return [
         *lines,
         "walk to the aligned network:",
-        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.alignment}",
-        *_browse(outcome.experiment_id, outcome.alignment),
+        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
 def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
-    """After ensemble."""
+    """Return the lines for an ensemble."""
+    from lmc_mlflow.workflows.ensemble.ensemble import SHOWN
+
     lines = [
-        f"ensemble {outcome.ensemble}: {outcome.name}",
+        f"ensemble {outcome.run_id}: {outcome.name}",
         f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
     ]
     for name in SHOWN:
         score = outcome.scores[name]
         lines.append(f"  {name}: {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
-    return lines + _browse(outcome.experiment_id, outcome.ensemble)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
-    """After prune."""
+    """Return the lines for pruned networks."""
     lines = []
     for o in outcomes:
-        lines.append(f"pruned {o.run} ({o.how}): {o.name}")
+        lines.append(f"pruned {o.run_id} ({o.how}): {o.name}")
         units = ", ".join(
             f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}"
             for key in sorted(o.metrics)
             if key.startswith("units/")
         )
         lines.append(f"  units {units}; test loss {o.metrics['test/loss_before']:.4f} to {o.metrics['test/loss']:.4f}")
-    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run)]
+    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run_id)]
 
 
 def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
-    """After trajectory."""
-    lines = [f"trajectory {outcome.trajectory} ({outcome.how}): {outcome.name}"]
+    """Return the lines for a trajectory."""
+    lines = [f"trajectory {outcome.run_id} ({outcome.how}): {outcome.name}"]
     lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
     lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
-    return lines + _browse(outcome.experiment_id, outcome.trajectory)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def star_lines(outcome: StarOutcome) -> list[str]:
-    """After star."""
-    lines = [f"star {outcome.star} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
+    """Return the lines for a star."""
+    from lmc_mlflow.predictions.scores import SCORE_NAMES
+
+    lines = [f"star {outcome.run_id} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
     for kind in ("star_source", "star_held_out", "regular"):
         key = f"{kind}/test/barrier_over_chord"
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g} (largest {outcome.metrics[f'{key}_max']:.4g})")
-    told = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
-    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in told if key in outcome.metrics]
+    scores = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
+    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in scores if key in outcome.metrics]
     return [
         *lines,
         "average predictions over its segments:",
-        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.star}",
-        *_browse(outcome.experiment_id, outcome.star),
+        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.run_id}",
+        *_browse(outcome.experiment_id, outcome.run_id),
     ]
 
 
 def matrix_lines(outcome: MatrixOutcome) -> list[str]:
-    """After matrix."""
-    lines = [f"matrix {outcome.matrix} ({outcome.how}): {outcome.name}"]
+    """Return the lines for a matrix."""
+    lines = [f"matrix {outcome.run_id} ({outcome.how}): {outcome.name}"]
     for key in ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier"):
         if key in outcome.metrics:
             lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
     if outcome.candidate:
         lines.append(f"  star candidate: {outcome.candidate}")
-    return lines + _browse(outcome.experiment_id, outcome.matrix)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
-def plane_lines(outcome: PlaneOutcome) -> list[str]:
-    """After plane."""
-    lines = [f"plane {outcome.plane} ({outcome.how}): {outcome.name}"]
+def plane_lines(outcome: Outcome) -> list[str]:
+    """Return the lines for a plane."""
+    lines = [f"plane {outcome.run_id} ({outcome.how}): {outcome.name}"]
     lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
-    return lines + _browse(outcome.experiment_id, outcome.plane)
+    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
-def story_lines(outcome: StoryOutcome) -> list[str]:
-    """After main."""
+def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
+    """Return the lines for the comparison of two paths."""
     return [outcome.table, *_browse(outcome.experiment_id, outcome.run)]
 
 
 def repair_lines(outcome: RepairOutcome) -> list[str]:
-    """After repair."""
+    """Return the lines for the runs of dead processes."""
     lines = [
         f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
         for o in outcome.orphans
@@ -163,18 +172,19 @@ def repair_lines(outcome: RepairOutcome) -> list[str]:
 
 
 def report_lines(outcome: ReportOutcome) -> list[str]:
-    """After report."""
+    """Return the lines for a report."""
     lines = [f"report {outcome.report}", f"  {outcome.headline.replace('**', '')}", f"  {outcome.answer}"]
     lines += [f"  {path}" for path in outcome.written]
     return [*lines, *_browse(outcome.experiment_id, outcome.report)]
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[str]:
-    """After sweep."""
+    """Return the lines for a sweep."""
     return [*outcome.lines, *(_browse(outcome.experiment_id, outcome.run) if outcome.run else [])]
 
 
 def _browse(experiment_id: str, run_id: str) -> list[str]:
+    """Return the lines that say where to look at a run."""
     uri = tracking_uri()
     command = ui_command(uri)
     start = [f"  {command}"] if command else []

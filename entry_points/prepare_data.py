@@ -1,21 +1,22 @@
-"""Turn a raw archive into a store that training reads fast: `python -m entry_points.prepare_data --bands B02,B08`."""
+"""Converts a raw archive to a store that training reads fast: `python -m entry_points.prepare_data --bands B02,B08`."""
 
-import functools
 import sys
 from collections.abc import Sequence
 
+from entry_points.command import run_command, tell
+from lmc_mlflow.config.commands import PrepareDataConfig
+
+
+def work(config: PrepareDataConfig) -> list[str]:
+    """Convert the archive, with a line for each estimate; return the lines to print."""
+    from lmc_mlflow.workflows.prepare_data import prepare_data, prepare_lines
+
+    return prepare_lines(prepare_data(config, tell))
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
-    # Imported here: every converting process imports this module again, and needs neither torch nor mlflow.
-    from entry_points.command import run_command
-    from lmc_mlflow.config.commands import PrepareDataConfig
-    from lmc_mlflow.workflows.prepare_data import prepare_data, prepared_lines
-
-    tell = functools.partial(print, flush=True)
-    return run_command(
-        "prepare_data", lambda config: prepared_lines(prepare_data(config, tell)), argv, PrepareDataConfig
-    )
+    """Run the command and return its exit status."""
+    return run_command("prepare_data", work, argv)
 
 
 if __name__ == "__main__":

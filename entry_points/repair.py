@@ -1,17 +1,23 @@
-"""List, and with `--apply true` end, runs that a dead process left RUNNING."""
+"""Lists the runs that a dead process left RUNNING; `python -m entry_points.repair --apply true` ends them."""
 
 import sys
 from collections.abc import Sequence
 
 from entry_points.command import run_command
-from entry_points.messages import repair_lines
 from lmc_mlflow.config.commands import RepairCommandConfig
-from lmc_mlflow.workflows.repair import repair
+
+
+def work(config: RepairCommandConfig) -> list[str]:
+    """List the dead runs, and end them on request; return the lines to print."""
+    from entry_points.messages import repair_lines
+    from lmc_mlflow.workflows.repair import repair
+
+    return repair_lines(repair(config))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
-    return run_command("repair", lambda config: repair_lines(repair(config)), argv, RepairCommandConfig)
+    """Run the command and return its exit status."""
+    return run_command("repair", work, argv)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""Work through a grid of pairs and what follows them: `python -m entry_points.sweep --grid quickstart`."""
+"""Runs a grid of experiments: `python -m entry_points.sweep --grid quickstart`."""
 
-import functools
 import sys
 from collections.abc import Sequence
 
-from entry_points.command import run_command
-from entry_points.messages import sweep_lines
+from entry_points.command import run_command, tell
 from lmc_mlflow.config.commands import SweepConfig
-from lmc_mlflow.sweeps.sweep import sweep
+
+
+def work(config: SweepConfig) -> list[str]:
+    """Run the grid, with a line for each finished cell; return the lines to print."""
+    from entry_points.messages import sweep_lines
+    from lmc_mlflow.sweeps.sweep import sweep
+
+    return sweep_lines(sweep(config, tell))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status."""
-    tell = functools.partial(print, flush=True)
-    return run_command("sweep", lambda config: sweep_lines(sweep(config, tell)), argv, SweepConfig)
+    """Run the command and return its exit status."""
+    return run_command("sweep", work, argv)
 
 
 if __name__ == "__main__":

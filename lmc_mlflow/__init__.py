@@ -1,3 +1,3 @@
-"""What is lmc_mlflow? Linear mode connectivity under data shifts, every answer an MLflow run."""
+"""Linear mode connectivity under data shifts: trains, measures and compares networks, and logs all to MLflow."""
 
 __version__ = "0.1.0"

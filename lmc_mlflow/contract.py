@@ -85,7 +85,6 @@ class Tag:
     REFERENCE = "lmc.reference"
     METHOD = "lmc.method"
     SAMPLING = "lmc.sampling"
-    SPLIT = "lmc.split"
     # Verdicts.
     CONNECTED = "lmc.connected"
     CONNECTED_UNALIGNED = "lmc.connected_unaligned"

@@ -38,6 +38,8 @@ def set_determinism(deterministic: bool) -> None:
     """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    # Only where it changes (2: on, with errors; 0: off), because the call imports torch._inductor, more than a second.
+    if torch.get_deterministic_debug_mode() != (2 if deterministic else 0):
+        torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # training's precision=tf32 asks

@@ -1,4 +1,4 @@
-"""What do BigEarthNet's archives look like? The real layouts on disk, fabricated, a thousand patches in seconds."""
+"""Writes small BigEarthNet archives in their real layouts on disk, a thousand patches in seconds."""
 
 import json
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ LIST_OF_SPLIT = {"train": "train.csv", "validation": "val.csv", "test": "test.cs
 
 
 def patch_names(num_patches: int) -> list[str]:
-    """Sorted; rows and columns within one product."""
+    """Return the names of patches, sorted; rows and columns are within one product."""
     return [f"{PRODUCT}_{i // 90:03d}_{i % 90:02d}" for i in range(num_patches)]
 
 
 def patch_labels(row: int) -> list[str]:
-    """One or two of the 19 classes, in turns, so that each occurs."""
+    """Return one or two of the 19 classes, in turns, so that each occurs."""
     return sorted({CLASSES[row % 19], CLASSES[row * 7 % 19]})
 
 
 def patch_pixels(row: int, band: str, seed: int = 0) -> NDArray[np.uint16]:
-    """Pixels in native size: noise around a level that depends on band, patch and first label."""
+    """Make pixels in native size: noise around a level that depends on band, patch and first label."""
     size = BANDS[band].size
     index = ALL.index(band)
     generator = np.random.default_rng([seed, row, index])
@@ -41,7 +41,7 @@ def patch_pixels(row: int, band: str, seed: int = 0) -> NDArray[np.uint16]:
 
 
 def write_v2(root: Path, num_patches: int, bands: Sequence[str] = ALL, seed: int = 0) -> list[str]:
-    """Version 2.0 (reBEN): metadata.parquet and a folder of GeoTIFFs a patch, grouped by product."""
+    """Write version 2.0 (reBEN): metadata.parquet and one folder of GeoTIFFs for each patch, grouped by product."""
     names = patch_names(num_patches)
     write_metadata(root, names)
     for row, name in enumerate(names):
@@ -50,7 +50,7 @@ def write_v2(root: Path, num_patches: int, bands: Sequence[str] = ALL, seed: int
 
 
 def write_v1(root: Path, num_patches: int, bands: Sequence[str] = ALL, seed: int = 0, below: str = "") -> list[str]:
-    """Version 1.0: a folder a patch with GeoTIFFs and labels of CORINE, and the lists of the official split.
+    """Write version 1.0: one folder for each patch with GeoTIFFs and CORINE labels, and the official split.
 
     `below` is "BigEarthNet-v1.0" as it unpacks, or empty.
     """
@@ -70,7 +70,7 @@ def write_v1(root: Path, num_patches: int, bands: Sequence[str] = ALL, seed: int
 def write_lmdb(
     root: Path, num_patches: int, bands: Sequence[str] = ALL, seed: int = 0, below: str = "Encoded-BigEarthNet"
 ) -> list[str]:
-    """The LMDB database that rico-hdl makes of version 2.0, beside metadata.parquet."""
+    """Write the LMDB database that rico-hdl makes of version 2.0, next to metadata.parquet."""
     names = patch_names(num_patches)
     write_metadata(root, names)
     with (
@@ -83,7 +83,7 @@ def write_lmdb(
 
 
 def write_metadata(root: Path, names: Sequence[str]) -> None:
-    """metadata.parquet of version 2.0."""
+    """Write metadata.parquet of version 2.0."""
     root.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(
         {
@@ -101,7 +101,7 @@ def write_metadata(root: Path, names: Sequence[str]) -> None:
 
 
 def write_tiff(path: Path, pixels: NDArray[np.generic]) -> None:
-    """A band as the makers write it: uncompressed, in UTM, 1.2 km wide."""
+    """Write a band as the makers do: uncompressed, in UTM, 1.2 km wide."""
     metres = 1200 / pixels.shape[1]
     with rasterio.open(
         path,

@@ -1,4 +1,4 @@
-"""What do all tests share? A ready tracking store in a folder of their own, and a small quick configuration."""
+"""Shared fixtures: a tracking store in a folder of its own, and the flags of a quick training."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ QUICK = [
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A freshly migrated SQLite store: migrating takes seconds, copying does not."""
+    """Make a new SQLite store; tests copy it, because making one takes seconds."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
@@ -39,7 +39,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """An empty store in the test's own folder, which is also the working directory."""
+    """Provide an empty store in the folder of the test, which is also the working directory."""
     database = tmp_path / "mlflow.db"
     shutil.copy(empty_store, database)
     with sqlite3.connect(database) as connection:
@@ -53,7 +53,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def command(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run an entry point as a process of its own, as a user does."""
+    """Run an entry point as a process, as a user does."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", f"entry_points.{name}", *flags],
@@ -66,5 +66,5 @@ def command(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def runs_of_kind(client: MlflowClient, kind: str) -> list:
-    """All runs of a kind in the default experiment, oldest first."""
+    """Return all runs of a kind in the default experiment, oldest first."""
     return client.search_runs(["0"], f"tags.`lmc.kind` = '{kind}'", order_by=["attributes.start_time ASC"])

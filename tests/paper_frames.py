@@ -1,10 +1,10 @@
-"""What do tables of `query` look like, for tests that need no store?"""
+"""Builds tables of `query` for tests that need no store."""
 
 from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import Frames, prepared, with_overfitting
+from lmc_mlflow.findings.condition_table import Frames, prepare, with_overfitting
 from lmc_mlflow.findings.evidence import Verdict
 
 SEEDS = (1, 20)
@@ -54,13 +54,13 @@ LOST = {"connected": "no", "test/barrier": 1.0, "test/barrier_in_basin": 1.0, "t
 
 
 def runs(usual: dict[str, Any], *rows: dict[str, Any]) -> pd.DataFrame:
-    """Rows that differ from a usual one as told, with run ids by number."""
+    """Return rows that differ from a usual row in the given values, with numbered run ids."""
     frame = pd.DataFrame([usual | row for row in rows], columns=None if rows else list(usual))
     return frame.assign(run_id=[f"run{i:03d}" for i in range(len(frame))])
 
 
 def paths(*rows: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
-    """Each row once for every seed; every second seed's numbers are a hair higher, so that deviations are not 0."""
+    """Repeat each row for every seed; every second seed has slightly higher numbers, so that deviations are not 0."""
     found = []
     for row in rows:
         for i, seed in enumerate(seeds):
@@ -74,15 +74,15 @@ def paths(*rows: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame
 def frames(
     paths: pd.DataFrame | None = None, ensembles: pd.DataFrame | None = None, pairs: pd.DataFrame | None = None
 ) -> Frames:
-    """Tables of a store that holds these; the pairs are those of the paths unless given."""
+    """Return the tables of a store with these rows; the pairs are those of the paths unless given."""
     walked = runs(PATH | {"seed": 1, "pair": ""}) if paths is None else paths
     if pairs is None:
         pairs = walked[[*SETTINGS, "pair", "seed"]].rename(columns={"pair": "run_id"})
         pairs = pairs.assign(**{"train/accuracy": 0.9, "test/accuracy": 0.5})
     made = runs(ENSEMBLE | {"seed": "1"}) if ensembles is None else ensembles
-    return with_overfitting(prepared(Frames(pairs, pairs.iloc[:0], walked, made), {}))
+    return with_overfitting(prepare(Frames(pairs, pairs.iloc[:0], walked, made), {}))
 
 
 def answers(verdicts: dict[str, dict[str, Verdict]], policy: str = "interpolate") -> dict[str, str]:
-    """Claim -> answer."""
+    """Map each claim to its answer."""
     return {name: found[policy].answer for name, found in verdicts.items()}

@@ -1,4 +1,4 @@
-"""Tests that units with similar outputs on images are matched."""
+"""Activation matching pairs units that respond equally to images."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tests that align logs the same function in another order, usable as an endpoint, and interpolate walks both ways."""
+"""`align` logs the same function with permuted units, and `interpolate align=` measures two paths."""
 
 import json
 import re

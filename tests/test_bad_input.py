@@ -1,4 +1,4 @@
-"""Is everything that can be wrong answered in one line, with a way out and with no run left RUNNING?"""
+"""Every wrong input is answered in one line that says what to do, and leaves no run in the state RUNNING."""
 
 import errno
 import logging

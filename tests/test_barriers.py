@@ -1,4 +1,4 @@
-"""Is every definition of a barrier the one that it is named after? Hand-worked paths."""
+"""Every definition of a barrier gives the values of hand-worked paths."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Does a BigEarthNet archive become a store, whole and the same whatever its layout and whatever interrupts?"""
+"""A BigEarthNet archive becomes a complete store, the same for every layout and after every interruption."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Do runs travel whole from one store to another, under their ids, and does nothing damaged or different get in?"""
+"""Runs are copied between stores complete and under their ids; damaged or different ones are refused."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Does every claim answer as the runs say: for, against, or not yet?"""
+"""Every claim is judged as its runs say: supported, contradicted or insufficient."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.findings.condition_table import (
     POLICIES,
     Frames,
-    prepared,
+    prepare,
     with_overfitting,
 )
 from lmc_mlflow.findings.evidence import Evidence, Verdict
-from lmc_mlflow.papers.hepburn.batch_norm_question import answer
-from lmc_mlflow.papers.hepburn.claims import (
+from lmc_mlflow.papers.claims import (
     CLAIMS,
     PAPER,
     claims_content,
     judge_all,
 )
+from lmc_mlflow.papers.hepburn.batch_norm_question import answer_batch_norm_question
 from lmc_mlflow.papers.hepburn.tables import path_table
 from lmc_mlflow.workflows.report.report import read_frames
 
@@ -231,7 +231,7 @@ def resnets(heights: dict[str, float]) -> str:
         PATH | RESNET | UNEQUAL | {"bn": bn, "test/barrier": height, "test/accuracy_delta": -height / 10}
         for bn, height in heights.items()
     ]
-    return answer(path_table(frames(paths(*rows)), "table_vii", 2))
+    return answer_batch_norm_question(path_table(frames(paths(*rows)), "table_vii", 2))
 
 
 def test_the_question_of_the_first_screen_is_answered_with_numbers() -> None:
@@ -254,7 +254,7 @@ def test_tracked_runs_on_digits_contradict_a_claim(store: MlflowClient) -> None:
         assert train_pair([*QUICK, f"--normalization={scaling}", "--seeds=1,20"]) == 0
     for run in runs_of_kind(store, "pair"):
         assert interpolate([f"--pair={run.info.run_id}", "--num_alphas=3", "--device=cpu", "--threads=1"]) == 0
-    verdict = judged("H-02d", with_overfitting(prepared(read_frames(()), {})))
+    verdict = judged("H-02d", with_overfitting(prepare(read_frames(()), {})))
     assert verdict.answer == "contradicted"
     assert "digits mlp_l1_w16 label_5050" in verdict.sentence
     assert set(verdict.run_ids) == {run.info.run_id for run in runs_of_kind(store, "path")}

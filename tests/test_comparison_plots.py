@@ -1,4 +1,4 @@
-"""Do figures across runs show what the tables hold: means, deviations, every n, and what is missing?"""
+"""Figures over many runs show what the tables hold: means, deviations, every n, and what is missing."""
 
 import itertools
 import re
@@ -15,7 +15,6 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.plots import missing
 from lmc_mlflow.plots.groups import MOST
-from lmc_mlflow.plots.over_seeds.similarity import family_of
 from lmc_mlflow.plots.style import group_style
 
 RUN: dict[str, Any] = {
@@ -272,15 +271,6 @@ def test_a_pair_walked_twice_is_one_pair() -> None:
     assert plots.angle_of_connected(frame).axes[0].get_xticklabels()[0].get_text() == "MLP\nn = 1 seed"
 
 
-@pytest.mark.parametrize(
-    ("model", "family"),
-    [("mlp_l3_w8_8_8_bn", "MLP"), ("resnet22", "ResNet"), ("timm:resnet18", "ResNet"), ("vgg_like", "VGG")],
-)
-def test_the_family_is_told_by_the_name(model: str, family: str) -> None:
-    assert family_of(model) == family
-    assert family_of("timm:vit_tiny_patch16_224") == "other"
-
-
 def test_ensembles_have_their_logged_intervals_and_numbers() -> None:
     frame = table(ENSEMBLE, {}, {"sampling": "seeds", "num_members": 2, "wrong_agreement": 0.1})
     figure = plots.ensemble_comparison(frame.assign(wrong_agreement_low=frame["wrong_agreement"] - 0.02))
@@ -385,7 +375,7 @@ def test_the_commands_named_exist(sentence: str) -> None:
     words = shlex.split(re.sub(r"<[^>]*>", "x", sentence.split(": ", 1)[1]))
     name = words[words.index("-e") + 1]
     flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
-    assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+    assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
 def test_legends_never_cover_data_and_notebooks_see_a_picture() -> None:

@@ -1,4 +1,4 @@
-"""Do corruptions do to bytes what can be worked out by hand, the same in any chunks, and never to their input?"""
+"""Corruptions give hand-worked pixels, the same for every chunk size, and do not change their input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What do data sets give? Fabricated files in the real on-disk formats, read by the public loaders."""
+"""Data sets are read from small files in the real formats by the public loaders."""
 
 import hashlib
 import os

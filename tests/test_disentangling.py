@@ -1,4 +1,4 @@
-"""Do the tables, claims and figures of Altintas et al. say what the paths of a store say?"""
+"""Tables, claims and figures of Altintas et al. agree with the paths of a store."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from lmc_mlflow.findings import conclusions
 from lmc_mlflow.findings.condition_table import Frames
 from lmc_mlflow.findings.conditions import has_learnt, noise_source
 from lmc_mlflow.findings.evidence import CONTRADICTED, INSUFFICIENT, SUPPORTED
-from lmc_mlflow.papers.altintas.claims import DISENTANGLING_CLAIMS
-from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_conditions
+from lmc_mlflow.papers.altintas.claims import ALTINTAS_CLAIMS
+from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_error_conditions
 from lmc_mlflow.papers.altintas.head_to_head import (
     HIGHER,
     LOWER,
@@ -26,7 +26,7 @@ from lmc_mlflow.papers.altintas.tables import (
     minimal_model,
     patch_parameters,
 )
-from lmc_mlflow.papers.hepburn.claims import judge_all
+from lmc_mlflow.papers.claims import judge_all
 from lmc_mlflow.papers.report.content import report_content
 from lmc_mlflow.papers.report.markdown import markdown
 from lmc_mlflow.papers.report.page import page
@@ -85,7 +85,7 @@ def test_the_threshold_is_two_percent_of_error() -> None:
 
 
 def test_printed_conditions_are_the_stable_cells_of_both_tables() -> None:
-    rows = printed_conditions()
+    rows = printed_error_conditions()
     assert len(rows) == 24 - 1 + 5  # 24 cells of Table 1 of which one is unstable, 5 of Table 2
     hot = rows[(rows["model"] == "mlp_l1_w128") & (rows["optimizer"] == "adam") & (rows["lr"] == 0.005)]
     cold, warm = (hot[hot["warmup_epochs"] == epochs].iloc[0] for epochs in (0, 10))
@@ -193,7 +193,7 @@ def test_head_to_head_claims_follow_each_source() -> None:
 
 
 def claims_named(start: str) -> list[Any]:
-    return [claim for claim in DISENTANGLING_CLAIMS if claim.name.startswith(start)]
+    return [claim for claim in ALTINTAS_CLAIMS if claim.name.startswith(start)]
 
 
 BROKEN = {"test/error_barrier": 0.3}
@@ -227,7 +227,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
 
 
 def test_every_claim_is_tried_both_ways() -> None:
-    named = {claim.name for claim in DISENTANGLING_CLAIMS if not claim.name.startswith("D-H")}
+    named = {claim.name for claim in ALTINTAS_CLAIMS if not claim.name.startswith("D-H")}
     assert set(CASES) == named
 
 

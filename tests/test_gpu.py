@@ -1,4 +1,4 @@
-"""Does it hold on a CUDA device? Skipped without one."""
+"""Training, paths and resumption work on a CUDA device; skipped without one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Is a grid read whole and held to the rules of flags, and are the paper's grids the paper's?"""
+"""A grid is read completely and checked by the rules of flags, and the paper's grids have the paper's values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Does interpolate log a path as the contract says, between any two runs?"""
+"""`interpolate` logs a path as the contract says, between any two runs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does every way of changing training do what its name says, in every engine, and leave what was before as it was?"""
+"""Every training option does what its name says, in every engine, and its default changes nothing."""
 
 import copy
 import math
@@ -18,14 +18,15 @@ from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.augmentation import translate_images
+from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.engines.stacked.draws import plan_epoch
-from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, stackable
-from lmc_mlflow.training.loop import ENGINES, ExactTraining
+from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, why_not_stacked
+from lmc_mlflow.training.engines.table import TRAINING_ENGINES, choose_engine
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import clip, learning_rate, make_optimizer
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(4)
@@ -112,7 +113,7 @@ def test_all_interventions_at_once_are_the_same_in_both_engines(options: dict, m
             trainees.append(
                 Trainee(side, network, make_optimizer(network.parameters(), config), stream, images, LABELS)
             )
-        training = ENGINES[engine](trainees, config, True)
+        training = choose_engine(engine, trainees, config).start(trainees, config, True)
         for epoch in (1, 2, 3):
             training.train_epoch(epoch)
         trained.append(trainees)
@@ -121,8 +122,8 @@ def test_all_interventions_at_once_are_the_same_in_both_engines(options: dict, m
 
 def test_rmsprop_is_handed_to_the_exact_engine_for_mlps(caplog: pytest.LogCaptureFixture) -> None:
     config = OptimizationConfig(optimizer="rmsprop")
-    assert stackable(pair(config), config) == "optimizer rmsprop has no fused step"
-    assert isinstance(ENGINES["fast"](pair(config), config, False), ExactTraining)
+    assert why_not_stacked(pair(config), config) == "optimizer rmsprop has no fused step"
+    assert choose_engine("fast", pair(config), config) is TRAINING_ENGINES["exact"]
     assert "engine=fast cannot train these networks (optimizer rmsprop has no fused step)" in caplog.text
 
 
@@ -144,7 +145,7 @@ def test_steps_that_find_their_place_on_the_device_clip_and_translate_too() -> N
 def test_images_move_by_whole_pixels_and_zeros_come_in() -> None:
     image = torch.arange(1.0, 10).view(1, 1, 3, 3)
     moves = torch.tensor([[0, 0], [1, 0], [0, -2], [-1, 1]])
-    found = translated(image.expand(4, 1, 3, 3), moves, largest=2)[:, 0]
+    found = translate_images(image.expand(4, 1, 3, 3), moves, largest=2)[:, 0]
     assert found.tolist() == [
         [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
         [[0, 0, 0], [1, 2, 3], [4, 5, 6]],

@@ -1,4 +1,4 @@
-"""Can a training be killed at any moment, continued by the same command, and end bit-equal to one never disturbed?"""
+"""A training can be killed at any moment and continued by the same command, with bit-equal weights."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Are linear networks linear, and MLPs with slopes, layer norm and one width what their names say?"""
+"""Linear networks are linear, and MLPs with slopes, layer norm and one width are what their names say."""
 
 import copy
 
@@ -8,15 +8,15 @@ from torch import nn
 
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
-from lmc_mlflow.models.mlp import MLPSpec, parse_mlp
+from lmc_mlflow.models.names import MLPSpec, parse_mlp
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.printed import printed_table
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.walk import walk
 from lmc_mlflow.sweeps.grid_file import read_grid
-from lmc_mlflow.training.engines.stacked.engine import StackedTraining, stackable
-from lmc_mlflow.training.loop import ExactTraining
+from lmc_mlflow.training.engines.exact import ExactTraining
+from lmc_mlflow.training.engines.stacked.engine import StackedTraining, why_not_stacked
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee
@@ -102,7 +102,7 @@ def pair(model: str, config: OptimizationConfig) -> list[Trainee]:
 def test_the_fast_engine_trains_them_as_the_exact_one_does(model: str) -> None:
     config = OptimizationConfig(epochs=2, batch_size=16, optimizer="sgd", lr=0.1, momentum=0.9)
     exact, fast = pair(model, config), pair(model, config)
-    assert stackable(fast, config) is None
+    assert why_not_stacked(fast, config) is None
     for epoch in (1, 2):
         expected = ExactTraining(exact, config, False).train_epoch(epoch)
         for mine, theirs in zip(StackedTraining(fast, config, False).train_epoch(epoch), expected, strict=True):
@@ -142,11 +142,11 @@ def settings(grid: str) -> set[tuple[str, int, str, float, float]]:
 
 
 def test_the_grids_of_altintas_et_al_have_the_rows_that_are_printed() -> None:
-    first = printed("altintas_table_1")
+    first = printed_table("altintas_table_1")
     assert settings("altintas_table_1") == {
         (f"linear_l{row.layers}", row.batch_size, row.optimizer, row.lr, 0.0) for row in first.itertuples()
     }
-    second = printed("altintas_table_2")
+    second = printed_table("altintas_table_2")
     assert settings("altintas_table_2") == {
         ("mlp_l1", 1024, row.optimizer, row.lr, float(row.warmup_epochs)) for row in second.itertuples()
     }

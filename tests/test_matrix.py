@@ -1,4 +1,4 @@
-"""Does matrix measure every pair as interpolate does, and are clusters, trees and candidates what they should be?"""
+"""`matrix` measures every pair as `interpolate` does; clusters, dendrograms and star candidates are correct."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Are the networks those of the paper, seeded, and refused in words where they do not fit?"""
+"""The networks are those of the paper, seeded, and refused with a clear message where they do not fit."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What do the readers give? Fabricated archives in the real layouts, with facts that can be worked out by hand."""
+"""Readers of archives give hand-worked images and labels, from small archives in the real layouts."""
 
 import os
 import re
@@ -593,7 +593,7 @@ def test_options_that_ask_for_what_a_table_does_not_give_are_refused(tmp_path: P
 
 def test_the_data_set_that_the_documents_add_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, test = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "datasets.md").read_text(), re.DOTALL)
-    module = ModuleType("lmc_mlflow.data.clips")
+    module = ModuleType("lmc_mlflow.data.readers.clips")
     exec(reader, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     scope: dict[str, Any] = {}

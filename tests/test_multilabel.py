@@ -1,4 +1,4 @@
-"""Are networks of images with several labels trained, joined, measured and drawn by their average precision?"""
+"""Networks for images with several labels are trained, measured and drawn by their average precision."""
 
 import inspect
 import json

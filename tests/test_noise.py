@@ -1,4 +1,4 @@
-"""Is the SGD noise what it is said to be: named streams, or the paper's draws bit for bit?"""
+"""SGD noise comes from named streams, or equals the paper's random draws bit by bit."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Do the notebooks ask the store alone, run on any store, and conclude what the tables say?"""
+"""The notebooks read only the store, run on any store, and conclude what the tables say."""
 
 import ast
 import re
@@ -330,4 +330,4 @@ def test_without_runs_a_conclusion_names_commands_that_exist(conclude) -> None:
     for line in commands:
         words = shlex.split(re.sub(r"<[^>,]*>", lambda match: f"x{match.start()}", line))
         name = words[words.index("-e") + 1]
-        parse_flags(name, COMMANDS[name], [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"])
+        parse_flags(name, COMMANDS[name].config, [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"])

@@ -1,4 +1,4 @@
-"""Do the project's own files agree with each other: pyproject, conda.yaml, MLproject, README?"""
+"""The project's own files agree with each other: pyproject, conda.yaml, MLproject, README and docs."""
 
 import itertools
 import re
@@ -12,9 +12,10 @@ from conftest import ROOT
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.mlproject import render
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
-from lmc_mlflow.models.registry import NETWORKS
+from lmc_mlflow.models.families import NETWORKS
 
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -77,17 +78,65 @@ def test_every_command_in_the_documents_parses(path) -> None:
         else:
             name, flags = words[2].removeprefix("entry_points."), words[3:]
         if "--help" not in flags and not name.startswith("x"):
-            assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+            assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
-def test_the_readme_names_every_data_set_shift_and_network() -> None:
+def test_the_readme_names_every_command() -> None:
     text = (ROOT / "README.md").read_text()
-    for name in [*DATASETS, *(family.form for family in SHIFTS.values()), *NETWORKS, *COMMANDS]:
+    for name in COMMANDS:
         assert f"`{name}`" in text, name
+
+
+def test_the_documents_name_every_data_set_shift_and_network() -> None:
+    text = (ROOT / "docs" / "choices.md").read_text()
+    for name in [*DATASETS, *(family.form for family in SHIFTS.values()), *NETWORKS]:
+        assert f"`{name}`" in text, name
+
+
+def test_the_readme_fits_two_screens_and_keeps_its_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 110
+    assert "pip install -e . && mlflow run . --env-manager local -e train_pair -P shift=label_2080" in text
+    assert "pip install -e '.[test]' && pytest" in text
+
+
+def test_the_index_leads_to_every_page_and_every_command() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    for page in [path for path in ROOT.glob("docs/**/*.md") if path.parent.name in ("docs", "results")]:
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name == "README.md" or f"]({name}" in text, name
+    for name in COMMANDS:
+        assert f"`-e {name}" in text, name
+
+
+def test_the_contract_page_names_every_tag_and_kind_of_run() -> None:
+    text = (ROOT / "docs" / "tracking.md").read_text()
+    for table in (Tag, Kind):
+        for name in [value for key, value in vars(table).items() if key.isupper()]:
+            assert f"`{name}`" in text, name
+
+
+def test_the_architecture_page_names_the_folders_that_there_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    tree = text[text.index("```\n") : text.index("entry_points/")]
+    named, parents = set(), [""]
+    for indent, folder in re.findall(r"^( *)(\w+)/(?=\s)", tree, re.MULTILINE):
+        parents[len(indent) // 2 + 1 :] = [f"{parents[len(indent) // 2]}{folder}/"]
+        named.add(parents[-1])
+    there = {f"{path.parent.relative_to(ROOT).as_posix()}/" for path in ROOT.glob("lmc_mlflow/**/__init__.py")}
+    assert named == there
+
+
+def anchors_of(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_local_links_in_the_documents_lead_somewhere() -> None:
     for path in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
             if not target.startswith("http"):
-                assert (path.parent / target).exists(), f"{path.name}: {target}"
+                page = path.parent / target if target else path
+                assert page.exists(), f"{path.name}: {target}"
+                assert not anchor or anchor in anchors_of(page.read_text()), f"{path.name}: {target}#{anchor}"

@@ -1,4 +1,4 @@
-"""Does a cell hold what its runs say, one condition at a time, with the right mark?"""
+"""A cell of a table holds what its runs say, for one condition, with the right mark."""
 
 import re
 import shlex
@@ -11,12 +11,12 @@ from paper_frames import ENSEMBLE, PATH, SETTINGS, frames, paths, runs
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.findings.condition_table import Frames, prepared
+from lmc_mlflow.findings.condition_table import Frames, prepare
 from lmc_mlflow.papers.commands import GRIDS
 from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.hepburn.tables import path_table
 from lmc_mlflow.papers.marks import Sample, mark
-from lmc_mlflow.papers.report.content import filled, headline, report_content
+from lmc_mlflow.papers.report.content import count_filled, headline, report_content
 from lmc_mlflow.papers.report.markdown import csv_text, markdown
 
 
@@ -123,7 +123,7 @@ def test_other_runs_are_not_the_cell(other: dict[str, Any]) -> None:
 
 def test_a_data_set_can_stand_in_for_the_papers() -> None:
     found = frames(paths({"dataset": "imagefolder", "augmentation": "flip"}))
-    row = cell(table_vi(prepared(found, {"imagefolder": "cifar10"})))
+    row = cell(table_vi(prepare(found, {"imagefolder": "cifar10"})))
     assert row["n"] == 2
 
 
@@ -131,7 +131,7 @@ def test_a_network_can_stand_in_for_the_papers_whose_own_runs_make_room() -> Non
     mine = {"dataset": "mnist", "model": "resnet10_s222", "shift": "label_2080", "batch_size": 1024}
     walked = paths(mine | {"test/barrier": 0.3}, mine | {"model": "resnet10", "test/barrier": 0.1})
     for stand_ins, barrier in (({"resnet10_s222": "resnet10"}, 0.3), ({}, 0.1)):
-        table = path_table(prepared(frames(walked), stand_ins), "table_vii", 2)
+        table = path_table(prepare(frames(walked), stand_ins), "table_vii", 2)
         row = cell(table, dataset="mnist", model="resnet10", shift="label_2080", batch_size=1024)
         assert (row["n"], row["barrier"]) == (2, pytest.approx(barrier))
 
@@ -160,7 +160,7 @@ def parsed(line: str) -> None:
         assert words[:5] == ["mlflow", "run", ".", "--env-manager", "local"]
         flags = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
         name = words[words.index("-e") + 1]
-        assert isinstance(parse_flags(name, COMMANDS[name], flags), COMMANDS[name])
+        assert isinstance(parse_flags(name, COMMANDS[name].config, flags), COMMANDS[name].config)
 
 
 @pytest.mark.parametrize("table", ["table_vi", "table_vii", "table_viii"])
@@ -254,7 +254,7 @@ def test_every_command_of_table_iii_parses() -> None:
 
 
 def test_cells_are_counted_under_the_first_policy() -> None:
-    assert filled(table_vi(frames(paths({})))) == (1, 30)
+    assert count_filled(table_vi(frames(paths({})))) == (1, 30)
 
 
 def test_the_grids_named_exist() -> None:

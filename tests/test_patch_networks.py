@@ -1,4 +1,4 @@
-"""Are the dense, the locally connected and the convolutional layer over patches one function with the right weights?"""
+"""Dense, locally connected and convolutional layers over patches are one function with the right weights."""
 
 import pytest
 import torch
@@ -7,9 +7,9 @@ from torch import Tensor, fx, nn
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.parameters import num_parameters, weight_arrays
-from lmc_mlflow.models.patches import HIDDEN, PatchGrid, dense_from_conv, dense_from_local, local_from_conv
-from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.loop import ExactTraining, make_fast
+from lmc_mlflow.models.patches import HIDDEN, PatchGrid, dense_from_local, local_from_conv
+from lmc_mlflow.models.registry import BUILDERS, NetworkSpec, build_network
+from lmc_mlflow.training.engines.table import choose_engine
 from lmc_mlflow.training.noise import NamedNoise
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee
@@ -37,9 +37,7 @@ def test_parameters_are_as_many_as_printed(model: str) -> None:
 
 
 def _unseeded(model: str) -> nn.Module:
-    from lmc_mlflow.models.registry import NETWORKS
-
-    return NETWORKS[model](NetworkSpec(model, *CIFAR10), nn.LogSoftmax(dim=1))
+    return BUILDERS[model](NetworkSpec(model, *CIFAR10), nn.LogSoftmax(dim=1))
 
 
 def loaded(model: str, state: dict[str, Tensor]) -> nn.Module:
@@ -51,7 +49,10 @@ def loaded(model: str, state: dict[str, Tensor]) -> nn.Module:
 def test_a_convolution_is_a_locally_connected_layer_and_a_dense_one() -> None:
     conv = network("patches_conv").double()
     state, images = conv.state_dict(), IMAGES.double()
-    local, dense = loaded("patches_local", local_from_conv(state, GRID)), dense_from_conv(state, GRID)
+    local, dense = (
+        loaded("patches_local", local_from_conv(state, GRID)),
+        dense_from_local(local_from_conv(state, GRID), GRID),
+    )
     assert torch.allclose(conv(images), local(images), atol=1e-13)
     assert torch.allclose(conv(images), loaded("patches_dense", dense)(images), atol=1e-13)
     assert [int((dense["hidden.weight"] != 0).sum()), dense["hidden.weight"].numel()] == [768 * 32, 768 * 192]
@@ -112,11 +113,11 @@ def test_both_engines_train_them_alike(model: str) -> None:
     config = OptimizationConfig(epochs=1, batch_size=12, optimizer="sgd", lr=0.1)
     labels = torch.arange(24) % 5
     trained = []
-    for make in (ExactTraining, make_fast):
+    for engine in ("exact", "fast"):
         net = network(model)
         noise = NamedNoise(1, "", torch.device("cpu"))
         one = Trainee("A", net, make_optimizer(net.parameters(), config), noise, ResidentImages(IMAGES), labels)
-        (scores,) = make([one], config, True).train_epoch(1)
+        (scores,) = choose_engine(engine, [one], config).start([one], config, True).train_epoch(1)
         trained.append((scores.loss, net.state_dict()))
     assert trained[0][0] == pytest.approx(trained[1][0], rel=1e-5)
     assert all(torch.allclose(trained[0][1][name], trained[1][1][name], atol=1e-5) for name in trained[0][1])

@@ -1,4 +1,4 @@
-"""Is a path what its definition says, for weights and for batch norm's statistics? Networks small enough for paper."""
+"""Weights and batch norm's statistics on a path follow their definitions, on networks worked out by hand."""
 
 import copy
 import math

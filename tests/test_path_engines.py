@@ -1,4 +1,4 @@
-"""Does one pass over the images find what one network after the other finds? Every kind of network and of images."""
+"""One pass over the images gives the same losses as one network after the other, for every kind of network."""
 
 import copy
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Is the plane through three networks the plane, and is it logged as the contract says?"""
+"""The plane through three networks has the right geometry and is logged as the contract says."""
 
 import json
 import math
@@ -17,12 +17,14 @@ from entry_points.plane import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.plane import (
     Plane,
     clipped,
+    join_rows,
+    measure_rows,
     mix,
-    survey_plane,
 )
 from lmc_mlflow.paths.walk import ENGINES
 from lmc_mlflow.query.networks import download_verified
@@ -79,7 +81,8 @@ def test_every_point_is_the_network_that_its_weights_make(bn: str) -> None:
         network.train()(images + torch.rand(1, generator=generator))  # statistics of their own
     corners = tuple({k: v.clone() for k, v in network.state_dict().items()} for network in networks)
     data = {"test": (ResidentImages(images), labels)}
-    surface = survey_plane(networks[0], corners, (3, 0.3), data, bn, ResidentImages(images))
+    rows = dict(measure_rows(networks[0], corners, (3, 0.3), data, bn, ResidentImages(images)))
+    surface = join_rows(Plane.through(corners, trainable(networks[0])), (3, 0.3), rows)
     assert surface.engine == "fast"
     for row, column in ((0, 0), (1, 1), (2, 2)):
         shares = surface.plane.shares(surface.xs[column], surface.ys[row])

@@ -1,4 +1,4 @@
-"""Do figures show what they are given: the barrier's mark where it belongs, every split, no leftover state?"""
+"""Figures of one run show what they are given: the mark of the barrier, every split, no state of an earlier figure."""
 
 import matplotlib as mpl
 import numpy as np

@@ -1,4 +1,4 @@
-"""Does the server of docs/server.md, typed as it stands there, keep what 16 processes log at once?"""
+"""The server of docs/server.md, started by the commands printed there, keeps what 16 processes log at once."""
 
 import importlib
 import importlib.util
@@ -125,14 +125,14 @@ def client(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
 WORKERS = f"""
 import multiprocessing
 import numpy as np
-from lmc_mlflow.tracking.lifecycle import ending, open_run
+from lmc_mlflow.tracking.lifecycle import open_runs
 from lmc_mlflow.tracking.store import open_store
 
 def work(number, together):
     store = open_store()
     together.wait()
-    with ending() as keep:
-        run = keep(open_run, store, "report", f"worker {{number}}", {{"worker": str(number)}})
+    with open_runs() as runs:
+        run = runs.open(store, "report", f"worker {{number}}", {{"worker": str(number)}})
         run.log_params({{f"section.field_{{i}}": f"{{number}} {{i}}" for i in range({NUM_PARAMS})}})
         for step in range(1, {NUM_POINTS} + 1):
             run.log_metrics({{"loss": number + step / 64, "accuracy": number - step / 64}}, step)

@@ -1,23 +1,27 @@
-"""Are the papers' numbers here as they are printed?"""
+"""The papers' numbers are here as they are printed."""
+
+from importlib.resources import files
 
 import pytest
 
-from lmc_mlflow.findings.condition_table import family_of, has_batch_norm
+from lmc_mlflow.findings.families import architecture, family_of
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.hepburn.parameter_table import table_v
-from lmc_mlflow.papers.printed import CELL, FILES, PATH_TABLES, all_cells, cells, printed, source_of
+from lmc_mlflow.papers.printed import CELL, FILES, PATH_TABLES, all_cells, cells, printed_table
 
 
 @pytest.mark.parametrize(
     ("table", "rows"), [("table_iii", 24), ("table_v", 12), ("table_vi", 30), ("table_vii", 20), ("table_viii", 16)]
 )
 def test_every_row_is_there(table: str, rows: int) -> None:
-    assert len(printed(table)) == rows
+    assert len(printed_table(table)) == rows
 
 
 @pytest.mark.parametrize("table", FILES)
 def test_every_table_says_where_it_is_printed(table: str) -> None:
-    assert not source_of(table).startswith("#")
-    assert any(author in source_of(table) for author in ("Hepburn", "Altintas", "slides", "Starlight"))
+    first_line = files("lmc_mlflow.papers").joinpath("printed", FILES[table]).read_text().splitlines()[0]
+    assert first_line.startswith("# ")
+    assert any(author in first_line for author in ("Hepburn", "Altintas", "slides", "Starlight"))
 
 
 def test_a_cell_has_the_printed_numbers() -> None:
@@ -58,7 +62,7 @@ def test_all_parameter_counts_are_the_printed_ones() -> None:
 
 def test_an_unknown_table_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"printed table 'table_ix' is unknown .*table_viii"):
-        printed("table_ix")
+        printed_table("table_ix")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,16 @@ def test_an_unknown_table_names_the_known_ones() -> None:
     ],
 )
 def test_family_and_depth_are_told_by_the_name(model: str, found: tuple[str, int, str]) -> None:
-    assert family_of(model) == found
+    assert architecture(model) == found
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [("mlp_l3_w8_8_8_bn", "MLP"), ("resnet22", "ResNet"), ("timm:resnet18", "ResNet"), ("vgg_like", "VGG")],
+)
+def test_the_family_is_told_by_the_name(model: str, family: str) -> None:
+    assert family_of(model) == family
+    assert family_of("timm:vit_tiny_patch16_224") == "other"
 
 
 def test_networks_without_batch_norm_are_the_plain_mlps() -> None:

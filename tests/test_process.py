@@ -1,15 +1,17 @@
-"""Does a signal that comes at the wrong moment leave a run behind?"""
+"""A signal at the wrong moment leaves no run in the state RUNNING."""
 
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from entry_points.command import say
-from lmc_mlflow.tracking.lifecycle import ending, open_run
+from lmc_mlflow.tracking import lifecycle
+from lmc_mlflow.tracking.lifecycle import open_runs
 from lmc_mlflow.tracking.process import signals_wait
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
@@ -20,15 +22,20 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 
 
-def test_a_run_that_is_just_being_opened_when_ctrl_c_comes_ends_killed(store: MlflowClient) -> None:
-    def interrupted() -> TrackedRun:
-        run = open_run(open_store(), "report", "cut short", {})
+def test_a_run_that_is_just_being_opened_when_ctrl_c_comes_ends_killed(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = lifecycle._new_run
+
+    def interrupted(*args: Any) -> TrackedRun:
+        run = original(*args)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.05)
         return run
 
-    with pytest.raises(KeyboardInterrupt), ending() as keep:
-        keep(interrupted)
+    monkeypatch.setattr(lifecycle, "_new_run", interrupted)
+    with pytest.raises(KeyboardInterrupt), open_runs() as runs:
+        runs.open(open_store(), "report", "cut short", {})
     (run,) = store.search_runs(["0"])
     assert run.info.status == "KILLED"
     assert run.data.tags["lmc.error"] == "stopped by Ctrl-C"

@@ -1,4 +1,4 @@
-"""Are the tables tidy, typed and whole, one call each?"""
+"""Tables of `query` are tidy, typed and complete, with one call each."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does a sweep on a Ray cluster finish every cell exactly once, whatever dies meanwhile?"""
+"""A sweep on a Ray cluster finishes every cell exactly once, whatever dies in the meantime."""
 
 import os
 import threading

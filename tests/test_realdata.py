@@ -1,4 +1,4 @@
-"""Does it hold on the real MNIST and on real photographs? Needs LMC_DATA_ROOT (see CONTRIBUTING.md)."""
+"""Training and paths work on the real MNIST and on real photographs; needs LMC_DATA_ROOT (see CONTRIBUTING.md)."""
 
 import os
 

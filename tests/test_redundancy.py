@@ -1,4 +1,4 @@
-"""Are the units that are taken out those that can be, and is the function the same where it must be?"""
+"""Pruning removes the units that can be removed, and keeps the function where it must."""
 
 import math
 
@@ -17,18 +17,18 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
 from lmc_mlflow.models.pruning import (
-    Layer,
-    Reduced,
+    LinearLayer,
+    PrunedMLP,
     cosines,
     prune,
-    widened,
+    widen,
 )
 from lmc_mlflow.plots.per_run import units
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.seeds import stream
 
-Layers = list[Layer]
+Layers = list[LinearLayer]
 
 
 def double(*rows: tuple[float, ...]) -> Tensor:
@@ -47,7 +47,7 @@ def outputs(layers: Layers, images: Tensor, slope: float = 0.0) -> Tensor:
     return images @ weight.T + bias
 
 
-def pruned(layers: Layers, images: Tensor, slope: float = 0.0, **rules: object) -> Reduced:
+def pruned(layers: Layers, images: Tensor, slope: float = 0.0, **rules: object) -> PrunedMLP:
     settings = {"merge_cosine": 1.0, "drop_below": 0.0, "drop_dead": False, **rules}
     return prune(
         layers,
@@ -68,7 +68,7 @@ def test_a_unit_that_is_twice_another_hands_it_twice_its_outgoing_weights() -> N
     # unit 1 = 2 x unit 0 in weights and bias; strengths |v| |w|: 0 has 3 * 5 = 15, 1 has 6 * 1 = 6
     layers = network(double((2, 2), (4, 4), (1, -1)), torch.tensor([1.0, 2.0, 0.0]).double(), double((5,), (1,), (7,)))
     found = pruned(layers, images(2), merge_cosine=0.95)
-    assert found.fates == (("kept", "merged", "kept"),)
+    assert found.statuses == (("kept", "merged", "kept"),)
     assert found.kept[0].tolist() == [0, 2]
     torch.testing.assert_close(found.layers[1][0], double((5 + 2 * 1, 7)))
     torch.testing.assert_close(outputs(list(found.layers), images(2)), outputs(layers, images(2)), atol=1e-12, rtol=0)
@@ -91,34 +91,34 @@ def test_units_do_not_merge_by_way_of_others() -> None:
     angles = [math.radians(degrees) for degrees in (0, 15, 30)]
     incoming = double(*((math.cos(a), math.sin(a)) for a in angles))
     found = pruned(network(incoming, torch.zeros(3).double(), double((3,), (2,), (1,))), images(2), merge_cosine=0.95)
-    assert found.fates == (("kept", "merged", "kept"),)
+    assert found.statuses == (("kept", "merged", "kept"),)
 
 
 def test_opposite_units_stay_two() -> None:
     layers = network(double((1, 1), (-1, -1)), torch.zeros(2).double(), double((1,), (1,)))
-    assert pruned(layers, images(2), merge_cosine=0.0).fates == (("kept", "kept"),)
+    assert pruned(layers, images(2), merge_cosine=0.0).statuses == (("kept", "kept"),)
 
 
 def test_a_dead_unit_goes_without_a_trace_and_only_if_asked() -> None:
     layers = network(double((1, 0), (0, 1)), torch.tensor([0.0, -100.0]).double(), double((1,), (50,)))
     found = pruned(layers, images(2), drop_dead=True)
-    assert found.fates == (("kept", "dead"),)
+    assert found.statuses == (("kept", "dead"),)
     assert torch.equal(outputs(list(found.layers), images(2)), outputs(layers, images(2)))
-    assert pruned(layers, images(2)).fates == (("kept", "kept"),)
-    assert pruned(layers, images(2), slope=0.1, drop_dead=True).fates == (("kept", "kept"),)  # leaks, so it speaks
+    assert pruned(layers, images(2)).statuses == (("kept", "kept"),)
+    assert pruned(layers, images(2), slope=0.1, drop_dead=True).statuses == (("kept", "kept"),)  # leaks, so it speaks
 
 
 def test_weak_is_a_share_of_the_mean_strength_whatever_the_scale_of_a_unit() -> None:
     # strengths 1, 1000 * 0.001 = 1 and 0.019: mean 0.673, a share of 0.028
     layers = network(double((1, 0), (0, 1000), (0.019, 0)), torch.zeros(3).double(), double((1, 0), (0.001, 0), (0, 1)))
-    assert pruned(layers, images(2), drop_below=0.03).fates == (("kept", "kept", "weak"),)
-    assert pruned(layers, images(2), drop_below=0.025).fates == (("kept",) * 3,)
+    assert pruned(layers, images(2), drop_below=0.03).statuses == (("kept", "kept", "weak"),)
+    assert pruned(layers, images(2), drop_below=0.025).statuses == (("kept",) * 3,)
 
 
 def test_units_that_cancel_when_merged_are_weak_afterwards() -> None:
     layers = network(double((1, 1), (1, 1), (1, -1)), torch.zeros(3).double(), double((5,), (-5,), (1,)))
     found = pruned(layers, images(2), merge_cosine=0.95, drop_below=0.01)
-    assert sorted(found.fates[0]) == ["kept", "merged", "weak"]
+    assert sorted(found.statuses[0]) == ["kept", "merged", "weak"]
     torch.testing.assert_close(outputs(list(found.layers), images(2)), outputs(layers, images(2)), atol=1e-12, rtol=0)
 
 
@@ -126,7 +126,7 @@ def test_a_layer_may_lose_all_its_units_and_the_network_is_constant() -> None:
     layers = network(double((1, 0)), torch.tensor([-100.0]).double(), double((3, 4)))
     found = pruned(layers, images(2), drop_dead=True, drop_below=0.01)
     assert found.kept[0].tolist() == []
-    wide = widened(found.layers, [torch.arange(0)], [1])
+    wide = widen(found.layers, [torch.arange(0)], [1])
     assert torch.equal(outputs(wide, images(2)), torch.zeros(50, 2, dtype=torch.float64))
 
 
@@ -159,7 +159,7 @@ def test_planted_duplicates_in_every_layer_are_found_and_the_function_stays(slop
     expected = outputs(planted, images(6), slope)
     torch.testing.assert_close(outputs(list(found.layers), images(6), slope), expected, atol=1e-9, rtol=0)
     for places in (list(found.kept), [torch.arange(8), torch.arange(10)]):
-        wide = widened(found.layers, places, [12, 14])
+        wide = widen(found.layers, places, [12, 14])
         assert [tuple(weight.shape) for weight, _ in wide] == [(12, 6), (14, 12), (3, 14)]
         torch.testing.assert_close(outputs(wide, images(6), slope), expected, atol=1e-9, rtol=0)
 

@@ -1,4 +1,4 @@
-"""Do shifts that change what side B sees leave side A and the split alone, and is their size measured and logged?"""
+"""Shifts that change the images of side B leave side A and the split unchanged, and their size is logged."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Does repair give every hidden unit the statistics between the ends', and leave the ends as they are?"""
+"""Repair gives every hidden unit statistics between those of the ends, and does not change the ends."""
 
 import copy
 
@@ -12,7 +12,7 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.normalization.repair import measure_ends
-from lmc_mlflow.normalization.units import Moments, record, together, unit_layers
+from lmc_mlflow.normalization.units import Moments, pool_moments, record_moments, unit_layers
 from lmc_mlflow.paths.points import BN_POLICIES, network_at
 from lmc_mlflow.paths.walk import walk
 
@@ -35,8 +35,8 @@ def images_of(*values: float) -> ResidentImages:
 
 def statistics(network: nn.Module, images: Tensor) -> dict[str, tuple[list[float], list[float]]]:
     layers = unit_layers(network, images[:2])
-    batches = record(network, layers, [images])
-    found = {name: together(batches, name) for name in layers}
+    batches = record_moments(network, layers, [images])
+    found = {name: pool_moments(batches, name) for name in layers}
     return {name: (m.mean.tolist(), m.var.sqrt().tolist()) for name, m in found.items()}
 
 
@@ -100,7 +100,7 @@ def test_statistics_over_batches_are_those_of_all_images() -> None:
     network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
     network[0].weight.data.fill_(1.0)
     network[0].bias.data.fill_(0.0)
-    found: Moments = together(record(network, ["0"], parts), "0")
+    found: Moments = pool_moments(record_moments(network, ["0"], parts), "0")
     assert found.count == 5
     assert found.mean.item() == pytest.approx(7.6)
     assert found.var.item() == pytest.approx(155.2 / 5)
@@ -161,7 +161,7 @@ def test_ends_are_measured_as_they_are() -> None:
     scratch = copy.deepcopy(a).requires_grad_(False)
     of_ends = measure_ends(scratch, (a.state_dict(), b.state_dict()), lambda: [images.tensor])
     assert of_ends.layers == ("1", "3")
-    assert [together(of_end, "1").mean.item() for of_end in of_ends.records] == [4.0, 7.0]
+    assert [pool_moments(of_end, "1").mean.item() for of_end in of_ends.records] == [4.0, 7.0]
     mean, deviation = of_ends.wanted(0.25, slice(None), "1")
     assert (mean.item(), deviation.item()) == pytest.approx((0.75 * 4 + 0.25 * 7, 0.75 * 3 + 0.25 * 1))
 

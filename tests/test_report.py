@@ -1,4 +1,4 @@
-"""Is a report one run that holds everything, the same for the same store, and a page that needs nothing else?"""
+"""A report is one run with everything in it, the same for the same store, and a page that needs nothing else."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.contract import Artifact
-from lmc_mlflow.papers.hepburn.claims import CLAIMS
+from lmc_mlflow.papers.claims import CLAIMS
 from lmc_mlflow.papers.report.content import TABLE_TITLES, report_content
 from lmc_mlflow.papers.report.html import runs
 from lmc_mlflow.papers.report.page import Picture, page

@@ -1,4 +1,4 @@
-"""Are named streams apart from each other and the same every time?"""
+"""Named random streams differ from each other and are the same every time."""
 
 import torch
 

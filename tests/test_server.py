@@ -1,4 +1,4 @@
-"""Does everything work against a tracking server as it does against a file?"""
+"""Every command works with a tracking server as it does with a file."""
 
 import os
 import signal

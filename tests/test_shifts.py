@@ -1,4 +1,4 @@
-"""Do the sides of a shift hold what they should? Hand-worked splits, and properties over all of them."""
+"""The sides of a shift hold the right samples: hand-worked splits, and properties of all shifts."""
 
 import numpy as np
 import pytest

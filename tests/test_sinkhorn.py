@@ -1,4 +1,4 @@
-"""Tests that soft permutations, trained by gradient descent, end at good hard ones."""
+"""Soft permutations, trained by gradient descent, become good hard permutations."""
 
 import math
 

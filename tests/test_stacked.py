@@ -1,4 +1,4 @@
-"""Does the fast engine take the steps of the exact one, up to rounding, from the same draws?"""
+"""The fast engine takes the same steps as the exact engine from the same draws, except for rounding."""
 
 import logging
 import math
@@ -16,12 +16,13 @@ from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.parallel import side_by_side
 from lmc_mlflow.training import state as training_state
+from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.engines.stacked.draws import plan_epoch
-from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, stackable
-from lmc_mlflow.training.loop import EpochReport, ExactTraining, Trainee, train
+from lmc_mlflow.training.engines.stacked.engine import Stack, StackedTraining, why_not_stacked
+from lmc_mlflow.training.loop import EpochReport, train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.trainee import check_last_batch
+from lmc_mlflow.training.trainee import Trainee, check_last_batch
 
 CPU = torch.device("cpu")
 MAKER = torch.Generator().manual_seed(3)
@@ -314,14 +315,14 @@ def test_what_cannot_be_stacked_is_told(model: str, reason: str | None) -> None:
     config = config_of({})
     one = trainee(config)
     one.network = build_network(NetworkSpec(model, 3, 16, 16, 5), seed=1)
-    assert stackable([one], config) == reason
+    assert why_not_stacked([one], config) == reason
 
 
 def test_networks_that_are_no_mlp_and_images_that_are_streamed_cannot_be_stacked() -> None:
     config = config_of({})
     one = trainee(config)
     one.images = Streamed()
-    assert stackable([one], config) == (
+    assert why_not_stacked([one], config) == (
         "side A: the images are read batch by batch; a higher memory_gb keeps them in memory"
     )
     for network, reason in (
@@ -333,7 +334,7 @@ def test_networks_that_are_no_mlp_and_images_that_are_streamed_cannot_be_stacked
         (normed(nn.ReLU(), momentum=None), "side A: a batch norm has no weights or no running average"),
     ):
         one.network = network
-        assert stackable([one], config) == reason
+        assert why_not_stacked([one], config) == reason
 
 
 def test_the_exact_engine_takes_over_what_the_fast_one_cannot(caplog: pytest.LogCaptureFixture) -> None:
@@ -350,11 +351,11 @@ def test_the_exact_engine_takes_over_what_the_fast_one_cannot(caplog: pytest.Log
 
 def test_a_last_batch_of_one_image_is_no_batch_to_normalize() -> None:
     one = trainee(config_of({}), model="mlp_l1_w9_bn")
-    assert stackable([one], config_of({}, batch_size=23)) == (
+    assert why_not_stacked([one], config_of({}, batch_size=23)) == (
         "side A: batch norm cannot take a last batch of one image; choose another batch_size"
     )
-    assert stackable([trainee(config_of({}))], config_of({}, batch_size=23)) is None
-    assert stackable([one], config_of({}, batch_size=24)) is None
+    assert why_not_stacked([trainee(config_of({}))], config_of({}, batch_size=23)) is None
+    assert why_not_stacked([one], config_of({}, batch_size=24)) is None
     for batch_size in (1, 23, 69):
         with pytest.raises(ValueError, match=f"batch_size={batch_size}: of the 70 training images of side A the last"):
             check_last_batch(one.network, one.images, batch_size, "A")

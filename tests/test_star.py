@@ -1,4 +1,4 @@
-"""Tests that star logs what it trained and verified, resumes to the last bit, and refuses what cannot be joined."""
+"""`star` logs what it trained and tested, resumes bit by bit, and refuses networks that do not fit."""
 
 import json
 from pathlib import Path
@@ -152,6 +152,8 @@ def test_sources_are_aligned_by_every_method_and_segments_measured_under_every_p
     assert run.data.params["judging.bn"] == bn
     with np.load(store.download_artifacts(run.info.run_id, "permutations.npz")) as orders:
         assert any((order != np.arange(len(order))).any() for order in orders.values())
+    # Training keeps no statistics of batch norm: the star has those of its training images under every policy.
+    assert load_network(store, run.info.run_id).state["norm1.running_mean"].abs().max() > 0
     table = contents(store, run.info.run_id, "segments.json")
     points = pd.DataFrame(table["data"], columns=table["columns"])
     for row in points[points["alpha"] == 1].to_dict("records"):  # none but recalibration changes a network itself

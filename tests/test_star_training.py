@@ -1,4 +1,4 @@
-"""Tests that a star is trained at points of its segments by its own gradient, and judged by more than barriers."""
+"""A star is trained at points of its segments by its own gradient, and judged by its accuracy too."""
 
 import copy
 

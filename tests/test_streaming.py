@@ -1,4 +1,4 @@
-"""Do images that are read batch by batch hand out what resident ones do, within bounded memory and to the last bit?"""
+"""Images read batch by batch equal images in memory to the last bit, within bounded memory."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
 )
 from lmc_mlflow.data.streaming import READ_AHEAD, Piece, StreamedImages, join, settle
 from lmc_mlflow.training.loop import train
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 BATCH = 4

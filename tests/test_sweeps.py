@@ -1,4 +1,4 @@
-"""Does a sweep skip, resume, join, retry and stop as it says, with nothing done twice?"""
+"""A sweep skips, resumes, joins, retries and stops as documented, and does nothing twice."""
 
 import json
 import os
@@ -23,11 +23,11 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.sweeps.grid_file import read_grid
 from lmc_mlflow.tracking.locks import (
-    ClaimedError,
+    LockedError,
     acquire,
-    claims,
-    dead_claims,
+    find_locks,
     release,
+    stale_locks,
 )
 from lmc_mlflow.tracking.process import is_alive, process_tags
 from lmc_mlflow.tracking.store import open_store
@@ -105,7 +105,7 @@ def only_sweep(client: MlflowClient) -> Run:
 
 
 def assert_whole(client: MlflowClient, cells: int, steps: dict[str, int]) -> None:
-    """Every cell once, every step once, all FINISHED below the one sweep, and no claim left."""
+    """Every cell once, every step once, all FINISHED below the one sweep, and no lock left."""
     parent = only_sweep(client)
     assert statuses(client, "sweep") == {"FINISHED": 1}
     assert parent.data.metrics["cells/finished"] == parent.data.metrics["cells/total"] == cells
@@ -116,7 +116,7 @@ def assert_whole(client: MlflowClient, cells: int, steps: dict[str, int]) -> Non
     for kind, number in steps.items():
         assert statuses(client, kind) == {"FINISHED": number}
         assert {run.data.tags["mlflow.parentRunId"] for run in runs_of_kind(client, kind)} == {parent.info.run_id}
-    assert claims(open_store()) == []
+    assert find_locks(open_store()) == []
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ cells:
     assert run.info.status == "FAILED"
     assert run.data.metrics["cells/failed"] == run.data.metrics["cells/finished"] == 2
     assert "| 0 of 2 | 0 | seed 1: " in run.data.tags["mlflow.note.content"]
-    assert claims(open_store()) == []
+    assert find_locks(open_store()) == []
     capsys.readouterr()
     assert sweep(flags(grid, "--dry_run=true")) == 0
     assert "4 cells: 2 finished, 2 failed" in capsys.readouterr().out
@@ -237,7 +237,7 @@ def test_a_sweep_that_is_stopped_ends_truthfully_and_the_same_command_goes_on_un
         assert running.returncode == 130
         assert said.splitlines()[-1] == "sweep: stopped; give the same command again to go on"
         assert statuses(store, "sweep") == {"KILLED": 1}
-        assert claims(open_store()) == []
+        assert find_locks(open_store()) == []
     wait_until_gone(store)
     assert statuses(store, "pair") == {"KILLED": len(stopped)}
     before = only_sweep(store)
@@ -266,7 +266,7 @@ def test_a_sweep_on_ray_that_is_stopped_ends_its_runs_truthfully(store: MlflowCl
     assert statuses(store, "sweep") == {"KILLED": 1}
     assert set(statuses(store, "pair")) == {"KILLED"}
     assert {run.data.tags["lmc.error"] for run in runs_of_kind(store, "pair")} == {"stopped by Ctrl-C"}
-    assert claims(open_store()) == []
+    assert find_locks(open_store()) == []
 
 
 @pytest.mark.slow
@@ -296,7 +296,7 @@ def test_a_worker_that_is_killed_fails_its_own_cells_only(
     assert running.returncode == 1
     assert "was killed by SIGKILL" in err
     assert statuses(store, "pair") == {"KILLED": 1, "FINISHED": 3}
-    assert claims(open_store()) == []
+    assert find_locks(open_store()) == []
     assert out.count("finished digits") == 3
     assert sweep(flags(LONG, "--seeds_together=1")) == 0
     assert_whole(store, 4, {"pair": 4, "path": 4})
@@ -340,31 +340,31 @@ def test_a_sweep_that_died_after_its_last_cell_is_ended_by_the_next(
     assert len(store.search_runs(["0"])) == before
 
 
-def test_a_claim_is_refused_while_its_process_lives_and_followed_by_another_once_it_is_dead(
+def test_a_lock_is_refused_while_its_process_lives_and_followed_by_another_once_it_is_dead(
     store: MlflowClient,
 ) -> None:
     opened = open_store()
     mine = acquire(opened, "work")
-    with pytest.raises(ClaimedError, match=f"work is being worked on now .process {os.getpid()} on "):
+    with pytest.raises(LockedError, match=f"work is being worked on now .process {os.getpid()} on "):
         acquire(opened, "work")
     acquire(opened, "other-work")
     store.set_registered_model_tag(mine.name, "lmc.process_started", "1.00")  # its process is gone
-    assert [claim.name for claim in dead_claims(opened)] == [mine.name]
+    assert [lock.name for lock in stale_locks(opened)] == [mine.name]
     second = acquire(opened, "work")
-    assert [claim.generation for claim in claims(opened, "work")] == [0, 1]
+    assert [lock.generation for lock in find_locks(opened, "work")] == [0, 1]
     release(opened, "work", second)
-    assert claims(opened, "work") == []
-    assert [claim.name for claim in claims(opened)] == ["lmc-claim-other-work-0"]
+    assert find_locks(opened, "work") == []
+    assert [lock.name for lock in find_locks(opened)] == ["lmc-claim-other-work-0"]
 
 
-def test_repair_removes_the_claims_of_dead_processes(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_removes_the_locks_of_dead_processes(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     opened = open_store()
     dead, alive = acquire(opened, "a"), acquire(opened, "b")
     store.set_registered_model_tag(dead.name, "lmc.process_started", "1.00")
     assert repair([]) == 0
-    assert len(claims(opened)) == 2
+    assert len(find_locks(opened)) == 2
     assert repair(["--apply=true"]) == 0
-    assert [claim.name for claim in claims(opened)] == [alive.name]
+    assert [lock.name for lock in find_locks(opened)] == [alive.name]
 
 
 def test_an_earlier_process_of_ones_own_task_is_dead_even_on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Tests which units of a network may be exchanged, and that exchanging them leaves its function as it is."""
+"""The derived symmetry of a network lists the units that may be exchanged, and permuting them keeps the function."""
 
 import copy
 
@@ -18,7 +18,8 @@ from lmc_mlflow.alignment import (
     units_moved,
 )
 from lmc_mlflow.alignment.symmetry import Part
-from lmc_mlflow.models.registry import NETWORKS, NetworkSpec, build_network
+from lmc_mlflow.models.families import NETWORKS
+from lmc_mlflow.models.registry import NetworkSpec, build_network
 
 MLPS = ("mlp_l1_w9", "mlp_l3_w5_6_7", "mlp_l3_w5_6_7_bn", "mlp_l3_w5_6_7_bn_dropout")
 SLOW = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Are pairs that train together the pairs that would have trained alone, each with its own runs?"""
+"""Pairs that train together equal pairs that train alone, and each has its own runs."""
 
 import pytest
 import torch

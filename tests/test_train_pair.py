@@ -1,4 +1,4 @@
-"""Does train_pair log what the contract says, so that it can be read back and repeated to the last bit?"""
+"""`train_pair` logs what the contract says, so that it can be read back and repeated to the last bit."""
 
 import json
 from pathlib import Path
@@ -177,14 +177,14 @@ def test_an_interruption_between_epochs_is_kept_and_continued(
 
 def test_a_state_cut_short_is_passed_over_for_the_older_whole_one(store: MlflowClient, tmp_path: Path) -> None:
     from lmc_mlflow.query.resume import newest_state
-    from lmc_mlflow.tracking.resume import keep_state
+    from lmc_mlflow.tracking.resume import write_state
     from lmc_mlflow.tracking.run import TrackedRun
 
     run = TrackedRun(store, store.create_run("0").info.run_id, "0")
     for epoch, slot in ((10, 0), (20, 1)):
         local = tmp_path / "state"
         local.write_bytes(bytes(epoch))
-        keep_state(run, local, epoch, slot)
+        write_state(run, local, epoch, slot)
     newest = newest_state(store, run.run_id, tmp_path / "one")
     assert newest is not None
     assert newest.read_bytes() == bytes(20)

@@ -1,4 +1,4 @@
-"""Does the loop train as a plain PyTorch loop would, bit for bit, and continue as if it had never stopped?"""
+"""The training loop equals a plain PyTorch loop bit by bit, and continues as if it had never stopped."""
 
 import copy
 from pathlib import Path
@@ -11,13 +11,18 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import RandomHorizontalFlip
 
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.canonical import parameters
+from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.training import state as training_state
-from lmc_mlflow.training.loop import EpochReport, Trainee, train, train_epoch
+from lmc_mlflow.training.engines.exact import train_epoch
+from lmc_mlflow.training.engines.table import ENGINE_CHOICES, TRAINING_ENGINES, choose_engine
+from lmc_mlflow.training.loop import EpochReport, train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import learning_rate, make_optimizer, noise_scale
+from lmc_mlflow.training.trainee import Trainee
 
 CPU = torch.device("cpu")
 torch.manual_seed(11)
@@ -156,3 +161,23 @@ def test_learning_rates_on_paper() -> None:
 
 def test_noise_scale_on_paper() -> None:
     assert noise_scale(0.1, num_samples=300, batch_size=100) == pytest.approx(0.2)
+
+
+def test_the_engines_that_the_flag_offers_are_those_that_can_be_chosen() -> None:
+    assert parameters(TrainPairConfig)["engine"].rule.choices == tuple(ENGINE_CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("model", "choice", "engine"),
+    [
+        ("mlp_l1_w5", "exact", "exact"),
+        ("mlp_l1_w5", "fast", "stacked"),
+        ("mlp_l1_w5_dropout", "fast", "exact"),
+        ("resnet10", "exact", "exact"),
+        ("resnet10", "fast", "channels_last"),
+    ],
+)
+def test_a_fast_engine_is_the_one_for_the_network(model: str, choice: str, engine: str) -> None:
+    config = OptimizationConfig()
+    chosen = choose_engine(choice, [trainee(model, "A", NoiseConfig(), config)], config)
+    assert chosen is TRAINING_ENGINES[engine]

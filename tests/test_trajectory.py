@@ -1,4 +1,4 @@
-"""Does a trajectory go on exactly where a training ended, stop and resume, and average its networks?"""
+"""A trajectory continues exactly where a training ended, stops and resumes, and averages its networks."""
 
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ from entry_points.train_pair import main as train_pair
 from entry_points.trajectory import main as trajectory
 from lmc_mlflow import query
 from lmc_mlflow.averaging import average
-from lmc_mlflow.config.ensemble_and_prune import TrajectoryConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import Run, metric_curve
-from lmc_mlflow.workflows.trajectory.epoch_runs import Stations
+from lmc_mlflow.workflows.trajectory.epoch_runs import EpochRuns
 from lmc_mlflow.workflows.trajectory.trajectory import continued
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -113,20 +113,20 @@ def test_a_trajectory_that_was_stopped_goes_on_as_if_it_had_not_been(
     assert runs_of_kind(store, "trajectory") == []
     assert trajectory([f"--run={start}", "--epochs=3", *HERE]) == 0
     undisturbed = networks(store, runs_of_kind(store, "trajectory")[0])
-    original = Stations.on_epoch
+    original = EpochRuns.on_epoch
 
-    def stop_in_epoch_five(self: Stations, epoch: int, reports: list) -> None:
+    def stop_in_epoch_five(self: EpochRuns, epoch: int, reports: list) -> None:
         if epoch == 5:
             raise KeyboardInterrupt
         original(self, epoch, reports)
 
-    monkeypatch.setattr(Stations, "on_epoch", stop_in_epoch_five)
+    monkeypatch.setattr(EpochRuns, "on_epoch", stop_in_epoch_five)
     flags = [f"--run={start[:12]}", "--epochs=2", *HERE]
     assert trajectory(flags) == 130
     stopped = runs_of_kind(store, "trajectory")[1]
     assert stopped.info.status == "KILLED"
     assert sorted(networks(store, stopped)) == ["4"]
-    monkeypatch.setattr(Stations, "on_epoch", original)
+    monkeypatch.setattr(EpochRuns, "on_epoch", original)
     capsys.readouterr()
     assert trajectory(flags) == 0
     assert f"trajectory {stopped.info.run_id} (resumed)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Does the two-sample test see what differs between the sides, and nothing where nothing does?"""
+"""The two-sample test finds differences between the sides, and finds none where there are none."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Does the UI greet with the columns that matter, without touching what a user has changed?"""
+"""The saved view of the UI shows the most useful columns and keeps what a user has changed."""
 
 import json
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""Tests that weight matching finds the best permutation where that is known."""
+"""Weight matching finds the best permutation where it is known."""
 
 import itertools
 
@@ -14,8 +14,9 @@ from lmc_mlflow.alignment import (
     permute,
     random_permutations,
 )
+from lmc_mlflow.models.families import NETWORKS
 from lmc_mlflow.models.parameters import trainable, weight_arrays
-from lmc_mlflow.models.registry import NETWORKS, NetworkSpec, build_network
+from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.weights import State, euclidean_squared
 
 QUICK = [*(name for name in NETWORKS if name not in ("vgg19", "vgg_like")), "mlp_l3_w16_32_8_bn"]

@@ -1,4 +1,4 @@
-"""Are distances and interpolations of state dicts right to the last bit, and are misfits named?"""
+"""Distances and interpolations of state dicts are right to the last bit, and mismatches are named."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Does the table of the zoos count networks, and hold them against the printed values?"""
+"""The table of the slides counts networks correctly and compares them with the printed values."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from paper_frames import SETTINGS, frames, runs
 
-from lmc_mlflow.findings.condition_table import Frames, prepared
+from lmc_mlflow.findings.condition_table import Frames, prepare
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
 
 NETWORK = SETTINGS | {"shift": "none", "init": "different", "dataset": "moons", "model": "mlp_l1_w8", "seed": 1}
@@ -15,7 +15,7 @@ NETWORK = SETTINGS | {"shift": "none", "init": "different", "dataset": "moons", 
 def store_of(*rows: dict[str, Any]) -> Frames:
     ends = runs(NETWORK | {"test/loss": 0.124, "test/accuracy": 0.941}, *rows)
     none = frames()
-    return prepared(Frames(none.pairs, ends, none.paths, none.ensembles), {})
+    return prepare(Frames(none.pairs, ends, none.paths, none.ensembles), {})
 
 
 def row(table: pd.DataFrame, width: int, measure: str) -> Any:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from lmc_mlflow.bundles.artifact_locations import Place, place_behind_server
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.store import Store, StoreError
 
 LOCAL_ROOT = "./mlruns"
@@ -107,6 +108,6 @@ def open_database(uri: str, destination: str) -> Database:
     except ImportError as error:
         raise StoreError(f"database {shown} cannot be used ({error}); pip install '.[server]'") from None
     except (SQLAlchemyError, MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise StoreError(f"database {shown} cannot be used ({reason}); check MLFLOW_TRACKING_URI") from None
     return Database(store, Store(MlflowClient(tracking_uri=uri), uri, DEFAULT_ID), folder)

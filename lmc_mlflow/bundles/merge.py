@@ -23,6 +23,7 @@ from lmc_mlflow.bundles.sql_rows import (
     stored_runs,
 )
 from lmc_mlflow.contract import Artifact, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import StoreError
 
@@ -174,5 +175,5 @@ def _write_rows(database: Database, steps: Sequence[Step]) -> None:
                 if step.fate in (Fate.NEW, Fate.BEHIND) or step.add:
                     note_left_out(session, step.record.run_id, step.absent)
     except SQLAlchemyError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise StoreError(f"no run was imported ({reason}); give the same command again") from None

@@ -1,1 +1,1 @@
-"""What can a user set? Frozen dataclasses that are flags, MLproject parameters and logged params at once."""
+"""Configurations: frozen dataclasses whose fields are flags, MLproject parameters and logged params."""

@@ -1,4 +1,4 @@
-"""How does a configuration become flat text (flags, params), nested JSON and a fingerprint, and come back?"""
+"""Converts a configuration to flat text, nested JSON and a fingerprint, and text and JSON to a configuration."""
 
 import dataclasses
 import functools
@@ -27,13 +27,13 @@ class Parameter:
 
 
 def section_types(command: type) -> dict[str, type]:
-    """Section name -> section class of a command's configuration."""
+    """Return section name -> section class of a command's configuration."""
     hints = typing.get_type_hints(command)
     return {spec.name: hints[spec.name] for spec in dataclasses.fields(command)}
 
 
 def parameters(command: type) -> Mapping[str, Parameter]:
-    """Flat name -> parameter, in the order of declaration; the defaults are the command's own."""
+    """Return flat name -> parameter, in the order of declaration; the defaults are the command's own."""
     return _parameters(command)
 
 
@@ -52,7 +52,7 @@ def _parameters(command: Any) -> Mapping[str, Parameter]:
 
 
 def from_texts(command: type[Config], texts: Mapping[str, str]) -> Config:
-    """A configuration from flat names and texts; what is not named keeps its default.
+    """Make a configuration from flat names and texts; what is not named keeps its default.
 
     Raises:
         ValueError: an unknown name (with the nearest known one), or a value that is not allowed.
@@ -74,12 +74,12 @@ def _walk(config: object) -> Iterator[tuple[Parameter, Any]]:
 
 
 def to_params(config: object) -> dict[str, str]:
-    """`section.field` -> canonical text, defaults included: what is logged."""
+    """Return `section.field` -> canonical text, defaults included: the params that are logged."""
     return {f"{p.section}.{p.name}": write_value(value) for p, value in _walk(config)}
 
 
 def to_nested(config: object) -> dict[str, dict[str, str]]:
-    """Section -> field -> canonical text: what `checkpoint/config.json` holds."""
+    """Return section -> field -> canonical text: the content of `checkpoint/config.json`."""
     nested: dict[str, dict[str, str]] = {}
     for p, value in _walk(config):
         nested.setdefault(p.section, {})[p.name] = write_value(value)
@@ -87,19 +87,23 @@ def to_nested(config: object) -> dict[str, dict[str, str]]:
 
 
 def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) -> Config:
-    """The inverse of `to_nested`; fields that a newer version knows and this one does not are an error."""
+    """Make a configuration from what `to_nested` returned.
+
+    Raises:
+        ValueError: a field that this version does not know (a newer one wrote it), or a value that is not allowed.
+    """
     return from_texts(command, {name: text for section in nested.values() for name, text in section.items()})
 
 
 def fingerprint(config: object, without: Collection[str] = ()) -> str:
-    """Digest of the fields that differ from their section's defaults and decide the result.
+    """Return a digest of the fields that differ from their section's defaults and decide the result.
 
     New options may be added later without changing the fingerprint of old configurations, as long
     as their default keeps the old behaviour.
 
     Args:
         config: of any command.
-        without: names of fields that say what is worked on and not how (the ends of a path).
+        without: names of fields that say which runs are used, and not how (the ends of a path).
     """
     lines = []
     for p, value in _walk(config):

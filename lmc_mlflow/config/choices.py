@@ -1,4 +1,4 @@
-"""How is a name looked up, and what is said when there is no such name?"""
+"""Looks up a name in a table; the error for an unknown name lists the known ones."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ Row = TypeVar("Row")
 
 
 def unknown_name(what: str, name: str, choices: Iterable[str]) -> ValueError:
-    """The error for a name that is not among the choices: lists them and the nearest one."""
+    """Make the error for a name that is not among the choices; it lists them and the nearest one."""
     known = sorted(choices)
     near = get_close_matches(name, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -16,10 +16,10 @@ def unknown_name(what: str, name: str, choices: Iterable[str]) -> ValueError:
 
 
 def lookup(table: Mapping[str, Row], name: str, what: str) -> Row:
-    """The row of a table.
+    """Return the row of a table.
 
     Raises:
-        ValueError: there is no such row; the message lists the rows there are.
+        ValueError: there is no such row; the message lists the names that there are.
     """
     if name not in table:
         raise unknown_name(what, name, table)

@@ -1,6 +1,8 @@
-"""Which sections does each command take? One frozen configuration for each entry point."""
+"""The table of commands, and the configuration that each of them takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lmc_mlflow.config.alignment import (
     AligningConfig,
@@ -10,19 +12,9 @@ from lmc_mlflow.config.alignment import (
 )
 from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
 from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
-from lmc_mlflow.config.ensemble_and_prune import PruneConfig, TrajectoryConfig
-from lmc_mlflow.config.network_groups import (
-    CornersConfig,
-    PairwiseConfig,
-    SurfaceConfig,
-    SurveyedConfig,
-)
-from lmc_mlflow.config.path import (
-    EndsConfig,
-    MembersConfig,
-    PathConfig,
-    ScoresConfig,
-)
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
+from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
+from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
 from lmc_mlflow.config.runtime import RepairConfig, RuntimeConfig, StoryConfig
 from lmc_mlflow.config.star import (
@@ -33,16 +25,11 @@ from lmc_mlflow.config.star import (
     matching_of,
 )
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
-from lmc_mlflow.config.train_pair import (
-    ModelConfig,
-    NoiseConfig,
-    OptimizationConfig,
-    ResumeConfig,
-    TogetherConfig,
-)
+from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
+from lmc_mlflow.config.trajectory import TrajectoryConfig
 
 
-def _refuse_translations_of_the_paper(data: DataConfig, noise: NoiseConfig) -> None:
+def _check_translations(data: DataConfig, noise: NoiseConfig) -> None:
     if data.translates and noise.noise_scope == "paper":
         raise ValueError(f"augmentation={data.augmentation}: noise_scope=paper draws no translations; leave one out")
 
@@ -61,15 +48,14 @@ class TrainPairConfig:
     together: TogetherConfig = field(default_factory=TogetherConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         if self.together.seeds and self.model.seed != ModelConfig().seed:
             raise ValueError("give either seed or seeds")
-        _refuse_translations_of_the_paper(self.data, self.noise)
+        _check_translations(self.data, self.noise)
 
 
 @dataclass(frozen=True)
 class InterpolateConfig:
-    """Walk the straight line between any two logged networks."""
+    """Measure the straight path between any two logged networks."""
 
     ends: EndsConfig
     path: PathConfig = field(default_factory=PathConfig)
@@ -78,7 +64,6 @@ class InterpolateConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         self.matching.check_method("align", self.aligning.align)
 
 
@@ -92,7 +77,6 @@ class AlignConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         self.matching.check_method("method", self.aligning.method)
 
 
@@ -109,14 +93,13 @@ class StarConfig:
     resume: ResumeConfig = field(default_factory=ResumeConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
         matching.check_method("match_method", self.segments.match_method)
 
 
 @dataclass(frozen=True)
 class MatrixConfig:
-    """Measure the barrier between every two of many logged networks: what is connected to what."""
+    """Measure the barrier between every two of many logged networks, and cluster the networks by it."""
 
     surveyed: SurveyedConfig
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
@@ -124,7 +107,6 @@ class MatrixConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         self.matching.check_method("align", self.pairwise.align)
 
 
@@ -138,13 +120,12 @@ class PlaneConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
         self.matching.check_method("align", self.surface.align)
 
 
 @dataclass(frozen=True)
 class MainConfig:
-    """The one-minute story: two pairs, a path inside one and a path between them."""
+    """Train two pairs, and compare a path inside one pair with a path between the two."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=lambda: ModelConfig(model="mlp_l3_w256_512_256"))
@@ -157,8 +138,7 @@ class MainConfig:
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
 
     def __post_init__(self) -> None:
-        """Rules that tie the sections together."""
-        _refuse_translations_of_the_paper(self.data, self.noise)
+        _check_translations(self.data, self.noise)
 
 
 @dataclass(frozen=True)
@@ -172,7 +152,7 @@ class EnsembleConfig:
 
 @dataclass(frozen=True)
 class PruneCommandConfig:
-    """Take the redundant units out of trained MLPs."""
+    """Remove the redundant units of trained MLPs."""
 
     pruning: PruneConfig
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -180,7 +160,7 @@ class PruneCommandConfig:
 
 @dataclass(frozen=True)
 class TrajectoryCommandConfig:
-    """Train a logged network on, keep it after every epoch, and average them all (SWA)."""
+    """Train a logged network for more epochs, log it after every epoch, and average all of them (SWA)."""
 
     trajectory: TrajectoryConfig
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -188,14 +168,14 @@ class TrajectoryCommandConfig:
 
 @dataclass(frozen=True)
 class PrepareDataConfig:
-    """Turn a raw archive into a store that training reads fast and with bounded memory."""
+    """Convert a raw archive to a store that training reads fast and with bounded memory."""
 
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
 
 
 @dataclass(frozen=True)
 class RepairCommandConfig:
-    """List runs that a dead process left RUNNING, and end them truthfully."""
+    """List the runs that a dead process left RUNNING, and end them on request."""
 
     repair: RepairConfig = field(default_factory=RepairConfig)
 
@@ -216,7 +196,7 @@ class ImportCommandConfig:
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Work through a grid of pairs and what follows them, wherever there are cores and GPUs."""
+    """Run a grid of experiments on the cores and GPUs of this machine or of a cluster."""
 
     grid: GridConfig = field(default_factory=GridConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
@@ -225,26 +205,41 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class ReportCommandConfig:
-    """Set the store's tables and claims beside the paper's, on one page."""
+    """Compare the store with the papers' tables and figures, and judge their claims, on one page."""
 
     report: ReportConfig = field(default_factory=ReportConfig)
 
 
-COMMANDS: dict[str, type] = {
-    "main": MainConfig,
-    "train_pair": TrainPairConfig,
-    "interpolate": InterpolateConfig,
-    "align": AlignConfig,
-    "ensemble": EnsembleConfig,
-    "prune": PruneCommandConfig,
-    "trajectory": TrajectoryCommandConfig,
-    "star": StarConfig,
-    "matrix": MatrixConfig,
-    "plane": PlaneConfig,
-    "prepare_data": PrepareDataConfig,
-    "repair": RepairCommandConfig,
-    "sweep": SweepConfig,
-    "report": ReportCommandConfig,
-    "export": ExportCommandConfig,
-    "import": ImportCommandConfig,
+@dataclass(frozen=True)
+class Command:
+    """One row of the table of commands: its configuration, and its group in a list of commands."""
+
+    config: type[Any]
+    group: str
+
+    @property
+    def description(self) -> str:
+        """Return the line that describes the command."""
+        assert self.config.__doc__ is not None
+        return self.config.__doc__
+
+
+GROUPS = ("experiments", "networks", "measurements", "stores")
+COMMANDS: Mapping[str, Command] = {
+    "main": Command(MainConfig, "experiments"),
+    "train_pair": Command(TrainPairConfig, "networks"),
+    "interpolate": Command(InterpolateConfig, "measurements"),
+    "align": Command(AlignConfig, "networks"),
+    "ensemble": Command(EnsembleConfig, "measurements"),
+    "prune": Command(PruneCommandConfig, "networks"),
+    "trajectory": Command(TrajectoryCommandConfig, "networks"),
+    "star": Command(StarConfig, "networks"),
+    "matrix": Command(MatrixConfig, "measurements"),
+    "plane": Command(PlaneConfig, "measurements"),
+    "prepare_data": Command(PrepareDataConfig, "stores"),
+    "repair": Command(RepairCommandConfig, "stores"),
+    "sweep": Command(SweepConfig, "experiments"),
+    "report": Command(ReportCommandConfig, "experiments"),
+    "export": Command(ExportCommandConfig, "stores"),
+    "import": Command(ImportCommandConfig, "stores"),
 }

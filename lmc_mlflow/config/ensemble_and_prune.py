@@ -1,17 +1,62 @@
-"""Which options say how a trained network is pruned, or trained on?"""
+"""Options of an ensemble: its members and its scores; and of pruning: which units are redundant."""
 
-import dataclasses
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option, option_of
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.path import BN_POLICIES
+from lmc_mlflow.contract import Tag
 
-_CHOICES = {spec.name: option_of(spec).choices for spec in dataclasses.fields(OptimizationConfig)}
+
+@dataclass(frozen=True)
+class MembersConfig(Section):
+    """The networks of an ensemble."""
+
+    pair: str = option("", "a pair run: members are points of the path between its endpoints (sampling lmc)")
+    runs: tuple[str, ...] = option((), "run ids of networks, comma-separated (sampling seeds)")
+    query: str = option("", f'an MLflow filter over endpoint runs, as in tags."{Tag.SIDE}" = "A" (sampling seeds)')
+    star: str = option("", "a star run: members are random points of its segments (sampling star)")
+    num_samples: int = option(20, "with star: how many points", minimum=2)
+    samples_seed: int = option(0, "with star: seed of the points", minimum=0)
+    num_alphas: int = option(
+        21, "with pair: evenly spaced points, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
+    )
+    include_ends: bool = option(True, "with pair: whether the endpoints themselves are members")
+    bn: str = option(
+        "interpolate",
+        "with pair: batch-norm statistics on the path, as in interpolate",
+        choices=BN_POLICIES,
+    )
+    data_root: str = option(
+        "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
+    )
+
+    def check(self) -> None:
+        """Check the rules that tie the fields together."""
+        if sum([bool(self.pair), bool(self.runs), bool(self.query), bool(self.star)]) != 1:
+            raise ValueError(
+                "give one of pair=<pair run id>, runs=<run id>,<run id>,..., query=<MLflow filter>, star=<star run id>"
+            )
+        if not self.star and (self.num_samples != 20 or self.samples_seed != 0):
+            raise ValueError("num_samples and samples_seed belong to star=<star run id>; leave them out")
+        if not self.pair and (self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"):
+            raise ValueError("num_alphas, include_ends and bn belong to pair=<pair run id>; leave them out")
+        if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
+            raise ValueError("runs: name at least two different runs, each once")
+
+
+@dataclass(frozen=True)
+class ScoresConfig(Section):
+    """The estimation of an ensemble's scores."""
+
+    num_resamples: int = option(1000, "bootstrap resamples of the test samples; 0: no intervals", minimum=0)
+    confidence: float = option(0.95, "share of the resamples inside an interval", above=0.0, maximum=0.9999)
+    num_orders: int = option(50, "random orders of the members behind accuracy against size", minimum=1)
+    scores_seed: int = option(0, "seed of resamples and orders", minimum=0)
 
 
 @dataclass(frozen=True)
 class PruneConfig(Section):
-    """Which units of which networks count as redundant."""
+    """The networks that are pruned, and the units that count as redundant."""
 
     run: str = option("", "run id, or a prefix that only one run has, of a trained MLP without norms")
     query: str = option("", "instead of run: an MLflow filter over endpoint runs, each of which is pruned")
@@ -34,7 +79,8 @@ class PruneConfig(Section):
     )
     drop_dead: bool = option(True, "first units are dropped whose output is 0 on every training image")
     keep_width: bool = option(
-        True, "true: zeros in place of the units that went, so that pruned networks can be joined; false: narrower"
+        True,
+        "true: zeros in place of removed units, so that paths between pruned networks exist; false: narrower layers",
     )
     place: str = option(
         "own",
@@ -47,32 +93,8 @@ class PruneConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if bool(self.run) == bool(self.query):
             raise ValueError("give either run=<run id> or query=<MLflow filter>")
         if not self.keep_width and self.place != "own":
             raise ValueError(f"place={self.place} belongs to keep_width=true; leave it out")
-
-
-@dataclass(frozen=True)
-class TrajectoryConfig(Section):
-    """How a trained network is trained on, epoch by epoch, at a constant learning rate."""
-
-    run: str = option("", "run id, or a prefix that only one run has, of the trained network")
-    epochs: int = option(20, "further epochs, each of which is logged as a network of its own", minimum=1)
-    optimizer: str | None = option(
-        None, "update rule; auto: the one it was trained with", choices=_CHOICES["optimizer"]
-    )
-    lr: float | None = option(None, "learning rate; auto: the one it was trained with", above=0.0)
-    batch_size: int | None = option(None, "images per step; auto: as it was trained", minimum=1)
-    momentum: float | None = option(
-        None, "momentum (sgd only); auto: as it was trained, 0 with another optimizer", minimum=0.0, maximum=0.9999
-    )
-    weight_decay: float | None = option(None, "weight decay; auto: as it was trained", minimum=0.0)
-    engine: str | None = option(None, "exact or fast; auto: as it was trained", choices=_CHOICES["engine"])
-    data_root: str = option("", "folder of the data set on this machine; empty: as the run was trained", identity=False)
-
-    def check(self) -> None:
-        """Rules that tie the fields together."""
-        if not self.run:
-            raise ValueError("give run=<run id of a trained network>")

@@ -1,10 +1,11 @@
-"""How does a command line become a configuration?"""
+"""Parses a command line to a configuration, and writes the help text."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn, TypeVar
 
 from lmc_mlflow.config.canonical import from_texts, parameters
+from lmc_mlflow.config.catalogues import CATALOGUES
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.config.options import write_value
 
@@ -12,19 +13,18 @@ Config = TypeVar("Config")
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """Argparse that raises instead of printing its usage and leaving."""
+    """An argument parser that raises an error instead of printing its usage and ending the process."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
-def flag_parser(name: str, command: type, catalogues: Mapping[str, Sequence[str]]) -> argparse.ArgumentParser:
-    """The parser of one entry point; every flag takes a value.
+def flag_parser(name: str, command: type) -> argparse.ArgumentParser:
+    """Make the parser of one entry point; every flag takes a value.
 
     Args:
         name: entry point.
         command: its configuration class.
-        catalogues: flat name -> names there are, for the help text of open-ended options.
     """
     parser = _OneLineParser(
         prog=f"python -m entry_points.{name}",
@@ -33,7 +33,7 @@ def flag_parser(name: str, command: type, catalogues: Mapping[str, Sequence[str]
         formatter_class=argparse.RawTextHelpFormatter,
     )
     for parameter in parameters(command).values():
-        choices = parameter.rule.choices or tuple(catalogues.get(parameter.name, ()))
+        choices = parameter.rule.choices or CATALOGUES.get(parameter.name, ())
         listed = f"\n  one of: {', '.join(choices)}" if choices else ""
         parser.add_argument(
             f"--{parameter.name}",
@@ -46,16 +46,14 @@ def flag_parser(name: str, command: type, catalogues: Mapping[str, Sequence[str]
     return parser
 
 
-def parse_flags(
-    name: str, command: type[Config], argv: Sequence[str], catalogues: Mapping[str, Sequence[str]] | None = None
-) -> Config:
-    """A configuration from `--name value` flags.
+def parse_flags(name: str, command: type[Config], argv: Sequence[str]) -> Config:
+    """Make a configuration from `--name value` flags.
 
     Raises:
         ValueError: an unknown flag (with the nearest known one), a flag without a value, or a value
             that is not allowed.
     """
-    texts, extra = flag_parser(name, command, catalogues or {}).parse_known_args(argv)
+    texts, extra = flag_parser(name, command).parse_known_args(argv)
     for word in extra:
         if word.startswith("--"):
             raise unknown_name("flag", word.split("=")[0], [f"--{known}" for known in parameters(command)])

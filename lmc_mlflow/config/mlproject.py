@@ -1,4 +1,4 @@
-"""What does MLproject say? Rendered from the configurations by `python -m lmc_mlflow.config.mlproject`."""
+"""Renders the file MLproject from the table of commands: `python -m lmc_mlflow.config.mlproject`."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ HEADER = "# Rendered by `python -m lmc_mlflow.config.mlproject`; change lmc_mlfl
 
 
 def render() -> str:
-    """The text of MLproject: every command with every parameter, all of MLflow's type `string`.
+    """Return the text of MLproject: every command with every parameter, all of MLflow's type `string`.
 
     MLflow checks nothing about a value, so types and choices are checked by the entry point, which
     answers in one line.
     """
     entry_points = {}
     for name, command in COMMANDS.items():
-        known = parameters(command)
+        known = parameters(command.config)
         entry_points[name] = {
             "parameters": {p.name: {"type": "string", "default": write_value(p.default)} for p in known.values()},
             "command": f"python -m entry_points.{name} " + " ".join(f"--{p} {{{p}}}" for p in known),

@@ -1,4 +1,4 @@
-"""How is one field of a configuration declared, read from text, checked and written as text?"""
+"""Declares the fields of a configuration, checks their values, and converts them from and to text."""
 
 import dataclasses
 import math
@@ -11,12 +11,12 @@ from typing import Any
 from lmc_mlflow.config.choices import unknown_name
 
 AUTO = "auto"
-_TRUE = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Option:
-    """What a field means and which values it takes.
+    """The meaning of a field and the values that it takes.
 
     `identity` is False for fields that change how a result is reached (device, folders) but not
     which result it is: those stay out of the fingerprint.
@@ -31,19 +31,19 @@ class Option:
 
 
 def option(default: Any, help: str, **rules: Any) -> Any:
-    """A dataclass field with its `Option`; `rules` are the further fields of `Option`."""
+    """Declare a dataclass field with its `Option`; `rules` are the further fields of `Option`."""
     return field(default=default, metadata={"option": Option(help, **rules)})
 
 
 def option_of(spec: "dataclasses.Field[Any]") -> Option:
-    """The `Option` that a field was declared with."""
+    """Return the `Option` that a field was declared with."""
     found = spec.metadata["option"]
     assert isinstance(found, Option)
     return found
 
 
 def read_value(name: str, kind: Any, text: str) -> Any:
-    """Text to value by the field's type; `auto` is None where None is allowed.
+    """Convert text to a value of the field's type; `auto` is None where None is allowed.
 
     Raises:
         ValueError: the text is no value of that type.
@@ -53,9 +53,9 @@ def read_value(name: str, kind: Any, text: str) -> Any:
             return None
         kind = next(k for k in typing.get_args(kind) if k is not type(None))
     if kind is bool:
-        if text.lower() not in _TRUE:
+        if text.lower() not in _BOOLEANS:
             raise ValueError(f"{name}={text!r}: give true or false")
-        return _TRUE[text.lower()]
+        return _BOOLEANS[text.lower()]
     if kind is str:
         return text
     if typing.get_origin(kind) is tuple:
@@ -69,7 +69,7 @@ def read_value(name: str, kind: Any, text: str) -> Any:
 
 
 def write_value(value: Any) -> str:
-    """Value to its canonical text, the one that is logged: `read_value` gives the value back."""
+    """Convert a value to its canonical text, which is logged; `read_value` gives the value back."""
     if value is None:
         return AUTO
     if isinstance(value, bool):
@@ -80,7 +80,7 @@ def write_value(value: Any) -> str:
 
 
 def check_value(name: str, value: Any, rule: Option) -> None:
-    """Hold a value against its rule.
+    """Check a value against its rule.
 
     Raises:
         ValueError: naming the field, the value and what would be allowed.
@@ -112,4 +112,4 @@ class Section:
         self.check()
 
     def check(self) -> None:
-        """Rules that tie fields together; sections with such rules override this."""
+        """Check the rules that tie fields together; a section with such rules overrides this."""

@@ -1,4 +1,4 @@
-"""Which options say what a report reads and where it goes?"""
+"""Options of a report: the runs that it reads, and the folder that it is written to."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from lmc_mlflow.config.options import Section, option
 
 @dataclass(frozen=True)
 class ReportConfig(Section):
-    """Which runs are set beside the paper's numbers."""
+    """The runs that are compared with the papers' numbers."""
 
     experiment: tuple[str, ...] = option((), "names of the experiments to read, comma-separated; empty: all")
     stand_ins: tuple[str, ...] = option(
@@ -19,7 +19,7 @@ class ReportConfig(Section):
     out: str = option("", "folder that the files are written to as well; empty: they are only logged")
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         for text in self.stand_ins:
             if text.count(":") != 1 or not all(text.split(":")):
                 raise ValueError(
@@ -30,5 +30,5 @@ class ReportConfig(Section):
 
     @property
     def names(self) -> dict[str, str]:
-        """Name in the store -> the paper's."""
+        """Return the name in the store -> the paper's."""
         return {part[0]: part[1] for part in (text.split(":") for text in self.stand_ins)}

@@ -1,4 +1,4 @@
-"""Which options belong to the machine and to the whole?"""
+"""Options of the machine: device, threads and memory; of the repair of dead runs; and of the command `main`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from lmc_mlflow.config.options import Section, option
 
 @dataclass(frozen=True)
 class RuntimeConfig(Section):
-    """Where and how carefully it runs; none of it is part of a result's identity."""
+    """Device, threads and memory; they are no part of a result's identity."""
 
     device: str = option("auto", "auto, cpu, cuda or cuda:N", identity=False)
     deterministic: bool = option(
@@ -24,7 +24,7 @@ class RuntimeConfig(Section):
 
 @dataclass(frozen=True)
 class RepairConfig(Section):
-    """Which dead runs are ended."""
+    """The runs that count as dead, and whether they are ended."""
 
     apply: bool = option(False, "true: end the runs listed; false: only list them")
     stale_minutes: float = option(
@@ -34,6 +34,8 @@ class RepairConfig(Section):
 
 @dataclass(frozen=True)
 class StoryConfig(Section):
-    """What the one-minute chain compares."""
+    """The second pair of the command `main`."""
 
-    other_seed: int = option(20, "seed of the second pair, whose side A is joined to the first pair's", minimum=0)
+    other_seed: int = option(
+        20, "seed of the second pair; the path between the side A networks of both pairs is measured", minimum=0
+    )

@@ -1,4 +1,4 @@
-"""Which options say what is trained, and how?"""
+"""Options of a training: network, noise, optimizer and schedule, and what is kept to resume it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from lmc_mlflow.config.options import Section, option
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """Which network, and from which initialization."""
+    """The network and its initialization."""
 
     model: str = option("mlp_l1_w587", "which network")
     dropout_rate: float = option(
@@ -24,14 +24,14 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True)
 class TogetherConfig(Section):
-    """Which pairs are trained together."""
+    """The pairs that are trained together."""
 
     seeds: tuple[int, ...] = option(
         (), "instead of seed: several, comma-separated; one pair each, trained together", minimum=0, identity=False
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={','.join(map(str, self.seeds))}: each seed once")
 
@@ -53,7 +53,7 @@ class NoiseConfig(Section):
     augmentation_seed: int | None = option(None, "seed of flips and translations; auto: the noise's", minimum=0)
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         for name in ("noise_seed", "order_seed", "augmentation_seed"):
             if self.noise_scope == "paper" and getattr(self, name) is not None:
                 raise ValueError(f"{name}: noise_scope=paper fixes every draw itself; leave {name} at auto")
@@ -61,7 +61,7 @@ class NoiseConfig(Section):
 
 @dataclass(frozen=True)
 class OptimizationConfig(Section):
-    """How the networks are trained."""
+    """The training of the networks: optimizer, schedule, engine and precision."""
 
     epochs: int = option(100, "passes over a side's training subset", minimum=1)
     batch_size: int = option(32, "images per step; the last batch of an epoch holds what is left", minimum=1)
@@ -87,7 +87,7 @@ class OptimizationConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if self.optimizer != "sgd" and (self.momentum != 0 or self.nesterov):
             raise ValueError(f"momentum and nesterov belong to optimizer=sgd, not {self.optimizer}; leave them out")
         if self.nesterov and self.momentum == 0:
@@ -98,7 +98,7 @@ class OptimizationConfig(Section):
 
 @dataclass(frozen=True)
 class ResumeConfig(Section):
-    """What is kept while training, and what a finished or interrupted run of the same configuration means."""
+    """What is kept to resume an interrupted training, and whether a finished one is repeated."""
 
     checkpoint_every: int = option(10, "epochs between resumable checkpoints", minimum=1, identity=False)
     force: bool = option(False, "true: train anew even if this configuration is finished in the store", identity=False)

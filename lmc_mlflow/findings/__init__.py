@@ -1,1 +1,1 @@
-"""Judging rules: evidence, conditions, and the sentences that conclude from a store."""
+"""Judges runs: evidence, conditions, and conclusions from the tables of `query`."""

@@ -1,19 +1,14 @@
-"""What do the numbers say? Sentences computed from the tables, with every n; no claim from fewer than two."""
+"""Concludes from the tables of `query`, in sentences with every n; nothing is claimed from fewer than two seeds."""
 
 import math
 from collections.abc import Iterator
 
 import pandas as pd
 
-from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed
+from lmc_mlflow.findings.differences import RULE, difference, mean_text
+from lmc_mlflow.findings.evidence import ComparisonCounts
 from lmc_mlflow.findings.sentences import each_condition, markdown, rows_having
-from lmc_mlflow.findings.tally import (
-    RULE,
-    Tally,
-    difference,
-    spread,
-    units_of,
-)
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
@@ -32,35 +27,31 @@ ALIGNED = (
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
-    """Do both sides of a shift end in one basin? Markdown, from `query.paths`."""
+    """Conclude whether both sides of a shift end in one basin: Markdown, from `query.paths`."""
     paths = _with_delta(paths)
     rows = rows_having(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
-    tallies, lines = {True: Tally(), False: Tally()}, []
+    counts, lines = {True: ComparisonCounts(), False: ComparisonCounts()}, []
     for label, part in each_condition(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
-        tally = tallies[bool(part["same_initialization"].iloc[0])]
-        if len(by_seed) > 1:
-            tally.supporting += bool((by_seed == 1).all())
-            tally.contradicting += bool((by_seed == 0).all())
-            tally.undecided += bool(by_seed.min() < by_seed.max() or 0 < by_seed.iloc[0] < 1)
+        counts[bool(part["same_initialization"].iloc[0])].add_shares(by_seed)
         apparent = int((part["connected"] == "apparent").sum())
         lines.append(
             f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
             + (f" ({apparent} more in appearance only: the training data show a break)" if apparent else "")
-            + f"; barrier in basin {spread(per_seed(part, 'test/barrier_in_basin'), 3)}, "
-            + f"{part['score'].iloc[0]} delta {spread(100 * per_seed(part, 'delta'), 1, ' points')}"
+            + f"; barrier in basin {mean_text(per_seed(part, 'test/barrier_in_basin'), 3)}, "
+            + f"{part['score'].iloc[0]} delta {mean_text(100 * per_seed(part, 'delta'), 1, ' points')}"
         )
     heads = [
-        tallies[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
-        tallies[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
+        counts[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
+        counts[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
     ]
     return markdown(heads, lines)
 
 
 def _with_delta(paths: pd.DataFrame) -> pd.DataFrame:
-    """The paths with columns delta, of accuracy or of average precision, and score, which of the two."""
+    """Add columns delta, of accuracy or of average precision, and score, which of the two."""
     frame = paths.assign(delta=float("nan"), score="accuracy")
     for score in reversed(SCORE_NAMES):
         if (column := f"test/{score}_delta") in paths:
@@ -71,17 +62,18 @@ def _with_delta(paths: pd.DataFrame) -> pd.DataFrame:
 
 
 def ensembles(frame: pd.DataFrame) -> str:
-    """Are seeds worth ensembling, against points of one path? Markdown, from `query.ensembles`."""
+    """Conclude whether ensembles of seeds are better than ensembles of one path: Markdown, from `query.ensembles`."""
     rows = rows_having(frame, "sampling", "num_members", "mean_prediction_accuracy")
-    accuracy, mistakes, lines = Tally(), Tally(), []
+    accuracy, mistakes, lines = ComparisonCounts(), ComparisonCounts(), []
     for label, part in each_condition(
         rows, [name for name in CONDITIONS if name not in ("bn", "sampling", "num_members")]
     ):
-        for seeds, lmc, way in _sampled(part):
-            better, error = difference(*(units_of(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
-            accuracy.count(better, error)
+        for seeds, lmc, way in _kinds_to_compare(part):
+            better, error = difference(*(per_ensemble(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
+            accuracy.add_difference(better, error)
             if "wrong_agreement" in part:
-                mistakes.count(*difference(*(units_of(rows, "wrong_agreement") for rows in (lmc, seeds))))
+                more = difference(*(per_ensemble(rows, "wrong_agreement") for rows in (lmc, seeds)))
+                mistakes.add_difference(*more)
             line = f"- {label}{way}: {_ensembles_text('seeds', seeds)}; {_ensembles_text('lmc', lmc)}; "
             line += f"seeds minus lmc {100 * better:+.2f} points"
             line += " (no claim: n is below 2)" if math.isnan(error) else f" (standard error {100 * error:.2f})"
@@ -98,77 +90,75 @@ def ensembles(frame: pd.DataFrame) -> str:
 
 
 def similarity(paths: pd.DataFrame) -> str:
-    """Are connected sides more alike than two random networks? Markdown, from `query.paths`."""
+    """Conclude whether connected sides are more alike than random networks: Markdown, from `query.paths`."""
     rows = rows_having(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
     rows = rows[rows["pair"] != ""].sort_values("connected", ascending=False).drop_duplicates("pair")
-    tally, lines = Tally(), []
+    counts, lines = ComparisonCounts(), []
     for label, part in each_condition(rows, CONDITIONS):
         for verdict, alike in part.groupby("connected", sort=False):
             closer = per_seed(alike.assign(closer=alike["angle_reference_deg"] - alike["angle_deg"]), "closer")
             if verdict == "yes" and len(closer) > 1:
-                tally.count(float(closer.mean()), math.sqrt(closer.var(ddof=1) / len(closer)))
+                counts.add_difference(float(closer.mean()), math.sqrt(closer.var(ddof=1) / len(closer)))
             lines.append(
-                f"- {label}, connected: {verdict}: {spread(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
+                f"- {label}, connected: {verdict}: {mean_text(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
                 f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
             )
     claim = "Connected sides are more alike than two independent initializations"
-    return markdown([tally.verdict(claim, ANOTHER_SEED)], lines, RULE)
+    return markdown([counts.verdict(claim, ANOTHER_SEED)], lines, RULE)
 
 
 def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
-    """Do larger batches and smaller learning rates lower the barrier? Markdown, from `query.paths`."""
+    """Conclude whether larger batches and lower learning rates lower the barrier: Markdown, from `query.paths`."""
     rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
     heads, lines = [], []
     for axis, word, example, descending in (("batch_size", "larger", 256, False), ("lr", "smaller", 0.0001, True)):
-        tally = Tally()
+        counts = ComparisonCounts()
         for label, part in each_condition(rows, [name for name in CONDITIONS if name != axis]):
-            places = sorted(part[axis].unique(), reverse=descending)
-            if len(places) > 1:
+            values = sorted(part[axis].unique(), reverse=descending)
+            if len(values) > 1:
                 first, last = (
-                    per_seed(part[part[axis] == place], "test/barrier_in_basin") for place in (places[0], places[-1])
+                    per_seed(part[part[axis] == value], "test/barrier_in_basin") for value in (values[0], values[-1])
                 )
-                tally.count(*difference(first, last))
+                counts.add_difference(*difference(first, last))
                 lines.append(
-                    f"- {label}: barrier in basin {spread(first, 3)} at {axis} {places[0]:g}, {spread(last, 3)} at "
-                    f"{places[-1]:g}"
+                    f"- {label}: barrier in basin {mean_text(first, 3)} at {axis} {values[0]:g}, "
+                    f"{mean_text(last, 3)} at {values[-1]:g}"
                 )
         need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
-        heads.append(tally.verdict(f"A {word} {axis} lowers the barrier", need))
+        heads.append(counts.verdict(f"A {word} {axis} lowers the barrier", need))
     return markdown(heads, lines, RULE)
 
 
 def up_to_permutation(paths: pd.DataFrame) -> str:
-    """Does exchanging units join what a straight line does not? Markdown, from `query.paths`."""
+    """Conclude whether networks are connected once units are exchanged: Markdown, from `query.paths`."""
     aligned, naive = "test/barrier", "unaligned/test/barrier"
     rows = rows_having(paths, "align", aligned, naive, "connected", "connected_unaligned")
-    joined, lowered, lines = Tally(), Tally(), []
+    connections, barriers, lines = ComparisonCounts(), ComparisonCounts(), []
     for label, part in each_condition(rows, [name for name in CONDITIONS if name != "same_initialization"]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
         gain = per_seed(part.assign(gain=part[naive] - part[aligned]), "gain")
         if len(gain) > 1:
-            lowered.count(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
-            joined.supporting += bool((by_seed == 1).all())
-            joined.contradicting += bool((by_seed == 0).all())
-            joined.undecided += bool(by_seed.min() < by_seed.max() or 0 < by_seed.iloc[0] < 1)
+            barriers.add_difference(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
+        connections.add_shares(by_seed)
         methods = " and ".join(sorted(set(part["align"])))
         lines.append(
-            f"- {label}: barrier {spread(per_seed(part, naive), 3)} naive, {spread(per_seed(part, aligned), 3)} "
+            f"- {label}: barrier {mean_text(per_seed(part, naive), 3)} naive, {mean_text(per_seed(part, aligned), 3)} "
             f"aligned by {methods}, the highest {part[aligned].max():.3f}; connected: "
             f"{(part['connected_unaligned'] == 'yes').sum()} of {len(part)} naive, {connected.sum()} aligned"
         )
     heads = [
-        joined.verdict("Networks are connected up to permutation, in every seed", ALIGNED),
-        lowered.verdict("Aligning lowers the barrier", ALIGNED),
+        connections.verdict("Networks are connected up to permutation, in every seed", ALIGNED),
+        barriers.verdict("Aligning lowers the barrier", ALIGNED),
     ]
     return markdown(heads, lines, RULE)
 
 
-def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
-    """Ensembles of seeds, those of paths to hold against them, and how these treat batch norm if that varies.
+def _kinds_to_compare(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
+    """Yield ensembles of seeds, the ensembles of paths to compare them with, and the policy of these if it varies.
 
-    Of equal numbers of members where there are any; else all.
+    Both have equal numbers of members where such ensembles are logged; else all are compared.
     """
     seeds, lmc = (part[part["sampling"] == name] for name in ("seeds", "lmc"))
     if seeds.empty or lmc.empty:
@@ -184,8 +174,8 @@ def _sampled(part: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, s
 
 def _ensembles_text(name: str, rows: pd.DataFrame) -> str:
     members = " and ".join(f"{number:g}" for number in sorted(set(rows["num_members"])))
-    accuracy = 100 * units_of(rows, "mean_prediction_accuracy")
-    text = f"{name} {spread(accuracy, 2, ' %', 'pair' if name == 'lmc' else 'ensemble')} with {members} members"
+    accuracy = 100 * per_ensemble(rows, "mean_prediction_accuracy")
+    text = f"{name} {mean_text(accuracy, 2, ' %', 'pair' if name == 'lmc' else 'ensemble')} with {members} members"
     if {"wrong_agreement", "wrong_disagreement"} <= set(rows):
         text += f", WA {rows['wrong_agreement'].mean():.3f}, WD {rows['wrong_disagreement'].mean():.3f}"
     return text

@@ -1,7 +1,6 @@
-"""What did the store measure under each condition? Mean and deviation over seeds, for one batch-norm policy."""
+"""The table of conditions: mean and deviation of every measure over seeds, for one batch-norm policy."""
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,22 +8,33 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
+from lmc_mlflow.models.families import has_batch_norm
 
 POLICIES = ("interpolate", "recalibrate", "nearest")
-"""What is done with batch norm's running statistics on a path."""
+"""What is done with batch norm's running statistics on a path, as the papers' tables are judged; the first stands for
+the rest where one answer is shown."""
 KEYS = tuple(
     name
     for name in CONDITIONS
     if name not in ("same_initialization", "sides", "engine", "bn", "align", "sampling", "num_members")
 )
-"""What makes a condition. Engines are pooled: their networks differ by rounding alone."""
+"""Settings that make a condition. Engines make none: their networks differ by rounding alone."""
 _FLIPPED = ("cifar10", "cifar100")
 _MEASURES = ("barrier", "in_basin", "delta", "angle", "angle_weights", "reference", "train_barrier", "overfit")
 
 
+def with_deviations(measures: Sequence[str]) -> list[str]:
+    """List these measures, each followed by its deviation `<measure>_sd`."""
+    return [name for measure in measures for name in (measure, f"{measure}_sd")]
+
+
+COLUMNS = [*KEYS, "condition", "n", *with_deviations(_MEASURES), "holds", "apparent", "score", "run_ids"]
+"""The columns of `conditions`."""
+
+
 @dataclass(frozen=True)
 class Frames:
-    """The tables of `query`, read once."""
+    """The tables of `query` that a report is made from."""
 
     pairs: pd.DataFrame
     endpoints: pd.DataFrame
@@ -32,30 +42,30 @@ class Frames:
     ensembles: pd.DataFrame
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
-        """All of them."""
+        """Return all tables."""
         return self.pairs, self.endpoints, self.paths, self.ensembles
 
     @functools.cached_property
     def conditions(self) -> dict[str, pd.DataFrame]:
-        """Batch-norm policy -> `conditions` of the paths; computed once."""
+        """Compute the `conditions` of the paths for each batch-norm policy, once."""
         return {policy: conditions(self.paths, policy) for policy in POLICIES}
 
 
-def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
-    """The same rows in an order of their own (by run id), in which equal settings have equal texts.
+def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
+    """Sort the rows by run id and give equal settings equal texts.
 
-    `auto` gives way to what it stands for, and the name of a data set or a network to the paper's that it
-    stands in for; what has that name in the store makes room, so that no cell mixes the two.
+    `auto` is replaced by what it stands for. The name of a data set or a network is replaced by the paper's name that
+    it stands in for; rows that have that name in the store are left out, so that no cell mixes the two.
 
     Args:
         frames: as read.
         stand_ins: name of a data set or network in the store -> name in the paper, as in imagefolder -> cifar10.
     """
 
-    def settled(frame: pd.DataFrame) -> pd.DataFrame:
+    def prepare_table(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.sort_values("run_id", ignore_index=True)
         if "augmentation" in frame and len(frame):
-            usual = frame["dataset"].isin(_FLIPPED).map({True: "flip", False: "none"})
+            usual = usual_augmentation(frame["dataset"])
             frame["augmentation"] = frame["augmentation"].where(frame["augmentation"] != "auto", usual)
         if "test_split" in frame and len(frame):
             usual = (frame["dataset"] == "bigearthnet").map({True: "random80", False: "official"})
@@ -66,16 +76,16 @@ def prepared(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
             frame[column] = frame[column].replace(dict(stand_ins))
         return frame
 
-    return Frames(*(settled(frame) for frame in frames.tables()))
+    return Frames(*(prepare_table(frame) for frame in frames.tables()))
 
 
-def has_batch_norm(model: str) -> bool:
-    """Whether a network of the paper has batch norm, and so more than one way along a path."""
-    return "_bn" in model or not model.startswith(("mlp_", "linear_", "patches_"))
+def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Tell what `augmentation=auto` is for each data set."""
+    return datasets.isin(_FLIPPED).map({True: "flip", False: "none"})
 
 
 def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:
-    """The paths between the two sides of one pair of one initialization."""
+    """Select the paths between the two sides of one pair of one initialization."""
     wanted = {"pair", "same_initialization", "side_a", "side_b"}
     if not wanted <= set(paths):
         return paths.iloc[:0]
@@ -84,12 +94,12 @@ def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:
 
 
 def conditions(paths: pd.DataFrame, policy: str) -> pd.DataFrame:
-    """One row a condition, from paths within pairs.
+    """Compute one row for each condition, from paths within pairs.
 
-    Runs of one seed are averaged first. A network without batch norm has one path whatever the policy.
+    Runs of one seed are averaged first. A network without batch norm has the same path under every policy.
 
     Args:
-        paths: prepared.
+        paths: as `prepare` returns them.
         policy: one of `POLICIES`.
 
     Returns:
@@ -101,33 +111,41 @@ def conditions(paths: pd.DataFrame, policy: str) -> pd.DataFrame:
     """
     rows = with_columns(within_pairs(paths), KEYS)
     if rows.empty:
-        return pd.DataFrame(columns=table_columns())
+        return pd.DataFrame(columns=COLUMNS)
     usable = (rows["bn"] == policy) | ~rows["model"].map(has_batch_norm)
     rows = _with_measures(rows[usable])
     rows = rows.assign(condition=condition_texts(rows))
-    found = rows.drop_duplicates("condition").set_index("condition").sort_index()[[*KEYS, "score"]]
+    return summarize(rows, "score", (*_MEASURES, "holds", "apparent"))[COLUMNS]
+
+
+def summarize(rows: pd.DataFrame, beside: str, measures: Sequence[str]) -> pd.DataFrame:
+    """Compute mean and sample deviation of measures over the seeds of each condition.
+
+    Args:
+        rows: one row a path, with column `condition`.
+        beside: a further column that all paths of a condition share.
+        measures: columns; the first of them tells the number of seeds n.
+
+    Returns:
+        One row a condition: condition, `KEYS`, the column beside, run_ids, n, each measure with `<measure>_sd`.
+    """
+    found = rows.drop_duplicates("condition").set_index("condition").sort_index()[[*KEYS, beside]]
     found["run_ids"] = rows.groupby("condition")["run_id"].agg(tuple)
-    for name in (*_MEASURES, "holds", "apparent"):
+    for name in measures:
         values = per_seed(rows, name, ("condition",)).dropna().groupby(level="condition")
         found[name], found[f"{name}_sd"] = values.mean(), values.std(ddof=1)
-        if name == "barrier":
+        if name == measures[0]:
             found["n"] = values.count()
-    return found.assign(n=found["n"].fillna(0).astype(int)).reset_index()[table_columns()]
-
-
-def table_columns() -> list[str]:
-    """The columns of `conditions`."""
-    measured = [name for measure in _MEASURES for name in (measure, f"{measure}_sd")]
-    return [*KEYS, "condition", "n", *measured, "holds", "apparent", "score", "run_ids"]
+    return found.assign(n=found["n"].fillna(0).astype(int)).reset_index()
 
 
 def with_columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The frame with all these columns, empty text where there was none."""
+    """Add those of these columns that are missing, filled with empty text."""
     return frame.assign(**{name: "" for name in names if name not in frame})
 
 
 def condition_texts(rows: pd.DataFrame) -> "pd.Series[str]":
-    """All keys of a row as one text; equal where two rows are of one condition."""
+    """Write all keys of each row as one text: two rows of one condition have equal texts."""
     if rows.empty:
         return pd.Series(dtype=str)
     columns = [rows[name].map(key_text) for name in KEYS]
@@ -135,7 +153,7 @@ def condition_texts(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def key_text(value: Any) -> str:
-    """A setting as text: the same for 32 and 32.0, empty for what is unset or unknown."""
+    """Write a setting as text: the same for 32 and 32.0, empty for what is unset or unknown."""
     if value is None or value != value:
         return ""
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -169,23 +187,9 @@ def _with_measures(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_overfitting(frames: Frames) -> Frames:
-    """The paths with column `overfit`: mean training minus mean test accuracy of the pair's networks."""
+    """Add column `overfit` to the paths: mean training minus mean test accuracy of the pair's networks."""
     pairs = frames.pairs
     if frames.paths.empty or not {"train/accuracy", "test/accuracy"} <= set(pairs):
         return frames
     gap = pairs.set_index("run_id")["train/accuracy"] - pairs.set_index("run_id")["test/accuracy"]
     return replace(frames, paths=frames.paths.assign(overfit=frames.paths["pair"].map(gap)))
-
-
-def family_of(model: str) -> tuple[str, int, str]:
-    """Family, depth and variant of a network by its name: `mlp_l3_w8_8_8_bn` -> (MLP, 3, bn)."""
-    name = model.removeprefix("timm:")
-    for family, form in (
-        ("MLP", r"mlp_l(\d+)_w[\d_]*?((?:_bn)?(?:_dropout)?)"),
-        ("ResNet", r"resnet(\d+)(_s222|)"),
-    ):
-        if found := re.fullmatch(form, name):
-            return family, int(found[1]), found[2].strip("_")
-    if found := re.fullmatch(r"vgg(\d+)(\w*)", name):
-        return "VGG", int(found[1]), found[2]
-    return model, 0, ""

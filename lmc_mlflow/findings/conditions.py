@@ -1,4 +1,4 @@
-"""Which runs repeat one another? Those that differ in their seeds alone; all else sets them apart."""
+"""Conditions: runs that differ in their seeds alone repeat one condition; every other setting makes another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,14 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.findings.thresholds import LEARNT_WITHIN
 
 ORDER, COVARIATE, IMBALANCE = "order alone", "covariate shift", "label imbalance"
 SOURCES = (ORDER, COVARIATE, IMBALANCE)
 """The sources of noise that the papers speak of."""
-CONNECTED_BELOW_PCT = 2.0
-"""Error barrier in percent below which Altintas et al. call two networks connected."""
-LEARNT_WITHIN = 0.1
-"""Accuracy by which a network may be below the best of its kind and still count as trained."""
 SEEDS = ("seed", "seed_a", "seed_b", "noise_seed", "order_seed", "augmentation_seed")
-"""What repetitions of one condition differ in."""
-_MOST_TELLING = (
+"""Settings in which repetitions of one condition differ."""
+_MOST_IMPORTANT = (
     "dataset",
     "model",
     "shift",
@@ -29,11 +26,11 @@ _MOST_TELLING = (
     "batch_size",
 )
 CONDITIONS = (
-    *_MOST_TELLING,
+    *_MOST_IMPORTANT,
     *(
         parameter.name
         for parameter in parameters(TrainPairConfig).values()
-        if parameter.rule.identity and parameter.name not in (*_MOST_TELLING, *SEEDS, "init")
+        if parameter.rule.identity and parameter.name not in (*_MOST_IMPORTANT, *SEEDS, "init")
     ),
     "data_digest",
     "bn",
@@ -41,16 +38,16 @@ CONDITIONS = (
     "sampling",
     "num_members",
 )
-"""What sets two rows of a table apart, the most telling first (`init` is told by `same_initialization`)."""
+"""Settings that make a condition, the most important first (`same_initialization` stands for `init`)."""
 
 
 def distinguishing(frame: pd.DataFrame, names: Sequence[str] = CONDITIONS, given: Sequence[str] = ()) -> list[str]:
-    """The columns that set rows of a table apart, without those that follow from the ones before.
+    """List the columns in which rows of a table differ, without those that follow from the ones before.
 
     Args:
         frame: a table of `query`.
-        names: candidates, the most telling first; absent ones are passed over.
-        given: columns that the rows are told apart by already.
+        names: candidates, the most important first; those that the table does not have are passed over.
+        given: columns by which the rows are grouped already.
     """
     kept = list(given)
     for name in names:
@@ -64,13 +61,27 @@ def distinguishing(frame: pd.DataFrame, names: Sequence[str] = CONDITIONS, given
 
 
 def per_seed(rows: pd.DataFrame, value: str, along: Sequence[str] = ()) -> "pd.Series[Any]":
-    """One value a seed (and place along other columns): runs of one seed are averaged, so that none counts twice."""
-    keys = [*(name for name in SEEDS if name in rows), *along]
+    """Average a column over the runs of one seed, so that no seed counts twice.
+
+    Args:
+        rows: a table of `query`.
+        value: the column.
+        along: further columns, each of whose values keeps its own mean, such as alpha.
+    """
+    return _means(rows, value, [*(name for name in SEEDS if name in rows), *along])
+
+
+def per_ensemble(ensembles: pd.DataFrame, value: str) -> "pd.Series[Any]":
+    """Average a score over the ensembles of one path, or of one set of seeds, so that neither counts twice."""
+    return _means(ensembles, value, [name for name in ("pair", "seed", "side") if name in ensembles])
+
+
+def _means(rows: pd.DataFrame, value: str, keys: list[str]) -> "pd.Series[Any]":
     return rows.groupby(keys, dropna=False)[value].mean() if keys else rows[value]
 
 
 def describe(name: str, value: Any) -> str:
-    """A condition's value in words."""
+    """Write a setting's value in words; empty where it says nothing."""
     if name in ("dataset", "model", "shift", "sampling"):
         return str(value)
     if isinstance(value, str) and not value:
@@ -91,11 +102,11 @@ def describe(name: str, value: Any) -> str:
 
 
 def noise_source(shift: str, noise: str) -> str:
-    """What makes two networks of one initialization differ, in the words of the papers.
+    """Name what makes two networks of one initialization differ, in the words of the papers.
 
     Args:
         shift: as in the configuration.
-        noise: `same` or `different` order and augmentation.
+        noise: `same` or `different` order and augmentation of both sides.
     """
     shifted = {"none": "", "label_5050": COVARIATE, "label_2080": IMBALANCE}.get(shift, shift)
     if noise == "same":
@@ -104,10 +115,11 @@ def noise_source(shift: str, noise: str) -> str:
 
 
 def has_learnt(frame: pd.DataFrame, accuracy: str) -> "pd.Series[bool]":
-    """Which rows' networks are at most `LEARNT_WITHIN` below the best of their data set and network in the frame.
+    """Tell of each row whether its networks were trained at all.
 
-    A network that a rate too high for its batches kept at chance level has basins of no interest: it is as flat, or as
-    rugged, as noise. What is unknown counts as learnt.
+    They were where their accuracy is at most `LEARNT_WITHIN` below the best of their data set and network in the frame.
+    A network that stayed at chance level, because its learning rate was too high for its batches, says nothing about
+    basins. What is unknown counts as learnt.
 
     Args:
         frame: with columns dataset and model.
@@ -121,5 +133,5 @@ def has_learnt(frame: pd.DataFrame, accuracy: str) -> "pd.Series[bool]":
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it needs one."""
+    """Write a number with its noun, in the plural where it needs one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""Is a claim supported, contradicted, or not decided yet? Evidence is collected, counted and put in a sentence."""
+"""Evidence for and against a claim, and the verdict that follows from it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -6,22 +6,85 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import Frames
-from lmc_mlflow.findings.tally import Tally
+from lmc_mlflow.findings.differences import direction
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
 INSUFFICIENT = "insufficient"
 ANSWERS = (SUPPORTED, CONTRADICTED, INSUFFICIENT)
 MOSTLY_OF = 4
+_WORDS = {1: "for", -1: "against", 0: "undecided"}
+
+
+@dataclass
+class ComparisonCounts:
+    """How many comparisons of at least two values each speak for a claim, against it, or for neither."""
+
+    supporting: int = 0
+    contradicting: int = 0
+    undecided: int = 0
+
+    def add(self, way: int | None) -> None:
+        """Count one comparison.
+
+        Args:
+            way: 1 for the claim, -1 against it, 0 undecided; None (unknown) is not counted.
+        """
+        self.supporting += way == 1
+        self.contradicting += way == -1
+        self.undecided += way == 0
+
+    def add_difference(self, difference: float, error: float) -> None:
+        """Count one difference of means where the claim is that it is positive.
+
+        Args:
+            difference: of the means.
+            error: its standard error; a comparison with an unknown one (NaN) is not counted.
+        """
+        self.add(direction(difference, error))
+
+    def add_shares(self, by_seed: "pd.Series[float]") -> None:
+        """Count one condition where the claim is that something is so in every seed; one seed alone is not counted.
+
+        Args:
+            by_seed: the share of each seed's runs in which it is so.
+        """
+        if len(by_seed) < 2:
+            return
+        self.supporting += bool((by_seed == 1).all())
+        self.contradicting += bool((by_seed == 0).all())
+        self.undecided += bool(by_seed.min() < by_seed.max() or 0 < by_seed.iloc[0] < 1)
+
+    def verdict(self, claim: str, need: str) -> str:
+        """Write the claim with its verdict as Markdown; where nothing was counted, say what is needed.
+
+        Args:
+            claim: a sentence without its full stop.
+            need: how many more runs are needed, and the command that makes them.
+        """
+        number = self.supporting + self.contradicting + self.undecided
+        if not number:
+            return f"**{claim}: not enough runs yet**; {need}"
+        of_all = f"{number} condition{'s' if number > 1 else ''}"
+        if self.supporting == number:
+            return f"**{claim}: supported** by {of_all}."
+        if self.contradicting == number:
+            return f"**{claim}: contradicted** by {of_all}."
+        if self.undecided == number:
+            return f"**{claim}: undecided** after {of_all}."
+        return (
+            f"**{claim}: it depends.** Among {of_all}, {self.supporting} for it, {self.contradicting} against, "
+            f"{self.undecided} undecided."
+        )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An answer with its reasons.
+    """The answer to a claim, with its reasons.
 
     Attributes:
         answer: one of `ANSWERS`.
-        sentence: numbers and n.
+        sentence: the numbers behind the answer, with every n.
         evidence: one line a comparison, the deciding ones first.
         run_ids: the runs behind the evidence.
     """
@@ -33,15 +96,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Store:
-    """What a claim is judged on.
+class ConditionTables:
+    """The tables that a claim is judged on, for one batch-norm policy.
 
     Attributes:
-        conditions: from `measured.conditions`, or the printed tables in that form.
-        frames: the tables they come from; None for the printed ones.
-        policy: batch norm on the path.
-        min_seeds: fewer seeds decide nothing.
-        errors: from `disentangling.measured.error_conditions`, or what Altintas et al. print in that form.
+        conditions: from `condition_table.conditions`, or the printed tables in that form.
+        frames: the tables of `query` that they come from; None for the printed ones.
+        policy: what is done with batch norm's running statistics on the path.
+        min_seeds: conditions with fewer seeds decide nothing.
+        errors: from `error_conditions.error_conditions`, or what Altintas et al. print in that form.
     """
 
     conditions: pd.DataFrame
@@ -52,31 +115,14 @@ class Store:
 
     @property
     def enough(self) -> pd.DataFrame:
-        """The conditions with enough seeds to count."""
+        """Select the conditions with enough seeds to count."""
         return self.conditions[self.conditions["n"] >= max(2, self.min_seeds)]
 
     @property
     def enough_errors(self) -> pd.DataFrame:
-        """The conditions of error barriers with enough seeds to count, and networks that were trained at all."""
+        """Select the conditions of error barriers with enough seeds to count, whose networks have learnt."""
         enough = self.errors["n"] >= max(2, self.min_seeds)
         return self.errors[enough & self.errors["learnt"].astype(bool)]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One decidable sentence of a paper.
-
-    Attributes:
-        name: as in H-02a: row of the list of results, letter of the sub-claim.
-        sentence: what is claimed, in this project's words.
-        judge: evidence from a store.
-        need: what decides it, with a command.
-    """
-
-    name: str
-    sentence: str
-    judge: Callable[[Store], "Evidence"]
-    need: str
 
 
 @dataclass
@@ -84,43 +130,47 @@ class Evidence:
     """Comparisons for and against one claim.
 
     `kind` says what is claimed, and so what decides it:
-    can: something can happen; one case supports it, and cases that should have shown it and did not speak
-    against it only where there is no such case.
-    always: it is so everywhere; one case against it contradicts it.
-    mostly: it tends to be so; contradicted where at least as many cases speak against it as for it, and not
-    decided where a minority does, or where fewer than one case in `MOSTLY_OF` speaks at all (chance does so).
+    can: something can happen. One case supports it. Cases that should have shown it and did not contradict it only
+    where no case supports it.
+    always: it is so everywhere. One case against it contradicts it.
+    mostly: it tends to be so. It is contradicted where at least as many cases speak against it as for it. It is not
+    decided where a minority speaks against it, or where fewer than one case in `MOSTLY_OF` speaks for or against it
+    (that many do so by chance).
     """
 
     kind: str = "mostly"
-    tally: Tally = field(default_factory=Tally)
+    counts: ComparisonCounts = field(default_factory=ComparisonCounts)
     lines: list[tuple[int, str]] = field(default_factory=list)
     run_ids: set[str] = field(default_factory=set)
 
     def add(self, way: int | None, text: str, run_ids: Iterable[str]) -> None:
-        """Count a comparison: 1 for the claim, -1 against it, 0 undecided; None, unknown, counts as nothing."""
+        """Add one comparison.
+
+        Args:
+            way: 1 for the claim, -1 against it, 0 undecided; None (unknown) adds nothing.
+            text: what was compared, with its numbers.
+            run_ids: the runs behind it.
+        """
         if way is None:
             return
-        self.tally.supporting += way == 1
-        self.tally.contradicting += way == -1
-        self.tally.undecided += way == 0
+        self.counts.add(way)
         self.lines.append((way, f"{_WORDS[way]}: {text}"))
         self.run_ids |= set(run_ids)
 
     def verdict(self, need: str) -> Verdict:
-        """The answer, in the sense of `kind`."""
+        """Decide the claim in the sense of `kind`; where there is no comparison, say what is needed."""
         ordered = sorted(self.lines, key=lambda line: (-abs(line[0]), line[0], line[1]))
         texts = tuple(text for _, text in ordered)
         if not texts:
             return Verdict(INSUFFICIENT, f"no data yet: {need}", (), ())
-        counts = self.tally
         sentence = (
-            f"{counts.supporting} for, {counts.contradicting} against, {counts.undecided} undecided of "
-            f"{len(texts)} comparison{'s' if len(texts) > 1 else ''}; {self._telling(ordered)}"
+            f"{self.counts.supporting} for, {self.counts.contradicting} against, {self.counts.undecided} undecided of "
+            f"{len(texts)} comparison{'s' if len(texts) > 1 else ''}; {self._deciding(ordered)}"
         )
         return Verdict(self._answer(), sentence, texts, tuple(sorted(self.run_ids)))
 
     def _answer(self) -> str:
-        good, bad = self.tally.supporting, self.tally.contradicting
+        good, bad = self.counts.supporting, self.counts.contradicting
         if self.kind == "mostly" and MOSTLY_OF * (good + bad) < len(self.lines):
             return INSUFFICIENT
         if good and (self.kind == "can" or not bad):
@@ -129,9 +179,24 @@ class Evidence:
             return CONTRADICTED
         return INSUFFICIENT
 
-    def _telling(self, ordered: list[tuple[int, str]]) -> str:
+    def _deciding(self, ordered: list[tuple[int, str]]) -> str:
+        """Return the first line that speaks for the answer."""
         wanted = {SUPPORTED: 1, CONTRADICTED: -1, INSUFFICIENT: ordered[0][0]}[self._answer()]
         return next((text for way, text in ordered if way == wanted), ordered[0][1])
 
 
-_WORDS = {1: "for", -1: "against", 0: "undecided"}
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper that runs can decide.
+
+    Attributes:
+        name: as in H-02a: a row of the list of results, and the letter of the part of it that is claimed.
+        sentence: what is claimed, in this project's words.
+        judge: collects the evidence from the tables of a store.
+        need: what decides it, with a command.
+    """
+
+    name: str
+    sentence: str
+    judge: Callable[[ConditionTables], Evidence]
+    need: str

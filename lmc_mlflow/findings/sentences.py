@@ -1,4 +1,4 @@
-"""Which rows does a conclusion speak of, under which name, and how is it put together?"""
+"""Sentences of a conclusion: the rows it is about, their conditions in words, and its Markdown."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,12 +10,18 @@ ALWAYS = ("dataset", "model", "shift")
 
 
 def rows_having(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """The rows that have all these values, with all these columns even where there is none."""
+    """Select the rows that have a value in each of these columns; a column that is missing is added."""
     return frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
 
 
 def each_condition(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each condition in words, with its rows: data set, model, shift and whatever else sets rows apart."""
+    """Yield each condition in words, with its rows.
+
+    Args:
+        rows: a table of `query`.
+        names: settings that may make a condition; of those in `ALWAYS` every one that the table has is named, of the
+            others only those in which the rows differ.
+    """
     kept = [name for name in names if name in ALWAYS and name in rows]
     kept += distinguishing(rows, [name for name in names if name not in kept], kept)
     if not kept:
@@ -27,6 +33,6 @@ def each_condition(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[s
 
 
 def markdown(heads: Sequence[str], lines: Sequence[str], note: str = "") -> str:
-    """Verdicts, the lines behind them, and the rule they follow where there are any."""
+    """Join verdicts, the lines behind them and a note; without lines there is no note."""
     parts = [*heads, "\n".join(lines), note if lines else ""]
     return "\n\n".join(part for part in parts if part)

@@ -1,11 +1,12 @@
-"""What do matrices over networks of several widths say of connection, alignment and averages? Markdown."""
+"""Concludes from matrices over networks of several widths: connection, alignment, averages."""
 
 import math
 
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import counted
-from lmc_mlflow.findings.tally import RULE, Tally
+from lmc_mlflow.findings.differences import RULE
+from lmc_mlflow.findings.evidence import ComparisonCounts
 
 SETTING = ["dataset", "model", "shift", "bn", "split"]
 NEED = "a matrix is needed: `mlflow run . --env-manager local -e matrix -P runs=<run id>,<run id>,<run id>`"
@@ -17,28 +18,29 @@ NEED_BOTH = (
 
 
 def model_zoo(pairs: pd.DataFrame, networks: pd.DataFrame) -> str:
-    """Is exchanging units needed, and is it enough? From `query.matrix_pairs` and `query.matrix_networks`.
+    """Conclude whether units must be exchanged to connect networks, and whether that is enough, in Markdown.
 
-    Networks at chance level count for nothing. A condition is one data set and network; the units of a comparison
-    are networks, each with its mean barrier to the others. They share pairs, so the standard error is a rough one.
+    Networks at chance level are left out. A condition is one data set and network. A comparison is between networks,
+    each with its mean barrier to the others. They share pairs, so that the standard error is only approximate.
 
     Args:
-        pairs: one row a pair and matrix.
-        networks: one row a network and matrix.
+        pairs: from `query.matrix_pairs`.
+        networks: from `query.matrix_networks`.
     """
-    plain, aligned, lower, lines = Tally(), Tally(), Tally(), []
+    plain, aligned, lower = ComparisonCounts(), ComparisonCounts(), ComparisonCounts()
+    lines = []
     columns = list(dict.fromkeys([*pairs.columns, *SETTING, "align", "constant", "connected", "good_average"]))
     rows = pairs.reindex(columns=columns).dropna(subset=["align", "connected"])
     for key, part in rows.groupby(SETTING, dropna=False, sort=False):
-        told = []
+        parts = []
         for is_aligned, some in part.groupby(part["align"] != "none"):
             kept = some[~some["constant"].astype(bool)]
             if len(kept):
                 _count(aligned if is_aligned else plain, kept["connected"].astype(bool))
-            told.append(_line("aligned" if is_aligned else "as logged", some, kept))
+            parts.append(_line("aligned" if is_aligned else "as logged", some, kept))
         of_networks = networks[(networks[SETTING] == pd.Series(key, index=SETTING)).all(axis=1)]
         _compare(lower, of_networks)
-        lines.append(f"- {', '.join(str(value) for value in key[:3])}: {'; '.join(told)}")
+        lines.append(f"- {', '.join(str(value) for value in key[:3])}: {'; '.join(parts)}")
     heads = [
         plain.verdict("Networks are connected as they are, without exchanging units", NEED),
         aligned.verdict("Once units are exchanged, every two networks are connected", NEED_BOTH),
@@ -47,10 +49,8 @@ def model_zoo(pairs: pd.DataFrame, networks: pd.DataFrame) -> str:
     return "\n\n".join([*heads, "\n".join(lines), RULE] if lines else heads)
 
 
-def _count(tally: Tally, connected: "pd.Series[bool]") -> None:
-    tally.supporting += bool(connected.all())
-    tally.contradicting += not connected.any()
-    tally.undecided += bool(connected.any() and not connected.all())
+def _count(counts: ComparisonCounts, connected: "pd.Series[bool]") -> None:
+    counts.add(1 if connected.all() else 0 if connected.any() else -1)
 
 
 def _line(how: str, some: pd.DataFrame, kept: pd.DataFrame) -> str:
@@ -66,11 +66,11 @@ def _line(how: str, some: pd.DataFrame, kept: pd.DataFrame) -> str:
     )
 
 
-def _compare(tally: Tally, networks: pd.DataFrame) -> None:
-    """Mean barrier to the others before minus after, network by network, where both were measured."""
+def _compare(counts: ComparisonCounts, networks: pd.DataFrame) -> None:
+    """Compare each network's mean barrier to the others before and after, where both were measured."""
     kept = networks[~networks["constant"].astype(bool)]
     means = kept.groupby([kept["align"] != "none", "network"])["mean_barrier"].mean().unstack(level=0)
     if {True, False} <= set(means.columns):
         gain = (means[False] - means[True]).dropna()
         if len(gain) > 1:
-            tally.count(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
+            counts.add_difference(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))

@@ -1,1 +1,1 @@
-"""Which networks are there?"""
+"""Networks: their table, builders, initialization, parameters, and what is derived from them."""

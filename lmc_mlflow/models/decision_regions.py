@@ -1,4 +1,4 @@
-"""What does a network decide at every point of a plane of inputs, and on which linear piece of it?"""
+"""Decision probabilities and linear regions on a 2-D grid of inputs."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ BATCH = 10_000
 
 @torch.no_grad()
 def decide(network: nn.Module, points: Tensor) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The probability of class 1 at each point, and the number of the linear region that the point is in.
+    """Compute the probability of class 1 at each point, and the number of the linear region that contains it.
 
-    Points with the same hidden units at work (ReLU outputs above 0, in all layers) are in one region, on which the
-    network before its output is a linear map. Regions are numbered in no special order.
+    Points with the same active hidden units (ReLU outputs above 0, in all layers) are in one region, in which the
+    network is a linear map up to its output module. The numbers of the regions have no special order.
 
     Args:
-        network: of two classes, its outputs log-probabilities; in evaluation mode.
-        points: (N, 2, 1, 1), as the network takes them.
+        network: with two classes and log-probabilities as outputs; in evaluation mode.
+        points: (N, 2, 1, 1), scaled as the network takes them.
 
     Returns:
         (N,) probabilities and (N,) numbers.
@@ -42,7 +42,13 @@ def decide(network: nn.Module, points: Tensor) -> tuple[NDArray[np.float64], NDA
 
 
 def grid_over(points: Tensor, resolution: int, margin: float = 0.15) -> Tensor:
-    """A square grid (resolution ** 2, 2, 1, 1) over the extent of points (N, 2, 1, 1), and some room around them."""
+    """Return a square grid of inputs (resolution ** 2, 2, 1, 1) around points (N, 2, 1, 1).
+
+    Args:
+        points: that the grid covers.
+        resolution: grid points along each axis.
+        margin: that the grid extends beyond the points on every side, as a share of their range.
+    """
     flat = points.flatten(1)
     low, high = flat.min(dim=0).values, flat.max(dim=0).values
     room = margin * (high - low)

@@ -1,4 +1,4 @@
-"""Where do the weights of a network start, if not where PyTorch puts them?"""
+"""Draws the initial weights of a network from other distributions than PyTorch's own."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,10 +25,14 @@ DRAWS: Mapping[str, Callable[[Tensor, float], None] | None] = {"default": None, 
 
 @torch.no_grad()
 def initialize(network: nn.Module, kind: str) -> None:
-    """Draw the weights of all linear, locally connected and convolutional layers anew, in place, biases to 0.
+    """Draw the weights of all linear, locally connected and convolutional layers again, in place, and set biases to 0.
 
-    Both draws have mean 0 and the variance 2 / fan-in that keeps a signal's size through ReLUs (He et al., 2015), so
-    that they differ in nothing but their shape. `default` leaves all as PyTorch has it.
+    Both distributions have mean 0 and the variance 2 / fan-in, which keeps the size of a signal through ReLUs (He et
+    al., 2015); they differ only in their shape. `default` changes nothing.
+
+    Args:
+        network: changed in place.
+        kind: a row of `DRAWS`.
 
     Raises:
         ValueError: there is no such kind.

@@ -1,4 +1,4 @@
-"""Which tensors of a network are trained, and how many numbers is that?"""
+"""Lists and counts the trainable parameters of a network."""
 
 from collections.abc import Callable, Mapping
 
@@ -6,22 +6,22 @@ from torch import nn
 
 
 def trainable(network: nn.Module) -> list[str]:
-    """Names of the trainable parameters, in order."""
+    """Return the names of the trainable parameters, in order."""
     return [name for name, parameter in network.named_parameters() if parameter.requires_grad]
 
 
 def weight_arrays(network: nn.Module) -> list[str]:
-    """Names of the weight matrices and kernels: trainable parameters with two axes or more.
+    """Return the names of the weight matrices and kernels: trainable parameters with two axes or more.
 
-    Chosen by shape and not by name, so that biases and the scales of normalization layers, which
-    all start alike, stay out whatever a network calls them.
+    They are chosen by shape and not by name, so that biases and the scales of normalization layers, which
+    all start at the same values, are left out whatever a network calls them.
     """
     named = dict(network.named_parameters())
     return [name for name in trainable(network) if named[name].ndim >= 2]
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Number of trainable parameters (P of Table V)."""
+    """Count the trainable parameters (P of Table V)."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 

@@ -1,4 +1,4 @@
-"""Which three networks are one function? A hidden layer over patches: dense, locally connected, convolutional.
+"""Builds networks with one hidden layer over image patches: dense, locally connected, or convolutional.
 
 Altintas et al.: every convolution whose stride is its kernel is a locally connected layer whose positions share their
 weights, and every locally connected layer is a dense one with zeros outside the patch (Table 3, k = 4).
@@ -22,7 +22,7 @@ CHANNELS = 128
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """Images (C, H, W), divided into patches row by row."""
+    """The division of images (C, H, W) into patches, row by row."""
 
     channels: int
     height: int
@@ -30,25 +30,25 @@ class PatchGrid:
 
     @property
     def num_patches(self) -> int:
-        """P."""
+        """P, the patches of an image."""
         return (self.height // KERNEL) * (self.width // KERNEL)
 
     @property
     def num_inputs(self) -> int:
-        """F, numbers in a patch."""
+        """F, the numbers in a patch."""
         return self.channels * KERNEL**2
 
     def pixels(self) -> Tensor:
-        """(P, F) where in a flattened image the numbers of each patch lie."""
-        places = torch.arange(self.channels * self.height * self.width, dtype=torch.float64)
-        cut: Tensor = nn.Unfold(KERNEL, stride=KERNEL)(places.view(1, self.channels, self.height, self.width))
+        """Return (P, F) the positions in a flattened image of the numbers of each patch."""
+        positions = torch.arange(self.channels * self.height * self.width, dtype=torch.float64)
+        cut: Tensor = nn.Unfold(KERNEL, stride=KERNEL)(positions.view(1, self.channels, self.height, self.width))
         return cut[0].t().long()
 
 
 class LocallyConnected(nn.Module):
-    """A convolution over patches that do not overlap, with weights of its own at each of them.
+    """A convolution over patches that do not overlap, with separate weights for each patch.
 
-    `weight` is (P, C_o, F); `bias` (C_o P,) lies as the units of a convolution do when they are flattened.
+    `weight` is (P, C_o, F); `bias` (C_o P,) has the order of the flattened units of a convolution.
     """
 
     def __init__(self, grid: PatchGrid) -> None:
@@ -59,7 +59,7 @@ class LocallyConnected(nn.Module):
         self.bias = nn.Parameter(torch.empty(CHANNELS * grid.num_patches).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C_o P)."""
+        """Map (N, C, H, W) to (N, C_o P)."""
         patches = self.unfold(x).permute(2, 0, 1)  # (P, N, F)
         out: Tensor = torch.matmul(patches, self.weight.transpose(1, 2)).permute(1, 2, 0).flatten(1) + self.bias
         return out
@@ -79,7 +79,7 @@ HIDDEN: Mapping[str, Callable[[PatchGrid], OrderedDict[str, nn.Module]]] = {
 
 
 def patch_grid(model: str, channels: int, height: int, width: int) -> PatchGrid:
-    """The patches of images of this size.
+    """Divide images of this size into patches.
 
     Raises:
         ValueError: they cannot be divided into patches.
@@ -93,7 +93,7 @@ def patch_grid(model: str, channels: int, height: int, width: int) -> PatchGrid:
 
 
 def patches(kind: str, grid: PatchGrid, num_classes: int, output: nn.Module) -> nn.Sequential:
-    """One hidden layer of the kind, ReLU, Linear."""
+    """Build the network: one hidden layer of a kind (a row of `HIDDEN`), ReLU, Linear."""
     layers = HIDDEN[kind](grid)
     layers["linear"] = nn.Linear(CHANNELS * grid.num_patches, num_classes)
     layers["output"] = output
@@ -101,7 +101,7 @@ def patches(kind: str, grid: PatchGrid, num_classes: int, output: nn.Module) -> 
 
 
 def local_from_conv(state: State, grid: PatchGrid) -> dict[str, Tensor]:
-    """The weights with which `patches_local` is the function that `patches_conv` is with these."""
+    """Convert the weights of `patches_conv` to those with which `patches_local` computes the same function."""
     kernel = state["hidden.weight"].flatten(1)
     return {
         **state,
@@ -111,13 +111,8 @@ def local_from_conv(state: State, grid: PatchGrid) -> dict[str, Tensor]:
 
 
 def dense_from_local(state: State, grid: PatchGrid) -> dict[str, Tensor]:
-    """The weights with which `patches_dense` is the function that `patches_local` is with these."""
+    """Convert the weights of `patches_local` to those with which `patches_dense` computes the same function."""
     weight = state["hidden.weight"].permute(1, 0, 2)
     dense = weight.new_zeros(*weight.shape[:2], grid.channels * grid.height * grid.width)
     dense.scatter_(2, grid.pixels().to(weight.device).expand(weight.shape), weight)
     return {**state, "hidden.weight": dense.flatten(0, 1)}
-
-
-def dense_from_conv(state: State, grid: PatchGrid) -> dict[str, Tensor]:
-    """The weights with which `patches_dense` is the function that `patches_conv` is with these (a Toeplitz matrix)."""
-    return dense_from_local(local_from_conv(state, grid), grid)

@@ -1,27 +1,29 @@
-"""How does a name become a network, from a seeded initialization?"""
+"""Builds networks by name, each from a seeded initialization."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lmc_mlflow.config.choices import lookup, unknown_name
+from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.errors import first_line
+from lmc_mlflow.models.families import TIMM_FORM, form_of
 from lmc_mlflow.models.initialization import initialize
-from lmc_mlflow.models.linear import LINEAR_FORM, linear, parse_linear
-from lmc_mlflow.models.mlp import FORM, mlp, parse_mlp, table_v_names
+from lmc_mlflow.models.linear import linear
+from lmc_mlflow.models.mlp import mlp
+from lmc_mlflow.models.names import LINEAR_FORM, MLP_FORM, parse_linear, parse_mlp
 from lmc_mlflow.models.patch_attention import patch_attention
-from lmc_mlflow.models.patches import HIDDEN, PatchGrid, patch_grid, patches
-from lmc_mlflow.models.resnet import EARLY_STRIDES, resnet
+from lmc_mlflow.models.patches import PatchGrid, patch_grid, patches
+from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, resnet
+from lmc_mlflow.models.timm_networks import timm_network
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.seeds import global_stream
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Everything that decides a network's shape: with it and a state dict the network is rebuilt."""
+    """Everything that decides a network's shape; with it and a state dict the network is rebuilt."""
 
     model: str
     channels: int
@@ -33,10 +35,15 @@ class NetworkSpec:
     """`log_probabilities` of exclusive classes, or `logits` where an image may have several labels."""
     weights_init: str = "default"
 
-    def difference(self, other: "NetworkSpec") -> str | None:
-        """The first field of the architecture in which the two differ, in words, or None.
+    @property
+    def num_inputs(self) -> int:
+        """Numbers in an image, C H W."""
+        return self.channels * self.height * self.width
 
-        Dropout rates and initializations may differ: they are nothing that an evaluated network knows of.
+    def difference(self, other: "NetworkSpec") -> str | None:
+        """Return the first field of the architecture in which the two differ, with both values, or None.
+
+        Dropout rates and initializations may differ: they do not change what a trained network computes.
         """
         for name, mine in vars(self).items():
             if name in ("dropout_rate", "weights_init"):
@@ -54,102 +61,58 @@ OUTPUTS: Mapping[str, Callable[[], nn.Module]] = {
 Builder = Callable[[NetworkSpec, nn.Module], nn.Module]
 
 
-def _of_patches(spec: NetworkSpec, output: nn.Module) -> nn.Module:
-    return patches(spec.model, _grid(spec), spec.num_classes, output)
-
-
 def _grid(spec: NetworkSpec) -> PatchGrid:
     return patch_grid(spec.model, spec.channels, spec.height, spec.width)
 
 
-NETWORKS: Mapping[str, Builder] = {
-    "resnet10": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output),
-    "resnet22": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output),
-    "resnet10_s222": lambda spec, output: resnet(1, spec.channels, spec.num_classes, output, EARLY_STRIDES),
-    "resnet22_s222": lambda spec, output: resnet(3, spec.channels, spec.num_classes, output, EARLY_STRIDES),
-    "vgg11": lambda spec, output: vgg(VGG11, 1, spec.channels, spec.num_classes, output),
-    "vgg19": lambda spec, output: vgg(VGG19, 1, spec.channels, spec.num_classes, output),
-    "vgg_like": lambda spec, output: vgg(VGG_LIKE, 5, spec.channels, spec.num_classes, output),
-    **dict.fromkeys(HIDDEN, _of_patches),
+def _of_patches(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    return patches(spec.model, _grid(spec), spec.num_classes, output)
+
+
+def _resnet(num_blocks: int, strides: Sequence[int] = STAGE_STRIDES) -> Builder:
+    return lambda spec, output: resnet(num_blocks, spec.channels, spec.num_classes, output, strides)
+
+
+def _vgg(plan: Sequence[int], pool_size: int = 1) -> Builder:
+    return lambda spec, output: vgg(plan, pool_size, spec.channels, spec.num_classes, output)
+
+
+BUILDERS: Mapping[str, Builder] = {
+    MLP_FORM: lambda spec, output: mlp(
+        parse_mlp(spec.model), spec.num_inputs, spec.num_classes, spec.dropout_rate, output
+    ),
+    LINEAR_FORM: lambda spec, output: linear(parse_linear(spec.model), spec.num_inputs, spec.num_classes, output),
+    "resnet10": _resnet(1),
+    "resnet22": _resnet(3),
+    "resnet10_s222": _resnet(1, EARLY_STRIDES),
+    "resnet22_s222": _resnet(3, EARLY_STRIDES),
+    "vgg11": _vgg(VGG11),
+    "vgg19": _vgg(VGG19),
+    "vgg_like": _vgg(VGG_LIKE, pool_size=5),
+    "patches_dense": _of_patches,
+    "patches_local": _of_patches,
+    "patches_conv": _of_patches,
     "patches_attention": lambda spec, output: patch_attention(_grid(spec), spec.num_classes, output),
+    TIMM_FORM: lambda spec, output: timm_network(
+        spec.model, (spec.channels, spec.height, spec.width), spec.num_classes, output
+    ),
 }
-MODEL_FORMS = (FORM, LINEAR_FORM, *NETWORKS, "timm:<name>")
+"""One builder for each row of `families.py`, in its order."""
 
 
 def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
-    """The network on the CPU, initialized from PyTorch's generator set to `seed`; maps (N, C, H, W) to
-    log-probabilities or logits (N, K).
+    """Build a network on the CPU, initialized from PyTorch's generator set to `seed`.
+
+    It maps images (N, C, H, W) to log-probabilities or logits (N, K).
 
     Raises:
         ValueError: an unknown name, or images that this network cannot take.
     """
     with global_stream(seed, torch.device("cpu")):
-        network = _builder(spec)(spec, lookup(OUTPUTS, spec.output, "output")())
+        network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
         initialize(network, spec.weights_init)
     _try_out(network, spec)
     return network
-
-
-def check_model(model: str) -> None:
-    """Find out whether a name is a network's, before any images are there to build it for.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if _builder(NetworkSpec(model, 1, 1, 1, 2)) is _timm_network:
-        _check_timm(model)
-
-
-def _builder(spec: NetworkSpec) -> Builder:
-    if spec.model.startswith("timm:"):
-        return _timm_network
-    inputs = spec.channels * spec.height * spec.width
-    if spec.model.startswith("mlp_"):
-        layers = parse_mlp(spec.model)
-        return lambda spec, output: mlp(layers, inputs, spec.num_classes, spec.dropout_rate, output)
-    if spec.model.startswith("linear_"):
-        widths = parse_linear(spec.model)
-        return lambda spec, output: linear(widths, inputs, spec.num_classes, output)
-    if spec.model not in NETWORKS:
-        raise unknown_name("model", spec.model, [*NETWORKS, *table_v_names(), FORM, LINEAR_FORM, "timm:<name>"])
-    return NETWORKS[spec.model]
-
-
-class TimmNetwork(nn.Module):
-    """A timm network followed by the output module."""
-
-    def __init__(self, body: nn.Module, output: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        self.output = output
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K)."""
-        out: Tensor = self.output(self.body(x))
-        return out
-
-
-def _check_timm(model: str) -> str:
-    import timm
-
-    name = model.removeprefix("timm:")
-    if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=3)
-        hint = f" (did you mean {' or '.join('timm:' + n for n in near)}?)" if near else ""
-        raise ValueError(f"model {model!r}: timm {timm.__version__} knows no such network{hint}")
-    return name
-
-
-def _timm_network(spec: NetworkSpec, output: nn.Module) -> nn.Module:
-    import timm
-
-    name = _check_timm(spec.model)
-    options: dict[str, Any] = {"pretrained": False, "in_chans": spec.channels, "num_classes": spec.num_classes}
-    try:  # vision transformers are built for one image size, convolutional networks refuse to hear of it
-        body = timm.create_model(name, img_size=(spec.height, spec.width), **options)
-    except TypeError:
-        body = timm.create_model(name, **options)
-    return TimmNetwork(body, output)
 
 
 def _try_out(network: nn.Module, spec: NetworkSpec) -> None:
@@ -159,9 +122,9 @@ def _try_out(network: nn.Module, spec: NetworkSpec) -> None:
         with torch.no_grad():
             shape = tuple(network(torch.zeros(2, spec.channels, spec.height, spec.width)).shape)
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"model {spec.model!r} cannot take images of {size} ({reason}); choose another network or image size"
+            f"model {spec.model!r} cannot take images of {size} ({first_line(error)}); "
+            "choose another network or image size"
         ) from None
     if shape != (2, spec.num_classes):
         raise ValueError(

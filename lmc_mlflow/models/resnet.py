@@ -1,4 +1,4 @@
-"""What are ResNet10 and ResNet22? The narrow residual networks that reproduce Table V of Hepburn et al. exactly."""
+"""Builds ResNet10 and ResNet22, narrow residual networks with the parameter counts of Table V of Hepburn et al."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 STAGE_WIDTHS = (32, 64, 128)
 STAGE_STRIDES = (1, 2, 2)
 EARLY_STRIDES = (2, 2, 2)
-"""As many parameters for a quarter of the arithmetic; the paper's counts fit either."""
+"""With these the networks have as many parameters and need a quarter of the arithmetic; the paper's counts fit both."""
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: 1x1 convolution with batch norm where the shape changes."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution with batch norm where the shape changes."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C, H / stride, W / stride)."""
+        """Map (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
         inner = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
         out: Tensor = self.relu2(inner + self.shortcut(x))
         return out
@@ -40,9 +40,16 @@ class BasicBlock(nn.Module):
 def resnet(
     num_blocks: int, channels: int, num_classes: int, output: nn.Module, strides: Sequence[int] = STAGE_STRIDES
 ) -> nn.Sequential:
-    """A 3x3 stem of 16, three stages of `num_blocks` post-activation blocks, global average pool, Linear.
+    """Build the network: a 3x3 stem of width 16, three stages of post-activation blocks, global average pool, Linear.
 
-    One block a stage is ResNet10, three are ResNet22 (the count includes the shortcut convolutions).
+    One block per stage makes ResNet10, three make ResNet22 (the count includes the shortcut convolutions).
+
+    Args:
+        num_blocks: of each stage.
+        channels: of the images.
+        num_classes: of the output.
+        output: module that ends the network.
+        strides: of the first block of each stage.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv=nn.Conv2d(channels, 16, 3, padding=1, bias=False), norm=nn.BatchNorm2d(16), relu=nn.ReLU()

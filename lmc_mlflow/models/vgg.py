@@ -1,4 +1,4 @@
-"""What are VGG11, VGG19 and the VGG-like network? Convolutions with bias and batch norm, max-pools, one Linear."""
+"""Builds VGG11, VGG19 and the VGG-like network: convolutions with bias and batch norm, max-pools, one Linear."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ VGG_LIKE = (64, POOL, 128, POOL, 256, 256, POOL)
 
 
 def vgg(plan: Sequence[int], pool_size: int, channels: int, num_classes: int, output: nn.Module) -> nn.Sequential:
-    """The network of a plan: widths of 3x3 convolutions, and POOL for a 2x2 max-pool.
+    """Build the network of a plan.
 
     Args:
-        plan: what follows what.
+        plan: widths of 3x3 convolutions, and POOL for a 2x2 max-pool, in their order.
         pool_size: height and width to which the last feature map is averaged (1 for VGG11 and
             VGG19, where 32x32 images arrive at 1x1 anyway; 5 for the VGG-like network, whose 120x120
             images arrive at 15x15).

@@ -1,4 +1,4 @@
-"""How are a network's statistics put right at a point of a path? Recalibrated, or repaired (REPAIR)."""
+"""Statistics of hidden units at a point of a path: recalibrated batch norm, and REPAIR."""
 
 from lmc_mlflow.normalization.recalibration import batch_norms as batch_norms
 from lmc_mlflow.normalization.recalibration import recalibrate as recalibrate

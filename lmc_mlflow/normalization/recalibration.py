@@ -1,4 +1,4 @@
-"""What are batch norm's statistics on a path? Reset them and average anew."""
+"""Recalibrates batch norm: resets the running statistics and averages them again."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
-    """The batch-norm layers that keep running statistics."""
+    """Return the batch-norm layers that keep running statistics."""
     return [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the running statistics to the cumulative average over the batches, from a reset (in place).
+    """Reset the running statistics and set them to the cumulative average over the batches (in place).
 
-    Only batch norm runs in training mode meanwhile (no dropout); modes and momenta are put back.
+    Only batch norm runs in training mode meanwhile (no dropout); modes and momenta are restored at the end.
 
     Args:
         network: changed in its batch-norm buffers alone.

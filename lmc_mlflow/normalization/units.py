@@ -1,4 +1,4 @@
-"""Which layers make a network's hidden units, and what are each unit's mean and variance over images?"""
+"""Finds the layers whose outputs are hidden units, and measures the mean and variance of each unit over images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True)
 class Moments:
-    """Statistics of a layer's units over some images (and places in them).
+    """Statistics of the units of a layer over some images (and positions in them).
 
     Attributes:
-        count: how many values of each unit.
+        count: number of values of each unit.
         mean: (C,) float64.
         var: (C,) float64, with the divisor `count`.
     """
@@ -28,20 +28,20 @@ class Moments:
     var: Tensor
 
 
-Record = Sequence[Mapping[str, Moments]]
-"""One mapping a batch: layer -> moments."""
+MomentsByBatch = Sequence[Mapping[str, Moments]]
+"""One mapping for each batch: layer -> moments."""
 
 
 @torch.no_grad()
 def unit_layers(network: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of the layers that make hidden units, in the order in which they run.
+    """Return the names of the layers whose outputs are hidden units, in the order in which they run.
 
-    Batch norms that keep statistics, and the linear layers and convolutions that none of them follows directly.
-    The last linear layer makes the outputs, which are no hidden units.
+    These are batch norms that keep statistics, and linear layers and convolutions that no such norm directly follows.
+    The last linear layer computes the outputs, which are no hidden units.
 
     Args:
-        network: its modes are put back.
-        images: a few of those it takes.
+        network: its training and evaluation modes are restored.
+        images: a few inputs of the network.
     """
     names = {module: name for name, module in network.named_modules()}
     ran: list[nn.Module] = []
@@ -62,23 +62,23 @@ def unit_layers(network: nn.Module, images: Tensor) -> tuple[str, ...]:
             handles.append(module.register_forward_hook(on_linear))
         elif is_norm(module):
             handles.append(module.register_forward_pre_hook(on_norm))
-    with _evaluating(network), _removing(handles):
+    with _evaluation_mode(network), _removal_of(handles):
         network(images)
     left_out = followed | {module for module, _ in made[-1:]}
     return tuple(dict.fromkeys(names[module] for module in ran if module not in left_out))
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether it is a batch norm that keeps running statistics."""
+    """Tell whether a module is a batch norm that keeps running statistics."""
     return isinstance(module, _BatchNorm) and module.track_running_stats
 
 
 @torch.no_grad()
-def record(network: nn.Module, layers: Iterable[str], batches: Iterable[Tensor]) -> Record:
-    """The moments of every hidden unit, batch by batch, in evaluation mode.
+def record_moments(network: nn.Module, layers: Iterable[str], batches: Iterable[Tensor]) -> MomentsByBatch:
+    """Measure the moments of every hidden unit, batch by batch, in evaluation mode.
 
     Args:
-        network: nothing of it is changed.
+        network: not changed.
         layers: from `unit_layers`.
         batches: images (n, C, H, W).
     """
@@ -87,15 +87,15 @@ def record(network: nn.Module, layers: Iterable[str], batches: Iterable[Tensor])
     def see(name: str, moments: Moments) -> None:
         found[-1][name] = moments
 
-    with _evaluating(network), watching(network, layers, see):
+    with _evaluation_mode(network), observe_units(network, layers, see):
         for images in batches:
             found.append({})
             network(images)
     return found
 
 
-def together(batches: Record, name: str) -> Moments:
-    """The moments of a layer over all batches: the variance within them and that between them."""
+def pool_moments(batches: MomentsByBatch, name: str) -> Moments:
+    """Compute the moments of a layer over all batches: the variance within them plus the variance between them."""
     parts = [batch[name] for batch in batches]
     counts = torch.tensor([part.count for part in parts], dtype=torch.float64, device=parts[0].mean.device)
     shares = (counts / counts.sum())[:, None]
@@ -105,11 +105,16 @@ def together(batches: Record, name: str) -> Moments:
 
 
 @contextmanager
-def watching(network: nn.Module, layers: Iterable[str], see: Any) -> Iterator[None]:
-    """Within the block `see(name, moments)` is told of each layer's units, every time it runs.
+def observe_units(network: nn.Module, layers: Iterable[str], see: Any) -> Iterator[None]:
+    """Call `see(name, moments)` within the block, every time one of the layers runs.
 
-    Where it answers with a scale and a shift (C,), the layer's units go on as scale * unit + shift. Moments of a
-    batch norm's units follow from those of its inputs, so that it may apply an activation of its own to them.
+    Where `see` returns a scale and a shift (C,), the following layers get scale * unit + shift. Moments of the units of
+    a batch norm are computed from those of its inputs, since some batch norms apply an activation of their own.
+
+    Args:
+        network: that runs within the block.
+        layers: from `unit_layers`.
+        see: (name, moments) -> None, or a scale and a shift.
     """
     modules = dict(network.named_modules())
     handles: list[RemovableHandle] = []
@@ -119,7 +124,7 @@ def watching(network: nn.Module, layers: Iterable[str], see: Any) -> Iterator[No
             handles.append(module.register_forward_pre_hook(_norm_hook(name, see, _weight_and_bias(module))))
         else:
             handles.append(module.register_forward_hook(_linear_hook(name, see)))
-    with _removing(handles):
+    with _removal_of(handles):
         yield
 
 
@@ -168,7 +173,7 @@ def _moments(values: Tensor, axis: int) -> Moments:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def _evaluation_mode(network: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -179,7 +184,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _removing(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+def _removal_of(handles: Iterable[RemovableHandle]) -> Iterator[None]:
     try:
         yield
     finally:

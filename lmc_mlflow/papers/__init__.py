@@ -1,1 +1,1 @@
-"""What do the papers say, and do the runs say the same? Tables in, tables and verdicts out; opens no run."""
+"""Compares the papers' printed numbers and claims with the tables of a store; opens no run."""

@@ -1,4 +1,4 @@
-"""Does a measured number say what the printed one says? Four marks, one rule."""
+"""Marks that say how a measured number compares with a printed one."""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ SAME = "same conclusion"
 DIFFERS = "differs"
 NO_DATA = "no data yet"
 MARKS = (AGREES, SAME, DIFFERS, NO_DATA)
+FLOAT_ROUNDING = 1e-12
+"""Tolerance for floating-point rounding."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class Sample:
 
 
 def mark(ours: Sample, theirs: Sample, same_conclusion: bool, rounding: float, min_n: int) -> str:
-    """How a measured number stands to a printed one.
+    """Compare a measured number with a printed one.
 
-    It agrees where both differ by no more than twice the standard error of the difference, plus what
+    They agree where they differ by no more than twice the standard error of the difference, plus what
     printing rounds away. A deviation that is not printed is taken to be ours.
 
     Args:
@@ -36,7 +38,6 @@ def mark(ours: Sample, theirs: Sample, same_conclusion: bool, rounding: float, m
         return NO_DATA
     deviation = ours.deviation if math.isnan(theirs.deviation) else theirs.deviation
     error = math.sqrt(ours.deviation**2 / ours.n + deviation**2 / theirs.n)
-    # A hair is allowed for what binary fractions add.
-    if abs(ours.mean - theirs.mean) <= 2 * error + rounding + 1e-12:
+    if abs(ours.mean - theirs.mean) <= 2 * error + rounding + FLOAT_ROUNDING:
         return AGREES
     return SAME if same_conclusion else DIFFERS

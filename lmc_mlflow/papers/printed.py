@@ -1,4 +1,4 @@
-"""Which numbers do the papers print? The tables in `printed/`, as frames in this project's words."""
+"""Loads the printed tables of the papers from `printed/`, in this project's words."""
 
 import functools
 from importlib.resources import files
@@ -7,6 +7,9 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import with_batch_norm
 
 FILES = {
     "table_iii": "table3_ensembles.csv",
@@ -20,8 +23,8 @@ FILES = {
     "starlight_barriers": "starlight_barriers.csv",
 }
 """Table -> file; the first line of each says where it is printed."""
-NUM_SEEDS = 5
-"""Of Hepburn et al.'s means and deviations ("(mostly) five times")."""
+SEEDS = (1, 20, 100, 500, 1500)
+"""Seeds behind the means and deviations of Hepburn et al. ("(mostly) five times")."""
 PATH_TABLES = ("table_vi", "table_vii", "table_viii")
 """Tables of barriers and accuracy deltas."""
 UNSTATED: dict[str, dict[str, Any]] = {
@@ -29,26 +32,18 @@ UNSTATED: dict[str, dict[str, Any]] = {
     "table_vii": {"batch_norm": "no", "batch_size": 1024, "normalization": "centered"},
     "table_viii": {"dataset": "cifar10", "shift": "label_5050", "noise": "same"},
 }
-"""What holds for every row of a table, and so has no column (networks of Table VII have batch norm by themselves)."""
+"""Settings that every row of a table shares and that have no column (all networks of Table VII have batch norm)."""
 CELL = ["dataset", "model", "lr", "batch_size", "noise", "shift", "normalization"]
-LOST_BELOW = -6.0
-"""Accuracy delta (percentage points) below which Tables VI and VIII are printed in bold."""
 _LOST = {"yes": True, "lost": True, "no": False, "kept": False, "recovered": False}
 
 
-def printed(table: str) -> pd.DataFrame:
-    """A table as it is printed, its columns as in its file.
+def printed_table(table: str) -> pd.DataFrame:
+    """Load a table as it is printed, its columns as in its file.
 
     Raises:
         ValueError: no such table; lists those there are.
     """
     return _read(lookup(FILES, table, "printed table")).copy()
-
-
-def source_of(table: str) -> str:
-    """Where a table is printed and what its columns mean: the first line of its file."""
-    text = files("lmc_mlflow.papers").joinpath("printed", lookup(FILES, table, "printed table")).read_text()
-    return text.splitlines()[0].removeprefix("# ")
 
 
 @functools.cache
@@ -58,16 +53,17 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def cells(table: str) -> pd.DataFrame:
-    """The rows of Table VI, VII or VIII in one form.
+    """Load Table VI, VII or VIII, all three in one form.
 
     Returns:
         Columns `CELL` (the model with `_bn` where it has batch norm between its layers), then
         barrier, barrier_sd, delta, delta_sd (delta in percentage points), bold, and lost: whether the
         printed mean delta is below `LOST_BELOW`, which is what bold means in Tables VI and VIII.
     """
-    frame = printed(table).assign(**UNSTATED[table])
-    is_mlp = frame["model"].str.startswith("mlp_")
-    frame["model"] = frame["model"].where(~(is_mlp & (frame["batch_norm"] == "yes")), frame["model"] + "_bn")
+    frame = printed_table(table).assign(**UNSTATED[table])
+    is_mlp = frame["model"].map(lambda model: facts_of(model).family == "MLP")
+    normed = is_mlp & (frame["batch_norm"] == "yes")
+    frame["model"] = frame["model"].mask(normed, frame.loc[normed, "model"].map(with_batch_norm))
     frame["bold"] = frame["lmc" if table == "table_viii" else "lmc_lost"].map(_LOST)
     frame = frame.rename(
         columns={
@@ -82,6 +78,6 @@ def cells(table: str) -> pd.DataFrame:
 
 
 def all_cells() -> pd.DataFrame:
-    """The cells of Tables VI, VII and VIII, each once (some are printed twice), with column `table`."""
+    """Load the cells of Tables VI, VII and VIII, each once (some are printed twice), with column `table`."""
     frames = [cells(table).assign(table=table) for table in PATH_TABLES]
     return pd.concat(frames, ignore_index=True).drop_duplicates(CELL, ignore_index=True)

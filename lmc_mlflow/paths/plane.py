@@ -1,7 +1,7 @@
 """What do the networks on the plane through three networks do (Garipov et al., 2018, Appendix A.1)?"""
 
 import copy
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,15 +133,15 @@ class Surface:
     engine: str
 
 
-def survey_plane(
+def measure_rows(
     network: nn.Module,
     corners: Corners,
     grid: tuple[int, float],
     data: Splits,
     bn: str,
     calibration: Images | None = None,
-    rows: MutableMapping[int, Row] | None = None,
-) -> Surface:
+    known: Collection[int] = (),
+) -> Iterator[tuple[int, Row]]:
     """Measure the plane through three states, row by row: each row is a segment and is walked as a path is.
 
     Args:
@@ -152,7 +152,10 @@ def survey_plane(
         bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
             the point's barycentric weights, clipped to the triangle.
         calibration: training images, for `recalibrate`.
-        rows: those measured before, by their index; it gets the others.
+        known: indices of rows that were measured before and are left out.
+
+    Yields:
+        The index of a row, and the row.
 
     Raises:
         ValueError: the three lie on one line, or do not fit one another.
@@ -163,14 +166,19 @@ def survey_plane(
     plane = Plane.through(corners, trainable(network))
     xs, ys = plane.axes(*grid)
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    rows = {} if rows is None else rows
     for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
-        if index in rows:
+        if index in known:
             continue
         shares = [plane.shares(x, y) for x in xs]
-        rows[index] = _measure_row(
-            scratch, corners, shares, data, lambda here: settle(scratch, corners, here, calibration)
+        yield (
+            index,
+            _measure_row(scratch, corners, shares, data, lambda here: settle(scratch, corners, here, calibration)),
         )
+
+
+def join_rows(plane: Plane, grid: tuple[int, float], rows: Mapping[int, Row]) -> Surface:
+    """Join all rows of a plane, by their index, to a surface; `grid` as in `measure_rows`."""
+    xs, ys = plane.axes(*grid)
     ordered = [rows[index] for index in range(len(ys))]
     losses, scores = np.stack([row.losses for row in ordered]), np.stack([row.scores for row in ordered])
     return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)

@@ -10,7 +10,7 @@ from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.normalization import recalibrate
-from lmc_mlflow.normalization.repair import Measured, complete, completed, measure_ends, repair
+from lmc_mlflow.normalization.repair import EndStatistics, complete, complete_state, measure_ends, repair
 from lmc_mlflow.paths.engines.one_pass import Place
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
@@ -58,13 +58,13 @@ def _repairing(network: nn.Module, ends: Ends, calibration: Images | None) -> Pl
         return mixed_batches(calibration)
 
     @functools.cache
-    def of_ends() -> Measured:
+    def of_ends() -> EndStatistics:
         complete(network, next(batches())[:2])
         return measure_ends(network, ends, batches)
 
     def place(alpha: float) -> nn.Module:
         measured = of_ends()
-        network.load_state_dict(completed(network, weights.interpolate(*ends, alpha)))
+        network.load_state_dict(complete_state(network, weights.interpolate(*ends, alpha)))
         repair(network, measured, alpha, batches)
         return network
 

@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from lmc_mlflow.batches import some_of
-from lmc_mlflow.normalization.units import record, together, unit_layers
+from lmc_mlflow.normalization.units import pool_moments, record_moments, unit_layers
 from lmc_mlflow.paths.engines.one_pass import Splits
 
 LOOKED_AT = (0.0, 0.5, 1.0)
@@ -26,8 +26,8 @@ class Deviations:
             return
         if self._layers is None:
             self._layers = unit_layers(network, self._images[:2])
-        batches = record(network, self._layers, [self._images])
-        self._found[alpha] = {name: float(together(batches, name).var.sqrt().mean()) for name in self._layers}
+        batches = record_moments(network, self._layers, [self._images])
+        self._found[alpha] = {name: float(pool_moments(batches, name).var.sqrt().mean()) for name in self._layers}
 
     def ratios(self) -> dict[str, float]:
         """Layer -> mean deviation of its units at 0.5 over the mean of both ends'; empty if not all three were seen."""

@@ -1,8 +1,8 @@
-"""What do the numbers look like? Figures from tables; never opens a file or a run."""
+"""Draws figures from tables; opens no file and no run."""
 
+from lmc_mlflow.plots.over_seeds.barriers import barrier_by_model as barrier_by_model
 from lmc_mlflow.plots.over_seeds.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.batch_and_lr import final_training_loss as final_training_loss
-from lmc_mlflow.plots.over_seeds.batches import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.over_seeds.beside_paper import beside_paper as beside_paper
 from lmc_mlflow.plots.over_seeds.boundaries import boundaries as boundaries
 from lmc_mlflow.plots.over_seeds.curves import learning_over_seeds as learning_over_seeds
@@ -22,7 +22,7 @@ from lmc_mlflow.plots.over_seeds.zoo import segments_of_zoo as segments_of_zoo
 from lmc_mlflow.plots.per_run.alignment import aligned_by_width as aligned_by_width
 from lmc_mlflow.plots.per_run.alignment import aligned_over_seeds as aligned_over_seeds
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure as aligned_path_figure
-from lmc_mlflow.plots.per_run.barriers import barrier_by_model as barrier_by_model
+from lmc_mlflow.plots.per_run.first_batch import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure as learning_figure
 from lmc_mlflow.plots.per_run.matrix import matrix_figure as matrix_figure
 from lmc_mlflow.plots.per_run.paths import path_figure as path_figure

@@ -1,4 +1,4 @@
-"""Which rows are drawn as one curve, in which style, under which label?"""
+"""Groups the rows of a table by condition, each with its label and style in a figure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from lmc_mlflow.plots.style import group_style
 
 COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")
 MOST = 12
-"""No reader tells more curves than this apart."""
+"""More curves than this cannot be told apart in one figure."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Group:
     """Rows of one condition.
 
     Attributes:
-        label: what sets the condition apart from the others of the frame.
+        label: the settings in which the condition differs from the others of the table.
         rows: the rows.
         style: colour, line and marker.
     """
@@ -37,7 +37,7 @@ class Group:
 
 
 def with_sides(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame, with the sides that a path joins as one column."""
+    """Add column `sides`, such as `A-B`, to a table of paths."""
     if {"side_a", "side_b"} <= set(frame):
         return frame.assign(sides=frame["side_a"].astype(str) + "-" + frame["side_b"].astype(str))
     return frame
@@ -49,13 +49,13 @@ def groups_of(
     leave_out: Sequence[str] = (),
     always: Sequence[str] = (),
 ) -> list[Group]:
-    """The conditions in a frame, in the order of their values.
+    """Group the rows of a table by condition, in the order of the settings' values.
 
     Args:
         frame: a table of `query`.
-        by: columns that make a condition; None: whatever sets rows of the frame apart.
+        by: columns that make a condition; None: every setting in which the rows differ.
         leave_out: columns that make none, an axis for example.
-        always: columns that make one, and are named, even where they set nothing apart.
+        always: columns that are named in the label even where all rows have the same value.
 
     Raises:
         ValueError: a column that the frame does not have.
@@ -79,26 +79,26 @@ def groups_of(
 
 
 def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:
-    """As many groups as a reader tells apart, and a note for the title where some were left out."""
+    """Return the first `MOST` groups, and a note for the title where some were left out."""
     if len(groups) <= MOST:
         return groups, ""
     return groups[:MOST], f"\nthe first {MOST} of {len(groups)} conditions; select rows to see others"
 
 
 def common(frame: pd.DataFrame, names: Sequence[str] = COMMON) -> str:
-    """What all rows of a frame share, in words."""
+    """Name the settings that all rows of a table share."""
     shared = [name for name in names if name in frame and frame[name].nunique(dropna=False) == 1]
     return ", ".join(describe(name, frame[name].iloc[0]) for name in shared)
 
 
 def titled(title: str, frame: pd.DataFrame, note: str = "") -> str:
-    """A figure's title, with what all its rows share on a line of its own."""
+    """Add a line to a figure's title: the settings that all its rows share."""
     shared = common(frame)
     return title + (f"\n{shared}" if shared else "") + note
 
 
 def num_text(rows: pd.DataFrame, noun: str) -> str:
-    """How many repetitions, and how many runs where that is another number: `n = 5 seeds, 10 networks`."""
+    """Write how many seeds there are, and how many runs where that is another number: `n = 5 seeds, 10 networks`."""
     num_runs = int(rows["run_id"].nunique()) if "run_id" in rows else len(rows)
     keys = [name for name in SEEDS if name in rows]
     if not keys:
@@ -110,7 +110,7 @@ def num_text(rows: pd.DataFrame, noun: str) -> str:
 
 
 def over_seeds(rows: pd.DataFrame, value: str, along: str) -> pd.DataFrame:
-    """Mean and sample standard deviation of a value over seeds, at each place that every seed has.
+    """Compute mean and sample standard deviation of a value over seeds, wherever every seed has one.
 
     Runs of one seed are averaged first, so that a repeated run does not count twice.
 
@@ -130,6 +130,6 @@ def over_seeds(rows: pd.DataFrame, value: str, along: str) -> pd.DataFrame:
 
 
 def by_dataset(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """One part for each data set, whose losses and accuracies compare."""
+    """Yield the name and the rows of each data set: only within one can losses and accuracies be compared."""
     for name, rows in frame.groupby("dataset", sort=True):
         yield str(name), rows

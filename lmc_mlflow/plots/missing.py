@@ -1,4 +1,4 @@
-"""What does a figure say when its data are not there? Which command produces them."""
+"""Figures without data, which name the command that produces the data."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,17 @@ ENSEMBLES = "No ensemble with this in the store yet: mlflow run . --env-manager 
 
 
 def rows_with(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The rows that have all these columns; none where a column is missing altogether."""
+    """Select the rows with a value in each of these columns; none where the table lacks a column."""
     if any(name not in frame for name in columns):
         return frame.iloc[:0]
     return frame.dropna(subset=list(columns))
 
 
 def blank_figure(title: str, sentence: str) -> Figure:
-    """A figure without data: one sentence instead.
+    """Draw a figure that holds one sentence instead of data.
 
     Args:
-        title: what would have been drawn.
+        title: that of the figure with data.
         sentence: names the command that produces the data.
     """
     with house_style():

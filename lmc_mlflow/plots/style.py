@@ -1,7 +1,7 @@
-"""How do all figures look? One style, readable in grey.
+"""The style of all figures, readable in grey.
 
-Seaborn is imported where something is drawn: it brings all of scipy.stats, and a command that refuses a flag should not
-wait for that.
+Seaborn is imported where something is drawn: it imports all of scipy.stats, and a command that refuses a flag should
+not wait for that.
 """
 
 import textwrap
@@ -41,7 +41,7 @@ class ShownFigure(Figure):
 
 
 def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
-    """The figure as a PNG file."""
+    """Write the figure as the bytes of a PNG file."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
@@ -49,7 +49,7 @@ def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Within the block figures are drawn in the project's style."""
+    """Set the project's style within a block."""
     import seaborn as sns
 
     with (
@@ -62,7 +62,7 @@ def house_style() -> Iterator[None]:
 def panels(
     columns: int, title: str, width: float = 4.6, height: float = 3.8, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a row of panels and a title; made without pyplot, so that nothing global remains."""
+    """Make a figure with a row of panels and a title; without pyplot, so that no global state is left."""
     figure, rows = grid_of_panels(1, columns, title, width, height, **options)
     return figure, rows[0]
 
@@ -70,7 +70,7 @@ def panels(
 def grid_of_panels(
     rows: int, columns: int, title: str, width: float = 4.6, height: float = 3.8, **options: Any
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with rows of panels; width and height are those of one panel in inches."""
+    """Make a figure with rows of panels; width and height are those of one panel in inches."""
     lines = [part for line in title.split("\n") for part in textwrap.wrap(line, int(13 * width * columns))]
     size = (width * columns, height * rows + TEXT_HEIGHT * (len(lines) - 1))
     figure = ShownFigure(figsize=size, layout="constrained")
@@ -80,13 +80,13 @@ def grid_of_panels(
 
 
 def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: float) -> tuple[Figure, list[Axes]]:
-    """Panels beside each other that share one row for each label, the first row on top.
+    """Make panels beside each other that share one row for each label, the first row on top.
 
     Args:
         labels: of the rows, written left of the first panel.
         panels_wide: how many panels.
         title: over the figure.
-        width: of a panel, in inches; room for the labels comes on top.
+        width: of a panel, in inches; the labels need further room.
     """
     across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
     height = 1.4 + 0.45 * len(labels)
@@ -97,7 +97,7 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
 
 
 def group_style(number: int) -> dict[str, Any]:
-    """Colour, line and marker of a group; markers are unique among the first 12, with their line among the first 60."""
+    """Choose colour, line and marker of a group: the first 12 differ in marker, the first 60 in marker or line."""
     import seaborn as sns
 
     colors = sns.color_palette("colorblind", 8)
@@ -109,13 +109,13 @@ def group_style(number: int) -> dict[str, Any]:
 
 
 def legend_below(figure: Figure, panel: Axes, columns: int) -> None:
-    """One legend for the whole figure, below it: it can never cover data."""
+    """Add one legend for the whole figure, below it, where it never covers data."""
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
 
 
 def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend for all panels: each label once, in as many columns as fit, in room added below them."""
+    """Add one legend for all panels below them: each label once, in as many columns as fit."""
     entries: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -137,7 +137,7 @@ def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 
 def log_scale(panel: Axes, values: Iterable[float]) -> None:
-    """A logarithmic loss axis with plain numbers, unless a value forbids it."""
+    """Make the vertical axis logarithmic, with plain numbers, where all values are positive."""
     if all(value > 0 for value in values):
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

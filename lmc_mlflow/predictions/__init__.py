@@ -1,1 +1,1 @@
-"""What do outputs alone tell? Loss, accuracy, agreement, ensembles and calibration; no network in sight."""
+"""Scores predictions: loss, accuracy, agreement, calibration, ensembles; builds and runs no network."""

@@ -1,4 +1,4 @@
-"""How often are two members of an ensemble wrong together, in the same way or in different ways?"""
+"""Measures how often two members of an ensemble are both wrong: wrong agreement and wrong disagreement."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PairShares:
-    """For each sample (N,), the share of pairs of members that ...
+    """Shares of pairs of members, of each sample (N,).
 
     Attributes:
-        wrong_agreement: ... agree and are wrong (WA).
-        wrong_disagreement: ... differ and are both wrong (WD, as the worked example of Hepburn et al. has it).
-        wrong_disagreement_printed: ... differ, half for each of the two that is wrong (WD, as the formula is printed).
+        wrong_agreement: pairs that agree and are wrong (WA).
+        wrong_disagreement: pairs that differ and are both wrong (WD as in the worked example of Hepburn et al.).
+        wrong_disagreement_printed: pairs that differ, half for each of the two that is wrong (WD as in the formula).
     """
 
     wrong_agreement: Floats
@@ -25,7 +25,7 @@ class PairShares:
 
 
 def pair_shares(votes: Ints, labels: Ints, num_classes: int) -> PairShares:
-    """Wrong agreement and disagreement of every sample (Hepburn et al., Appendix E).
+    """Compute wrong agreement and disagreement of every sample (Hepburn et al., Appendix E).
 
     From the number of members that choose each class: c members on one wrong class are C(c, 2) pairs
     that agree and are wrong, w wrong members are C(w, 2) pairs that are both wrong. No loop over pairs:

@@ -1,4 +1,4 @@
-"""How far can a prediction's confidence be trusted? Calibration error and the ranking of right above wrong."""
+"""Measures calibration: expected calibration error, and AUROC of correct against wrong predictions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ NUM_BINS = 15
 
 
 def weighted_ece(confidence: Floats, correct: Bools, weights: Floats, num_bins: int = NUM_BINS) -> Floats:
-    """Expected calibration error: the mean gap between confidence and accuracy over equally wide bins (Guo et al.).
+    """Compute the expected calibration error: mean gap of confidence and accuracy over equally wide bins (Guo et al.).
 
     Args:
         confidence: (N,) highest probability of each prediction.
@@ -28,7 +28,7 @@ def weighted_ece(confidence: Floats, correct: Bools, weights: Floats, num_bins: 
 
 
 def weighted_auroc(score: Floats, correct: Bools, weights: Floats) -> Floats:
-    """Probability that a right prediction scores above a wrong one, ties counted half; nan where there is but one kind.
+    """Compute the AUROC: the probability that a correct prediction scores above a wrong one, ties counted half.
 
     Args:
         score: (N,) higher for predictions that are trusted more.
@@ -36,7 +36,7 @@ def weighted_auroc(score: Floats, correct: Bools, weights: Floats) -> Floats:
         weights: (R, N) how often each resample holds each sample.
 
     Returns:
-        (R,).
+        (R,); NaN where all predictions are correct, or all wrong.
     """
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
@@ -50,7 +50,7 @@ def weighted_auroc(score: Floats, correct: Bools, weights: Floats) -> Floats:
 
 
 def entropy(probabilities: Floats) -> Floats:
-    """Entropy in nats of each row of (N, K)."""
+    """Compute the entropy in nats of each row of (N, K) probabilities."""
     safe = np.where(probabilities > 0, probabilities, 1.0)
     total: Floats = -(probabilities * np.log(safe)).sum(axis=1)
     return total

@@ -1,4 +1,4 @@
-"""What does an ensemble predict? Votes, averaged probabilities, averaged log-probabilities."""
+"""Combines the predictions of an ensemble's members: majority vote, averaged probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ Ints = NDArray[np.int64]
 
 
 def majority_vote(votes: Ints, mean_probabilities: Floats) -> Ints:
-    """The class that most members choose; a tie goes to the class with the higher mean probability among the tied.
+    """Find the class that most members choose; a tie goes to the class with the higher mean probability.
 
     Args:
         votes: (M, N) chosen classes.
@@ -23,7 +23,7 @@ def majority_vote(votes: Ints, mean_probabilities: Floats) -> Ints:
 
 
 def mean_probabilities(log_probabilities: NDArray[np.float32]) -> Floats:
-    """Averaged probabilities (N, K) of members' log-probabilities (M, N, K)."""
+    """Average the probabilities of members: (N, K) from log-probabilities (M, N, K)."""
     total = np.zeros(log_probabilities.shape[1:])
     for member in log_probabilities:  # one member at a time: M copies in double precision would not fit
         total += np.exp(member.astype(np.float64))

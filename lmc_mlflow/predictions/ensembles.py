@@ -1,4 +1,4 @@
-"""How good is an ensemble? Every score by its logged name, with bootstrap intervals over test samples."""
+"""Scores an ensemble: every score by its logged name, with bootstrap intervals over test samples."""
 
 from dataclasses import dataclass
 
@@ -31,10 +31,10 @@ def score_ensemble(
     confidence: float,
     rng: np.random.Generator,
 ) -> dict[str, Interval]:
-    """Every score of an ensemble; the names are the logged ones.
+    """Compute every score of an ensemble, under its logged name.
 
-    `nll`, `brier`, `ece` and both areas are of the averaged probabilities. `brier` is the squared distance
-    from the one-hot label, summed over classes. The areas tell right from wrong predictions by the highest
+    `nll`, `brier`, `ece` and both AUROCs are of the averaged probabilities. `brier` is the squared distance
+    from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the highest
     probability and by (minus) the entropy.
 
     Args:
@@ -66,7 +66,7 @@ def score_ensemble(
 
 @dataclass(frozen=True)
 class _Ranked:
-    """What the scores need that are no means over samples: (N,) each."""
+    """Values of each sample (N,) for scores that are not means over samples."""
 
     confidence: Floats
     certainty: Floats

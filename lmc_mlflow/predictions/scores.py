@@ -1,4 +1,4 @@
-"""How well do outputs fit labels? Loss, and accuracy or average precision, of one network.
+"""Scores of one network: loss, and accuracy or average precision.
 
 Labels (N,) are class indices: outputs are log-probabilities, the loss is the negative log-likelihood and the
 score is the accuracy. Labels (N, K) are zeros and ones, an image having any number of labels: outputs are
@@ -26,36 +26,36 @@ class Scores(NamedTuple):
 
 
 def score_name(labels: Tensor) -> str:
-    """`accuracy` for class indices (N,), `average_precision` for zeros and ones (N, K)."""
+    """Return `accuracy` for class indices (N,), `average_precision` for zeros and ones (N, K)."""
     return ACCURACY if labels.ndim == 1 else AVERAGE_PRECISION
 
 
 def sample_losses(outputs: Tensor, labels: Tensor) -> Tensor:
-    """(N,) loss of each sample; outputs (N, K) as the labels want them."""
+    """Compute the loss of each sample (N,) from outputs (N, K): log-probabilities or logits, as fits the labels."""
     if labels.ndim == 1:
         return functional.nll_loss(outputs, labels, reduction="none")
     return functional.binary_cross_entropy_with_logits(outputs, labels.float(), reduction="none").mean(dim=1)
 
 
 def mean_loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    """The loss of a batch, as it is differentiated."""
+    """Compute the mean loss of a batch, which training differentiates."""
     if labels.ndim == 1:
         return functional.nll_loss(outputs, labels)
     return functional.binary_cross_entropy_with_logits(outputs, labels.float())
 
 
 class Tally(Protocol):
-    """Scores in the making, batch by batch; nothing is read back from the device before `scores`."""
+    """Sums over batches that scores are made of; nothing is read back from the device before `scores`."""
 
     def add(self, loss_sum: Tensor, outputs: Tensor, labels: Tensor) -> None:
-        """Take a batch in: its summed loss (float64), outputs (n, K) and labels."""
+        """Add a batch: its summed loss (float64), outputs (n, K) and labels."""
 
     def scores(self) -> Scores:
-        """Means over all samples so far."""
+        """Compute the scores of all samples so far."""
 
 
 def make_tally(labels: Tensor) -> Tally:
-    """An empty tally for labels of this kind, on their device."""
+    """Make an empty tally for labels of this kind, on their device."""
     return _AccuracyTally(labels.device) if labels.ndim == 1 else _PrecisionTally(labels.device)
 
 
@@ -75,7 +75,7 @@ class _AccuracyTally:
 
 
 class _PrecisionTally:
-    """Ranks need every output: (N, K) floats are kept, 29 MB for 384,030 patches of 19 classes."""
+    """Keeps every output, because ranks need them: (N, K) floats, 29 MB for 384,030 patches of 19 classes."""
 
     def __init__(self, device: torch.device) -> None:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -93,10 +93,9 @@ class _PrecisionTally:
 
 
 def weighted_average_precision(outputs: Tensor, labels: Tensor) -> float:
-    """Average precision of each class (scikit-learn's), weighted by its number of positives.
+    """Average the average precision of the classes (scikit-learn's), weighted by their numbers of positives.
 
-    A class without positives has no average precision and no weight, and is left out. Outputs that
-    are not finite give nan.
+    A class without positives has no average precision and is left out. Outputs that are not finite give NaN.
 
     Args:
         outputs: (N, K) logits or anything that ranks like them.

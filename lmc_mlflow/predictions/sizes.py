@@ -1,6 +1,6 @@
-"""How do an ensemble's scores grow with its size? Random orders of the members, one subset of every size from each."""
+"""Scores random subsets of an ensemble's members against their size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,17 @@ from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+LogProbabilities = NDArray[np.float32]
+ACCURACIES_BY_SIZE = ("mean_prediction", "majority_vote")
 SCORES_BY_SIZE = ("ece", "auroc_max_probability", "auroc_entropy")
 
 
-def growing(
-    log_probabilities: NDArray[np.float32], num_orders: int, rng: np.random.Generator
+def growing_ensembles(
+    log_probabilities: LogProbabilities, num_orders: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, int, int, Floats]]:
-    """Ensembles that grow by a member at a time: order, size - 1, newest member, summed probabilities (N, K).
+    """Yield ensembles that grow by one member at a time: order, size - 1, newest member, summed probabilities (N, K).
 
-    A cumulative sum serves all sizes of an order; it is handed out again and again, and must not be kept.
+    The sums are one array that is changed in place from step to step; the caller must not keep it.
 
     Args:
         log_probabilities: (M, N, K).
@@ -32,36 +34,9 @@ def growing(
 
 
 def accuracy_by_size(
-    log_probabilities: NDArray[np.float32], labels: Ints, num_orders: int, rng: np.random.Generator
+    log_probabilities: LogProbabilities, labels: Ints, num_orders: int, rng: np.random.Generator
 ) -> dict[str, Floats]:
-    """Accuracy of random subsets of every size: method -> (num_orders, M), column s - 1 for s members.
-
-    Args:
-        log_probabilities: (M, N, K).
-        labels: (N,).
-        num_orders: random orders of the members.
-        rng: draws the orders.
-    """
-    num_members, num_samples, _ = log_probabilities.shape
-    votes = log_probabilities.argmax(axis=2)
-    accuracies = {method: np.zeros((num_orders, num_members)) for method in ("mean_prediction", "majority_vote")}
-    samples = np.arange(num_samples)
-    counts = np.zeros(log_probabilities.shape[1:])
-    for o, s, member, total in growing(log_probabilities, num_orders, rng):
-        if s == 0:
-            counts[:] = 0
-        counts[samples, votes[member]] += 1
-        tied = counts == counts.max(axis=1, keepdims=True)
-        voted = np.where(tied, total, -1.0).argmax(axis=1)
-        accuracies["mean_prediction"][o, s] = (total.argmax(axis=1) == labels).mean()
-        accuracies["majority_vote"][o, s] = (voted == labels).mean()
-    return accuracies
-
-
-def scores_by_size(
-    log_probabilities: NDArray[np.float32], labels: Ints, num_orders: int, rng: np.random.Generator
-) -> dict[str, Floats]:
-    """Calibration error and both areas of random subsets of every size (Sonthalia et al., Fig. 5).
+    """Compute the accuracy of random subsets of every size, one subset of each size from each order.
 
     Args:
         log_probabilities: (M, N, K).
@@ -70,15 +45,53 @@ def scores_by_size(
         rng: draws the orders.
 
     Returns:
-        Score of `SCORES_BY_SIZE` -> (num_orders, M), column s - 1 for s members.
+        Method of `ACCURACIES_BY_SIZE` -> (num_orders, M), column s - 1 for s members.
     """
-    num_members, num_samples, _ = log_probabilities.shape
-    found = {name: np.zeros((num_orders, num_members)) for name in SCORES_BY_SIZE}
-    once = np.ones((1, num_samples))
-    for o, s, _, total in growing(log_probabilities, num_orders, rng):
-        probabilities = total / (s + 1)
+    votes = log_probabilities.argmax(axis=2)
+    samples = np.arange(len(labels))
+    counts = np.zeros(log_probabilities.shape[1:])
+
+    def accuracies(member: int, size: int, total: Floats) -> tuple[float, float]:
+        if size == 1:
+            counts[:] = 0
+        counts[samples, votes[member]] += 1
+        tied = counts == counts.max(axis=1, keepdims=True)
+        voted = np.where(tied, total, -1.0).argmax(axis=1)
+        return (total.argmax(axis=1) == labels).mean(), (voted == labels).mean()
+
+    return _by_size(log_probabilities, num_orders, rng, ACCURACIES_BY_SIZE, accuracies)
+
+
+def scores_by_size(
+    log_probabilities: LogProbabilities, labels: Ints, num_orders: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Compute calibration error and both AUROCs of random subsets of every size (Sonthalia et al., Fig. 5).
+
+    Arguments and result as in `accuracy_by_size`, of the scores `SCORES_BY_SIZE`.
+    """
+    once = np.ones((1, len(labels)))
+
+    def scores(_: int, size: int, total: Floats) -> tuple[float, float, float]:
+        probabilities = total / size
         confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-        found["ece"][o, s] = weighted_ece(confidence, correct, once)[0]
-        found["auroc_max_probability"][o, s] = weighted_auroc(confidence, correct, once)[0]
-        found["auroc_entropy"][o, s] = weighted_auroc(-entropy(probabilities), correct, once)[0]
-    return found
+        return (
+            weighted_ece(confidence, correct, once)[0],
+            weighted_auroc(confidence, correct, once)[0],
+            weighted_auroc(-entropy(probabilities), correct, once)[0],
+        )
+
+    return _by_size(log_probabilities, num_orders, rng, SCORES_BY_SIZE, scores)
+
+
+def _by_size(
+    log_probabilities: LogProbabilities,
+    num_orders: int,
+    rng: np.random.Generator,
+    names: Sequence[str],
+    measure: Callable[[int, int, Floats], Sequence[float]],
+) -> dict[str, Floats]:
+    """Measure subsets of every size: `measure` takes the newest member, the size, and the summed probabilities."""
+    ensembles = growing_ensembles(log_probabilities, num_orders, rng)
+    values = np.array([measure(member, s + 1, total) for _, s, member, total in ensembles])
+    values = values.reshape(num_orders, len(log_probabilities), len(names))
+    return {name: values[:, :, i].copy() for i, name in enumerate(names)}

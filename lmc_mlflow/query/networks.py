@@ -1,4 +1,4 @@
-"""Which network did a run log? Its checkpoint, verified, with everything that rebuilds it and its data."""
+"""Loads the network that a run logged: its verified checkpoint, and what rebuilds the network and its data."""
 
 import json
 import tempfile
@@ -19,6 +19,7 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.query.downloads import download
 from lmc_mlflow.query.runs import children, resolve_run
 from lmc_mlflow.weights import check_compatible
 
@@ -48,14 +49,14 @@ class LoggedNetwork:
     digests: dict[str, str]
 
     def network(self) -> nn.Module:
-        """The network itself, in evaluation mode."""
+        """Build the network, in evaluation mode."""
         network = build_network(self.spec, seed=0)
         network.load_state_dict(self.state)
         return network.eval()
 
 
 def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
-    """The network that a run logged, every byte verified against its manifest.
+    """Load the network that a run logged, every byte verified against its manifest.
 
     Args:
         client: of the server.
@@ -91,10 +92,10 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
 
 
 def load_split(client: MlflowClient, run_id: str) -> Sides:
-    """The two sides that a pair run logged.
+    """Load the two sides that a pair run logged.
 
     Raises:
-        ValueError: missing or altered.
+        ValueError: the split is missing or altered.
     """
     run = resolve_run(client, run_id)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +105,7 @@ def load_split(client: MlflowClient, run_id: str) -> Sides:
 
 
 def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
-    """The run ids of a finished pair's sides A and B.
+    """Find the run ids of a finished pair's sides A and B.
 
     Raises:
         ValueError: no such run, not a pair, or not finished.
@@ -134,14 +135,27 @@ def _finished(run: Run) -> Run:
 
 
 def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: Path) -> dict[str, Path]:
-    """Artifacts of a run, verified: artifact path -> local copy below the folder."""
+    """Download artifacts of a run and verify them against its manifest.
+
+    Args:
+        client: of the server.
+        run: the run.
+        paths: of the artifacts.
+        folder: an existing one, for the local copies.
+
+    Returns:
+        Artifact path -> local copy.
+
+    Raises:
+        ValueError: an artifact is missing or altered.
+    """
     label = f"run {run.info.run_id}"
     files: dict[str, Path] = {}
     for i, path in enumerate([Artifact.MANIFEST, *paths]):
         target = folder / str(i)
         target.mkdir()
         try:
-            files[path] = Path(client.download_artifacts(run.info.run_id, path, str(target)))
+            files[path] = download(client, run.info.run_id, path, target)
         except (MlflowException, OSError):
             kind = run.data.tags.get(Tag.KIND, "none of ours")
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Which predictions has a run kept?"""
+"""Reads the predictions that a run has kept."""
 
 import tempfile
 from pathlib import Path
@@ -10,11 +10,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lmc_mlflow.contract import Artifact
+from lmc_mlflow.query.downloads import download
 from lmc_mlflow.tracking.prediction_cache import TENSOR, cache_name, content_hash
 
 
 def kept_keys(client: MlflowClient, run_id: str) -> set[str]:
-    """The keys of all predictions that a run has kept."""
+    """List the keys of all predictions that a run has kept."""
     try:
         files = client.list_artifacts(run_id, Artifact.PREDICTIONS_FOLDER)
     except (MlflowException, OSError):
@@ -23,10 +24,10 @@ def kept_keys(client: MlflowClient, run_id: str) -> set[str]:
 
 
 def kept_predictions(client: MlflowClient, run_id: str, key: str) -> Tensor | None:
-    """Log-probabilities (N, K) kept under a key, or None where they are damaged: they are then computed anew."""
+    """Load the log-probabilities (N, K) kept under a key; None where they are damaged: then compute them again."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            local = client.download_artifacts(run_id, f"{Artifact.PREDICTIONS_FOLDER}/{cache_name(key)}", folder)
+            local = download(client, run_id, f"{Artifact.PREDICTIONS_FOLDER}/{cache_name(key)}", Path(folder))
             with safetensors.safe_open(local, framework="pt") as file:
                 header: dict[str, str] = file.metadata()
                 tensor: Tensor = file.get_tensor(TENSOR).clone()

@@ -1,4 +1,4 @@
-"""Where can an interrupted training continue? The newest whole state among those that a run kept."""
+"""Reads the newest whole state that an interrupted run has written to its slots."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,14 @@ from lmc_mlflow.tracking.resume import NUM_SLOTS, slot_names
 
 
 def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None:
-    """Download the states that a run kept, and name the newest whole one, or None.
+    """Download the states that a run has written, and give the newest whole one; None if there is none.
 
-    States are written to two slots in turn, each followed by a note with its epoch and sha256: a
-    process killed while it writes one leaves the other.
+    A state counts if its note is there and names its sha256; see `tracking.resume`.
+
+    Args:
+        client: of the server.
+        run_id: of the run.
+        folder: where the states are downloaded to.
     """
     try:
         local = Path(client.download_artifacts(run_id, Artifact.RESUME_FOLDER, str(folder)))

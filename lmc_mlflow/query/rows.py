@@ -1,11 +1,10 @@
-"""What does one run say of itself, as a row of a table?"""
+"""Makes a row of a table from each run: its identity, tags, configuration and last metrics."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 
 from lmc_mlflow.config.canonical import Parameter, parameters
 from lmc_mlflow.config.commands import (
@@ -26,17 +25,23 @@ FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
 SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
 RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
 STAR_SETTINGS = [p.name for p in parameters(StarConfig).values() if p.section == "segments" and p.rule.identity]
-
 MATRIX_SETTINGS = [p.name for p in parameters(MatrixConfig).values() if p.section == "pairwise"]
+PATH_TAGS = ("run_a", "run_b", "pair", "connected", "connected_unaligned", "connected_by_error", "bn", "align")
+ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
+ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")
+STAR_TAGS = ("star", "side", "num_sources", "sources", "held_out")
+MATRIX_TAGS = ("dataset", "model", "shift", "star_candidate")
+PRUNED_TAGS = ("endpoint",)
+"""Tags, without their prefix, that are columns of a table."""
 
 
 def runs_of(kind: str, experiment: str | None, finished: bool, uri: str | None) -> list[Run]:
-    """The runs of a kind, of one experiment or of all.
+    """Find the runs of a kind, of one experiment or of all.
 
     Raises:
-        ValueError: no such experiment.
+        ValueError: there is no such experiment.
     """
-    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    client = default_client(uri)
     ids = None
     if experiment is not None:
         found = client.get_experiment_by_name(experiment)
@@ -48,7 +53,13 @@ def runs_of(kind: str, experiment: str | None, finished: bool, uri: str | None) 
 
 
 def frame_of(runs: list[Run], row: Callable[[Run], dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    """One row a run: what is fixed, what `row` says of it, its last metrics; these columns first."""
+    """Make one row for each run.
+
+    Args:
+        runs: of one kind.
+        row: gives what the kind has besides the fixed columns and the last metrics.
+        columns: those that come first, in this order; the others follow in alphabetical order.
+    """
     rows = [{**_fixed(run), **row(run), **run.data.metrics} for run in runs]
     frame = pd.DataFrame(rows, columns=None if rows else columns)
     return frame[columns + sorted(set(frame.columns) - set(columns))]
@@ -61,37 +72,26 @@ def _fixed(run: Run) -> dict[str, Any]:
     return own | {"experiment_id": info.experiment_id}
 
 
-def trained(run: Run) -> dict[str, Any]:
-    """A pair, or a trained network."""
+def training_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a pair or of a trained network."""
     tags = run.data.tags
     own = {}
     if Tag.SIDE in tags:
         own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags[Tag.SIDE]}
         own["trajectory"] = tags.get(Tag.TRAJECTORY, "")
-    known = parameters(TrainPairConfig)
     own["data_digest"] = tags.get(Tag.DATA_DIGEST, "")
-    return own | {name: value for name, value in _settings(run, known) if name in SETTINGS}
+    return own | _settings(run, parameters(TrainPairConfig), SETTINGS)
 
 
-def star(run: Run) -> dict[str, Any]:
-    """A star."""
-    known = parameters(StarConfig)
-    settings = {name: value for name, value in _settings(run, known) if name in STAR_SETTINGS}
-    own = {name: run.data.tags.get(tag(name), "") for name in ("star", "sources", "held_out")}
-    return trained(run) | settings | own | {"num_sources": int(run.data.tags.get(Tag.NUM_SOURCES, 0))}
+def star_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a star."""
+    own = _tags(run, STAR_TAGS) | {"num_sources": int(run.data.tags.get(Tag.NUM_SOURCES, 0))}
+    return training_row(run) | _settings(run, parameters(StarConfig), STAR_SETTINGS) | own
 
 
-def _settings(run: Run, known: Mapping[str, Parameter]) -> Iterator[tuple[str, Any]]:
-    """The logged configuration, typed; what an older version did not log has its default."""
-    for name, parameter in known.items():
-        text = run.data.params.get(f"{parameter.section}.{name}")
-        yield name, parameter.default if text is None else read_value(name, parameter.kind, text)
-
-
-def path(run: Run) -> dict[str, Any]:
-    """A path."""
-    tags = run.data.tags
-    settings = dict(_settings(run, parameters(InterpolateConfig)))
+def path_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a path."""
+    settings = _settings(run, parameters(InterpolateConfig), ("num_alphas", "error_barrier_threshold"))
     ending = "/error_barrier"
     barriers = {
         name.removesuffix(ending): value
@@ -99,49 +99,42 @@ def path(run: Run) -> dict[str, Any]:
         if name.endswith(ending) and name.count("/") == 1
     }
     by_error = connected_by_error(barriers, settings["error_barrier_threshold"]) if barriers else ""
-    names = {
-        "run_a": Tag.RUN_A,
-        "run_b": Tag.RUN_B,
-        "pair": Tag.PAIR,
-        "connected": Tag.CONNECTED,
-        "connected_unaligned": Tag.CONNECTED_UNALIGNED,
-        "bn": Tag.BN,
-    }
-    align = tags.get(Tag.ALIGN, "none")
-    own = {"connected_by_error": by_error, "align": align, "num_alphas": settings["num_alphas"]}
-    return {name: tags.get(tag, "") for name, tag in names.items()} | own
+    own = {"connected_by_error": by_error, "align": run.data.tags.get(Tag.ALIGN, "none")}
+    return _tags(run, PATH_TAGS) | own | {"num_alphas": settings["num_alphas"]}
 
 
-def ensemble(run: Run) -> dict[str, Any]:
-    """An ensemble."""
-    tags = run.data.tags
-    keys = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
-    first = tags.get(Tag.MEMBERS, "").split(",")[0].split("@")[0]
-    config = dict(_settings(run, parameters(EnsembleConfig)))
-    return {key: tags.get(tag(key), "") for key in keys} | {
-        "bn": config["bn"],
-        "first_run": first,
-        "normalization": "",
-    }
+def ensemble_row(run: Run) -> dict[str, Any]:
+    """Return the columns of an ensemble; `first_run` is the run of its first member."""
+    first = run.data.tags.get(Tag.MEMBERS, "").split(",")[0].split("@")[0]
+    own = {"first_run": first, "normalization": ""}
+    return _tags(run, ENSEMBLE_TAGS) | _settings(run, parameters(EnsembleConfig), ("bn",)) | own
 
 
-def alignment(run: Run) -> dict[str, Any]:
-    """An alignment."""
-    tags = run.data.tags
-    own = {"run_a": Tag.RUN_A, "run_b": Tag.RUN_B, "method": Tag.METHOD, "converged": Tag.CONVERGED}
-    shape = ("dataset", "model", "shift", "seed", "side")
-    names = own | {name: tag(name) for name in shape}
-    return {name: tags.get(tag, "") for name, tag in names.items()}
+def alignment_row(run: Run) -> dict[str, Any]:
+    """Return the columns of an alignment."""
+    return _tags(run, ALIGNMENT_TAGS)
 
 
-def matrix(run: Run) -> dict[str, Any]:
-    """A matrix."""
-    settings = {name: value for name, value in _settings(run, parameters(MatrixConfig)) if name in MATRIX_SETTINGS}
-    names = ("dataset", "model", "shift", "star_candidate")
-    return {name: run.data.tags.get(tag(name), "") for name in names} | settings
+def matrix_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a matrix."""
+    return _tags(run, MATRIX_TAGS) | _settings(run, parameters(MatrixConfig), MATRIX_SETTINGS)
 
 
-def pruned_network(run: Run) -> dict[str, Any]:
-    """A pruned network."""
-    rules = {name: value for name, value in _settings(run, parameters(PruneCommandConfig)) if name in RULES}
-    return {"endpoint": run.data.tags.get(Tag.ENDPOINT, "")} | rules
+def pruned_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a pruned network."""
+    return _tags(run, PRUNED_TAGS) | _settings(run, parameters(PruneCommandConfig), RULES)
+
+
+def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
+    """Read tags by their names without prefix; a missing one is empty."""
+    return {name: run.data.tags.get(tag(name), "") for name in names}
+
+
+def _settings(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
+    """Read these settings of the logged configuration, typed; what an older version did not log has its default."""
+    return {name: _setting(run, known[name]) for name in known if name in names}
+
+
+def _setting(run: Run, parameter: Parameter) -> Any:
+    text = run.data.params.get(f"{parameter.section}.{parameter.name}")
+    return parameter.default if text is None else read_value(parameter.name, parameter.kind, text)

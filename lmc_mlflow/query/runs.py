@@ -1,4 +1,4 @@
-"""Which runs are there? Found by id, prefix, tags or parent; always to the last page."""
+"""Finds runs by id, prefix, tags or parent, over all pages of the server's answer."""
 
 import gc
 import re
@@ -11,18 +11,18 @@ from mlflow.entities import Run as Run
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.contract import Kind, Tag, where_tags
+from lmc_mlflow.contract import Tag, where_tags
 
 PAGE = 1000
 
 
-def default_client() -> MlflowClient:
-    """A client of the server that MLflow's own settings name."""
-    return MlflowClient(tracking_uri=mlflow.get_tracking_uri())
+def default_client(uri: str | None = None) -> MlflowClient:
+    """Make a client of a tracking server; None: of the one that MLflow's own settings name."""
+    return MlflowClient(tracking_uri=mlflow.get_tracking_uri() if uri is None else uri)
 
 
 def all_experiments(client: MlflowClient) -> list[str]:
-    """The ids of all active experiments."""
+    """List the ids of all active experiments."""
     ids: list[str] = []
     token: str | None = None
     while True:
@@ -34,7 +34,7 @@ def all_experiments(client: MlflowClient) -> list[str]:
 
 
 def search(client: MlflowClient, filter_string: str, experiment_ids: Sequence[str] | None = None) -> list[Run]:
-    """All active runs that match an MLflow filter, oldest first, over every page.
+    """Find all active runs that match an MLflow filter, oldest first, over every page.
 
     Args:
         client: of the server.
@@ -57,7 +57,7 @@ def search(client: MlflowClient, filter_string: str, experiment_ids: Sequence[st
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Within the block no garbage is looked for: of 126,000 living objects (2,000 runs) that takes 60 % of the time."""
+    """Switch garbage collection off in a block: with 126,000 live objects (2,000 runs) it takes 60 % of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -68,10 +68,10 @@ def _without_collection() -> Iterator[None]:
 
 
 def resolve_run(client: MlflowClient, run_id: str) -> Run:
-    """The run with this id, or the only one whose id begins so.
+    """Find the run with this id, or the only run whose id begins with it.
 
     Raises:
-        ValueError: no run or several; says which.
+        ValueError: there is none, or there are several.
     """
     if not re.fullmatch(r"[0-9A-Za-z]+", run_id):
         raise ValueError(
@@ -81,8 +81,8 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
         try:
             return client.get_run(run_id)
         except MlflowException:
-            pass_on = f"run {run_id} does not exist in {mlflow.get_tracking_uri()}"
-            raise ValueError(f"{pass_on}; check the id, and MLFLOW_TRACKING_URI if it is in another store") from None
+            problem = f"run {run_id} does not exist in {mlflow.get_tracking_uri()}"
+            raise ValueError(f"{problem}; check the id, and MLFLOW_TRACKING_URI if it is in another store") from None
     found = search(client, f"attributes.run_id LIKE '{run_id}%'")
     if not found:
         raise ValueError(
@@ -97,30 +97,16 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
 
 
 def children(client: MlflowClient, run: Run, kind: str) -> list[Run]:
-    """The runs of a kind below a run, oldest first."""
+    """Find the child runs of one kind, oldest first."""
     where = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and {where_tags({Tag.KIND: kind})}"
     return search(client, where, [run.info.experiment_id])
 
 
-def find_pairs(client: MlflowClient, experiment_id: str, fingerprint: str, data_digest: str) -> list[Run]:
-    """The pair runs of one configuration on one data set, oldest first, whatever their state."""
-    return find_trainings(client, experiment_id, Kind.PAIR, fingerprint, data_digest)
-
-
-def find_trainings(
-    client: MlflowClient, experiment_id: str, kind: str, fingerprint: str, data_digest: str
-) -> list[Run]:
-    """The pairs or stars of one configuration on one data set, oldest first, whatever their state."""
-    wanted = {Tag.KIND: kind, Tag.FINGERPRINT: fingerprint, Tag.DATA_DIGEST: data_digest}
-    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
-    return search(client, where, [experiment_id])
-
-
 def metric_curve(client: MlflowClient, run_id: str, key: str) -> dict[int, float]:
-    """A metric of a run over its steps; empty if it was never logged."""
+    """Read a metric of a run over its steps; empty if it was never logged."""
     return {point.step: point.value for point in client.get_metric_history(run_id, key)}
 
 
 def latest_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
-    """Every metric of a run at its last step."""
+    """Read every metric of a run at its last step."""
     return dict(client.get_run(run_id).data.metrics)

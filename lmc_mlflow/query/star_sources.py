@@ -1,4 +1,4 @@
-"""What did a star join, and how were its sources aligned?"""
+"""Reads the sources of a star and the permutations that align them with it."""
 
 import json
 import tempfile
@@ -14,11 +14,13 @@ from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import resolve_run
 
 
-def load_joined(client: MlflowClient, run_id: str) -> tuple[list[str], list[dict[str, Tensor]]]:
-    """The run ids of a finished star's sources, and the permutation that aligns each to it (empty: none was sought).
+def load_star_sources(client: MlflowClient, run_id: str) -> tuple[list[str], list[dict[str, Tensor]]]:
+    """Load the run ids of a finished star's sources, and the permutation that aligns each with the star.
+
+    A permutation is empty where the star was trained without alignment.
 
     Raises:
-        ValueError: no such run, not a star, or altered.
+        ValueError: there is no such run, it is not a star, or an artifact is altered.
     """
     run = resolve_run(client, run_id)
     kind = run.data.tags.get(Tag.KIND)

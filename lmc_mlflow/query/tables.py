@@ -1,4 +1,4 @@
-"""What is in the store, as tidy tables? One call each, no knowledge of MLflow needed."""
+"""Reads the runs of each kind as a table, one row a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,62 +7,67 @@ import pandas as pd
 
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.rows import (
+    ALIGNMENT_TAGS,
     FIXED,
     MATRIX_SETTINGS,
+    MATRIX_TAGS,
+    PATH_TAGS,
+    PRUNED_TAGS,
     RULES,
     SETTINGS,
     STAR_SETTINGS,
-    alignment,
-    ensemble,
+    STAR_TAGS,
+    alignment_row,
+    ensemble_row,
     frame_of,
-    matrix,
-    path,
-    pruned_network,
+    matrix_row,
+    path_row,
+    pruned_row,
     runs_of,
-    star,
-    trained,
+    star_row,
+    training_row,
 )
 
 
 def pairs(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row a pair: its configuration and the means of both sides' last metrics.
+    """Read one row for each pair: its configuration and the means of both sides' last metrics.
 
     Args:
         experiment: name of an experiment; None: all.
         finished: whether runs that have not finished are left out.
-        uri: of the tracking server; None: MLflow's own settings.
+        uri: of the tracking server; None: of the one that MLflow's own settings name.
     """
-    return frame_of(runs_of(Kind.PAIR, experiment, finished, uri), trained, [*FIXED, *SETTINGS])
+    return frame_of(runs_of(Kind.PAIR, experiment, finished, uri), training_row, [*FIXED, *SETTINGS])
 
 
 def endpoints(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row a trained network: `pair`, `side`, its configuration and its last metrics. Arguments as in `pairs`.
+    """Read one row for each trained network: `pair`, `side`, its configuration and its last metrics.
 
     `trajectory` is empty, or the run of the trajectory that the network belongs to, which then is its `pair` too.
+    Arguments as in `pairs`.
     """
     own = [*FIXED, "pair", "side", "trajectory", *SETTINGS]
-    return frame_of(runs_of(Kind.ENDPOINT, experiment, finished, uri), trained, own)
+    return frame_of(runs_of(Kind.ENDPOINT, experiment, finished, uri), training_row, own)
 
 
 def paths(
     experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row a path: its ends, its verdicts, its measures, and the configuration of end A.
+    """Read one row for each path: its ends, its verdicts, its measures, and the configuration of end A.
 
-    Besides: `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star); `align`,
-    the method by which B's units were permuted, or `none`. A permuted network has the settings of the one it was made
-    from. Arguments as in `pairs`.
+    Further columns are `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star)
+    and `align`, the method by which B's units were permuted, or `none`. A permuted network has the settings of the
+    network that it was made from.
 
     Args:
         experiment: as in `pairs`.
         finished: as in `pairs`.
         uri: as in `pairs`.
-        ends: `endpoints(finished=False)` of all experiments where it was read before; None: read here.
+        ends: `endpoints(finished=False)` of all experiments, where it was read before; None: it is read here.
     """
-    verdicts = ["connected", "connected_unaligned", "connected_by_error"]
-    own = [*FIXED, "run_a", "run_b", "pair", *verdicts, "bn", "align", "num_alphas"]
+    own = [*FIXED, *PATH_TAGS, "num_alphas"]
     columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
-    frame = frame_of(runs_of(Kind.PATH, experiment, finished, uri), path, own)
+    frame = frame_of(runs_of(Kind.PATH, experiment, finished, uri), path_row, own)
     stars_too = _star_networks(uri)
     networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
     permuted = _permuted(uri)
@@ -83,14 +88,14 @@ def paths(
 def ensembles(
     experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row an ensemble: `sampling`, `num_members`, every score with `_low` and `_high`, its members' settings.
+    """Read one row for each ensemble: `sampling`, `num_members`, scores with `_low` and `_high`, its members' settings.
 
-    Settings that the ensemble does not say itself (`epochs`, say) are those of its first member. Arguments as
+    Settings that the ensemble itself did not log (`epochs`, for example) are those of its first member. Arguments as
     in `paths`.
     """
-    said = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
-    columns = [*FIXED, "sampling", "num_members", "pair", *said]
-    frame = frame_of(runs_of(Kind.ENSEMBLE, experiment, finished, uri), ensemble, columns)
+    own = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
+    columns = [*FIXED, "sampling", "num_members", "pair", *own]
+    frame = frame_of(runs_of(Kind.ENSEMBLE, experiment, finished, uri), ensemble_row, columns)
     if frame.empty:
         return frame
     networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
@@ -106,48 +111,57 @@ def ensembles(
 def pruned(
     experiment: str | None = None, finished: bool = True, uri: str | None = None, ends: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row a pruned network: `endpoint`, the rules, units of each layer, and the endpoint's settings.
+    """Read one row for each pruned network: `endpoint`, the rules, units of each layer, and the endpoint's settings.
 
     `model` is the endpoint's; `units_before/layer_1` and `units/layer_1` are widths, `test/loss_before` and
     `test/loss` the losses. Arguments as in `paths`.
     """
-    frame = frame_of(runs_of(Kind.PRUNED, experiment, finished, uri), pruned_network, [*FIXED, "endpoint", *RULES])
+    frame = frame_of(runs_of(Kind.PRUNED, experiment, finished, uri), pruned_row, [*FIXED, *PRUNED_TAGS, *RULES])
     networks = endpoints(finished=False, uri=uri) if ends is None else ends
     return frame.join(networks.set_index("run_id")[["side", *SETTINGS]], on="endpoint")
 
 
 def alignments(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row an alignment: its two networks, `method`, `converged`, its measures. Arguments as in `pairs`."""
-    own = [*FIXED, "run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side"]
-    return frame_of(runs_of(Kind.ALIGNMENT, experiment, finished, uri), alignment, own)
+    """Read one row for each alignment: its two networks, `method`, `converged`, its measures.
+
+    Arguments as in `pairs`.
+    """
+    runs = runs_of(Kind.ALIGNMENT, experiment, finished, uri)
+    return frame_of(runs, alignment_row, [*FIXED, *ALIGNMENT_TAGS])
 
 
 def stars(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row a star: `star` (its verdict), `num_sources`, its training, its measures. Arguments as in `pairs`."""
-    own = [*FIXED, "star", "side", "num_sources", "sources", "held_out", *STAR_SETTINGS, *SETTINGS]
-    return frame_of(runs_of(Kind.STAR, experiment, finished, uri), star, own)
+    """Read one row for each star: `star` (its verdict), `num_sources`, its training, its measures.
+
+    Arguments as in `pairs`.
+    """
+    own = [*FIXED, *STAR_TAGS, *STAR_SETTINGS, *SETTINGS]
+    return frame_of(runs_of(Kind.STAR, experiment, finished, uri), star_row, own)
 
 
 def matrices(experiment: str | None = None, finished: bool = True, uri: str | None = None) -> pd.DataFrame:
-    """One row a matrix: its networks' data set and model, how and what was measured. Arguments as in `pairs`."""
-    own = [*FIXED, "dataset", "model", "shift", "star_candidate", *MATRIX_SETTINGS]
-    return frame_of(runs_of(Kind.MATRIX, experiment, finished, uri), matrix, own)
+    """Read one row for each matrix: data set and model of its networks, how and what was measured.
+
+    Arguments as in `pairs`.
+    """
+    own = [*FIXED, *MATRIX_TAGS, *MATRIX_SETTINGS]
+    return frame_of(runs_of(Kind.MATRIX, experiment, finished, uri), matrix_row, own)
 
 
 def _star_networks(uri: str | None) -> list[pd.DataFrame]:
-    """The stars as rows of `endpoints`, in a table if there are any: their networks are used like those."""
+    """Read the stars as rows of `endpoints`, if there are any: their networks can be ends of paths too."""
     runs = runs_of(Kind.STAR, None, False, uri)
-    return [frame_of(runs, trained, [*FIXED, "side", *SETTINGS])] if runs else []
+    return [frame_of(runs, training_row, [*FIXED, "side", *SETTINGS])] if runs else []
 
 
 def _permuted(uri: str | None) -> dict[str, tuple[str, str]]:
-    """Alignment run -> the run whose network it permuted, and the method; whatever their state."""
+    """Map each alignment run, whatever its state, to the run whose network it permuted, and the method."""
     tags = {run.info.run_id: run.data.tags for run in runs_of(Kind.ALIGNMENT, None, False, uri)}
     return {run_id: (own.get(Tag.RUN_B, ""), own.get(Tag.METHOD, "")) for run_id, own in tags.items()}
 
 
 def _with_permuted(sides: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """The settings of networks by run id, with those of permuted networks, which may be permuted ones themselves."""
+    """Add to the settings of networks, by run id, those of permuted networks, which may be permuted several times."""
     origins = {}
     for run_id in permuted:
         origin = run_id
@@ -162,7 +176,7 @@ def _with_permuted(sides: pd.DataFrame, permuted: Mapping[str, tuple[str, str]])
 
 
 def _methods(frame: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> "pd.Series[Any]":
-    """How an end of each path was permuted: on the way, or before."""
+    """Name the method by which an end of each path was permuted: in the path's own run, or before."""
     before = frame["run_b"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1])
     before = before.where(before != "none", frame["run_a"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1]))
     return frame["align"].where(frame["align"] != "none", before)

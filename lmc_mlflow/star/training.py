@@ -11,7 +11,7 @@ from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.star.alignment import Sources
 from lmc_mlflow.star.segments import SegmentNetwork, draw_points
-from lmc_mlflow.training.loop import train_epoch
+from lmc_mlflow.training.engines.exact import train_epoch
 from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 

@@ -14,7 +14,8 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
-from lmc_mlflow.models.registry import check_model
+from lmc_mlflow.models.families import check_model
+from lmc_mlflow.papers.printed import SEEDS
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
 from lmc_mlflow.sweeps.selection import (
     NOT_IN_CELLS,
@@ -26,7 +27,6 @@ from lmc_mlflow.sweeps.steps import Texts, products, read_steps, values_of
 from lmc_mlflow.tracking.provenance import PROJECT_ROOT
 
 KEYS = ("description", "seeds", "defaults", "then", "cells")
-SEEDS = (1, 20, 100, 500, 1500)
 
 
 class _StrictLoader(yaml.SafeLoader):

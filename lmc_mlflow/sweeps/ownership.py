@@ -9,13 +9,8 @@ from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Grid
-from lmc_mlflow.tracking.lifecycle import (
-    Keep,
-    open_run,
-    point_launcher_at,
-    reopen_run,
-)
-from lmc_mlflow.tracking.locks import ClaimedError
+from lmc_mlflow.tracking.lifecycle import OpenRuns, point_launcher_at
+from lmc_mlflow.tracking.locks import LockedError
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
@@ -44,18 +39,18 @@ class Lead:
         store: Store,
         grid: Grid,
         config: SweepConfig,
-        claim: Callable[[str], None],
-        keep: Keep,
+        lock: Callable[[str], None],
+        runs: OpenRuns,
     ) -> None:
         self._store = store
         self._grid = grid
-        self._claim = claim
-        self._keep = keep
+        self._lock = lock
+        self._runs = runs
         self.leads = False
         self.since = 0
         try:
-            claim(self._key)
-        except ClaimedError as taken:
+            lock(self._key)
+        except LockedError as taken:
             self.run, self.since = self._join(taken)
         else:
             self.leads = True
@@ -68,32 +63,32 @@ class Lead:
     def try_to_lead(self) -> None:
         """Go on with the run if the process that kept it is gone."""
         try:
-            self._claim(self._key)
-        except ClaimedError:
+            self._lock(self._key)
+        except LockedError:
             return
         run = self._store.client.get_run(self.run.run_id)
         self.leads = True
         if run.info.status != "FINISHED":
-            self.run = self._keep(reopen_run, self._store, run)
+            self.run = self._runs.reopen(self._store, run)
 
     def _open(self, config: SweepConfig) -> TrackedRun:
         """The run of an interrupted sweep of this grid, or a new one."""
         tags = {Tag.GRID: self._grid.name, Tag.GRID_DIGEST: self._grid.digest}
         interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
-            opened = self._keep(reopen_run, self._store, interrupted[-1])
+            opened = self._runs.reopen(self._store, interrupted[-1])
             point_launcher_at(self._store, opened.run_id, "went on with a sweep")
         else:
-            opened = self._keep(open_run, self._store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
+            opened = self._runs.open(self._store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
         opened.set_tags({OPENED: str(time.time_ns() // 1_000_000)})
         opened.log_params(to_params(config))
         return opened
 
-    def _join(self, taken: ClaimedError) -> tuple[TrackedRun, int]:
+    def _join(self, taken: LockedError) -> tuple[TrackedRun, int]:
         """The run that another process keeps; it may be about to open it.
 
         Raises:
-            ClaimedError: there is none after a minute.
+            LockedError: there is none after a minute.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:

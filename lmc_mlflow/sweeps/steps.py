@@ -10,7 +10,8 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.contract import Kind, Tag
-from lmc_mlflow.workflows.ensemble.ensemble import ensemble_fingerprint, members_tag
+from lmc_mlflow.workflows.ensemble.ensemble import ensemble_fingerprint
+from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 Texts = Mapping[str, str]

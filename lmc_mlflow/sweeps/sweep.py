@@ -37,11 +37,11 @@ from lmc_mlflow.sweeps.status import (
 from lmc_mlflow.tracking.lifecycle import (
     WRITE_FAILURES,
     end_orphan,
-    ending,
     name_launcher_run,
+    open_runs,
     point_launcher_at,
 )
-from lmc_mlflow.tracking.locks import claiming, claims, remove_claim
+from lmc_mlflow.tracking.locks import find_locks, hold_locks, remove_lock
 from lmc_mlflow.tracking.store import Store, impatient_client, open_store
 
 Tell = Callable[[str], None]
@@ -82,8 +82,8 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
         return _finished_before(store, grid, runs)
     engine = start_engine(config, len(grid.cells), store.uri)
     try:
-        with claiming(store) as claim, ending() as keep:
-            lead = Lead(store, grid, config, claim, keep)
+        with hold_locks(store) as lock, open_runs() as opened:
+            lead = Lead(store, grid, config, lock, opened)
             states = to_attempt(states_of(grid, look(store), digests), lead.since)
             schedule = Schedule(grid, states, engine.workers, config.work.seeds_together, config.work.retries)
             place = Place(store, environment(config, store.uri), runtime(config, engine))
@@ -105,9 +105,9 @@ def _end_left(store: Store, tasks: set[str]) -> None:
             for run in search(store.client, f"{RUNNING} and tags.`{Tag.TASK}` != ''"):
                 if run.data.tags[Tag.TASK] in tasks:
                     end_orphan(store, run, "the sweep")
-            for claim in claims(store):
-                if claim.tags.get(Tag.TASK) in tasks:
-                    remove_claim(store, claim)
+            for lock in find_locks(store):
+                if lock.tags.get(Tag.TASK) in tasks:
+                    remove_lock(store, lock)
         except WRITE_FAILURES as error:
             logger.warning("runs of lost workers could not be ended (%s): use the repair command later", error)
 

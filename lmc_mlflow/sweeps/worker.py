@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import LAUNCHER_RUN, TASK_VARIABLE
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
@@ -17,7 +18,7 @@ from lmc_mlflow.sweeps.progress import (
     state_of_runs,
 )
 from lmc_mlflow.sweeps.steps import Identity, Step, step_config, wanted
-from lmc_mlflow.tracking.locks import ClaimedError, claiming
+from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
@@ -77,11 +78,6 @@ def attempt(task: Task) -> list[Report]:
             return [Report(seed, FAILED, "", first_line(error)) for seed in seeds]
 
 
-def first_line(error: BaseException) -> str:
-    """An error in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 @contextmanager
 def _environment(task: Task) -> Iterator[None]:
     """Where this task's runs go; the run that `mlflow run` started is the sweep's."""
@@ -107,7 +103,7 @@ def _cells(task: Task) -> list[Report]:
         report = Report(cell.config.model.seed, ELSEWHERE)
         if outcome is not None:
             ends = (outcome.endpoints["A"], outcome.endpoints["B"])
-            report = _follow(store, parent, replace(report, pair=outcome.pair), [(s, ends) for s in cell.then], cell)
+            report = _follow(store, parent, replace(report, pair=outcome.run_id), [(s, ends) for s in cell.then], cell)
         reports.append(report)
     return reports
 
@@ -140,10 +136,10 @@ def _make(store: Store, parent: TrackedRun, step: Step, pair: str, members: tupl
     identity = wanted(step, pair, members, cell.config)
     if _is_finished(store, identity):
         return FINISHED
-    with claiming(store) as claim:
+    with hold_locks(store) as lock:
         try:
-            claim("step-" + hashlib.sha256("|".join((store.experiment_id, *identity)).encode()).hexdigest()[:32])
-        except ClaimedError:
+            lock("step-" + hashlib.sha256("|".join((store.experiment_id, *identity)).encode()).hexdigest()[:32])
+        except LockedError:
             return ELSEWHERE
         if not _is_finished(store, identity):
             config = step_config(step, pair, members, cell.config)

@@ -1,1 +1,1 @@
-"""How are runs written? The write side of the tracking server."""
+"""Writes to the tracking server: runs and their life, locks, the saved view, kept predictions."""

@@ -1,4 +1,4 @@
-"""Where does a person look at a run?"""
+"""Addresses of runs and experiments in the MLflow UI."""
 
 from urllib.parse import urlparse
 
@@ -10,23 +10,23 @@ LOCAL_UI = "http://127.0.0.1:5000"
 
 
 def tracking_uri() -> str:
-    """The server that MLflow's own settings name."""
+    """Return the server that MLflow's own settings name."""
     return str(mlflow.get_tracking_uri())
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
-    """The address of a run in the UI (of the server, or of a local `mlflow ui` on its usual port)."""
+    """Return the address of a run in the UI of the server, or of a local `mlflow ui` on its usual port."""
     return f"{_base(uri)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def view_link(uri: str, experiment_id: str) -> str:
-    """The address of the experiment's runs table with our columns."""
+    """Return the address of an experiment's runs table with the saved view of this project."""
     query = f"viewStateShareKey={VIEW_KEY}&workflowType=machine_learning"
     return f"{_base(uri)}/#/experiments/{experiment_id}/runs?{query}"
 
 
 def ui_command(uri: str) -> str | None:
-    """The command that shows a local store, or None where a server already does."""
+    """Return the command that shows a local store, or None where the store is a server with a UI."""
     if urlparse(uri).scheme in ("http", "https"):
         return None
     return f"mlflow ui --backend-store-uri {uri}"

@@ -1,4 +1,4 @@
-"""Which process may do a piece of work? Claims that any MLflow store keeps, so that nothing is done twice."""
+"""Locks that a tracking store keeps, so that no two processes do the same work."""
 
 import logging
 import random
@@ -17,12 +17,12 @@ from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, proces
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store
 
 logger = logging.getLogger(__name__)
-NOTE = "A process is doing this work; `repair` removes the claims of dead ones."
+NOTE = "A process is doing this work; `repair` removes the locks of processes that are gone."
 PATIENCE_SECONDS = 10.0
 
 
-class ClaimedError(ValueError):
-    """Another process that lives has claimed the work; `tags` say which."""
+class LockedError(ValueError):
+    """Another process that lives holds the lock; `tags` say which."""
 
     def __init__(self, key: str, tags: Mapping[str, str]) -> None:
         self.tags = dict(tags)
@@ -33,8 +33,14 @@ class ClaimedError(ValueError):
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One claim as the store keeps it: a registered model, whose name is unique in every kind of store."""
+class Lock:
+    """One lock as the store keeps it: a registered model, whose name is unique in every kind of store.
+
+    Attributes:
+        name: of the registered model.
+        generation: 0, or one more than that of the lock before it, whose process is gone.
+        tags: of the process that holds it.
+    """
 
     name: str
     generation: int
@@ -45,8 +51,8 @@ def _registry(store: Store) -> MlflowClient:
     return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
 
 
-def claims(store: Store, key: str = "") -> list[Claim]:
-    """The claims on a piece of work, or all there are, oldest generation first."""
+def find_locks(store: Store, key: str = "") -> list[Lock]:
+    """List the locks on a piece of work, or all there are, lowest generation first."""
     where = f"name LIKE '{LOCK_PREFIX}{key}{'-' if key else ''}%'"
     found: list[RegisteredModel] = []
     token: str | None = None
@@ -57,37 +63,37 @@ def claims(store: Store, key: str = "") -> list[Claim]:
         if not token:
             break
     made = [(model.name.rsplit("-", 1), model.tags) for model in found]
-    kept = [Claim(f"{base}-{i}", int(i), tags) for (base, i), tags in made if base == f"{LOCK_PREFIX}{key}" or not key]
-    return sorted(kept, key=lambda claim: claim.generation)
+    kept = [Lock(f"{base}-{i}", int(i), tags) for (base, i), tags in made if base == f"{LOCK_PREFIX}{key}" or not key]
+    return sorted(kept, key=lambda lock: lock.generation)
 
 
-def acquire(store: Store, key: str) -> Claim:
-    """Claim a piece of work for this process.
+def acquire(store: Store, key: str) -> Lock:
+    """Lock a piece of work for this process.
 
-    A claim whose process is gone is not removed but followed by one of the next generation: two
-    processes that find it dead want the same name, and one of them gets it. Whoever has announced
-    itself looks again, and steps back where another claim lives.
+    A lock whose process is gone is not removed but followed by one of the next generation: two
+    processes that find it want to create the same name, and one of them can. A process that has created its
+    lock looks again, and deletes it where another process that lives holds one.
 
     Raises:
-        ClaimedError: a process that lives has it.
+        LockedError: a process that lives holds the lock.
     """
     registry = _registry(store)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        before = claims(store, key)
+        before = find_locks(store, key)
         _refuse_living(key, before)
         generation = before[-1].generation + 1 if before else 0
-        mine = Claim(f"{LOCK_PREFIX}{key}-{generation}", generation, process_tags())
+        mine = Lock(f"{LOCK_PREFIX}{key}-{generation}", generation, process_tags())
         try:
             registry.create_registered_model(mine.name, tags=dict(mine.tags), description=NOTE)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             continue
-        others = [other for other in claims(store, key) if other.name != mine.name]
+        others = [other for other in find_locks(store, key) if other.name != mine.name]
         try:
             _refuse_living(key, others)
-        except ClaimedError:
+        except LockedError:
             _delete(registry, mine.name)
             if time.monotonic() > deadline:
                 raise
@@ -96,17 +102,17 @@ def acquire(store: Store, key: str) -> Claim:
         return mine
 
 
-def _refuse_living(key: str, found: list[Claim]) -> None:
-    for claim in found:
-        if is_alive(claim.tags):
-            raise ClaimedError(key, claim.tags)
+def _refuse_living(key: str, found: list[Lock]) -> None:
+    for lock in found:
+        if is_alive(lock.tags):
+            raise LockedError(key, lock.tags)
 
 
-def release(store: Store, key: str, mine: Claim) -> None:
-    """Give a claim back, and with it the dead ones before it, oldest first, so that the living one goes last."""
-    for claim in claims(store, key):
-        if claim.generation < mine.generation:
-            _delete(_registry(store), claim.name)
+def release(store: Store, key: str, mine: Lock) -> None:
+    """Delete a lock after those of lower generations, whose processes are gone: the one that counts goes last."""
+    for lock in find_locks(store, key):
+        if lock.generation < mine.generation:
+            _delete(_registry(store), lock.name)
     _delete(_registry(store), mine.name)
 
 
@@ -118,22 +124,22 @@ def _delete(registry: MlflowClient, name: str) -> None:
             raise
 
 
-def dead_claims(store: Store) -> list[Claim]:
-    """The claims whose processes are gone."""
-    return [claim for claim in claims(store) if not is_alive(claim.tags)]
+def stale_locks(store: Store) -> list[Lock]:
+    """List the locks whose processes are gone."""
+    return [lock for lock in find_locks(store) if not is_alive(lock.tags)]
 
 
-def remove_claim(store: Store, claim: Claim) -> None:
-    """Remove a claim for its process, which is gone."""
-    _delete(_registry(store), claim.name)
+def remove_lock(store: Store, lock: Lock) -> None:
+    """Remove a lock whose process is gone."""
+    _delete(_registry(store), lock.name)
 
 
 @contextmanager
-def claiming(store: Store) -> Iterator[Callable[[str], None]]:
-    """Yields a function that claims a piece of work for the length of the block; its heartbeat is kept meanwhile."""
-    held: dict[str, Claim] = {}
+def hold_locks(store: Store) -> Iterator[Callable[[str], None]]:
+    """Yield a function that locks a piece of work until the block ends; meanwhile heartbeats are sent for the lock."""
+    held: dict[str, Lock] = {}
 
-    def claim(key: str) -> None:
+    def lock(key: str) -> None:
         if key not in held:
             with signals_wait():
                 held[key] = acquire(store, key)
@@ -142,7 +148,7 @@ def claiming(store: Store) -> Iterator[Callable[[str], None]]:
     pulse = threading.Thread(target=_beat, args=(store, held, stop), daemon=True)
     pulse.start()
     try:
-        yield claim
+        yield lock
     finally:
         stop.set()
         pulse.join()
@@ -150,13 +156,13 @@ def claiming(store: Store) -> Iterator[Callable[[str], None]]:
             try:
                 release(store, key, mine)
             except (*STORE_FAILURES, OSError) as error:
-                logger.warning("claim %s could not be given back (%s): use the repair command later", mine.name, error)
+                logger.warning("lock %s could not be deleted (%s): use the repair command later", mine.name, error)
 
 
-def _beat(store: Store, held: Mapping[str, Claim], stop: threading.Event) -> None:
+def _beat(store: Store, held: Mapping[str, Lock], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
-        for claim in list(held.values()):
+        for lock in list(held.values()):
             try:
-                _registry(store).set_registered_model_tag(claim.name, Tag.HEARTBEAT, now())
+                _registry(store).set_registered_model_tag(lock.name, Tag.HEARTBEAT, now())
             except (*STORE_FAILURES, OSError) as error:
-                logger.warning("no heartbeat for claim %s: %s", claim.name, error)
+                logger.warning("no heartbeat for lock %s: %s", lock.name, error)

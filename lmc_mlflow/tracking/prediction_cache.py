@@ -1,4 +1,4 @@
-"""Where are predictions kept, so that no network is run twice on the same images?"""
+"""Keeps predictions with the run of their network, so that no network is evaluated twice on the same images."""
 
 import hashlib
 import tempfile
@@ -14,19 +14,19 @@ TENSOR = "log_probabilities"
 
 
 def cache_name(key: str) -> str:
-    """File name of a kept prediction."""
+    """Return the file name of kept predictions."""
     return f"{key}.safetensors"
 
 
 def content_hash(log_probabilities: Tensor) -> str:
-    """sha256 of the numbers themselves; stands in the file's header."""
+    """Return the sha256 of the numbers themselves, which stands in the file's header."""
     return hashlib.sha256(log_probabilities.contiguous().numpy().tobytes()).hexdigest()
 
 
 def keep_predictions(client: MlflowClient, run_id: str, key: str, log_probabilities: Tensor) -> None:
-    """Keep a member's predictions with the run it comes from.
+    """Keep the predictions of an ensemble's member with the run that it comes from.
 
-    They stay out of that run's manifest, which is sealed, and carry their own digest.
+    They stay out of that run's manifest, which is complete already, and carry their own digest.
 
     Args:
         client: of the server.

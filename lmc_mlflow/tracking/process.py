@@ -1,4 +1,4 @@
-"""Which process writes a run, and is it still alive?"""
+"""Tags of the process that writes a run, whether it is still alive, and its signals."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from lmc_mlflow.contract import TASK_VARIABLE, Tag
 
 HEARTBEAT_SECONDS = 60
 STALE_MINUTES = 30
-"""Without a heartbeat, after which a process on another machine counts as dead."""
+"""Time without a heartbeat after which a process of another machine counts as dead."""
 
 
 class Terminated(BaseException):
@@ -25,7 +25,7 @@ class Terminated(BaseException):
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise `Terminated` in the main thread, so that runs end truthfully."""
+    """Raise `Terminated` in the main thread at SIGTERM or SIGHUP within the block, so that runs end as KILLED."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -43,9 +43,9 @@ def termination_raises() -> Iterator[None]:
 
 @contextmanager
 def signals_wait(seconds: float = 10.0) -> Iterator[None]:
-    """Within the block signals that would raise in the main thread wait for its end, so that it is done wholly or not.
+    """Delay signals that would raise in the main thread until the end of the block, so that it is done completely.
 
-    A signal that comes when another has waited for so long is let through.
+    A signal that comes when another has waited for `seconds` is not delayed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,7 +72,7 @@ def signals_wait(seconds: float = 10.0) -> Iterator[None]:
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell which process writes a run, and that it lives now."""
+    """Return the tags that name this process and the time of its heartbeat."""
     me = psutil.Process()
     task = {Tag.TASK: os.environ[TASK_VARIABLE]} if os.environ.get(TASK_VARIABLE) else {}
     return {
@@ -85,17 +85,17 @@ def process_tags() -> dict[str, str]:
 
 
 def now() -> str:
-    """The time as it stands in a heartbeat: UTC, ISO 8601, to the second."""
+    """Return the time as it stands in a heartbeat: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> bool:
-    """Whether the process that wrote these tags still runs.
+    """Tell whether the process that wrote these tags still runs.
 
-    On this machine the process itself is asked (its start time tells it from a later one of the
+    On this machine the process itself is looked up (its start time tells it from a later one of the
     same number); of another machine the heartbeat must be younger than `stale_minutes`. An earlier
     process of this process's own task is gone, or the task would not have been started again. A run
-    without these tags is not ours to judge and counts as alive.
+    without these tags is not one of this project and counts as alive.
     """
     if Tag.HOST not in tags or Tag.HEARTBEAT not in tags:
         return True
@@ -113,5 +113,5 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
 
 
 def is_this_process(tags: Mapping[str, str]) -> bool:
-    """Whether it is this very process that wrote these tags."""
+    """Tell whether this process wrote these tags."""
     return tags.get(Tag.HOST) == socket.gethostname() and tags.get(Tag.PID) == str(os.getpid())

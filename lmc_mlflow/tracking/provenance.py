@@ -1,4 +1,4 @@
-"""What produced a run? Code, versions and user, as tags."""
+"""Tags that record the code, the versions and the user behind a run."""
 
 import getpass
 import platform
@@ -15,7 +15,7 @@ PROJECT_ROOT = Path(lmc_mlflow.__file__).resolve().parent.parent
 
 
 def provenance_tags() -> dict[str, str]:
-    """Tags: our version, git commit, whether the tree was dirty, Python and package versions, user."""
+    """Return the tags: project version, git commit, whether files had changed since, Python and packages, user."""
     tags = {
         Tag.VERSION: lmc_mlflow.__version__,
         Tag.PYTHON: platform.python_version(),
@@ -32,7 +32,7 @@ def provenance_tags() -> dict[str, str]:
 
 
 def source_tags() -> dict[str, str]:
-    """Tags that tell the UI which module was started (`mlflow run` sets its own)."""
+    """Return the tags that tell the UI which module was started (`mlflow run` sets its own)."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return {"mlflow.source.name": spec.name if spec is not None else sys.argv[0], "mlflow.source.type": "LOCAL"}
 

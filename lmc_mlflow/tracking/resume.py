@@ -1,4 +1,4 @@
-"""How is a training kept so that kill -9 cannot lose it? Two slots written in turn, each closed by a note."""
+"""Writes resumable states to two slots of a run in turn, each followed by a note with its sha256."""
 
 import json
 from pathlib import Path
@@ -11,22 +11,22 @@ NUM_SLOTS = 2
 
 
 def slot_names(slot: int) -> tuple[str, str]:
-    """File names of a slot: its note and its state."""
+    """Give the file names of a slot: its note and its state."""
     return f"slot_{slot}.json", f"slot_{slot}.safetensors"
 
 
-def keep_state(run: TrackedRun, local: Path, epoch: int, slot: int) -> None:
-    """Log a state into a slot, then the note with its epoch and sha256 that makes it count.
+def write_state(run: TrackedRun, local: Path, progress: int, slot: int) -> None:
+    """Log a state to a slot, then the note that makes it count: a process killed in between leaves the other slot.
 
     Args:
-        run: the pair run.
-        local: the file written by `training.state.save`.
-        epoch: the last whole epoch in it.
-        slot: 0 or 1, in turn: the other slot stays whole whatever happens meanwhile.
+        run: a pair, star, trajectory, matrix or plane.
+        local: the state, a safetensors file; it is renamed.
+        progress: how far the state is, as in epochs; of two whole states the one that is further counts.
+        slot: 0 or 1, in turn.
     """
     note_name, state_name = slot_names(slot)
     state = local.rename(local.with_name(state_name))
     note = local.with_name(note_name)
-    note.write_text(json.dumps({"epoch": epoch, "sha256": sha256_of(state)}))
+    note.write_text(json.dumps({"epoch": progress, "sha256": sha256_of(state)}))
     run.log_scratch(state, Artifact.RESUME_FOLDER)
     run.log_scratch(note, Artifact.RESUME_FOLDER)

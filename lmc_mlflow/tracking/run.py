@@ -1,4 +1,4 @@
-"""How do numbers, files and figures get into one run?"""
+"""Logs params, metrics, tags, files and figures to one run."""
 
 import json
 import tempfile
@@ -24,7 +24,7 @@ METRICS_PER_CALL = 1000
 
 
 class TrackedRun:
-    """One run that is being written: remembers the digests of its artifacts and whether it has ended."""
+    """One run that is being written; remembers the digests of its artifacts and whether it has ended."""
 
     def __init__(self, client: MlflowClient, run_id: str, experiment_id: str) -> None:
         self.client = client
@@ -34,9 +34,9 @@ class TrackedRun:
         self._ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log canonical `section.field` texts.
+        """Log params: `section.field` -> canonical text.
 
-        Params are write-once: a resumed run keeps those it has (the device of the first process, say).
+        Params are write-once: a resumed run keeps those that it has (as the device of its first process).
         """
         known = self.client.get_run(self.run_id).data.params
         batch = [Param(key, value) for key, value in params.items() if key not in known]
@@ -44,11 +44,11 @@ class TrackedRun:
             self.client.log_batch(self.run_id, params=batch[start : start + PARAMS_PER_CALL])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log some numbers in one call."""
+        """Log several metrics at one step in one call."""
         self.log_curves({key: [(step, value)] for key, value in metrics.items()})
 
     def log_curves(self, curves: Mapping[str, list[tuple[int, float]]]) -> None:
-        """Log whole curves: key -> (integer step, value) points."""
+        """Log whole curves: key -> points (integer step, value)."""
         now = time.time_ns() // 1_000_000
         points = [Metric(key, value, now, step) for key, curve in curves.items() for step, value in curve]
         for start in range(0, len(points), METRICS_PER_CALL):
@@ -60,11 +60,11 @@ class TrackedRun:
             self.client.set_tag(self.run_id, key, value)
 
     def describe(self, markdown: str) -> None:
-        """Set the description that the UI shows above everything else."""
+        """Set the description, in Markdown, that the UI shows at the top of the run."""
         self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
 
     def log_dataset(self, name: str, digest: str, source: str, profile: Mapping[str, Any], context: str) -> None:
-        """Log a data set input under a digest of our own."""
+        """Log a data set as an input of the run, under the digest that this project computes."""
         dataset = Dataset(
             name=name,
             digest=digest,
@@ -83,36 +83,36 @@ class TrackedRun:
             self._log_file(local, path)
 
     def log_json(self, content: Any, path: str) -> None:
-        """Log JSON."""
+        """Log content as a JSON file."""
         self.log_text(json.dumps(content, indent=1), path)
 
     def log_arrays(self, arrays: Mapping[str, NDArray[Any]], path: str) -> None:
-        """Log arrays as one .npz (no pickles)."""
+        """Log arrays as one .npz file, without pickles."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
             np.savez_compressed(local, **arrays)  # type: ignore[arg-type]
             self._log_file(local, path)
 
     def log_tensors(self, tensors: Mapping[str, Tensor], path: str) -> None:
-        """Log tensors as safetensors."""
+        """Log tensors as one safetensors file."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
             save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, local)
             self._log_file(local, path)
 
     def log_figure(self, figure: Figure, path: str) -> None:
-        """Log a figure as PNG."""
+        """Log a figure as a PNG file."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
             figure.savefig(local, dpi=120)
             self._log_file(local, path)
 
     def log_scratch(self, local: Path, folder: str) -> None:
-        """Log a file that is deleted when the run is done, and so stays out of the manifest."""
+        """Log a file that is deleted when the run is done; it stays out of the manifest."""
         self.client.log_artifact(self.run_id, str(local), folder)
 
     def delete_artifacts(self, path: str) -> None:
-        """Delete artifacts below a path, where the artifact store can."""
+        """Delete the artifacts below a path, where the artifact store can do that."""
         repository = get_artifact_repository(self.client.get_run(self.run_id).info.artifact_uri)
         repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
 
@@ -122,17 +122,17 @@ class TrackedRun:
         self._digests[path] = sha256_of(local)
 
     def seal(self) -> None:
-        """Write the manifest: from now on the artifacts count as whole."""
+        """Write the manifest; from then on the artifacts count as complete."""
         self.log_text(render_manifest(self._digests), Artifact.MANIFEST)
 
     def finish(self) -> None:
-        """End the run FINISHED, unless it has ended."""
+        """End the run as FINISHED, unless it has ended."""
         if not self._ended:
             self.client.set_terminated(self.run_id, status="FINISHED")
             self._ended = True
 
     def end(self, status: str, why: str) -> None:
-        """End the run FAILED or KILLED with a reason, unless it has ended."""
+        """End the run as FAILED or KILLED with a reason, unless it has ended."""
         if not self._ended:
             self._ended = True
             self.client.set_tag(self.run_id, Tag.ERROR, why)

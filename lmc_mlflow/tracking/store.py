@@ -1,4 +1,4 @@
-"""Which tracking server and experiment are written to, and can they be? Found out in seconds, before any training."""
+"""Opens the tracking server and the experiment, and checks within seconds that both can be written to."""
 
 import os
 import tempfile
@@ -16,9 +16,11 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from lmc_mlflow.errors import first_line
+
 PROBE_SECONDS = 5
 STORE_FAILURES = (MlflowException, SQLAlchemyError)
-"""What MLflow raises when a store fails in the middle of the work."""
+"""Errors that MLflow raises when a store fails."""
 
 
 class StoreError(RuntimeError):
@@ -35,11 +37,11 @@ class Store:
 
 
 def open_store(experiment_id: str | None = None) -> Store:
-    """Connect to the server that MLflow's own settings name, and make sure that it can be written to.
+    """Connect to the server that MLflow's own settings name, and check that it can be written to.
 
     The server is `MLFLOW_TRACKING_URI` (MLflow's default is `sqlite:///mlflow.db` in the working
-    directory); the experiment is `MLFLOW_EXPERIMENT_ID`, `MLFLOW_EXPERIMENT_NAME` (made if there is
-    none), or else `experiment_id`, or else MLflow's default experiment.
+    directory); the experiment is `MLFLOW_EXPERIMENT_ID`, `MLFLOW_EXPERIMENT_NAME` (created if there
+    is none), or else `experiment_id`, or else MLflow's default experiment.
 
     Raises:
         StoreError: no server there, no such experiment, or an artifact location that cannot be written.
@@ -53,14 +55,17 @@ def open_store(experiment_id: str | None = None) -> Store:
             _check_artifacts(uri, experiment)
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise StoreError(
-                f"tracking store {uri} cannot be used ({_first_line(error)}); check MLFLOW_TRACKING_URI"
+                f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
     return Store(client, uri, experiment.experiment_id)
 
 
 @contextmanager
 def impatient_client() -> Iterator[None]:
-    """Within the block a failing request fails at once, instead of after MLflow's minutes of retries."""
+    """Make a failing request fail at once within the block, instead of after MLflow's minutes of retries.
+
+    MLflow reads these two settings from the environment alone; after the block they are as before.
+    """
     settings = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(2 * PROBE_SECONDS)}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
@@ -119,8 +124,3 @@ def _check_artifacts(uri: str, experiment: Experiment) -> None:
                 f"artifacts of experiment {experiment.name!r} cannot be written ({error}); make that folder writable "
                 "or choose another experiment with MLFLOW_EXPERIMENT_NAME"
             ) from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

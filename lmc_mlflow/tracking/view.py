@@ -1,4 +1,4 @@
-"""Which columns does the UI show first? A saved view of the runs table, kept with the experiment."""
+"""Saves a view of the runs table with the experiment: the columns that the UI shows first."""
 
 import json
 from typing import Any
@@ -24,10 +24,10 @@ _WIDTHS = {
 
 
 def view_text() -> str:
-    """The saved view as MLflow's UI writes it (undocumented; seen with MLflow 3.17).
+    """Return the saved view as MLflow's UI writes it (undocumented; seen with MLflow 3.17).
 
     Sorted by kind and not by time, because the UI nests runs sorted by time under their parents and
-    a view cannot open the nests.
+    a view cannot unfold nested runs.
     """
     columns = list(_WIDTHS)
     state: dict[str, Any] = {
@@ -42,7 +42,7 @@ def view_text() -> str:
 
 
 def offer_view(store: Store, experiment_id: str) -> None:
-    """Give an experiment the saved view, unless it has one (a user may have changed it)."""
+    """Save the view with an experiment, unless it has one (a user may have changed it)."""
     if _has_view(store, experiment_id):
         return
     try:

@@ -1,1 +1,1 @@
-"""How are networks trained, checked and resumed?"""
+"""Training: noise, engines, the loop over epochs, and the state from which it continues."""

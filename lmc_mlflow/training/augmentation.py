@@ -1,4 +1,4 @@
-"""How is a batch of images changed as its draws say? Flips first, then translations."""
+"""Flips and translates the images of a batch by amounts drawn beforehand."""
 
 import torch
 from torch import Tensor
@@ -6,21 +6,25 @@ from torch.nn import functional
 
 
 def flip_in_place(images: Tensor, flipped: Tensor) -> None:
-    """Flip those images (n, C, H, W) of a batch gathered for one step for which `flipped` (n,), on the CPU, is true.
+    """Flip some images of a batch from left to right (in place).
 
-    Twice as fast on a CPU as a `torch.where` over the whole batch.
+    On a CPU this is twice as fast as a `torch.where` over the whole batch.
+
+    Args:
+        images: (n, C, H, W), gathered for one step; changed in place.
+        flipped: (n,) on the CPU, true where an image is flipped.
     """
     rows = flipped.nonzero().flatten().to(images.device)
     images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
 
 
-def translated(images: Tensor, moves: Tensor, largest: int) -> Tensor:
-    """Each image (n, C, H, W) moved by its own whole pixels, 0 coming in where nothing was; a new tensor.
+def translate_images(images: Tensor, moves: Tensor, largest: int) -> Tensor:
+    """Return the images, each moved by its own number of whole pixels and filled with 0 at the other edge.
 
     Args:
-        images: on any device.
-        moves: (n, 2) on the same device, down and to the right, each from -largest to largest.
-        largest: of all moves.
+        images: (n, C, H, W) on any device; not changed.
+        moves: (n, 2) on the same device, pixels down and to the right, each from -largest to largest.
+        largest: the largest possible move, in pixels.
     """
     n, c, h, w = images.shape
     device = images.device

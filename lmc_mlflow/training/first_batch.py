@@ -1,16 +1,16 @@
-"""What does a network get to see first? The first images of its first batch, as they go in."""
+"""Draws the first images of a training as the network gets them."""
 
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.training.augmentation import flip_in_place, translated
+from lmc_mlflow.training.augmentation import flip_in_place, translate_images
 from lmc_mlflow.training.noise import NoiseStream
 
 
 def first_images(
     images: Images, labels: Tensor, noise: NoiseStream, batch_size: int, flips: bool, num_images: int
 ) -> tuple[Tensor, Tensor]:
-    """The first images (n, C, H, W) of the first batch of epoch 1, flipped and moved as drawn, and their labels.
+    """Return the first images of the first batch of epoch 1, flipped and translated as drawn, and their labels.
 
     Args:
         images: of a side.
@@ -18,10 +18,10 @@ def first_images(
         noise: of that side, before its first epoch.
         batch_size: of the training.
         flips: whether images are flipped at random.
-        num_images: at most.
+        num_images: how many at most.
 
     Returns:
-        Both on the CPU.
+        Images (n, C, H, W) and labels (n,) or (n, K), both on the CPU.
     """
     with noise.epoch(1, len(labels), batch_size, flips) as draws:
         first = draws.order[:batch_size]
@@ -30,5 +30,5 @@ def first_images(
         if flipped is not None:
             flip_in_place(batch, draws.flipped[0])
         if draws.moves is not None:
-            batch = translated(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
+            batch = translate_images(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
     return batch[:num_images].cpu(), labels[positions[:num_images].to(labels.device)].cpu()

@@ -1,4 +1,4 @@
-"""Which SGD noise does a side see? Batch order, flips and dropout, from named streams or as the paper draws them."""
+"""Draws the SGD noise of a side (batch order, flips, translations, dropout), by named streams or as in the paper."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,8 +21,8 @@ class EpochDraws:
 
     Attributes:
         order: (N,) positions in the side's training subset, on the CPU.
-        flipped: one (n,) boolean tensor for each batch handed out so far, on the CPU.
-        moves: (N, 2) pixels by which the images move down and to the right, in this order, on the CPU; None: none does.
+        flipped: one (n,) boolean tensor for each batch returned so far, on the CPU.
+        moves: (N, 2) pixels by which the images move down and to the right, in this order, on the CPU; None: no moves.
     """
 
     order: Tensor
@@ -34,7 +34,7 @@ class EpochDraws:
     moves: Tensor | None = None
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Positions (n,) and flips (n,) or None of each batch, on the training device."""
+        """Yield the positions (n,) and the flips (n,) or None of each batch, on the training device."""
         order = self.order.to(self.device)
         for start in range(0, len(order), self.batch_size):
             positions = order[start : start + self.batch_size]
@@ -55,27 +55,27 @@ class NoiseStream(Protocol):
 
     @property
     def translate(self) -> int:
-        """The largest random translation of an image in pixels; 0: there are none."""
+        """The largest random translation of an image, in pixels; 0: no translations."""
 
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> AbstractContextManager[EpochDraws]:
-        """The draws of an epoch (counted from 1); dropout draws are this stream's within the block."""
+        """Draw the noise of an epoch (counted from 1); within the block dropout draws from this noise too."""
 
     def state(self) -> dict[str, Tensor]:
-        """What has to be kept to continue after the last whole epoch."""
+        """Return what must be kept to continue after the last whole epoch."""
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue from such a state."""
+        """Continue from a state that `state` returned."""
 
 
 def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device, translate: int = 0) -> NoiseStream:
-    """The noise of side `A` or `B`.
+    """Make the noise of a side.
 
     Args:
         config: same or different noise, named streams or the paper's.
         seed: of the initialization; named streams follow it unless noise_seed is given.
-        side: both sides share every draw under `noise=same`.
-        device: where training runs.
-        translate: the largest random translation in pixels; the paper draws none.
+        side: `A` or `B`; both sides share every draw under `noise=same`.
+        device: of the training.
+        translate: the largest random translation in pixels; must be 0 under `noise_scope=paper`.
     """
     assert config.noise_scope == "run" or not translate, "the configuration refuses translations of the paper's draws"
     if config.noise_scope == "paper":
@@ -89,9 +89,15 @@ def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device
 
 @dataclass(frozen=True)
 class NamedNoise:
-    """Order, flips, translations and dropout from streams of their own, each a digest of (seed, name, epoch).
+    """Noise from named streams: order, flips, translations and dropout each have one, seeded by (seed, name, epoch).
 
-    Order, and flips with translations, may have a seed of their own instead.
+    Attributes:
+        seed: of all streams that have no other one.
+        own: added to the names of the streams; empty, or `/B` where side B draws separately.
+        device: of the training.
+        translate: the largest random translation in pixels.
+        order_seed: of the order; None: `seed`.
+        augmentation_seed: of flips and translations; None: `seed`.
     """
 
     seed: int
@@ -103,7 +109,7 @@ class NamedNoise:
 
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
-        """See `NoiseStream`."""
+        """Draw the noise of an epoch, as `NoiseStream` says."""
         order_seed = self.seed if self.order_seed is None else self.order_seed
         order = torch.randperm(num_samples, generator=stream(order_seed, f"order{self.own}", epoch))
         augmentation_seed = self.seed if self.augmentation_seed is None else self.augmentation_seed
@@ -117,20 +123,20 @@ class NamedNoise:
             yield EpochDraws(order, batch_size, self.device, flips, all_flips, moves=moves)
 
     def state(self) -> dict[str, Tensor]:
-        """Nothing: every epoch has streams of its own."""
+        """Return nothing: every epoch has streams of its own."""
         return {}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Nothing to do."""
+        """Do nothing: there is no state."""
 
 
 @dataclass
 class PaperNoise:
-    """Algorithm 1 of Hepburn et al., draw for draw, without its DataLoader.
+    """The noise of Algorithm 1 of Hepburn et al., draw for draw, without its DataLoader.
 
-    With the same noise (`start` None) PyTorch's generator is set to the epoch's number at each
-    epoch. With different noise it is set once, to `start`, and runs on through all epochs, each of
-    which ends with the draw that the test loader makes.
+    With the same noise (`start` is None) PyTorch's generator is seeded with the epoch's number in each epoch. With
+    different noise it is seeded once, with `start`, and continues through all epochs, each of which ends with the
+    draw that the test loader makes.
     """
 
     device: torch.device
@@ -140,7 +146,7 @@ class PaperNoise:
 
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
-        """See `NoiseStream`."""
+        """Draw the noise of an epoch, as `NoiseStream` says."""
         with global_stream(epoch if self.start is None else self.start, self.device):
             if self.start is not None and self._left:
                 torch.set_rng_state(self._left["cpu"])
@@ -156,11 +162,11 @@ class PaperNoise:
                     self._left["cuda"] = torch.cuda.get_rng_state(self.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The generators' states where they run on through the epochs."""
+        """Return the states of the generators where they continue from epoch to epoch."""
         return dict(self._left)
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Continue from `state`."""
+        """Continue from a state that `state` returned."""
         self._left = {name: tensor.cpu() for name, tensor in state.items()}
 
 
@@ -169,7 +175,7 @@ def _draw_seed() -> int:
 
 
 def initialization_seeds(init: str, noise_scope: str, seed: int) -> tuple[int, int]:
-    """The seeds from which PyTorch's generator initializes side A and side B."""
+    """Return the seeds from which PyTorch's generator initializes side A and side B."""
     if noise_scope == "paper":
         return seed, seed if init == "same" else seed + PAPER_SEED_OFFSET
     first = derive_seed(seed, "init")

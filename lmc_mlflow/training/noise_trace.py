@@ -1,4 +1,4 @@
-"""Did both sides see the same SGD noise? Digests of every epoch's draws, and the labels that the paper prints."""
+"""Records digests of the SGD noise of every epoch, and checks whether both sides had the same noise."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -18,9 +18,9 @@ TRACED_LABELS = 10
 class EpochTrace:
     """What one side drew in one epoch: digests of positions, labels, flips and translations, and some labels.
 
-    `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20 (where an image has
-    several, a list for each image), and is None in other epochs or where an epoch has fewer batches. What was not
-    drawn has an empty digest.
+    `labels_of_batch_10` holds the first 10 labels of the 10th batch in epochs 1 and 20 (a list for each image where
+    images have several labels), as Algorithm 1 prints them; it is None in other epochs and where an epoch has fewer
+    batches. What was not drawn has an empty digest.
     """
 
     epoch: int
@@ -32,7 +32,7 @@ class EpochTrace:
 
 
 def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
-    """The trace of an epoch that has been drawn to its end.
+    """Trace an epoch whose batches have all been drawn.
 
     Args:
         epoch: counted from 1.
@@ -47,13 +47,13 @@ def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
         positions=_digest(draws.order),
         labels=_digest(seen),
         flips=_digest(torch.cat(draws.flipped)) if draws.flipped else "",
-        labels_of_batch_10=_spelt(seen[start : start + min(TRACED_LABELS, draws.batch_size)]) if traced else None,
+        labels_of_batch_10=_as_lists(seen[start : start + min(TRACED_LABELS, draws.batch_size)]) if traced else None,
         moves="" if draws.moves is None else _digest(draws.moves),
     )
 
 
 def noise_check(traces: dict[str, list[EpochTrace]]) -> dict[str, Any]:
-    """What `noise_check.json` holds: whether the sides agree, the paper's labels, every digest."""
+    """Make the content of `noise_check.json`: whether both sides drew the same, the paper's labels, all digests."""
     a, b = traces["A"], traces["B"]
     pairs = list(zip(a, b, strict=True))
     return {
@@ -72,12 +72,12 @@ def noise_check(traces: dict[str, list[EpochTrace]]) -> dict[str, Any]:
 
 
 def noise_digest(traces: list[EpochTrace]) -> str:
-    """One digest of everything a side drew."""
+    """Compute one digest of everything that a side drew."""
     lines = [f"{t.epoch} {t.positions} {t.labels} {t.flips}{f' {t.moves}' if t.moves else ''}" for t in traces]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _spelt(labels: Tensor) -> list[int] | list[list[int]]:
+def _as_lists(labels: Tensor) -> list[int] | list[list[int]]:
     if labels.ndim == 1:
         indices: list[int] = labels.tolist()
         return indices

@@ -1,4 +1,4 @@
-"""How does a step change the weights? The update rule and the learning rate of each step."""
+"""The table of optimizers, the learning rate of each step, and gradient clipping."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -21,18 +21,18 @@ OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Opt
 
 
 def make_optimizer(params: Iterable[Parameter], config: OptimizationConfig) -> Optimizer:
-    """The optimizer of a configuration."""
+    """Make the optimizer of a configuration."""
     return lookup(OPTIMIZERS, config.optimizer, "optimizer")(params, config)
 
 
 def clip(params: Iterable[Parameter], config: OptimizationConfig) -> None:
-    """Scale the gradients of one network down where their norm over all parameters is above `clip_norm`, in place."""
+    """Scale down the gradients of one network (in place) if their norm over all parameters is above `clip_norm`."""
     if config.clip_norm > 0:
         torch.nn.utils.clip_grad_norm_(params, config.clip_norm)
 
 
 def learning_rate(config: OptimizationConfig, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step (counted from 0): linear warm-up, then constant or a half cosine to 0."""
+    """Compute the learning rate of a step (counted from 0): linear warm-up, then constant or a half cosine to 0."""
     warmup = config.warmup_epochs * steps_per_epoch
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
@@ -43,5 +43,5 @@ def learning_rate(config: OptimizationConfig, step: int, steps_per_epoch: int) -
 
 
 def noise_scale(lr: float, num_samples: int, batch_size: int) -> float:
-    """g = lr (N / B - 1), the noise scale of SGD (Smith and Le; Hepburn et al., section IV-B)."""
+    """Compute g = lr (N / B - 1), the noise scale of SGD (Smith and Le; Hepburn et al., section IV-B)."""
     return lr * (num_samples / batch_size - 1)

@@ -1,4 +1,4 @@
-"""How many digits do the products of a training step have?"""
+"""Sets the numerical precision of a training step."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def products(precision: str) -> Iterator[None]:
-    """Within the block a GPU may round the factors of float32 products to TF32, if that is what `precision` says."""
+    """Let a GPU round the factors of float32 products to TF32 within the block if `precision` is `tf32`."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     try:
@@ -18,7 +18,7 @@ def products(precision: str) -> Iterator[None]:
 
 
 def forward(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """What the forward pass of a step runs in: autocast for bfloat16, in this thread alone."""
+    """Return the context of the forward pass of a step: autocast for bfloat16, in this thread alone, or none."""
     if precision != "bfloat16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

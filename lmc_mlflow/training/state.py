@@ -1,4 +1,4 @@
-"""What must be kept to continue a training as if it had never stopped?"""
+"""Saves and restores the state of a training, so that it continues as if it had never stopped."""
 
 import dataclasses
 import json
@@ -11,15 +11,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.noise_trace import EpochTrace
+from lmc_mlflow.training.trainee import Trainee
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All networks of a pair after a whole epoch.
+    """All networks of one training after a whole epoch: those of a pair, of a trajectory, or of a star.
 
-    `tensors` is flat: `<side>/network/<name>`, `<side>/optimizer/<parameter>/<name>`, `<side>/noise/<name>`.
+    Attributes:
+        epoch: the last whole one, counted from 1.
+        tensors: `<side>/network/<name>`, `<side>/optimizer/<parameter>/<name>` and `<side>/noise/<name>` -> tensor.
+        traces: side -> what it drew in each epoch.
+        train_seconds: side -> seconds spent in training its network.
+        wall_seconds: since the training began, over all processes.
     """
 
     epoch: int
@@ -30,7 +35,7 @@ class TrainingState:
 
 
 def capture(trainees: Sequence[Trainee], epoch: int, wall_seconds: float) -> TrainingState:
-    """A copy of everything that the next epoch depends on."""
+    """Copy everything that the next epoch depends on."""
     tensors: dict[str, Tensor] = {}
     for t in trainees:
         for name, value in t.network.state_dict().items():
@@ -46,7 +51,7 @@ def capture(trainees: Sequence[Trainee], epoch: int, wall_seconds: float) -> Tra
 
 
 def restore(trainees: Sequence[Trainee], state: TrainingState) -> None:
-    """Put the trainees where `capture` found them (in place)."""
+    """Set the trainees (in place) to a state that `capture` gave."""
     for t in trainees:
         t.network.load_state_dict(_below(state.tensors, f"{t.side}/network/"))
         slots: dict[int, dict[str, Tensor]] = {}
@@ -60,7 +65,7 @@ def restore(trainees: Sequence[Trainee], state: TrainingState) -> None:
 
 
 def save(state: TrainingState, path: Path) -> None:
-    """Write a state as safetensors, the small things as JSON in its header."""
+    """Write a state as safetensors, with all that is no tensor as JSON in its header."""
     small = {
         "epoch": state.epoch,
         "train_seconds": state.train_seconds,
@@ -72,7 +77,7 @@ def save(state: TrainingState, path: Path) -> None:
 
 
 def load(path: Path) -> TrainingState:
-    """Read what `save` wrote."""
+    """Read a state that `save` wrote."""
     with safetensors.safe_open(path, framework="pt") as file:
         small = json.loads(file.metadata()["state"])
         tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""What is a network in training, and what does its next step depend on?"""
+"""A network in training, with everything that its next step depends on."""
 
 import copy
 from dataclasses import dataclass, field
@@ -15,15 +15,18 @@ from lmc_mlflow.training.noise_trace import EpochTrace
 
 @dataclass
 class Trainee:
-    """One network in training, with all that its next step depends on.
+    """One network in training, with everything that its next step depends on.
 
     Attributes:
-        side: `A` or `B`.
-        images: N scaled images, handed out on the training device.
+        side: the name of the network within its training: `A` or `B` in a pair.
+        network: in training; on the training device.
+        optimizer: of its parameters.
+        noise: batch order, augmentation and dropout.
+        images: N scaled images, returned on the training device.
         labels: (N,) class indices or (N, K) zeros and ones, on the same device.
-        traces: what was drawn in each epoch so far.
-        train_seconds: spent in training this network so far, tests left out.
-        test_seconds: spent in testing it by this process.
+        traces: the draws of each epoch so far.
+        train_seconds: spent on training this network so far, without tests.
+        test_seconds: spent on testing it in this process.
     """
 
     side: str
@@ -38,15 +41,15 @@ class Trainee:
 
 
 def ends_in_one_image(num_samples: int, batch_size: int) -> bool:
-    """Whether the last batch of an epoch is a single image."""
+    """Tell whether the last batch of an epoch is a single image."""
     return batch_size == 1 or num_samples % batch_size == 1
 
 
 def check_last_batch(network: nn.Module, images: Images, batch_size: int, side: str) -> None:
-    """Find out before training whether a network can take the last batch of an epoch if it is a single image.
+    """Check before training that a network can take the last batch of an epoch if that is a single image.
 
     Raises:
-        ValueError: batch norm cannot.
+        ValueError: the network has batch norm, which cannot.
     """
     num_samples, *image_shape = images.shape
     if not ends_in_one_image(num_samples, batch_size):

@@ -1,4 +1,4 @@
-"""What is the project's one-minute story? Same initialization against different initialization."""
+"""The experiment of the command `main`: paths between networks of one initialization, and of two."""
 
 from dataclasses import dataclass, replace
 
@@ -8,9 +8,9 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Kind
-from lmc_mlflow.tracking.lifecycle import ending, open_run
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair
 from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
 
@@ -18,8 +18,8 @@ COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test
 
 
 @dataclass(frozen=True)
-class StoryOutcome:
-    """The chain's own run and its two paths."""
+class ExperimentOutcome:
+    """The experiment's own run, its table and its two paths."""
 
     run: str
     table: str
@@ -27,8 +27,8 @@ class StoryOutcome:
     experiment_id: str
 
 
-def tell_story(config: MainConfig) -> StoryOutcome:
-    """Train a pair and join its ends; train a second pair from another seed and join the two sides A.
+def run_experiment(config: MainConfig) -> ExperimentOutcome:
+    """Train two pairs from two seeds; measure the path between the first's ends, and that between the two sides A.
 
     Raises:
         ValueError, StoreError, FloatingPointError: as `train_pair` and `interpolate`.
@@ -37,29 +37,26 @@ def tell_story(config: MainConfig) -> StoryOutcome:
         raise ValueError(f"other_seed={config.story.other_seed} is the first pair's seed; choose another")
     check_pair(_pair_config(config, config.model.seed))
     store = open_store()
-    with ending() as keep:
-        name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
-        run = keep(open_run, store, Kind.REPORT, name, {})
-        run.log_params(to_params(config))
+    name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
+    with new_run(store, Kind.REPORT, RunStart(name, params=to_params(config))) as run:
         first = train_pair(_pair_config(config, config.model.seed), run)
         second = train_pair(_pair_config(config, config.story.other_seed), run)
-        same = _join(config, run, EndsConfig(pair=first.pair))
-        different = _join(config, run, EndsConfig(run_a=first.endpoints["A"], run_b=second.endpoints["A"]))
-        table = story_table(same, different)
+        same = _interpolate(config, run, EndsConfig(pair=first.run_id))
+        different = _interpolate(config, run, EndsConfig(run_a=first.endpoints["A"], run_b=second.endpoints["A"]))
+        table = path_table(same, different)
         run.log_text(table, "story.md")
         run.describe(table)
-        run.seal()
-    return StoryOutcome(run.run_id, table, (same, different), run.experiment_id)
+    return ExperimentOutcome(run.run_id, table, (same, different), run.experiment_id)
 
 
-def story_table(same: PathOutcome, different: PathOutcome) -> str:
-    """The two paths side by side, as Markdown."""
+def path_table(same: PathOutcome, different: PathOutcome) -> str:
+    """Set the two paths side by side, as Markdown."""
     rows = [
         {
             "initialization": label,
             "connected": path.connected,
             **{column: f"{path.metrics[column]:.4g}" for column in COLUMNS if column in path.metrics},
-            "path": path.path[:8],
+            "path": path.run_id[:8],
         }
         for label, path in (("same, sides A and B", same), ("different, both side A", different))
     ]
@@ -81,7 +78,7 @@ def _pair_config(config: MainConfig, seed: int) -> TrainPairConfig:
     )
 
 
-def _join(config: MainConfig, run: TrackedRun, ends: EndsConfig) -> PathOutcome:
+def _interpolate(config: MainConfig, run: TrackedRun, ends: EndsConfig) -> PathOutcome:
     return interpolate(
         InterpolateConfig(replace(ends, data_root=config.data.data_root), config.path, runtime=config.runtime), run
     )

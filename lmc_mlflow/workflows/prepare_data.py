@@ -1,4 +1,4 @@
-"""How does a raw archive become a store that training reads fast, and what is in it?"""
+"""Converts a raw archive of images to a store that training reads fast, or verifies such a store."""
 
 import os
 import shlex
@@ -12,6 +12,7 @@ from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
 from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import open_store as open_tracking
 
@@ -28,11 +29,11 @@ class PrepareDataOutcome:
 
 
 def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) -> PrepareDataOutcome:
-    """Prepare the bands that are asked for, or hold prepared ones against their checksums (`verify`).
+    """Prepare the bands that are asked for, or verify the checksums of prepared ones (`verify`).
 
     Args:
         config: of the command.
-        on_estimate: told in one line how much there is to do, before it starts.
+        on_estimate: takes one line about how much there is to do, before it starts.
     """
     wanted = config.prepare
     launched = open_tracking() if LAUNCHER_RUN in os.environ else None
@@ -44,18 +45,18 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         verify(store, bands_of(wanted.bands))
         outcome = PrepareDataOutcome(store.root, store.record, bands_of(wanted.bands), "verified", data_root)
     else:
-        processes = _num_cores() if wanted.processes is None else wanted.processes
+        processes = num_cores() if wanted.processes is None else wanted.processes
         report = prepare(root, folder, wanted.bands, processes, on_estimate)
         how = f"converted {', '.join(report.converted)}" if report.converted else "all there already"
         outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
     if launched is not None:
         name = f"prepare_data: {wanted.dataset} {' '.join(outcome.bands)}"
-        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepared_lines(outcome)), {})
+        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepare_lines(outcome)), {})
     return outcome
 
 
-def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
-    """What there is to say of a prepared store, and what to type next."""
+def prepare_lines(outcome: PrepareDataOutcome) -> list[str]:
+    """Describe a prepared store in lines to print, and say what to type next."""
     record = outcome.record
     lines = [f"bigearthnet {record.version}: {record.num_patches:,} patches in {outcome.store} ({outcome.how})"]
     lines += [f"  dropped: {count:,} patches {reason}" for reason, count in record.dropped.items()]
@@ -73,10 +74,3 @@ def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
         "-P model=vgg_like "
         f"-P data_root={shlex.quote(str(outcome.data_root))}",
     ]
-
-
-def _num_cores() -> int:
-    """Cores that this process may use, which a batch system can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

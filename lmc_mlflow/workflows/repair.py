@@ -1,4 +1,4 @@
-"""Which runs did a dead process leave RUNNING, and how do they end truthfully?"""
+"""Ends the runs that processes which are gone have left RUNNING, and removes their locks."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from lmc_mlflow.config.commands import RepairCommandConfig
 from lmc_mlflow.contract import RUNNING, Tag
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
-from lmc_mlflow.tracking.locks import dead_claims, remove_claim
+from lmc_mlflow.tracking.locks import remove_lock, stale_locks
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import open_store
 
@@ -35,8 +35,8 @@ class RepairOutcome:
 def repair(config: RepairCommandConfig) -> RepairOutcome:
     """Find runs of ours left RUNNING by processes that are gone, in all experiments, and end them if asked to.
 
-    A run whose process lives is never touched, nor is a run that is not ours. What dead processes had
-    claimed is free again without it; their claims are removed all the same.
+    A run whose process lives is never changed, nor is a run that is not ours. Locks of processes that are gone
+    hold nobody up; they are removed all the same.
     """
     store = open_store()
     running = search(store.client, f"{RUNNING} and tags.`{Tag.KIND}` != ''")
@@ -44,8 +44,8 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
     if config.repair.apply:
         for run in dead:
             end_orphan(store, run, "repair")
-        for claim in dead_claims(store):
-            remove_claim(store, claim)
+        for lock in stale_locks(store):
+            remove_lock(store, lock)
     orphans = [
         Orphan(
             run.info.run_id,

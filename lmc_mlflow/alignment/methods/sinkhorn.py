@@ -83,10 +83,7 @@ def match_sinkhorn(
     """
     settings = SinkhornSettings(**given)
     check_states(symmetry, a, b)
-    if settings.objective not in OBJECTIVES:
-        raise ValueError(f"objective {settings.objective!r}: choose from {', '.join(OBJECTIVES)}")
-    if settings.objective != "distance" and not batches:
-        raise ValueError(f"objective {settings.objective!r} is a loss on images, and none were given")
+    _check_objective(settings.objective, batches)
     names = compared_tensors(symmetry, a, settings.include)
     objective = OBJECTIVES[settings.objective](network, a, names, batches)
     best = _Best(symmetry, b, objective)
@@ -108,6 +105,13 @@ def match_sinkhorn(
             best.attempt({group: assign(score) for group, score in scores.items()})
             history.append(best.value)
     return Matching(best.permutations, tuple(history), True, "sinkhorn")
+
+
+def _check_objective(objective: str, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective {objective!r}: choose from {', '.join(OBJECTIVES)}")
+    if objective != "distance" and not batches:
+        raise ValueError(f"objective {objective!r} is a loss on images, and none were given")
 
 
 def sinkhorn(scores: Tensor, num_normalizations: int) -> Tensor:

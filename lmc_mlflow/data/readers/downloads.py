@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.errors import first_line
 
 
 def _load_grey(config: DataConfig, maker: Any) -> Parts:
@@ -64,7 +65,7 @@ def _torchvision(maker: Callable[..., Any], config: DataConfig, train: bool) -> 
     except (URLError, RuntimeError, OSError) as error:
         if isinstance(error, PermissionError):
             raise ValueError(f"{name}: no permission for {error.filename}; choose another data_root") from None
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         if isinstance(error, RuntimeError) and "download" not in reason.lower():  # read, but of the wrong size
             raise _damaged(config) from None
         raise ValueError(

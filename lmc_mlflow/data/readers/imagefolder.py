@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.errors import first_line
 
 GREY_MODES = ("1", "L")
 
@@ -48,7 +49,7 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
         index = {name: i for i, name in enumerate(classes)}
         files = make_dataset(str(root), index, extensions=known) if classes else []
     except FileNotFoundError as error:  # torchvision: a class folder without images
-        raise ValueError(f"imagefolder: {root}: {error}".splitlines()[0]) from None
+        raise ValueError(f"imagefolder: {root}: {first_line(error)}") from None
     except PermissionError as error:
         raise ValueError(f"imagefolder: {error.filename} cannot be read: permission denied") from None
     if not files:

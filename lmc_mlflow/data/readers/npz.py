@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.errors import first_line
 
 MOST_CHANNELS = 16
 """More than this in the last axis is a volume and no image."""
@@ -99,8 +100,7 @@ def _read_arrays(file: Path, validation: str) -> Arrays:
     except KeyError as error:
         raise ValueError(f"npz: {file} {error.args[0]}") from None
     except (ValueError, OSError, EOFError, BadZipFile, UnpicklingError, RuntimeError, zlib.error) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"npz: {file} cannot be read ({where}: {reason}); replace it") from None
+        raise ValueError(f"npz: {file} cannot be read ({where}: {first_line(error)}); replace it") from None
     return arrays
 
 

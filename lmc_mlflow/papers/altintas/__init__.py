@@ -1,1 +1,1 @@
-"""What do Altintas et al. (Disentangling Linear Mode-Connectivity) print and claim, and what does the store say?"""
+"""Tables and claims of Altintas et al. (Disentangling Linear Mode-Connectivity)."""

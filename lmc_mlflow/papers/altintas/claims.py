@@ -1,4 +1,4 @@
-"""Which sentences of Altintas et al. are decided by runs, and where do they and Hepburn et al. disagree?"""
+"""Claims of Altintas et al., and those on which they and Hepburn et al. disagree."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.comparing import alike, holds, label
+from lmc_mlflow.findings.comparisons import describe_condition, equal_but_for, holds
 from lmc_mlflow.findings.condition_table import key_text
 from lmc_mlflow.findings.conditions import (
     COVARIATE,
@@ -14,57 +14,56 @@ from lmc_mlflow.findings.conditions import (
     ORDER,
     noise_source,
 )
-from lmc_mlflow.findings.evidence import Claim, Evidence, Store
-from lmc_mlflow.papers.altintas.error_conditions import LINEAR, ONE_HIDDEN
-from lmc_mlflow.papers.altintas.head_to_head import comparisons, ways
-from lmc_mlflow.papers.altintas.tables import depth_of
+from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
+from lmc_mlflow.findings.families import is_minimal, linear_layers
+from lmc_mlflow.papers.altintas.head_to_head import batch_size_comparisons, changes
 from lmc_mlflow.papers.commands import sweep_command
 
 DEEP, HIGH_ADAM = 4, 0.005
 """Layers of a deep linear network; Adam's high rate (Tables 1 and 2)."""
 
 
-def sgd_connects_linear_networks(store: Store) -> Evidence:
-    """Of linear networks of any depth, one initialization, other orders."""
-    rows = _ordered(store)
-    return _all_hold(rows[_named(rows, LINEAR) & (rows["optimizer"] == "sgd")])
+def sgd_connects_linear_networks(tables: ConditionTables) -> Evidence:
+    """Collect evidence from linear networks of any depth trained by SGD."""
+    rows = _ordered(tables)
+    return _all_hold(rows[_are(rows, linear_layers) & (rows["optimizer"] == "sgd")])
 
 
-def adam_breaks_deep_linear_networks(store: Store) -> Evidence:
-    """Of linear networks of four and more layers at Adam's high rate."""
-    rows = _ordered(store)
-    deep = rows["model"].map(lambda model: (depth_of(str(model)) or 0) >= DEEP).astype(bool)
+def adam_breaks_deep_linear_networks(tables: ConditionTables) -> Evidence:
+    """Collect evidence from linear networks of four and more layers at Adam's high rate."""
+    rows = _ordered(tables)
+    deep = rows["model"].map(lambda model: linear_layers(model) >= DEEP).astype(bool)
     return _some_break(rows[deep & _high_adam(rows)])
 
 
-def logistic_regression_connects(store: Store) -> Evidence:
-    """Of logistic regressions from two initializations."""
-    rows = store.enough_errors
-    return _all_hold(rows[(rows["model"] == "linear_l1") & (rows["init"] == "different")])
+def logistic_regression_connects(tables: ConditionTables) -> Evidence:
+    """Collect evidence from logistic regressions of two initializations."""
+    rows = tables.enough_errors
+    return _all_hold(rows[(rows["model"].map(linear_layers) == 1) & (rows["init"] == "different")])
 
 
-def sgd_connects_the_minimal_model(store: Store) -> Evidence:
-    """Of networks with one hidden layer."""
-    rows = _ordered(store)
-    return _all_hold(rows[_named(rows, ONE_HIDDEN) & (rows["optimizer"] == "sgd")])
+def sgd_connects_the_minimal_model(tables: ConditionTables) -> Evidence:
+    """Collect evidence from networks with one hidden layer trained by SGD."""
+    rows = _ordered(tables)
+    return _all_hold(rows[_are(rows, is_minimal) & (rows["optimizer"] == "sgd")])
 
 
-def adam_breaks_the_minimal_model(store: Store) -> Evidence:
-    """Of networks with one hidden layer at Adam's high rate, from the first step on."""
-    rows = _ordered(store)
+def adam_breaks_the_minimal_model(tables: ConditionTables) -> Evidence:
+    """Collect evidence from networks with one hidden layer at Adam's high rate, without warm-up."""
+    rows = _ordered(tables)
     cold = rows["warmup_epochs"].map(key_text).isin(["0", ""])
-    return _some_break(rows[_named(rows, ONE_HIDDEN) & _high_adam(rows) & cold])
+    return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows) & cold])
 
 
-def brings_back(store: Store, setting: str) -> Evidence:
-    """Of conditions that do not hold without a setting: do they with it, all else equal?
+def brings_back(tables: ConditionTables, setting: str) -> Evidence:
+    """Collect evidence that conditions that do not hold without a setting hold with it, all else equal.
 
     Args:
-        store: conditions.
+        tables: whose conditions are compared.
         setting: a parameter whose 0 means without it.
     """
     evidence = Evidence()
-    for part in alike(_ordered(store), (setting,)):
+    for part in equal_but_for(_ordered(tables), (setting,)):
         off = part[part[setting].map(key_text) == "0"]
         for _, tried in part[part[setting].map(key_text) != "0"].iterrows():
             if len(off) and holds(off.iloc[0]) is False:
@@ -76,15 +75,15 @@ def brings_back(store: Store, setting: str) -> Evidence:
     return evidence
 
 
-def does_not_decide(store: Store, setting: str) -> Evidence:
-    """Is the verdict at both ends of a setting the same, all else equal, with the order as the only noise?
+def does_not_decide(tables: ConditionTables, setting: str) -> Evidence:
+    """Collect evidence that both ends of a setting have the same verdict, all else equal, under other orders alone.
 
     Args:
-        store: conditions.
+        tables: whose conditions are compared.
         setting: a parameter.
     """
     evidence = Evidence()
-    for part in alike(_ordered(store), (setting,)):
+    for part in equal_but_for(_ordered(tables), (setting,)):
         keyed = part.assign(_key=part[setting].map(key_text)).sort_values([setting])
         first, last = keyed.iloc[0], keyed.iloc[-1]
         if first["_key"] != last["_key"]:
@@ -95,18 +94,20 @@ def does_not_decide(store: Store, setting: str) -> Evidence:
     return evidence
 
 
-def batch_size_under(store: Store, source: str, decides: bool) -> Evidence:
-    """Does the larger batch have the lower barrier (Hepburn et al., loss), or is there no difference (Altintas, error)?
+def batch_size_under(tables: ConditionTables, source: str, decides: bool) -> Evidence:
+    """Collect evidence on what a larger batch does under one source of noise.
+
+    Hepburn et al. claim that it lowers the loss barrier; Altintas et al. that it leaves the error barrier as it is.
 
     Args:
-        store: conditions.
-        source: of the noise.
-        decides: which of the two is claimed.
+        tables: whose conditions are compared.
+        source: one of `conditions.SOURCES`.
+        decides: True: the claim of Hepburn et al.; False: that of Altintas et al.
     """
     evidence = Evidence()
-    for found, small, large in comparisons(store.enough_errors):
+    for found, small, large in batch_size_comparisons(tables.enough_errors):
         if found == source:
-            by_error, by_loss = ways(small, large)
+            by_error, by_loss = changes(small, large)
             way = by_loss if decides else _none(by_error)
             name, unit, measure = ("barrier", " nats", "barrier") if decides else ("error barrier", " %", "test")
             numbers = [
@@ -122,15 +123,15 @@ def _none(way: int | None) -> int | None:
     return None if way is None else 1 if way == 0 else -1
 
 
-def _ordered(store: Store) -> pd.DataFrame:
-    """The conditions of this paper: one initialization, all images for both, other orders."""
-    rows = store.enough_errors
+def _ordered(tables: ConditionTables) -> pd.DataFrame:
+    """Select the conditions of this paper: one initialization, all images for both networks, different orders."""
+    rows = tables.enough_errors
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     return rows[(pd.Series(sources, rows.index, dtype=str) == ORDER) & (rows["init"] == "same")]
 
 
-def _named(rows: pd.DataFrame, pattern: str) -> "pd.Series[bool]":
-    return rows["model"].astype(str).str.fullmatch(pattern).astype(bool)
+def _are(rows: pd.DataFrame, fact: Callable[[str], object]) -> "pd.Series[bool]":
+    return rows["model"].map(fact).astype(bool)
 
 
 def _high_adam(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -156,7 +157,7 @@ def _label(row: Any, leave_out: Sequence[str]) -> str:
     extra = [f"{row['optimizer']}"] if key_text(row["optimizer"]) else []
     extra += [f"warmup {key_text(row['warmup_epochs'])}"] if key_text(row["warmup_epochs"]) not in ("", "0") else []
     extra += ["two initializations"] if row["init"] == "different" else []
-    return " ".join([label(row, leave_out), *extra])
+    return " ".join([describe_condition(row, leave_out), *extra])
 
 
 def _number(row: Any) -> str:
@@ -164,13 +165,13 @@ def _number(row: Any) -> str:
     return f"error barrier {row['test']:.2f}{spread} % (n = {row['n']})"
 
 
-def _claim(name: str, sentence: str, judge: Callable[[Store], Evidence], table: str) -> Claim:
+def _claim(name: str, sentence: str, judge: Callable[[ConditionTables], Evidence], table: str) -> Claim:
     return Claim(name, sentence, judge, f"`{sweep_command(table)}`")
 
 
 _BACK = "brings the connection back that one hidden layer or linear layers lose without it"
 _SAME = "makes no difference to the verdict at an error barrier of 2 %, the order being the only noise"
-DISENTANGLING_CLAIMS = (
+ALTINTAS_CLAIMS = (
     _claim(
         "D-01a",
         "Linear networks of any depth stay connected under SGD",

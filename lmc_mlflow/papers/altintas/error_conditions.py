@@ -1,4 +1,4 @@
-"""How high are error barriers under each condition? Mean and deviation over seeds, and what Altintas et al. print."""
+"""The table of conditions of error barriers, and what Altintas et al. print in the same form."""
 
 import functools
 
@@ -8,30 +8,33 @@ from lmc_mlflow.findings.condition_table import (
     KEYS,
     Frames,
     condition_texts,
-    has_batch_norm,
+    summarize,
     with_columns,
+    with_deviations,
 )
-from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT, has_learnt, per_seed
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.findings.conditions import has_learnt
+from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
+from lmc_mlflow.models.families import has_batch_norm
+from lmc_mlflow.papers.printed import printed_table
 
 SPLITS = ("test", "train")
 MEASURES = ("test", "train", "test_normalized", "train_normalized", "barrier", "in_basin", "accuracy", "holds")
-LINEAR = r"linear_l(\d+)(?:_w\d+)?"
-ONE_HIDDEN = r"mlp_l1_w\d+"
 STATED = {"dataset": "mnist", "shift": "none", "noise": "different"}
-"""What holds for Tables 1 and 2."""
+"""Settings of every cell of Tables 1 and 2."""
 PRINTED_SEEDS = 3
 """In the place of n for printed values, whose number of seeds is not given: enough to count."""
+COLUMNS = [*KEYS, "init", "condition", "n", *with_deviations(MEASURES), "learnt", "run_ids"]
+"""The columns of `error_conditions`."""
 
 
 def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
-    """One row a condition, from paths between the two sides of a pair, whatever their initialization.
+    """Compute one row for each condition, from paths between the two sides of a pair, whatever their initialization.
 
-    Runs of one seed are averaged first. A network without batch norm has one path whatever the policy.
+    Runs of one seed are averaged first. A network without batch norm has the same path under every policy.
 
     Args:
-        frames: prepared.
-        policy: batch norm on the path.
+        frames: as `condition_table.prepare` returns them.
+        policy: what is done with batch norm's running statistics on the path.
 
     Returns:
         Columns `KEYS`, init (same or different), condition (all of them as one text), n (seeds), each of
@@ -43,25 +46,13 @@ def error_conditions(frames: Frames, policy: str) -> pd.DataFrame:
     """
     rows = with_columns(_between_sides(frames.paths), KEYS)
     if rows.empty:
-        return pd.DataFrame(columns=table_columns())
+        return pd.DataFrame(columns=COLUMNS)
     rows = rows[(rows["bn"] == policy) | ~rows["model"].map(has_batch_norm)]
     rows = _with_measures(rows, frames.pairs)
     rows = rows.assign(condition=condition_texts(rows) + "|" + rows["init"])
-    found = rows.drop_duplicates("condition").set_index("condition").sort_index()[[*KEYS, "init"]]
-    found["run_ids"] = rows.groupby("condition")["run_id"].agg(tuple)
-    for name in MEASURES:
-        values = per_seed(rows, name, ("condition",)).dropna().groupby(level="condition")
-        found[name], found[f"{name}_sd"] = values.mean(), values.std(ddof=1)
-        if name == "test":
-            found["n"] = values.count()
-    found = found.assign(n=found["n"].fillna(0).astype(int), share=found["accuracy"] / 100)
-    return found.assign(learnt=has_learnt(found, "share")).reset_index()[table_columns()]
-
-
-def table_columns() -> list[str]:
-    """The columns of `error_conditions`."""
-    measured = [name for measure in MEASURES for name in (measure, f"{measure}_sd")]
-    return [*KEYS, "init", "condition", "n", *measured, "learnt", "run_ids"]
+    found = summarize(rows, "init", MEASURES)
+    found["share"] = found["accuracy"] / 100
+    return found.assign(learnt=has_learnt(found, "share"))[COLUMNS]
 
 
 def _between_sides(paths: pd.DataFrame) -> pd.DataFrame:
@@ -88,12 +79,12 @@ def _with_measures(rows: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 @functools.cache
-def printed_conditions() -> pd.DataFrame:
-    """Tables 1 and 2 of Altintas et al. in the form of `error_conditions`; an unstable cell is no condition.
+def printed_error_conditions() -> pd.DataFrame:
+    """Return Tables 1 and 2 of Altintas et al. in the form of `error_conditions`; an unstable cell is no condition.
 
-    Linear networks have no width there, and no cell a deviation.
+    Linear networks have no width there, and cells have no deviation.
     """
-    linear, minimal = printed("altintas_table_1"), printed("altintas_table_2")
+    linear, minimal = printed_table("altintas_table_1"), printed_table("altintas_table_2")
     linear = linear.assign(model="linear_l" + linear["layers"].astype(str), warmup_epochs=0)
     minimal = minimal.assign(model="mlp_l1_w128", batch_size=1024)
     frame = pd.concat([linear, minimal], ignore_index=True)
@@ -105,6 +96,6 @@ def printed_conditions() -> pd.DataFrame:
     )
     wide["condition"] = ["|".join(map(str, row)) for row in wide[cell].to_numpy()]
     wide["run_ids"] = pd.Series([()] * len(wide), dtype=object)
-    numbers = {name for measure in MEASURES for name in (measure, f"{measure}_sd")}
-    absent = {name: float("nan") if name in numbers else "" for name in table_columns() if name not in wide}
-    return wide.assign(**absent)[table_columns()]
+    numbers = with_deviations(MEASURES)
+    absent = {name: float("nan") if name in numbers else "" for name in COLUMNS if name not in wide}
+    return wide.assign(**absent)[COLUMNS]

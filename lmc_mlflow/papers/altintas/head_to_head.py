@@ -1,21 +1,20 @@
-"""Does batch size decide? Hepburn et al. say so under data shifts, Altintas et al. deny it for orders alone."""
+"""The table of batch-size comparisons: Hepburn et al. against Altintas et al., by source of noise."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.comparing import alike, apart
+from lmc_mlflow.findings.comparisons import contrast, equal_but_for
 from lmc_mlflow.findings.conditions import SOURCES, noise_source
+from lmc_mlflow.findings.thresholds import NEGLIGIBLE
 
-FLOOR_PCT, FLOOR_NATS = 0.5, 0.01
-"""Differences up to this are of no consequence, however certain."""
 LOWER, NONE, HIGHER = "larger batches: lower", "no difference", "larger batches: higher"
 WORDS = {1: LOWER, 0: NONE, -1: HIGHER}
 
 
-def comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
-    """Source of noise, condition of the smallest batch, and that of the largest, equal in all else.
+def batch_size_comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
+    """Yield a source of noise, the condition of the smallest batch, and that of the largest, equal in all else.
 
     Args:
         conditions: from `error_conditions`.
@@ -23,19 +22,19 @@ def comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
     rows = conditions[conditions["init"] == "same"]
     rows = rows.assign(source=[noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()])
     for source in SOURCES:
-        for part in alike(rows[rows["source"] == source], ("batch_size",)):
+        for part in equal_but_for(rows[rows["source"] == source], ("batch_size",)):
             ordered = part.sort_values("batch_size")
             if ordered["batch_size"].nunique() > 1:
                 yield source, ordered.iloc[0], ordered.iloc[-1]
 
 
-def ways(small: Any, large: Any) -> tuple[int | None, int | None]:
-    """How the error barrier and the loss barrier change: 1 lower with the larger batch, -1 higher, 0 neither."""
-    return apart(small, large, "test", FLOOR_PCT), apart(small, large, "barrier", FLOOR_NATS)
+def changes(small: Any, large: Any) -> tuple[int | None, int | None]:
+    """Tell how the error barrier and the loss barrier change: 1 lower with the larger batch, -1 higher, 0 neither."""
+    return contrast(small, large, "test", NEGLIGIBLE["error_barrier"]), contrast(small, large, "barrier")
 
 
 def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
-    """One row a comparison of the smallest with the largest batch, all else equal; empty where there is none.
+    """Compare the smallest with the largest batch, all else equal: one row a comparison.
 
     Args:
         conditions: from `error_conditions`.
@@ -43,13 +42,13 @@ def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     """
     rows = []
     enough = conditions[(conditions["n"] >= max(2, min_seeds)) & conditions["learnt"].astype(bool)]
-    for source, small, large in comparisons(enough):
+    for source, small, large in batch_size_comparisons(enough):
         row = {"source": source} | {name: small[name] for name in ("dataset", "model", "optimizer", "lr", "epochs")}
         row |= {"batch_small": small["batch_size"], "batch_large": large["batch_size"]}
         row |= {"n": min(small["n"], large["n"])}
         for measure, name in (("test", "error_pct"), ("barrier", "barrier")):
             row |= {f"{name}_small": small[measure], f"{name}_large": large[measure]}
-        by_error, by_loss = ways(small, large)
+        by_error, by_loss = changes(small, large)
         row |= {"error_says": _said(by_error), "loss_says": _said(by_loss)}
         rows.append(row | {"run_ids": " ".join((*small["run_ids"], *large["run_ids"]))})
     columns = ["source", "dataset", "model", "optimizer", "lr", "epochs", "batch_small", "batch_large", "n"]
@@ -61,8 +60,8 @@ def _said(way: int | None) -> str:
     return "" if way is None else WORDS[way]
 
 
-def answer(table: pd.DataFrame) -> str:
-    """One sentence a source of noise, from the table."""
+def answer_head_to_head(table: pd.DataFrame) -> str:
+    """Write one sentence for each source of noise, from the table of `head_to_head`."""
     if table.empty:
         return "**Not decided**: no two batch sizes with enough seeds were walked under one condition yet."
     lines = []

@@ -1,6 +1,5 @@
-"""What does the store say in each cell of Tables 1 to 4 of Altintas et al., beside what is printed?"""
+"""Tables 1 to 4 of Altintas et al.: the store's numbers beside the printed ones."""
 
-import re
 from typing import Any
 
 import pandas as pd
@@ -12,34 +11,30 @@ from lmc_mlflow.findings.condition_table import (
     key_text,
     with_columns,
 )
-from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT
+from lmc_mlflow.findings.families import is_minimal, linear_layers
+from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.papers.altintas.error_conditions import (
-    LINEAR,
-    ONE_HIDDEN,
-    SPLITS,
-    STATED,
-)
+from lmc_mlflow.papers.altintas.error_conditions import SPLITS, STATED
+from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import RUN
-from lmc_mlflow.papers.hepburn.tables import choose, condition_words, others
-from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, Sample, mark
+from lmc_mlflow.papers.printed import printed_table
 
 ROUNDING = 0.005
-"""Percent with two decimals."""
+"""Half a unit of the last printed digit: percent with two decimals."""
 PARAMETERS_M = {"patches_conv": 0.09, "patches_local": 0.48, "patches_dense": 25.26}
 """Table 3, in millions."""
 LAYERS = {2: "mlp_l1_w128", 4: "mlp_l3_w128", 8: "mlp_l7_w128"}
 """The paper's number of layers -> our network; one hidden layer is two layers there."""
 DATASETS = ("mnist", "cifar10", "cifar100", "tiny_imagenet")
-_TOLD = ("dataset", "shift", "noise", "optimizer", "lr", "batch_size", "warmup_epochs", "normalization", "test_split")
+_NAMED = ("dataset", "shift", "noise", "optimizer", "lr", "batch_size", "warmup_epochs", "normalization", "test_split")
 _PLAIN = {"warmup_epochs": "0", "clip_norm": "0", "schedule": "constant", "weight_decay": "0"}
 """What the paper varies elsewhere and leaves out in a table unless it says so."""
 
 
 def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
-    """Table 1: one row a printed cell and split.
+    """Compute Table 1: one row a printed cell and split.
 
     The paper gives no width, momentum, number of seeds or deviation. Any width is taken; a printed value counts as one
     value of a deviation like ours.
@@ -49,38 +44,38 @@ def linear_networks(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
         min_seeds: fewer than this are no data yet.
     """
     rows = []
-    for cell in printed("altintas_table_1").to_dict("records"):
-        keep = conditions["model"].str.extract(f"^{LINEAR}$")[0] == str(cell["layers"])
+    for cell in printed_table("altintas_table_1").to_dict("records"):
+        keep = conditions["model"].map(linear_layers) == cell["layers"]
         wanted = {name: cell[name] for name in ("batch_size", "optimizer", "lr")}
         found = _of(conditions[keep], STATED | _PLAIN | {"init": "same"} | wanted)
-        told = {name: cell[name] for name in ("layers", "batch_size", "optimizer", "lr", "split")}
+        named = {name: cell[name] for name in ("layers", "batch_size", "optimizer", "lr", "split")}
         model = "linear_l1" if cell["layers"] == 1 else f"linear_l{cell['layers']}_w128"
-        rows.append(told | _measured(found, cell, {"model": model, **wanted}, min_seeds))
+        rows.append(named | _cell(found, cell, {"model": model, **wanted}, min_seeds))
     return pd.DataFrame(rows)
 
 
 def minimal_model(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
-    """Table 2: one row a printed cell and split, of networks with one hidden layer of any width. As in Table 1."""
+    """Compute Table 2 as `linear_networks` computes Table 1, for networks with one hidden layer of any width."""
     rows = []
-    one_hidden = conditions[conditions["model"].astype(str).str.fullmatch(ONE_HIDDEN)]
-    for cell in printed("altintas_table_2").to_dict("records"):
+    one_hidden = conditions[conditions["model"].map(is_minimal).astype(bool)]
+    for cell in printed_table("altintas_table_2").to_dict("records"):
         wanted = {name: cell[name] for name in ("optimizer", "lr")} | {"batch_size": 1024}
         warm = {"warmup_epochs": cell["warmup_epochs"]}
         found = _of(one_hidden, STATED | _PLAIN | {"init": "same"} | wanted | warm)
-        told = {name: cell[name] for name in ("optimizer", "lr", "warmup_epochs", "split")}
-        rows.append(told | _measured(found, cell, {"model": "mlp_l1_w128", **wanted, **warm}, min_seeds))
+        named = {name: cell[name] for name in ("optimizer", "lr", "warmup_epochs", "split")}
+        rows.append(named | _cell(found, cell, {"model": "mlp_l1_w128", **wanted, **warm}, min_seeds))
     return pd.DataFrame(rows)
 
 
 def _of(conditions: pd.DataFrame, wanted: dict[str, Any]) -> pd.DataFrame:
-    """The conditions with these settings; one that was not logged rules out nothing."""
+    """Select the conditions with these settings; one that was not logged rules out nothing."""
     for name, value in wanted.items():
         conditions = conditions[conditions[name].map(key_text).isin([key_text(value), ""])]
     return conditions
 
 
-def _measured(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any], min_seeds: int) -> dict[str, Any]:
-    chosen = choose({"": found})
+def _cell(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any], min_seeds: int) -> dict[str, Any]:
+    chosen = choose_condition({"": found})
     mine = found[found["condition"] == chosen]
     n = int(mine["n"].iloc[0]) if len(mine) else 0
     split = cell["split"] if cell["split"] in SPLITS else "test"
@@ -94,8 +89,8 @@ def _measured(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any
         "sd": deviation,
         "printed_pct": "unstable" if theirs != theirs else f"{theirs:.2f}",
         "mark": verdict,
-        "condition": condition_words(mine.iloc[0], _TOLD) if n else "",
-        "left_out": "; ".join(others(found[found["condition"] != chosen], _TOLD)),
+        "condition": condition_words(mine.iloc[0], _NAMED) if n else "",
+        "left_out": "; ".join(describe_others(found[found["condition"] != chosen], _NAMED)),
         "command": _command(settings) if verdict == NO_DATA else "",
         "run_ids": " ".join(mine["run_ids"].iloc[0]) if n else "",
     }
@@ -104,12 +99,12 @@ def _measured(found: pd.DataFrame, cell: dict[Any, Any], settings: dict[str, Any
 def _command(settings: dict[str, Any]) -> str:
     momentum = {"momentum": 0.9} if settings["optimizer"] == "sgd" else {}
     flags = STATED | settings | momentum | {"epochs": 200}
-    told = " ".join(f"-P {name}={key_text(value)}" for name, value in flags.items() if key_text(value) != "0")
-    return f"{RUN} train_pair {told} -P seeds=1,20,100 && {RUN} interpolate -P pair=<pair run id> -P num_alphas=11"
+    given = " ".join(f"-P {name}={key_text(value)}" for name, value in flags.items() if key_text(value) != "0")
+    return f"{RUN} train_pair {given} -P seeds=1,20,100 && {RUN} interpolate -P pair=<pair run id> -P num_alphas=11"
 
 
 def patch_parameters() -> pd.DataFrame:
-    """Table 3: parameters of the three networks over patches, counted from the networks themselves."""
+    """Compute Table 3: parameters of the three networks over patches, counted from the networks themselves."""
     rows = []
     for model, millions in PARAMETERS_M.items():
         count = num_parameters(build_network(NetworkSpec(model, 3, 32, 32, 10), seed=0))
@@ -119,17 +114,17 @@ def patch_parameters() -> pd.DataFrame:
                 "model": model,
                 "parameters": count,
                 "printed_millions": millions,
-                "mark": "agrees" if agrees else "differs",
+                "mark": AGREES if agrees else DIFFERS,
             }
         )
     return pd.DataFrame(rows)
 
 
 def accuracies(frames: Frames, min_seeds: int) -> pd.DataFrame:
-    """Table 4: test accuracy by data set, depth and rate. The printed values are not in this project's reference.
+    """Compute Table 4: test accuracy by data set, depth and rate. This project does not hold the printed values.
 
     Args:
-        frames: prepared.
+        frames: as `condition_table.prepare` returns them.
         min_seeds: fewer than this are no data yet.
     """
     pairs = with_columns(frames.pairs, (*KEYS, "init"))
@@ -138,9 +133,9 @@ def accuracies(frames: Frames, min_seeds: int) -> pd.DataFrame:
     for dataset in DATASETS:
         for layers, model in LAYERS.items():
             for lr in (0.1, 0.01):
-                told = {"dataset": dataset, "model": model, "optimizer": "sgd", "lr": lr, "batch_size": 1024}
-                found = _of(pairs, {"shift": "none", "noise": "different", "init": "same"} | _PLAIN | told)
-                rows.append({"dataset": dataset, "layers": layers, "lr": lr} | _accuracy(found, told, min_seeds))
+                wanted = {"dataset": dataset, "model": model, "optimizer": "sgd", "lr": lr, "batch_size": 1024}
+                found = _of(pairs, {"shift": "none", "noise": "different", "init": "same"} | _PLAIN | wanted)
+                rows.append({"dataset": dataset, "layers": layers, "lr": lr} | _accuracy(found, wanted, min_seeds))
     return pd.DataFrame(rows)
 
 
@@ -154,13 +149,7 @@ def _accuracy(found: pd.DataFrame, settings: dict[str, Any], min_seeds: int) -> 
         "n": len(by_seed),
         "accuracy_pct": float(by_seed.mean()) if len(by_seed) else float("nan"),
         "sd": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else float("nan"),
-        "condition": condition_words(mine.iloc[0], _TOLD) if len(mine) else "",
+        "condition": condition_words(mine.iloc[0], _NAMED) if len(mine) else "",
         "command": _command(settings) if len(by_seed) < min_seeds else "",
         "run_ids": " ".join(sorted(mine["run_id"])) if len(mine) else "",
     }
-
-
-def depth_of(model: str) -> int | None:
-    """Layers of a linear network, by its name."""
-    found = re.fullmatch(LINEAR, model)
-    return int(found[1]) if found else None

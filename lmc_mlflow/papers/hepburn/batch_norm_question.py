@@ -1,23 +1,24 @@
-"""Is the barrier of ResNets under label imbalance about basins, or about batch norm's running statistics?"""
+"""Decides whether barriers of ResNets under label imbalance come from batch norm's running statistics."""
 
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.findings.families import family_of
+from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.marks import NO_DATA
-from lmc_mlflow.papers.printed import LOST_BELOW
-
-VANISHED = 0.1
-"""A barrier up to this (nats), with an accuracy delta no worse than -6 points, counts as vanished."""
 
 
 def question_rows(table_vii: pd.DataFrame) -> pd.DataFrame:
-    """The rows of Table VII (from `tables.path_table`) that the question is about: ResNets, 20/80."""
-    return table_vii[table_vii["model"].str.startswith("resnet") & (table_vii["shift"] == "label_2080")]
+    """Select the rows of Table VII (from `tables.path_table`) that the question is about: ResNets, 20/80."""
+    return table_vii[table_vii["model"].map(family_of).eq("ResNet") & (table_vii["shift"] == "label_2080")]
 
 
-def answer(table_vii: pd.DataFrame) -> str:
-    """What the store says, in sentences with numbers."""
+def answer_batch_norm_question(table_vii: pd.DataFrame) -> str:
+    """Answer the question from Table VII, in sentences with numbers.
+
+    A barrier vanished where it is at most `FLAT_BELOW` and the accuracy delta no worse than `LOST_BELOW`.
+    """
     rows = question_rows(table_vii)
     measured = rows[rows["barrier_mark"] != NO_DATA]
     cells = ["dataset", "model", "lr"]
@@ -27,7 +28,7 @@ def answer(table_vii: pd.DataFrame) -> str:
     if not number:
         return f"No data yet: none of {total} cells has paths under all three policies. `{sweep_command('table_vii')}`"
     whole = measured.set_index(cells)[complete.reindex(pd.MultiIndex.from_frame(measured[cells])).to_numpy()]
-    gone = (whole["barrier"] <= VANISHED) & (whole["delta"] >= LOST_BELOW)
+    gone = (whole["barrier"] <= FLAT_BELOW) & (whole["delta"] >= LOST_BELOW)
     parts = []
     for policy in POLICIES:
         mine = whole["bn"] == policy

@@ -1,4 +1,4 @@
-"""What do Tables III and I say, computed from logged ensembles, beside what is printed?"""
+"""Tables I and III of Hepburn et al., from logged ensembles, beside the printed numbers."""
 
 import math
 from collections.abc import Iterator
@@ -6,17 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import POLICIES, Frames, has_batch_norm
-from lmc_mlflow.papers.commands import RUN, train_command
-from lmc_mlflow.papers.hepburn.ensemble_samples import (
-    Group,
-    comparable,
-    matched,
-    select,
+from lmc_mlflow.findings.condition_table import POLICIES, Frames
+from lmc_mlflow.findings.families import family_of
+from lmc_mlflow.models.families import has_batch_norm
+from lmc_mlflow.papers.cell_conditions import condition_words
+from lmc_mlflow.papers.commands import RUN, sweep_command, train_command
+from lmc_mlflow.papers.hepburn.ensemble_groups import (
+    EnsembleGroup,
+    comparable_ensembles,
+    match_sizes,
+    select_sampling,
 )
-from lmc_mlflow.papers.hepburn.tables import REQUIRED, SCALINGS, condition_words
+from lmc_mlflow.papers.hepburn.tables import REQUIRED, SCALINGS
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
-from lmc_mlflow.papers.printed import CELL, printed
+from lmc_mlflow.papers.printed import CELL, printed_table
 
 TABLE_III = {"dataset": "cifar10", "shift": "label_5050"}
 METRICS = {
@@ -27,24 +30,28 @@ METRICS = {
 }
 """Metric of Table III -> our score, its scale, half a unit of the last digit printed."""
 NUM_ENSEMBLES = {"lmc": 5, "seeds": 2}
-"""Behind the printed means ("5 to 10" and 2: one a side)."""
+"""Ensembles behind the printed means ("5 to 10" and 2: one a side)."""
 RECIPES = {
     "LMC, B <= 512": ("lmc", 0, 512, "2 models, LR <= 1e-3; stable or after re-basin, flat, better generalization"),
     "LMC, B > 512": ("lmc", 513, math.inf, "2 models, LR <= 1e-3; stable, sharp, poorer generalization"),
     "seeds, B <= 512": ("seeds", 0, 512, "N models, LR as required; greater diversity, flat, better generalization"),
 }
-"""Row of Table I -> sampling, batch sizes from and to, what it says."""
+"""Row of Table I -> sampling, smallest and largest batch size, what the paper says of it."""
 MAX_LMC_LR = 1e-3
 
 
 def table_iii(frames: Frames, min_n: int) -> pd.DataFrame:
-    """One row a network, sampling, metric and batch-norm policy (seeds have none).
+    """Compute Table III: one row a network, sampling, metric and batch-norm policy (seeds have none).
 
-    A network's row comes from one condition: the one with most ensembles of both kinds. Points of paths
-    are as many as the seeds' networks where such ensembles are logged. `same conclusion` means that the
+    A network's row comes from one condition: the one with most ensembles of both kinds. Ensembles of paths
+    have as many members as those of seeds where such ensembles are logged. `same conclusion` means that the
     seeds lie on the same side of the path's points as in the paper.
+
+    Args:
+        frames: as `condition_table.prepare` returns them.
+        min_n: fewer ensembles than this are no data yet.
     """
-    given = printed("table_iii")
+    given = printed_table("table_iii")
     rows = []
     for model, part in given.groupby("model", sort=False):
         for policy in POLICIES if has_batch_norm(str(model)) else POLICIES[:1]:
@@ -56,19 +63,26 @@ def table_iii(frames: Frames, min_n: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _groups_of(frames: Frames, model: str, policy: str) -> tuple[Group, Group]:
-    rows = comparable(frames.ensembles)
+def _groups_of(frames: Frames, model: str, policy: str) -> tuple[EnsembleGroup, EnsembleGroup]:
+    rows = comparable_ensembles(frames.ensembles)
     if rows.empty:
-        return matched(rows, policy)
+        return match_sizes(rows, policy)
     keep = (rows["model"] == model) & rows["normalization"].isin(SCALINGS["centered"]) & (rows["noise"] == "same")
     for name, value in {**TABLE_III, **REQUIRED}.items():
         keep &= rows[name].isin([value, ""]) | (rows[name].isna() if value == "" else False)
-    found = [matched(part, policy) for _, part in rows[keep].groupby("condition", sort=True)]
-    return max(found, key=lambda two: (min(g.n for g in two), two[0].n + two[1].n), default=matched(rows[:0], policy))
+    found = [match_sizes(part, policy) for _, part in rows[keep].groupby("condition", sort=True)]
+    return max(
+        found, key=lambda two: (min(g.n for g in two), two[0].n + two[1].n), default=match_sizes(rows[:0], policy)
+    )
 
 
 def _row(
-    line: "pd.Series[Any]", policy: str, mine: Group, both: tuple[Group, Group], part: pd.DataFrame, min_n: int
+    line: "pd.Series[Any]",
+    policy: str,
+    mine: EnsembleGroup,
+    both: tuple[EnsembleGroup, EnsembleGroup],
+    part: pd.DataFrame,
+    min_n: int,
 ) -> dict[str, Any]:
     score, scale, rounding = METRICS[line["metric"]]
     values = scale * mine.scores(score)
@@ -94,7 +108,7 @@ def _condition(row: "pd.Series[Any]") -> str:
 
 def _command(row: dict[str, Any], policy: str) -> str:
     settings = {"dataset": "cifar10", "model": row["model"], "batch_size": 1024, "shift": "label_5050"}
-    train = train_command(settings | ({} if row["model"].startswith("mlp_") else {"lr": 1e-4}))
+    train = train_command(settings | ({} if family_of(row["model"]) == "MLP" else {"lr": 1e-4}))
     if row["sampling"] == "seeds":
         return f"{train} && {RUN} ensemble -P runs=<run id>,<run id>"
     bn = "" if policy == POLICIES[0] else f" -P bn={policy}"
@@ -102,12 +116,12 @@ def _command(row: dict[str, Any], policy: str) -> str:
 
 
 def table_i(frames: Frames) -> pd.DataFrame:
-    """What each recipe of Table I gives in this store: one row a recipe, data set and network that has ensembles.
+    """Compute Table I: one row a recipe, data set and network that has ensembles.
 
     Of several conditions the one with most ensembles is shown. `networks` is how many are trained for one
     ensemble, `holds` the share of paths without a break on test data.
     """
-    rows = comparable(frames.ensembles)
+    rows = comparable_ensembles(frames.ensembles)
     paths = frames.conditions[POLICIES[0]].set_index("condition")["holds"]
     found = [row for recipe in RECIPES for row in _recipe_rows(recipe, rows, paths)]
     return pd.DataFrame(found)
@@ -115,7 +129,7 @@ def table_i(frames: Frames) -> pd.DataFrame:
 
 def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> Iterator[dict[str, Any]]:
     sampling, least, most, says = RECIPES[recipe]
-    fitting = select(rows, sampling, POLICIES[0])
+    fitting = select_sampling(rows, sampling, POLICIES[0])
     if len(fitting):
         fitting = fitting[(fitting["batch_size"] >= least) & (fitting["batch_size"] <= most)]
         fitting = fitting[fitting["lr"] <= MAX_LMC_LR] if sampling == "lmc" else fitting
@@ -124,7 +138,7 @@ def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> 
         return
     for (dataset, model), part in fitting.groupby(["dataset", "model"], sort=True):
         groups = [
-            Group(same, same["pair" if sampling == "lmc" else "side"].nunique())
+            EnsembleGroup(same, same["pair" if sampling == "lmc" else "side"].nunique())
             for _, same in part.groupby(["condition", "num_members"], sort=True)
         ]
         best = max(groups, key=lambda group: group.n)
@@ -132,7 +146,9 @@ def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> 
         yield _recipe_row(recipe, says, str(dataset), str(model), best, share)
 
 
-def _recipe_row(recipe: str, says: str, dataset: str, model: str, best: Group | None, holds: float) -> dict[str, Any]:
+def _recipe_row(
+    recipe: str, says: str, dataset: str, model: str, best: EnsembleGroup | None, holds: float
+) -> dict[str, Any]:
     row: dict[str, Any] = {"recipe": recipe, "paper": says, "dataset": dataset, "model": model}
     row["n"] = 0 if best is None else best.n
     members = 0 if best is None else int(best.rows["num_members"].iloc[0])
@@ -144,5 +160,5 @@ def _recipe_row(recipe: str, says: str, dataset: str, model: str, best: Group | 
     row["train_seconds"] = float("nan") if best is None else float(best.scores("cost/train_seconds").mean())
     row["holds"] = holds
     row["condition"] = "" if best is None else _condition(best.rows.iloc[0])
-    row["command"] = f"{RUN} sweep -P grid=paper_table_iii" if best is None else ""
+    row["command"] = sweep_command("table_iii") if best is None else ""
     return row | {"run_ids": "" if best is None else " ".join(best.run_ids)}

@@ -1,10 +1,11 @@
-"""How many parameters do the paper's networks have (Table V)? Counted from the networks themselves; no run needed."""
+"""Table V of Hepburn et al.: parameters, counted from the networks themselves."""
 
 import pandas as pd
 
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.marks import AGREES, DIFFERS
+from lmc_mlflow.papers.printed import printed_table
 
 IMAGES = {
     "mnist": (1, 28, 28, 10, 29_997),
@@ -15,9 +16,9 @@ IMAGES = {
 
 
 def table_v() -> pd.DataFrame:
-    """One row a printed network: our count, the printed one, P/N of both, and whether they are the same."""
+    """Compute one row for each printed network: both counts, parameters per image of both, and whether they agree."""
     rows = []
-    for _, line in printed("table_v").iterrows():
+    for _, line in printed_table("table_v").iterrows():
         channels, height, width, classes, num_images = IMAGES[line["dataset"]]
         network = build_network(NetworkSpec(line["model"], channels, height, width, classes), seed=0)
         count = num_parameters(network)
@@ -31,7 +32,7 @@ def table_v() -> pd.DataFrame:
                 "paper_parameters": int(line["parameters"]),
                 "ratio": round(ratio, 2),
                 "paper_ratio": float(line["ratio"]),
-                "mark": "agrees" if same else "differs",
+                "mark": AGREES if same else DIFFERS,
             }
         )
     return pd.DataFrame(rows)

@@ -1,40 +1,43 @@
-"""Do shifts of the data break the connection (Hepburn et al., RQ1, H-02)?"""
+"""Claims on shifts of the data that break the connection (Hepburn et al., RQ1, H-02)."""
 
 import pandas as pd
 
-from lmc_mlflow.findings.comparing import (
+from lmc_mlflow.findings.comparisons import (
     Condition,
-    alike,
     can_happen,
+    describe_condition,
+    describe_measures,
+    equal_but_for,
     holds,
-    label,
-    number,
-    with_family,
+    with_architecture,
 )
-from lmc_mlflow.findings.evidence import Claim, Evidence, Store
+from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
+from lmc_mlflow.findings.thresholds import FLAT_BELOW
+from lmc_mlflow.models.names import without_batch_norm
 from lmc_mlflow.papers.commands import RUN, sweep_command
 from lmc_mlflow.papers.printed import CELL, all_cells
 
-FLAT = 0.1
-"""A barrier in the basin up to this is none (the default threshold of `connected`)."""
 OVERFITTED = 10.0
 """Percentage points of accuracy by which training data must be ahead of test data."""
 
 
-def covariate_shift_breaks(store: Store) -> Evidence:
-    """Against it speak conditions that the paper prints as lost and that hold; others that hold say nothing."""
-    rows = store.enough
+def covariate_shift_breaks(tables: ConditionTables) -> Evidence:
+    """Collect evidence from 50/50 conditions.
+
+    Conditions that hold speak against the claim where the paper prints them as lost; the others say nothing.
+    """
+    rows = tables.enough
     rows = rows[rows["shift"] == "label_5050"]
     lost = _printed_lost(rows)
     return can_happen(rows[(rows["holds"] < 0.5) | lost], _broken, ("in_basin", "delta"))
 
 
-def imbalance_breaks_resnets(store: Store) -> Evidence:
-    """Of ResNets that are equal in all but the shift (and the noise: the paper's baselines differ in it)."""
-    rows = with_family(store.enough)
+def imbalance_breaks_resnets(tables: ConditionTables) -> Evidence:
+    """Collect evidence from ResNets equal in all but the shift (and the noise: the paper's baselines differ in it)."""
+    rows = with_architecture(tables.enough)
     rows = rows[(rows["family"] == "ResNet") & rows["shift"].isin(["label_5050", "label_2080"])]
     evidence = Evidence("can")
-    for part in alike(rows, ("shift", "noise")):
+    for part in equal_but_for(rows, ("shift", "noise")):
         ordered = part.sort_values("noise", ascending=False)  # same before different
         equal, unequal = (ordered[ordered["shift"] == f"label_{share}"] for share in ("5050", "2080"))
         if len(equal) and len(unequal) and holds(equal.iloc[0]):
@@ -42,18 +45,18 @@ def imbalance_breaks_resnets(store: Store) -> Evidence:
     return evidence
 
 
-def domain_shift_breaks(store: Store) -> Evidence:
-    """Of band shifts."""
-    rows = store.enough
+def domain_shift_breaks(tables: ConditionTables) -> Evidence:
+    """Collect evidence from shifts between spectral bands."""
+    rows = tables.enough
     return can_happen(rows[rows["shift"].astype(str).str.startswith("bands_")], _broken, ("in_basin", "delta"))
 
 
-def unit_scaling_breaks_mlps(store: Store) -> Evidence:
-    """Of MLPs without batch norm that hold when centered."""
-    rows = with_family(store.enough)
+def unit_scaling_breaks_mlps(tables: ConditionTables) -> Evidence:
+    """Collect evidence from MLPs without batch norm that hold when centered."""
+    rows = with_architecture(tables.enough)
     rows = rows[(rows["family"] == "MLP") & ~rows["variant"].str.contains("bn")]
     evidence = Evidence()
-    for part in alike(rows, ("normalization",)):
+    for part in equal_but_for(rows, ("normalization",)):
         unit = part[part["normalization"] == "unit"]
         for _, centered in part[part["normalization"] != "unit"].iterrows():
             if len(unit) and holds(centered):
@@ -61,29 +64,29 @@ def unit_scaling_breaks_mlps(store: Store) -> Evidence:
     return evidence
 
 
-def batch_norm_restores_mlps(store: Store) -> Evidence:
-    """Of MLPs on [0, 1] that do not hold without batch norm."""
-    rows = with_family(store.enough)
+def batch_norm_restores_mlps(tables: ConditionTables) -> Evidence:
+    """Collect evidence from MLPs on [0, 1] that do not hold without batch norm."""
+    rows = with_architecture(tables.enough)
     rows = rows[(rows["family"] == "MLP") & (rows["normalization"] == "unit")]
-    rows = rows.assign(plain=rows["model"].str.replace("_bn", ""), with_bn=rows["variant"].str.contains("bn"))
+    rows = rows.assign(plain=rows["model"].map(without_batch_norm), with_bn=rows["variant"].str.contains("bn"))
     evidence = Evidence()
     for _, same in rows.groupby("plain", sort=True):
-        for part in alike(same, ("model",)):
+        for part in equal_but_for(same, ("model",)):
             without, normed = part[~part["with_bn"]], part[part["with_bn"]]
             if len(without) and len(normed) and holds(without.iloc[0]) is False:
                 kept = holds(normed.iloc[0])
-                text = f"{label(normed.iloc[0])}: {number(normed.iloc[0], 'in_basin')}, "
-                text += f"{number(normed.iloc[0], 'delta')}; without batch norm {number(without.iloc[0], 'delta')}"
+                text = f"{describe_condition(normed.iloc[0])}: {describe_measures(normed.iloc[0], 'in_basin', 'delta')}"
+                text += f"; without batch norm {describe_measures(without.iloc[0], 'delta')}"
                 ids = (*without.iloc[0]["run_ids"], *normed.iloc[0]["run_ids"])
                 evidence.add(0 if kept is None else 1 if kept else -1, text, ids)
     return evidence
 
 
-def flat_test_hides_overfitting(store: Store) -> Evidence:
-    """Of overfitted conditions without a barrier on test data: is there one on the training data?"""
-    rows = store.enough
-    rows = rows[(rows["in_basin"] <= FLAT) & (rows["overfit"] >= OVERFITTED) & rows["train_barrier"].notna()]
-    return can_happen(rows, lambda row: row["train_barrier"] > FLAT, ("in_basin", "train_barrier"))
+def flat_test_hides_overfitting(tables: ConditionTables) -> Evidence:
+    """Collect evidence that overfitted conditions without a barrier on test data can have one on training data."""
+    rows = tables.enough
+    rows = rows[(rows["in_basin"] <= FLAT_BELOW) & (rows["overfit"] >= OVERFITTED) & rows["train_barrier"].notna()]
+    return can_happen(rows, lambda row: row["train_barrier"] > FLAT_BELOW, ("in_basin", "train_barrier"))
 
 
 def _broken(row: Condition) -> bool | None:
@@ -91,10 +94,12 @@ def _broken(row: Condition) -> bool | None:
     return None if kept is None else not kept
 
 
-def _breaks(evidence: Evidence, kept: Condition, tried: Condition, apart: tuple[str, ...], *names: str) -> None:
+def _breaks(evidence: Evidence, kept: Condition, tried: Condition, differing: tuple[str, ...], *names: str) -> None:
+    """Add whether the second of two conditions breaks, of which the first holds and has the first name."""
     held = holds(tried)
-    text = f"{label(kept, apart)}: {names[0]} {number(kept, 'in_basin')}, {number(kept, 'delta')}; "
-    text += f"{names[1]} {number(tried, 'in_basin')}, {number(tried, 'delta')}"
+    measures = ("in_basin", "delta")
+    text = f"{describe_condition(kept, differing)}: {names[0]} {describe_measures(kept, *measures)}; "
+    text += f"{names[1]} {describe_measures(tried, *measures)}"
     way = 0 if held is None else -1 if held else 1
     evidence.add(way, text, (*kept["run_ids"], *tried["run_ids"]))
 

@@ -1,18 +1,16 @@
-"""How do similarity and connection go together (Hepburn et al., RQ3, H-04)?"""
+"""Claims on the similarity of connected and unconnected networks (Hepburn et al., RQ3, H-04)."""
 
-import functools
-
-from lmc_mlflow.findings.comparing import (
+from lmc_mlflow.findings.comparisons import (
     can_happen,
-    ends_of_axis,
+    describe_condition,
+    describe_measures,
     holds,
-    label,
-    number,
-    with_family,
+    with_architecture,
 )
-from lmc_mlflow.findings.evidence import Claim, Evidence, Store
-from lmc_mlflow.findings.tally import direction
+from lmc_mlflow.findings.differences import direction
+from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.papers.commands import sweep_command
+from lmc_mlflow.papers.hepburn.training_claims import axis_claim
 
 NEARLY_ORTHOGONAL = 75.0
 """Degrees. Two independent MLPs without batch norm are 90 apart."""
@@ -20,40 +18,36 @@ CLEARLY_BELOW = 2.0
 """Degrees below two independent initializations that count as more alike than these."""
 
 
-def orthogonal_mlps_hold(store: Store) -> Evidence:
-    """Of MLPs whose sides are nearly orthogonal: does one of them hold?"""
-    rows = with_family(store.enough)
+def orthogonal_mlps_hold(tables: ConditionTables) -> Evidence:
+    """Collect evidence from MLPs whose sides are nearly orthogonal: one that holds supports the claim."""
+    rows = with_architecture(tables.enough)
     rows = rows[(rows["family"] == "MLP") & (rows["angle"] >= NEARLY_ORTHOGONAL)]
     return can_happen(rows, holds, ("angle", "in_basin", "delta"))
 
 
-def similar_deep_networks_break(store: Store) -> Evidence:
-    """Of broken ResNets and VGGs: are their sides more alike than two independent initializations?
+def similar_deep_networks_break(tables: ConditionTables) -> Evidence:
+    """Collect evidence from ResNets and VGGs that do not hold: their sides are more alike than random networks.
 
-    Held against the reference and not against 90 degrees: batch norm's scales all start at 1, so that random
-    ResNets are 42 degrees apart over all parameters (H-33).
+    The angle is compared with that of two independent initializations and not with 90 degrees: batch norm's scales all
+    start at 1, so that random ResNets are 42 degrees apart over all parameters (H-33).
     """
-    rows = with_family(store.enough)
+    rows = with_architecture(tables.enough)
     rows = rows[rows["family"].isin(["ResNet", "VGG"]) & (rows["holds"] < 0.5) & rows["reference"].notna()]
     evidence = Evidence("can")
     for _, row in rows.iterrows():
         error = max(row["angle_sd"] / row["n"] ** 0.5, CLEARLY_BELOW / 2)
-        text = f"{label(row)}: {number(row, 'angle')}, two independent initializations {row['reference']:.1f}; "
+        text = f"{describe_condition(row)}: {describe_measures(row, 'angle')}, "
+        text += f"two independent initializations {row['reference']:.1f}; {describe_measures(row, 'in_basin')}"
         way = direction(row["reference"] - row["angle"], error)
-        evidence.add(way, text + number(row, "in_basin"), row["run_ids"])
+        evidence.add(way, text, row["run_ids"])
     return evidence
 
 
-def _axis(name: str, sentence: str, axis: str, measure: str, better_when_larger: bool) -> Claim:
-    judge = functools.partial(ends_of_axis, axis=axis, measure=measure, better_when_larger=better_when_larger)
-    return Claim(name, sentence, judge, f"`{sweep_command('table_vi')}`")
-
-
 SIMILARITY_CLAIMS = (
-    _axis("H-04a", "A larger batch size makes the sides more alike (all parameters)", "batch_size", "angle", True),
-    _axis("H-04b", "A smaller learning rate makes the sides more alike (all parameters)", "lr", "angle", False),
-    _axis("H-04c", "A larger batch size makes the weights alone more alike", "batch_size", "angle_weights", True),
-    _axis("H-04d", "A smaller learning rate makes the weights alone more alike", "lr", "angle_weights", False),
+    axis_claim("H-04a", "A larger batch size makes the sides more alike (all parameters)", "batch_size", "angle", True),
+    axis_claim("H-04b", "A smaller learning rate makes the sides more alike (all parameters)", "lr", "angle", False),
+    axis_claim("H-04c", "A larger batch size makes the weights alone more alike", "batch_size", "angle_weights", True),
+    axis_claim("H-04d", "A smaller learning rate makes the weights alone more alike", "lr", "angle_weights", False),
     Claim(
         "H-04e",
         "MLPs can be nearly orthogonal (75 degrees or more) and connected",

@@ -1,25 +1,25 @@
-"""What does the store say in each cell of Tables VI, VII and VIII, and how does it stand to what is printed?"""
+"""Tables VI, VII and VIII of Hepburn et al.: the store's numbers beside the printed ones."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.findings.condition_table import (
     KEYS,
     POLICIES,
     Frames,
     condition_texts,
-    has_batch_norm,
     key_text,
+    usual_augmentation,
     with_columns,
     within_pairs,
 )
+from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.models.families import has_batch_norm
+from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import path_command
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
-from lmc_mlflow.papers.printed import CELL, LOST_BELOW, NUM_SEEDS, cells
+from lmc_mlflow.papers.printed import CELL, SEEDS, cells
 
 TITLES = {
     "table_vi": "Table VI: batch size and learning rate, 50/50, centered",
@@ -29,22 +29,22 @@ TITLES = {
 REQUIRED = {"optimizer": "adam", "test_split": "official", "validation": "unused", "image_size": ""}
 """What the paper says of all its pairs besides the cell, as texts."""
 SCALINGS = {"centered": ("centered", "half"), "unit": ("unit",)}
-"""The paper's scaling -> ours, the preferred first: "centered" is not defined there."""
+"""The paper's scaling -> ours, the preferred first: the paper does not define "centered"."""
 ROUNDING = 0.005
-"""Tables VI to VIII have two decimals."""
-_TOLD = (*CELL, *REQUIRED)
+"""Half a unit of the last printed digit: Tables VI to VIII have two decimals."""
+_NAMED = (*CELL, *REQUIRED)
 
 
 def path_table(frames: Frames, table: str, min_seeds: int) -> pd.DataFrame:
-    """One row a printed cell and batch-norm policy (a network without batch norm has one row).
+    """Compute one row for each printed cell and batch-norm policy (a network without batch norm has one row).
 
-    A cell holds one condition. Where the store has several that the paper's words fit (epochs, say, which
-    it does not give), the one with most seeds is taken, of those the one with most epochs; the others are
-    named in `left_out`. The paper's barrier is held against `test/barrier`, its delta against 100 times
+    A cell holds one condition. Where several of the store fit what the paper says (it does not give the number of
+    epochs, for example), the one with most seeds is taken, of those the one with most epochs; the others are
+    named in `left_out`. The paper's barrier is compared with `test/barrier`, its delta with 100 times
     `test/accuracy_delta`.
 
     Args:
-        frames: prepared.
+        frames: as `condition_table.prepare` returns them.
         table: table_vi, table_vii or table_viii.
         min_seeds: fewer than this are no data yet.
     """
@@ -53,18 +53,17 @@ def path_table(frames: Frames, table: str, min_seeds: int) -> pd.DataFrame:
     rows = []
     for _, cell in printed.iterrows():
         found = {policy: _of_cell(frame, cell) for policy, frame in by_policy.items()}
-        chosen = choose(found)
+        chosen = choose_condition(found)
         for policy in POLICIES if has_batch_norm(cell["model"]) else POLICIES[:1]:
             rows.append(_row(cell, policy, found[policy], chosen, frames, min_seeds))
     return pd.DataFrame(rows)
 
 
 def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
-    """The conditions that no general statement of the paper rules out; an unlogged setting rules out nothing."""
+    """Select the conditions that fit what the paper says of all its pairs; an unlogged setting rules out nothing."""
     for name, text in REQUIRED.items():
         frame = frame[frame[name].map(key_text).isin([text, ""])]
-    usual = (frame["dataset"] == "cifar10").map({True: "flip", False: "none"})
-    return frame[(frame["augmentation"] == usual) | (frame["augmentation"] == "")]
+    return frame[(frame["augmentation"] == usual_augmentation(frame["dataset"])) | (frame["augmentation"] == "")]
 
 
 def _of_cell(frame: pd.DataFrame, cell: "pd.Series[Any]") -> pd.DataFrame:
@@ -73,17 +72,6 @@ def _of_cell(frame: pd.DataFrame, cell: "pd.Series[Any]") -> pd.DataFrame:
         if name != "normalization":
             keep &= frame[name] == cell[name]
     return frame[keep]
-
-
-def choose(found: dict[str, pd.DataFrame]) -> str | None:
-    """The condition that fills a cell: most seeds over all policies, then most epochs, then by text."""
-    together = pd.concat(list(found.values()))
-    if together.empty:
-        return None
-    best = together.groupby("condition").agg(n=("n", "sum"), epochs=("epochs", "first"), scaling=("normalization", min))
-    best["epochs"] = pd.to_numeric(best["epochs"], errors="coerce").fillna(0)
-    best = best.reset_index().sort_values(["n", "scaling", "epochs", "condition"], ascending=[False, True, False, True])
-    return str(best["condition"].iloc[0])
 
 
 def _row(
@@ -96,7 +84,7 @@ def _row(
     for name in ("barrier", "delta"):
         mean, deviation = (float(mine[c].iloc[0]) if len(mine) else float("nan") for c in (name, f"{name}_sd"))
         ours = Sample(mean, deviation, row["n"])
-        theirs = Sample(float(cell[name]), float(cell[f"{name}_sd"]), NUM_SEEDS)
+        theirs = Sample(float(cell[name]), float(cell[f"{name}_sd"]), len(SEEDS))
         row |= {name: ours.mean, f"{name}_sd": ours.deviation}
         row |= {f"paper_{name}": theirs.mean, f"paper_{name}_sd": theirs.deviation}
         row[f"{name}_mark"] = mark(ours, theirs, lost == cell["lost"], ROUNDING, min_seeds)
@@ -104,8 +92,8 @@ def _row(
     row["holds"] = f"{mine['holds'].iloc[0] * row['n']:.3g} of {row['n']}" if len(mine) else ""
     row |= {"lost": "" if lost is None else _yes(lost), "paper_lost": _yes(cell["lost"])}
     row["paper_bold"] = _yes(cell["bold"])
-    row["condition"] = condition_words(mine.iloc[0], _TOLD) if len(mine) else ""
-    row["left_out"] = "; ".join(others(found[found["condition"] != chosen], _TOLD))
+    row["condition"] = condition_words(mine.iloc[0], _NAMED) if len(mine) else ""
+    row["left_out"] = "; ".join(describe_others(found[found["condition"] != chosen], _NAMED))
     empty = row["barrier_mark"] == NO_DATA
     row["command"] = _command(cell, policy, frames, min_seeds) if empty else ""
     row["run_ids"] = " ".join(mine["run_ids"].iloc[0]) if len(mine) else ""
@@ -114,29 +102,6 @@ def _row(
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def condition_words(row: "pd.Series[Any]", told: Sequence[str]) -> str:
-    """What a paper leaves open and this condition fixes: epochs always, the rest where it is not the default.
-
-    Args:
-        row: a condition.
-        told: settings that are said elsewhere.
-    """
-    known = parameters(TrainPairConfig)
-    words = [f"{int(row['epochs'])} epochs"] if row["epochs"] != "" else []
-    words += [str(row["normalization"])] if row["normalization"] == "half" else []
-    for name in KEYS:
-        usual = key_text(known[name].default) if name in known else ""
-        if name not in ("epochs", "augmentation", "data_digest", *told) and key_text(row[name]) not in (usual, ""):
-            words.append(f"{name} {key_text(row[name])}")
-    return ", ".join(words)
-
-
-def others(found: pd.DataFrame, told: Sequence[str]) -> Iterator[str]:
-    """Conditions in words, with their seeds."""
-    for _, row in found.sort_values("condition").iterrows():
-        yield f"{condition_words(row, told) or 'another data set content'} (n = {row['n']})"
 
 
 def _command(cell: "pd.Series[Any]", policy: str, frames: Frames, min_seeds: int) -> str:
@@ -148,7 +113,7 @@ def _command(cell: "pd.Series[Any]", policy: str, frames: Frames, min_seeds: int
     if pairs.empty or "init" not in pairs:
         return path_command(settings, policy, pairs.iloc[:0], [])
     pairs = pairs[pairs["init"] == "same"]
-    walked = within_pairs(frames.paths)
-    own = walked if not has_batch_norm(cell["model"]) else walked[walked["bn"] == policy]
+    paths = within_pairs(frames.paths)
+    own = paths if not has_batch_norm(cell["model"]) else paths[paths["bn"] == policy]
     missing = pairs if pairs["seed"].nunique() >= min_seeds else pairs.iloc[:0]
     return path_command(settings, policy, missing, own["pair"])

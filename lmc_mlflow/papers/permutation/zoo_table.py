@@ -1,4 +1,4 @@
-"""How good are networks of one hidden layer by width, beside the zoos of the permutation slides (P-05, P-06)?"""
+"""The table of networks of one hidden layer by width, beside the permutation slides (P-05, P-06)."""
 
 from typing import Any
 
@@ -10,16 +10,17 @@ from lmc_mlflow.findings.condition_table import (
     condition_texts,
     with_columns,
 )
+from lmc_mlflow.papers.cell_conditions import condition_words
 from lmc_mlflow.papers.commands import RUN
-from lmc_mlflow.papers.hepburn.tables import condition_words
 from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
-from lmc_mlflow.papers.printed import printed
+from lmc_mlflow.papers.printed import printed_table
 
 NETWORKS = {"moons": 50, "mnist": 10}
-"""Networks behind a printed mean, by the slides' code."""
+"""Data set -> networks behind a printed mean, as in the slides' code."""
 ROUNDING = 0.0005
+"""Half a unit of the last printed digit."""
 _MEASURES = {"loss": "test/loss", "accuracy": "test/accuracy"}
-_TOLD = (
+_NAMED = (
     "dataset",
     "model",
     "shift",
@@ -34,13 +35,13 @@ _TOLD = (
 
 
 def zoo_table(frames: Frames, min_seeds: int) -> pd.DataFrame:
-    """One row a printed width and measure, of all networks trained on whole data sets (`shift=none`).
+    """Compute one row for each printed width and measure, of all networks trained on whole data sets (`shift=none`).
 
-    Every network counts by itself, as on the slides: both sides of a pair of two initializations are two networks.
-    The condition with most networks fills a row. The slides' rows of reduced networks are in `query.pruned`.
+    Every network counts by itself, as on the slides: a pair of two initializations is two networks. The condition
+    with most networks fills a row. The slides' rows of reduced networks are in `query.pruned`.
 
     Args:
-        frames: prepared.
+        frames: as `condition_table.prepare` returns them.
         min_seeds: fewer networks are no data yet.
     """
     ends = with_columns(frames.endpoints, (*KEYS, "init"))
@@ -48,7 +49,7 @@ def zoo_table(frames: Frames, min_seeds: int) -> pd.DataFrame:
         ends = ends.iloc[:0].assign(**dict.fromkeys(_MEASURES.values(), 0.0))
     ends = ends[(ends["shift"] == "none") & (ends["init"] == "different")]
     ends = ends.assign(condition=condition_texts(ends)) if len(ends) else ends.assign(condition="")
-    full = printed("permutation_model_zoo")
+    full = printed_table("permutation_model_zoo")
     rows = []
     for line in full[full["config"] == "full"].to_dict("records"):
         of_width = ends[(ends["dataset"] == line["dataset"]) & (ends["model"] == f"mlp_l1_w{line['width']}")]
@@ -64,7 +65,7 @@ def _row(line: dict[Any, Any], name: str, mine: pd.DataFrame, column: str, min_s
     ours = Sample(values.mean(), values.std(ddof=1), len(values))
     mean, deviation = (float(line[f"test_{name}_{what}"]) for what in ("mean", "std"))
     theirs = Sample(mean, deviation, NETWORKS[line["dataset"]])
-    # There is no conclusion to share: a network of chance level is as good as one of chance level.
+    # Loss and accuracy of single networks lead to no conclusion that both could share.
     verdict = mark(ours, theirs, False, ROUNDING, min_seeds)
     return {
         "dataset": line["dataset"],
@@ -76,7 +77,7 @@ def _row(line: dict[Any, Any], name: str, mine: pd.DataFrame, column: str, min_s
         "printed_mean": theirs.mean,
         "printed_sd": theirs.deviation,
         "mark": verdict,
-        "condition": condition_words(mine.iloc[0], _TOLD) if len(mine) else "",
+        "condition": condition_words(mine.iloc[0], _NAMED) if len(mine) else "",
         "command": _command(line) if verdict == NO_DATA else "",
         "run_ids": " ".join(sorted(mine["run_id"])),
     }

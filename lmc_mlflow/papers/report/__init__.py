@@ -1,1 +1,1 @@
-"""The report as HTML and Markdown."""
+"""The report on a store beside the papers, as HTML, Markdown and CSV."""

@@ -1,4 +1,4 @@
-"""What is in a report? Every table and verdict, computed once, whatever it is written as."""
+"""The content of a report: every table and verdict, computed once for all formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,21 +8,20 @@ import pandas as pd
 from lmc_mlflow.findings.condition_table import (
     POLICIES,
     Frames,
-    prepared,
+    prepare,
     with_overfitting,
 )
 from lmc_mlflow.findings.evidence import ANSWERS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions
-from lmc_mlflow.papers.altintas.head_to_head import answer as batch_size_answer
-from lmc_mlflow.papers.altintas.head_to_head import head_to_head
+from lmc_mlflow.papers.altintas.head_to_head import answer_head_to_head, head_to_head
 from lmc_mlflow.papers.altintas.tables import (
     accuracies,
     linear_networks,
     minimal_model,
     patch_parameters,
 )
-from lmc_mlflow.papers.hepburn.batch_norm_question import answer
-from lmc_mlflow.papers.hepburn.claims import Verdicts, counts, judge_all
+from lmc_mlflow.papers.claims import Verdicts, count_answers, judge_all
+from lmc_mlflow.papers.hepburn.batch_norm_question import answer_batch_norm_question
 from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.hepburn.parameter_table import table_v
 from lmc_mlflow.papers.hepburn.tables import TITLES, path_table
@@ -42,14 +41,12 @@ TABLE_TITLES = {
     "model_zoo": "Permutation slides: networks of one hidden layer by width",
     "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
-
-
 MARKED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "model_zoo")
 """The tables whose cells have printed values and need runs."""
 
 
 def short_title(name: str) -> str:
-    """A table's name in few letters: VI, or D 1 for Altintas et al."""
+    """Shorten a table's name: VI, or D 1 for Altintas et al."""
     if name.startswith("altintas_table_"):
         return f"D {name.removeprefix('altintas_table_')}"
     return {"head_to_head": "batch size", "model_zoo": "zoo"}.get(name, name.removeprefix("table_").upper())
@@ -57,7 +54,7 @@ def short_title(name: str) -> str:
 
 @dataclass(frozen=True)
 class Content:
-    """All that a report says.
+    """Everything that a report says.
 
     Attributes:
         tables: name -> rows.
@@ -77,14 +74,14 @@ class Content:
 
 
 def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int) -> Content:
-    """Everything, from the tables of `query`.
+    """Compute everything that a report says from the tables of `query`.
 
     Args:
         frames: as read.
         stand_ins: name of a data set or network in the store -> the paper's that it stands in for.
-        min_seeds: fewer are no data yet.
+        min_seeds: fewer seeds are no data yet.
     """
-    ready = with_overfitting(prepared(frames, stand_ins))
+    ready = with_overfitting(prepare(frames, stand_ins))
     tables = {"table_i": table_i(ready), "table_iii": table_iii(ready, min_seeds), "table_v": table_v()}
     tables |= {name: path_table(ready, name, min_seeds) for name in PATH_TABLES}
     errors = error_conditions(ready, POLICIES[0])
@@ -97,24 +94,26 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "head_to_head": head_to_head(errors, min_seeds),
     }
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
-    notes = {"head_to_head": batch_size_answer(tables["head_to_head"])}
+    notes = {"head_to_head": answer_head_to_head(tables["head_to_head"])}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
-    return Content(tables, judge_all(ready, min_seeds), answer(tables["table_vii"]), notes, num_runs, here)
+    return Content(
+        tables, judge_all(ready, min_seeds), answer_batch_norm_question(tables["table_vii"]), notes, num_runs, here
+    )
 
 
 def _is_read(frames: Frames, name: str) -> bool:
     return any(frame[column].eq(name).any() for frame in frames.tables() for column in ("dataset", "model"))
 
 
-def filled(table: pd.DataFrame) -> tuple[int, int]:
-    """How many printed cells have data under the first policy, and how many there are."""
+def count_filled(table: pd.DataFrame) -> tuple[int, int]:
+    """Count the printed cells that have data under the first policy, and all printed cells."""
     rows = _first(table)
     marks = rows["barrier_mark" if "barrier_mark" in rows else "mark"]
     return int((marks != NO_DATA).sum()), len(rows)
 
 
-def mark_counts(table: pd.DataFrame) -> dict[str, int]:
-    """Mark -> how many numbers under the first policy have it."""
+def count_marks(table: pd.DataFrame) -> dict[str, int]:
+    """Count the numbers under the first policy that have each mark."""
     rows = _first(table)
     columns = [name for name in ("barrier_mark", "delta_mark", "mark") if name in rows]
     found = pd.concat([rows[name] for name in columns])
@@ -126,33 +125,33 @@ def _first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(content: Content) -> str:
-    """The report in two sentences, numbers first."""
-    said = counts(content.verdicts, POLICIES[0])
+    """Summarize the report in two sentences."""
+    said = count_answers(content.verdicts, POLICIES[0])
     claims = ", ".join(f"{said[answer]} {answer}" for answer in ANSWERS)
     cells = []
     for name in MARKED:
-        full, total = filled(content.tables[name])
+        full, total = count_filled(content.tables[name])
         cells.append(f"{full} of {total} in {short_title(name)}")
     text = f"**Claims ({POLICIES[0]}): {claims}.** Cells with data: {', '.join(cells)}."
     return f"{text} {stand_ins_note(content)}".strip()
 
 
 def stand_ins_note(content: Content) -> str:
-    """A sentence on what stands for what, or nothing."""
+    """Write which name of the store stands for which of the paper, or nothing."""
     parts = [f"{mine} for {theirs}" for mine, theirs in content.stand_ins.items()]
     return f"Here stand {' and '.join(parts)}." if parts else ""
 
 
 def metrics(content: Content) -> dict[str, float]:
-    """What the report's run logs as numbers."""
+    """Compute the metrics that the report's run logs."""
     found: dict[str, float] = {
         f"claims/{policy}_{answer}": number
         for policy in POLICIES
-        for answer, number in counts(content.verdicts, policy).items()
+        for answer, number in count_answers(content.verdicts, policy).items()
     }
     for name in MARKED:
-        full, total = filled(content.tables[name])
+        full, total = count_filled(content.tables[name])
         found |= {f"cells/{name}": total, f"cells/{name}_filled": full}
-        marks = mark_counts(content.tables[name])
+        marks = count_marks(content.tables[name])
         found |= {f"marks/{name}_{mark.replace(' ', '_')}": number for mark, number in marks.items()}
     return found

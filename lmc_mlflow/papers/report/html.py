@@ -1,4 +1,4 @@
-"""How does one table, cell, mark or figure look as HTML?"""
+"""Writes tables, cells, marks and figures as HTML."""
 
 import base64
 import math
@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import POLICIES, has_batch_norm
+from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, SAME
 from lmc_mlflow.papers.printed import CELL
 from lmc_mlflow.papers.report.markdown import spread_text
@@ -34,12 +35,12 @@ _HEADS = {
 
 
 def badge(text: str) -> str:
-    """A mark or an answer, told by its word and its colour."""
+    """Write a mark or an answer as a coloured word."""
     return f'<span class="mark {_CLASSES.get(text, text)}">{escape(text)}</span>'
 
 
 def runs(run_ids: str, link: Link) -> str:
-    """The runs behind a number, folded."""
+    """Write the runs behind a number, folded."""
     ids = run_ids.split()
     if not ids:
         return ""
@@ -52,19 +53,19 @@ def runs(run_ids: str, link: Link) -> str:
 
 
 def command(text: str) -> str:
-    """A command, folded."""
+    """Write a command, folded."""
     return f"<details><summary>command</summary><code>{escape(text)}</code></details>" if text else ""
 
 
 def prose(text: str) -> str:
-    """Markdown's bold and code as HTML; everything else as it stands."""
+    """Translate Markdown's bold, italics and code to HTML; the rest stays as it is."""
     bold = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text))
     bold = re.sub(r"(?<!\*)\*([^*]+)\*(?!\*)", r"<i>\1</i>", bold)
     return re.sub(r"`(.+?)`", r"<code>\1</code>", bold)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of ready HTML cells."""
+    """Write a table of finished HTML cells."""
     top = "".join(f"<th>{cell}</th>" for cell in head)
     body = "\n".join(
         "<tr>" + "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in row) + "</tr>"
@@ -74,16 +75,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def path_table(frame: pd.DataFrame, link: Link) -> str:
-    """Table VI, VII or VIII: one row a printed cell, the paper beside each batch-norm policy."""
-    told = [name for name in CELL if frame[name].nunique() > 1 and name not in ("dataset", "model")]
+    """Write Table VI, VII or VIII: one row a printed cell, the paper beside each batch-norm policy."""
+    differing = [name for name in CELL if frame[name].nunique() > 1 and name not in ("dataset", "model")]
     head = ["cell", "paper", *(f"bn = {policy}" for policy in POLICIES)]
     rows = []
     for _, part in frame.groupby(CELL, sort=False):
         first = part.iloc[0]
         by_policy = {str(row["bn"]): row for _, row in part.iterrows()}
-        notes = [f"{_HEADS.get(name, name)} {first[name]:g}" if name in ("lr", "batch_size") else "" for name in told]
-        notes += [str(first[name]) for name in told if name in ("shift", "normalization")]
-        notes += ["different noise"] if "noise" in told and first["noise"] == "different" else []
+        notes = [
+            f"{_HEADS.get(name, name)} {first[name]:g}" if name in ("lr", "batch_size") else "" for name in differing
+        ]
+        notes += [str(first[name]) for name in differing if name in ("shift", "normalization")]
+        notes += ["different noise"] if "noise" in differing and first["noise"] == "different" else []
         notes += [str(first["condition"])]
         left_out = f"<br>left out: {escape(first['left_out'])}" if first["left_out"] else ""
         cells = [_named(f"{first['dataset']} {first['model']}", escape(", ".join(filter(None, notes))) + left_out)]
@@ -118,7 +121,7 @@ def _policy(row: Any, link: Link) -> str:
 
 
 def ensemble_table(frame: pd.DataFrame, link: Link) -> str:
-    """Table III: one row a network, sampling and batch-norm policy, a column for each metric."""
+    """Write Table III: one row a network, sampling and batch-norm policy, a column for each metric."""
     metrics = list(dict.fromkeys(frame["metric"]))
     rows = []
     for (model, sampling, policy), part in frame.groupby(["model", "sampling", "bn"], sort=False):
@@ -139,7 +142,7 @@ def _metric(row: Any) -> str:
 
 
 def plain_table(frame: pd.DataFrame, link: Link) -> str:
-    """Any other table: marks as badges, what the paper says below the first column, runs and commands folded last."""
+    """Write any other table: marks as badges, what the paper says in the first column, runs and commands last."""
     shown = [str(name) for name in frame.columns if name not in ("run_ids", "command", "paper")]
     folded = "run_ids" in frame
     rows = []
@@ -161,7 +164,7 @@ def _cell(name: str, value: Any) -> str:
 
 
 def figure(png: bytes, title: str, caption: str) -> str:
-    """A picture inside the page."""
+    """Write a picture with its caption; its bytes are inside the page."""
     source = base64.b64encode(png).decode()
     return (
         f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{source}">'

@@ -1,4 +1,4 @@
-"""How does a report read as CSV and as Markdown? The same store gives the same bytes."""
+"""Writes a report as CSV and as Markdown; the same store gives the same bytes."""
 
 import math
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.papers.claims import CLAIMS, JUDGED
 from lmc_mlflow.papers.commands import GRIDS, sweep_command
 from lmc_mlflow.papers.hepburn.batch_norm_question import question_rows
-from lmc_mlflow.papers.hepburn.claims import CLAIMS, JUDGED
 from lmc_mlflow.papers.printed import CELL
 from lmc_mlflow.papers.report.content import TABLE_TITLES, Content, headline
 
@@ -24,12 +24,12 @@ HOW_TO_READ = (
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV, six significant digits."""
+    """Write a table as CSV, with six significant digits."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def spread_text(mean: float, deviation: float, decimals: int) -> str:
-    """`0.38 ± 0.04`; empty where there is no mean."""
+    """Write mean and deviation as `0.38 ± 0.04`; empty where there is no mean."""
     if math.isnan(mean):
         return ""
     text = f"{mean:.{decimals}f}".replace("-0." + "0" * decimals, "0." + "0" * decimals)
@@ -37,9 +37,9 @@ def spread_text(mean: float, deviation: float, decimals: int) -> str:
 
 
 def path_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """A path table as a person reads it: what is the same in every row is left out."""
-    told = [name for name in CELL if table[name].nunique() > 1]
-    shown = table[told].assign(bn=table["bn"], n=table["n"])
+    """Shorten Table VI, VII or VIII for a reader: columns with one value are left out, numbers are rounded."""
+    differing = [name for name in CELL if table[name].nunique() > 1]
+    shown = table[differing].assign(bn=table["bn"], n=table["n"])
     for name, decimals in (("barrier", 2), ("delta", 2)):
         for column, prefix in ((name, ""), (f"{name} (paper)", "paper_")):
             pairs = zip(table[f"{prefix}{name}"], table[f"{prefix}{name}_sd"], strict=True)
@@ -49,7 +49,7 @@ def path_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plain_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Another table as a person reads it: without run ids and commands, numbers rounded."""
+    """Shorten any other table for a reader: run ids and commands are left out, numbers are rounded."""
     shown = table.drop(columns=[name for name in ("run_ids", "command") if name in table])
     for name in shown.columns:
         if shown[name].dtype == float:
@@ -59,7 +59,7 @@ def plain_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown_table(rows: pd.DataFrame) -> str:
-    """Any table as Markdown."""
+    """Write any table as Markdown."""
     return "\n".join(
         [_line(rows.columns), "|" + "---|" * len(rows.columns), *(_line(row) for row in rows.to_numpy().tolist())]
     )
@@ -70,7 +70,7 @@ def _line(cells: Iterable[Any]) -> str:
 
 
 def table_markdown(name: str, table: pd.DataFrame, note: str = "") -> str:
-    """One table with its title, what it says in a sentence, and the command that fills what is empty."""
+    """Write one table with its title, a note, and the command that fills its empty cells."""
     rows = path_rows(table) if "barrier" in table else plain_rows(table)
     command = f"\n\nTo fill it: `{sweep_command(name)}`." if name in GRIDS else ""
     said = f"{note}\n\n" if note else ""
@@ -78,7 +78,7 @@ def table_markdown(name: str, table: pd.DataFrame, note: str = "") -> str:
 
 
 def claims_rows(content: Content) -> pd.DataFrame:
-    """One row a claim: the answers, and the evidence under the first policy."""
+    """Make one row for each claim: the answers, and the evidence under the first policy."""
     rows = []
     for claim in CLAIMS:
         verdicts = content.verdicts[claim.name]
@@ -88,7 +88,7 @@ def claims_rows(content: Content) -> pd.DataFrame:
 
 
 def markdown(content: Content) -> str:
-    """The whole report as one Markdown file."""
+    """Write the whole report as one Markdown file."""
     parts = [
         "# Linear mode connectivity under data shifts: this store beside the papers\n",
         headline(content) + "\n",

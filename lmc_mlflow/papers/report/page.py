@@ -1,4 +1,4 @@
-"""How does a report look as one HTML page that needs nothing else: no script, no network, no other file?"""
+"""Writes a report as one HTML page without scripts, that needs no network and no other file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,17 @@ from importlib.resources import files
 
 from lmc_mlflow.findings.condition_table import POLICIES
 from lmc_mlflow.findings.evidence import Verdict
+from lmc_mlflow.papers.claims import CLAIMS, JUDGED, PAPER, count_answers
 from lmc_mlflow.papers.commands import GRIDS, sweep_command
 from lmc_mlflow.papers.hepburn.batch_norm_question import question_rows
-from lmc_mlflow.papers.hepburn.claims import (
-    CLAIMS,
-    JUDGED,
-    PAPER,
-    counts,
-)
 from lmc_mlflow.papers.marks import AGREES, SAME
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.content import (
     MARKED,
     TABLE_TITLES,
     Content,
-    filled,
-    mark_counts,
+    count_filled,
+    count_marks,
     short_title,
     stand_ins_note,
 )
@@ -55,12 +50,12 @@ class Picture:
 
 
 def page(content: Content, pictures: Sequence[Picture], link: Link, source: str) -> str:
-    """The whole page.
+    """Write the whole page.
 
     Args:
-        content: what it says.
+        content: what the page says.
         pictures: in the order they are shown.
-        link: run id -> address, or None.
+        link: gives the address of a run by its id, or None.
         source: where the runs are, in words.
     """
     style = files("lmc_mlflow.papers.report").joinpath("page.css").read_text()
@@ -89,11 +84,11 @@ def _read(content: Content, source: str) -> str:
 
 
 def _boxes(content: Content) -> str:
-    said = counts(content.verdicts, POLICIES[0])
+    said = count_answers(content.verdicts, POLICIES[0])
     boxes = [(f"{said['supported']} of {len(CLAIMS)}", "claims supported"), (str(said["contradicted"]), "contradicted")]
     for name in MARKED:
-        full, total = filled(content.tables[name])
-        marks = mark_counts(content.tables[name])
+        full, total = count_filled(content.tables[name])
+        marks = count_marks(content.tables[name])
         boxes.append(
             (f"{full} of {total}", f"{_short(name)} cells; {marks[AGREES]} numbers agree, {marks[SAME]} say the same")
         )

@@ -1,1 +1,1 @@
-"""Figures over many runs, from tables of `query`."""
+"""Draws figures of many runs, from tables of `query`."""

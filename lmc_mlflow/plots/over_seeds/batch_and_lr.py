@@ -1,4 +1,4 @@
-"""What do batch size and learning rate do? To barriers (Hepburn et al., Fig. 7) and to the training loss (Fig. 16)."""
+"""Draws barriers (Hepburn et al., Fig. 7) and training losses (Fig. 16) by batch size and learning rate."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
-from lmc_mlflow.plots.per_run.barriers import THRESHOLD
+from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import (
     SPLIT_LABELS,
     grid_of_panels,
@@ -25,7 +26,7 @@ SPREAD = "mean over seeds, bars: sample standard deviation"
 
 
 def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
-    """Barrier in basin and accuracy delta against batch size, a line for each learning rate and condition.
+    """Draw barrier in basin and accuracy delta against batch size, a line for each learning rate and condition.
 
     Args:
         paths: from `query.paths`.
@@ -43,17 +44,17 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
         for number, group in enumerate(groups):
             _draw(left, group, "batch_size", barrier, _aside(number, len(groups)))
             _draw(right, group, "batch_size", delta, _aside(number, len(groups)))
-        right.axhline(100 * THRESHOLD, color="black", linestyle=(0, (1, 1)), label="threshold: -6 points")
+        right.axhline(LOST_BELOW, color="black", linestyle=(0, (1, 1)), label=LOST_LABEL)
         left.set_ylabel("barrier in basin (nats per sample)")
         right.set_ylabel(f"{in_words(score)} delta (percentage points)")
         for panel in (left, right):
-            places_of(panel, "batch_size", rows)
+            set_log_ticks(panel, "batch_size", rows)
         shared_legend(figure, [left, right])
     return figure
 
 
 def final_training_loss(endpoints: pd.DataFrame) -> Figure:
-    """Training loss after the last epoch against batch size and against learning rate, both sides averaged.
+    """Draw the training loss after the last epoch, both sides averaged, against batch size and learning rate.
 
     Args:
         endpoints: from `query.endpoints`.
@@ -69,11 +70,11 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
         figure, (panels,) = grid_of_panels(1, 2, titles, sharey=True)
         for panel, along, (groups, _) in zip(panels, AXES, found, strict=True):
             for number, group in enumerate(groups):
-                # The panels' lines mean different things: none of their styles is the same.
+                # Lines of the two panels are different groups, so no style is used twice.
                 styled = replace(group, style=group_style(drawn + number))
                 _draw(panel, styled, along, "train/loss", _aside(number, len(groups)))
             drawn += len(groups)
-            places_of(panel, along, rows)
+            set_log_ticks(panel, along, rows)
         panels[0].set_ylabel("final training loss (nats per sample)")
         log_scale(panels[0], rows["train/loss"])
         shared_legend(figure, panels)
@@ -106,12 +107,12 @@ def _num_text(group: Group, smallest: int, largest: int, places: int) -> str:
 
 
 def _aside(number: int, groups: int) -> float:
-    """A factor next to 1, so that bars of several groups do not lie on one another."""
+    """Return a factor near 1 that moves a group's bars beside those of the others on a logarithmic axis."""
     return float(1.03 ** (number - (groups - 1) / 2))
 
 
-def places_of(panel: Axes, along: str, rows: pd.DataFrame) -> None:
-    """A logarithmic horizontal axis of batch sizes or rates, a tick at each that there is.
+def set_log_ticks(panel: Axes, along: str, rows: pd.DataFrame) -> None:
+    """Make the horizontal axis logarithmic, with a tick at each batch size or rate.
 
     Args:
         panel: whose axis.

@@ -1,4 +1,4 @@
-"""Where do our barriers lie beside the printed ones? One row a cell, the paper's value and one for each policy."""
+"""Draws barriers and accuracy deltas beside the printed ones: one row a cell, a point for each policy."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.missing import PATHS, blank_figure
-from lmc_mlflow.plots.per_run.barriers import THRESHOLD
+from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL
 from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -16,15 +17,15 @@ STYLES: dict[str, dict[str, Any]] = {
     "recalibrate": {"color": "#5a9e3a", "fmt": "s"},
     "nearest": {"color": "#c8641a", "fmt": "^"},
 }
-TOLD = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
+SETTINGS = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
 _OFFSETS = {"paper": -0.27, "interpolate": -0.09, "recalibrate": 0.09, "nearest": 0.27}
 
 
 def beside_paper(table: pd.DataFrame, title: str) -> Figure:
-    """Barrier and accuracy delta of every cell that has data, with sample deviations, beside the printed ones.
+    """Draw barrier and accuracy delta of every cell that has data, with sample deviations, beside the printed ones.
 
     Args:
-        table: one row a cell and policy: columns `TOLD`, bn, n, barrier, barrier_sd, delta, delta_sd (percentage
+        table: one row a cell and policy: columns `SETTINGS`, bn, n, barrier, barrier_sd, delta, delta_sd (percentage
             points), each also with `paper_` before it.
         title: over the figure.
     """
@@ -32,9 +33,9 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
     rows = table[table["n"] > 0]
     if rows.empty:
         return blank_figure(full, PATHS)
-    told = [name for name in TOLD if rows[name].nunique() > 1] or ["model"]
-    cells = list(rows.groupby(list(TOLD), sort=False))
-    labels = [" ".join(_word(name, part[name].iloc[0]) for name in told) for _, part in cells]
+    differing = [name for name in SETTINGS if rows[name].nunique() > 1] or ["model"]
+    cells = list(rows.groupby(list(SETTINGS), sort=False))
+    labels = [" ".join(_word(name, part[name].iloc[0]) for name in differing) for _, part in cells]
     with house_style():
         figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6)
         for place, (_, part) in enumerate(cells):
@@ -43,7 +44,7 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
                 for _, row in part.iterrows():
                     _point(panel, str(row["bn"]), place, row, value)
         left.set_xlabel("barrier (nats per sample)")
-        right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
+        right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel("accuracy delta (percentage points)")
         shared_legend(figure, [left, right])
     return figure

@@ -1,4 +1,4 @@
-"""Where do two networks and their average draw the line between two classes, and how many pieces is it made of?"""
+"""Draws decision boundaries and linear regions of two networks and their average."""
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ CLASS_STYLES = ({"color": "#c8641a", "marker": "o"}, {"color": "#1b4f8f", "marke
 
 
 def boundaries(table: pd.DataFrame, title: str = TITLE) -> Figure:
-    """Probability of class 1 (above) and linear regions (below), the boundary in black, test points on top.
+    """Draw the probability of class 1 (above) and linear regions (below), the boundary in black, test points on top.
 
-    In a linear region the same hidden units are at work; neighbouring regions have different tints, which mean
-    nothing else.
+    In a linear region the same hidden units are active. Neighbouring regions have different tints, which have no
+    other meaning.
 
     Args:
-        table: from `query.decision_boundaries`.
+        table: from `findings.boundaries.decision_boundaries`.
         title: over the figure.
     """
     if table.empty:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, log_scale, shared_legend
 
 BAND = "mean over seeds, band: sample standard deviation"

@@ -1,6 +1,7 @@
-"""Is one basin enough for an ensemble? Points of a path against seeds (Hepburn et al., Table III), and by size."""
+"""Draws scores of ensembles: points of a path against seeds (Hepburn et al., Table III), and by size."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,16 @@ BY_SIZE = {
     "auroc_entropy": "AUROC by entropy",
     "ece": "expected calibration error",
 }
+BANDS = {
+    "accuracy": ("accuracy_low", "accuracy_high", 100, "test accuracy (%)"),
+    "value": ("low", "high", 1, ""),
+}
+"""Column drawn against the size -> both ends of its band, its scale, its label."""
 METHODS = {"mean_prediction": "averaged predictions", "majority_vote": "majority vote"}
 
 
 def ensemble_comparison(ensembles: pd.DataFrame) -> Figure:
-    """Wrong agreement and disagreement, accuracies and cost of every ensemble, with bootstrap intervals.
+    """Draw wrong agreement and disagreement, accuracies and cost of every ensemble, with bootstrap intervals.
 
     Args:
         ensembles: from `query.ensembles`.
@@ -59,53 +65,58 @@ def ensemble_comparison(ensembles: pd.DataFrame) -> Figure:
 
 
 def accuracy_by_size(sizes: pd.DataFrame) -> Figure:
-    """Accuracy of random subsets against their size, a line for each ensemble, with the band that was logged.
+    """Draw the accuracy of random subsets against their size, a line for each ensemble, with the band that was logged.
 
     Args:
         sizes: from `query.ensemble_sizes`.
     """
     title = "Accuracy against ensemble size; band: random subsets of the members"
     rows = rows_with(sizes, ("run_id", "size", "method", "accuracy", "sampling"))
-    if rows.empty:
-        return blank_figure(title, ENSEMBLES)
-    groups, note = readable(_groups(rows))
-    methods = [name for name in METHODS if name in set(rows["method"])]
-    with house_style():
-        figure, (panels,) = grid_of_panels(1, len(methods), titled(title, rows, note), sharey=True)
-        for panel, method in zip(panels, methods, strict=True):
-            for group in groups:
-                _lines(panel, group, group.rows[group.rows["method"] == method])
-            panel.set(xlabel="number of members", title=METHODS[method])
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panels[0].set_ylabel("test accuracy (%)")
-        shared_legend(figure, panels)
-    return figure
+    return _by_size(rows, title, "accuracy", ("method", METHODS), {"sharey": True})
 
 
 def scores_by_size(sizes: pd.DataFrame) -> Figure:
-    """Areas and calibration error of random subsets against their size, a line for each ensemble (Sonthalia et al., 5).
+    """Draw AUROC and calibration error of random subsets against their size (Sonthalia et al., Fig. 5).
 
     Args:
         sizes: from `query.ensemble_scores`.
     """
     title = "Uncertainty against ensemble size; band: random subsets of the members"
     rows = rows_with(sizes, ("run_id", "size", "score", "value", "sampling"))
+    return _by_size(rows, title, "value", ("score", BY_SIZE), {"width": 3.6})
+
+
+def _by_size(
+    rows: pd.DataFrame, title: str, value: str, kinds: tuple[str, Mapping[str, str]], options: Mapping[str, Any]
+) -> Figure:
+    """Draw a value of random subsets against their size: a line for each ensemble, a panel for each kind of value.
+
+    Args:
+        rows: of all ensembles and kinds; where there are none, the figure says what is missing.
+        title: over the figure.
+        value: a row of `BANDS`.
+        kinds: the column that holds the kind, and the title of each kind's panel.
+        options: of the grid of panels.
+    """
     if rows.empty:
         return blank_figure(title, ENSEMBLES)
+    column, titles = kinds
     groups, note = readable(_groups(rows))
+    present = [name for name in titles if name in set(rows[column])]
     with house_style():
-        figure, (panels,) = grid_of_panels(1, len(BY_SIZE), titled(title, rows, note), width=3.6)
-        for panel, (score, name) in zip(panels, BY_SIZE.items(), strict=True):
+        figure, (panels,) = grid_of_panels(1, len(present), titled(title, rows, note), **options)
+        for panel, name in zip(panels, present, strict=True):
             for group in groups:
-                _lines(panel, group, group.rows[group.rows["score"] == score], ("value", "low", "high"), 1)
-            panel.set(xlabel="number of members", title=name)
+                _lines(panel, group, group.rows[group.rows[column] == name], value)
+            panel.set(xlabel="number of members", title=titles[name])
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[0].set_ylabel(BANDS[value][3])
         shared_legend(figure, panels)
     return figure
 
 
 def _groups(rows: pd.DataFrame) -> list[Group]:
-    """The conditions; batch norm on the path is one for points of a path alone."""
+    """Group ensembles by condition; the batch-norm policy counts for points of a path only."""
     leave_out: tuple[str, ...] = ()
     if "bn" in rows:
         path = rows["sampling"] == "lmc"
@@ -132,14 +143,8 @@ def _style(sampling: str) -> dict[str, Any]:
     return SAMPLINGS.get(sampling, {"color": "black", "fmt": "^", "markerfacecolor": "none"})
 
 
-def _lines(
-    panel: Axes,
-    group: Group,
-    rows: pd.DataFrame,
-    columns: tuple[str, str, str] = ("accuracy", "accuracy_low", "accuracy_high"),
-    scale: int = 100,
-) -> None:
-    value, low, high = columns
+def _lines(panel: Axes, group: Group, rows: pd.DataFrame, value: str) -> None:
+    low, high, scale, _ = BANDS[value]
     label: str | None = f"{group.label} (n = {counted(group.rows['run_id'].nunique(), 'ensemble')})"
     for _, line in rows.sort_values("size").groupby("run_id", sort=False):
         panel.plot(line["size"], scale * line[value], label=label, markersize=4, linewidth=1.4, **group.style)

@@ -1,6 +1,5 @@
-"""How high are error barriers, by slope of the activation and by network (Altintas et al., Figs. 1, 2, 3 and 5)?"""
+"""Draws error barriers by slope of the activation and by network (Altintas et al., Figs. 1, 2, 3 and 5)."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,21 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lmc_mlflow.findings.conditions import CONNECTED_BELOW_PCT
+from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.per_run.barriers import row_of_paths
+from lmc_mlflow.plots.over_seeds.barriers import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
-_WIDTHS = r"_w(?P<widths>\d+(?:_\d+)*)"
-_NONLINEAR = re.compile(rf"mlp_l(?P<hidden>\d+){_WIDTHS}(?:_leaky(?P<slope>[\d.]+))?")
-_LINEAR = re.compile(rf"linear_l(?P<layers>\d+){_WIDTHS}")
 MEANS = "mean over seeds, bars: sample standard deviation"
-THRESHOLD: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1)), "linewidth": 1}
+THRESHOLD: dict[str, Any] = {
+    "color": "black",
+    "linestyle": (0, (1, 1)),
+    "linewidth": 1,
+    "label": f"connected below {CONNECTED_BELOW_PCT:g} %",
+}
+"""Style of the line at the error barrier below which two networks are connected."""
 
 
 def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
-    """Error barrier against the negative slope of leaky ReLUs, a column of panels for each depth (Fig. 1).
+    """Draw the error barrier against the negative slope of leaky ReLUs, a column of panels for each depth (Fig. 1).
 
     A plain ReLU is slope 0; a linear network of the same widths is slope 1. Conditions with one slope are left out.
 
@@ -38,7 +42,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     rows = with_several(rows, ("slope", "model"))
     if rows.empty:
         return blank_figure(title, PATHS)
-    shapes = sorted(set(rows["shape"]), key=lambda shape: [int(n) for n in re.findall(r"\d+", shape)])
+    shapes = in_natural_order(list(rows["shape"]))
     groups, note = readable(groups_of(rows, leave_out=("model",), always=("lr",)))
     with house_style():
         size: dict[str, Any] = {"width": 3.6, "height": 2.8, "sharex": True}
@@ -46,8 +50,8 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
         for split, line in zip(("test", "train"), axes, strict=True):
             for shape, panel in zip(shapes, line, strict=True):
                 for group in groups:
-                    curve(panel, group, group.rows[group.rows["shape"] == shape], "slope", split)
-                panel.axhline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
+                    draw_curve(panel, group, group.rows[group.rows["shape"] == shape], "slope", split)
+                panel.axhline(CONNECTED_BELOW_PCT, **THRESHOLD)
                 panel.set_title(f"{shape}, {split}", fontsize="small")
             line[0].set_ylabel("error barrier (%)")
         for panel in axes[-1]:
@@ -57,21 +61,20 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
 
 
 def _slope(model: str) -> tuple[str, float]:
-    """Hidden layers and widths in words, and the negative slope; an empty text for other networks."""
-    if found := _NONLINEAR.fullmatch(model):
-        return f"{found['hidden']} hidden, {found['widths']}", float(found["slope"] or 0)
-    if found := _LINEAR.fullmatch(model):
-        return f"{int(found['layers']) - 1} hidden, {found['widths']}", 1.0
-    return "", float("nan")
+    """Return hidden layers and widths in words, and the negative slope; an empty text for other networks."""
+    facts = facts_of(model)
+    if facts.slope is None or not facts.widths or facts.norm or facts.dropout:
+        return "", float("nan")
+    return f"{len(facts.widths)} hidden, {facts.widths_text}", facts.slope
 
 
 def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Sequence[str] | None = None) -> Figure:
-    """Error barrier of every path on test and on training data, a row for each network and other condition.
+    """Draw the error barrier of every path on test and training data, a row for each network and other condition.
 
     Args:
         paths: from `query.paths`.
         normalized: whether barriers are divided by the ends' mean test accuracy, to compare data sets (Fig. 3).
-        by: columns that make a row; None: the model and whatever else sets the paths apart.
+        by: columns that make a row; None: the model and every other setting in which the paths differ.
     """
     what = "Normalized error barrier" if normalized else "Error barrier"
     title = f"{what} by network; diamond and bar: mean and sample standard deviation"
@@ -85,8 +88,8 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
         figure, panels = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
         for split, panel in zip(("test", "train"), panels, strict=True):
             for place, group in enumerate(groups):
-                row_of_paths(panel, group, place, split)
-            panel.axvline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
+                draw_row_of_paths(panel, group, place, split)
+            panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
             panel.set_xscale("symlog", linthresh=1.0)
             panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             panel.set_xlabel(f"{what.lower()}, {split} (%)")
@@ -94,8 +97,8 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
     return figure
 
 
-def curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str, aside: float = 1.0) -> None:
-    """Mean and sample deviation over seeds of a group's rows in a panel.
+def draw_curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str, aside: float = 1.0) -> None:
+    """Draw mean and sample deviation over seeds of a group's rows in a panel.
 
     Args:
         panel: to draw in.
@@ -115,11 +118,11 @@ def curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str,
 
 
 def with_several(rows: pd.DataFrame, axis: Sequence[str]) -> pd.DataFrame:
-    """The rows of conditions that were met at more than one value of an axis.
+    """Select the rows of conditions that were measured at more than one value of an axis.
 
     Args:
         rows: of paths; the column `shape`, where there is one, makes a condition too.
-        axis: its column, and further ones that follow from it.
+        axis: its column, and further columns that depend on it.
     """
     by_shape = [part for _, part in rows.groupby("shape")] if "shape" in rows else [rows]
     conditions = [group.rows for part in by_shape if len(part) for group in groups_of(part, leave_out=axis)]
@@ -128,7 +131,7 @@ def with_several(rows: pd.DataFrame, axis: Sequence[str]) -> pd.DataFrame:
 
 
 def in_percent(rows: pd.DataFrame, ending: str = "error_barrier") -> pd.DataFrame:
-    """The rows with columns test and train (the mean of both sides), in percent."""
+    """Add columns test and train (the mean of both sides): error barriers in percent."""
     if rows.empty:
         return rows.assign(test=float("nan"), train=float("nan"))
     sides = [name for name in (f"train_a/{ending}", f"train_b/{ending}") if name in rows]

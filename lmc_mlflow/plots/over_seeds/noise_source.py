@@ -1,4 +1,4 @@
-"""Does batch size decide? Barriers by source of noise (Hepburn et al. against Altintas et al.)."""
+"""Draws barriers against batch size by source of noise (Hepburn et al. against Altintas et al.)."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.conditions import (
-    CONNECTED_BELOW_PCT,
     SOURCES,
     counted,
     has_learnt,
     noise_source,
 )
+from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.plots.groups import groups_of, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.batch_and_lr import places_of
+from lmc_mlflow.plots.over_seeds.batch_and_lr import set_log_ticks
 from lmc_mlflow.plots.over_seeds.error_barriers import (
     MEANS,
     THRESHOLD,
-    curve,
+    draw_curve,
     in_percent,
     with_several,
 )
@@ -26,10 +26,10 @@ from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
 
 
 def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
-    """Error barrier and loss barrier against batch size, a column of panels for each source of noise.
+    """Draw error barrier and loss barrier against batch size, a column of panels for each source of noise.
 
-    Hepburn et al. find that batch size decides, under data shifts; Altintas et al. that it does not, under other
-    orders alone. Networks that have not learnt (`conditions.has_learnt`) are left out and counted.
+    Hepburn et al. find that batch size decides under data shifts; Altintas et al. that it does not where only the
+    order of the images differs. Networks that have not learnt (`conditions.has_learnt`) are left out and counted.
 
     Args:
         paths: from `query.paths`.
@@ -58,11 +58,11 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
             for source, panel in zip(shown, line, strict=True):
                 for number, group in enumerate(groups):
                     part = group.rows[group.rows["source"] == source]
-                    curve(panel, group, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
+                    draw_curve(panel, group, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
                 panel.set_title(source, fontsize="small")
-                places_of(panel, "batch_size", rows)
+                set_log_ticks(panel, "batch_size", rows)
                 if value == "test":
-                    panel.axhline(CONNECTED_BELOW_PCT, label="connected below 2 %", **THRESHOLD)
+                    panel.axhline(CONNECTED_BELOW_PCT, **THRESHOLD)
             line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier (nats per sample)")
         for panel in axes[0]:
             panel.set_xlabel("")

@@ -1,4 +1,4 @@
-"""Where do paths run, seen from A? Polar plots over seeds (Hepburn et al., Figs. 15, 17, 22)."""
+"""Draws paths in polar coordinates around A, over seeds (Hepburn et al., Figs. 15, 17, 22)."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.plots.groups import groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, shared_legend
 
 
 def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
-    """Loss, accuracy and Manhattan distance (radius) against the angle at A; one line for each path.
+    """Draw loss, accuracy and Manhattan distance (radius) against the angle at A; one line for each path.
 
     Args:
         curves: from `query.path_curves`.
         split: test, train_a or train_b.
-        by: columns that make a condition; None: whatever sets the paths apart.
+        by: columns that make a condition; None: every setting in which the paths differ.
     """
     title = "Angle between A and the network at alpha (degrees), every path a line"
     score = score_in(curves)

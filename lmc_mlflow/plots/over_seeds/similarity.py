@@ -1,6 +1,5 @@
-"""How alike are two networks? Angle against distance (Hepburn et al., Fig. 13), and angle by family (Fig. 14)."""
+"""Draws the angle of two networks against their distance (Hepburn et al., Fig. 13) and by family (Fig. 14)."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,28 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lmc_mlflow.findings.families import OTHER, family_of
 from lmc_mlflow.plots.groups import groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
 
-FAMILIES = {"MLP": r"mlp", "ResNet": r"(timm:)?resnet", "VGG": r"(timm:)?vgg", "other": r""}
-"""Family -> how the names of its models begin; the first that fits."""
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
-HATCHES = {"MLP": "", "ResNet": "//", "VGG": "..", "other": "xx"}
-
-
-def family_of(model: str) -> str:
-    """The family that a model belongs to, by its name."""
-    return next(family for family, beginning in FAMILIES.items() if re.match(beginning, model))
+HATCHES = {"MLP": "", "ResNet": "//", "VGG": "..", OTHER: "xx"}
+"""Family -> hatching of its box, in the order of the boxes."""
 
 
 def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None) -> Figure:
-    """Angle between both ends of every path against their Manhattan distance; filled markers are connected.
+    """Draw the angle between both ends of every path against their Manhattan distance; filled markers are connected.
 
     Args:
         paths: from `query.paths`.
-        by: columns that make a condition; None: whatever sets the paths apart.
+        by: columns that make a condition; None: every setting in which the paths differ.
     """
     title = "Angle and Manhattan distance between the ends of every path"
     rows = rows_with(paths, ("angle_deg", "manhattan", "connected"))
@@ -64,7 +58,7 @@ def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None
 
 
 def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
-    """Angle between the ends of connected paths within pairs, by family, over what random networks have.
+    """Draw the angle between the sides of connected pairs by family, with that of independent initializations.
 
     Args:
         paths: from `query.paths`.
@@ -78,7 +72,7 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))
     rows = rows.assign(family=[family_of(str(model)) for model in rows["model"]])
-    families = [family for family in FAMILIES if family in set(rows["family"])]
+    families = [family for family in HATCHES if family in set(rows["family"])]
     with house_style():
         figure, ((panel,),) = grid_of_panels(1, 1, titled(title, rows), width=max(5.0, 2.4 * len(families)), height=4.6)
         for place, family in enumerate(families):

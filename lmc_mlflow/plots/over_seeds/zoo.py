@@ -1,6 +1,5 @@
-"""What do the segments between many networks of several widths look like, as logged and aligned?"""
+"""Draws barriers and paths between many networks of several widths, as logged and aligned."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.findings.families import is_minimal
+from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import titled
 from lmc_mlflow.plots.missing import MATRICES, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, group_style, house_style, panels, shared_legend
@@ -20,9 +22,9 @@ MOST_LINES = 200
 
 
 def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") -> Figure:
-    """Box plots of the barrier by network and way of alignment, every outlier shown.
+    """Draw box plots of the barrier by network and alignment, every outlier shown.
 
-    Pairs with a network that does no better than naming the largest class are left out, and counted in the title.
+    Pairs with a network that is no better than predicting the largest class are left out, and counted in the title.
 
     Args:
         pairs: from `query.matrix_pairs`.
@@ -52,9 +54,9 @@ def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") ->
     return figure
 
 
-def _boxes(panel: Axes, rows: pd.DataFrame, barrier: str, models: Sequence[str], turn: tuple[int, int]) -> None:
-    """The boxes of one way of alignment, beside those of the others; whiskers reach 1.5 interquartile ranges."""
-    number, num_ways = turn
+def _boxes(panel: Axes, rows: pd.DataFrame, barrier: str, models: Sequence[str], number_of: tuple[int, int]) -> None:
+    """Draw the boxes of one alignment, beside those of the others; whiskers reach 1.5 interquartile ranges."""
+    number, num_ways = number_of
     width = 0.8 / num_ways
     present = [model for model in models if (rows["model"] == model).any()]
     values = [rows.loc[rows["model"] == model, barrier].to_numpy(dtype=float) for model in present]
@@ -73,7 +75,7 @@ def _boxes(panel: Axes, rows: pd.DataFrame, barrier: str, models: Sequence[str],
 
 
 def paths_of_zoo(points: pd.DataFrame, value: str = "loss") -> Figure:
-    """The mean over all pairs against alpha, a line for each network and a panel for each way of alignment.
+    """Draw the mean over all pairs against alpha, a line for each network and a panel for each alignment.
 
     Args:
         points: from `query.matrix_points`.
@@ -107,11 +109,11 @@ def paths_of_zoo(points: pd.DataFrame, value: str = "loss") -> Figure:
 
 
 def segments_of_zoo(points: pd.DataFrame, models: Sequence[str] = ()) -> Figure:
-    """Loss against alpha of every pair, and their mean: a row for each way of alignment, a column for each network.
+    """Draw loss against alpha of every pair, and their mean: a row for each alignment, a column for each network.
 
     Args:
         points: from `query.matrix_points`.
-        models: which networks; empty: the smallest, the middle and the largest that there are.
+        models: which networks; empty: the smallest, the middle and the largest of the table.
     """
     title = "Test loss between every two networks: every pair, and the mean"
     rows = rows_with(points, ("model", "align", "alpha", "loss"))
@@ -148,7 +150,7 @@ def _lines(panel: Axes, part: pd.DataFrame) -> int:
 
 
 def _ways(rows: pd.DataFrame) -> "pd.Series[str]":
-    """How the pairs of a row's matrix were aligned, in words."""
+    """Write how the pairs of each row's matrix were aligned."""
     way = ("aligned by " + rows["align"]).where(rows["align"] != "none", "as logged")
     if "reference" not in rows:
         return way
@@ -161,12 +163,12 @@ def _ordered_ways(ways: "pd.Series[str]") -> list[str]:
 
 
 def _models(rows: pd.DataFrame) -> list[str]:
-    """The networks of a table, those of smaller numbers in their names first."""
-    return sorted(set(rows["model"]), key=lambda model: ([int(n) for n in re.findall(r"\d+", model)], model))
+    """List the networks of a table, those with smaller numbers in their names first."""
+    return in_natural_order(list(rows["model"]))
 
 
 def _short(model: str, models: Sequence[str]) -> str:
-    return model.removeprefix("mlp_l1_w") if _are_widths(models) else model
+    return str(facts_of(model).widths[0]) if _are_widths(models) else model
 
 
 def _axis(models: Sequence[str]) -> str:
@@ -174,4 +176,4 @@ def _axis(models: Sequence[str]) -> str:
 
 
 def _are_widths(models: Sequence[str]) -> bool:
-    return all(re.fullmatch(r"mlp_l1_w\d+", model) for model in models)
+    return all(is_minimal(model) for model in models)

@@ -1,1 +1,1 @@
-"""Figures that are logged with one run."""
+"""Draws figures that are logged with one run."""

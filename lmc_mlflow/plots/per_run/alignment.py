@@ -1,7 +1,6 @@
 """Figures of paths with and without alignment: one path, over seeds, and by width."""
 
 import itertools
-import re
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lmc_mlflow.config.alignment import METHOD_OPTIONS
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
 
 NAIVE = "naive"
@@ -25,7 +25,6 @@ METHOD_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#b0417c", "linestyle": (0, (3, 1, 1, 1)), "marker": "P"},
 )
 """Styles of the methods of alignment in the order of their table, again from the first where they do not suffice."""
-_WIDTH = re.compile(r"mlp_l\d+_w(\d+)")
 
 
 def styles() -> dict[str, dict[str, Any]]:
@@ -133,8 +132,8 @@ def _by_width(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _order(model: str) -> tuple[int, str]:
-    found = _WIDTH.match(model)
-    return (int(found[1]) if found else 10**9, model)
+    facts = facts_of(model)
+    return (facts.widths[0] if facts.family == "MLP" else 10**9, model)
 
 
 def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
@@ -176,7 +175,7 @@ def _boxes(panel: Axes, rows: pd.DataFrame, value: str) -> None:
             label = None if position else _label(method)
             _box(panel, own.to_numpy(dtype=float), at, room, styles()[method], label)
     panel.set_xticks(range(len(models)), [_width_label(model) for model, _ in models])
-    panel.set_xlabel("width" if all(_WIDTH.match(model) for model, _ in models) else "network")
+    panel.set_xlabel("width" if all(facts_of(model).family == "MLP" for model, _ in models) else "network")
     panel.axhline(0, color="0.4", linewidth=0.8)
 
 
@@ -201,5 +200,5 @@ def _box(
 
 
 def _width_label(model: str) -> str:
-    found = _WIDTH.match(model)
-    return model.split("_w", 1)[1].replace("_", "\n") if found else model
+    facts = facts_of(model)
+    return "\n".join([facts.widths_text, facts.variant]).replace("_", "\n").strip() if facts.family == "MLP" else model

@@ -1,16 +1,16 @@
-"""How did networks learn? Loss and accuracy against epochs (Hepburn et al., Figs. 20 and 21)."""
+"""Draws learning curves of both sides of a pair (Hepburn et al., Figs. 20 and 21)."""
 
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SIDE_STYLES, house_style, legend_below, panels
 
 
 def learning_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Training and test loss and accuracy of both sides.
+    """Draw training and test loss and accuracy of both sides against epochs.
 
     Args:
         table: columns epoch, side, split (train or test), loss, accuracy (or average_precision).

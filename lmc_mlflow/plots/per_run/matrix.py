@@ -1,4 +1,4 @@
-"""How high is the barrier between every two of many networks, in the order of their clusters?"""
+"""Draws the barriers between every two of many networks, in the order of their clusters."""
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,10 @@ MOST_NUMBERS, MOST_LABELS = 12, 60
 def matrix_figure(
     pairs: pd.DataFrame, networks: pd.DataFrame, barrier: str, linkage: str = "average", title: str = ""
 ) -> Figure:
-    """A heat map of barriers, rows and columns in the order of a hierarchical clustering, and its dendrogram.
+    """Draw a heat map of barriers, rows and columns in the order of a hierarchical clustering, and its dendrogram.
 
-    Barriers are the distances that are clustered. Networks that do no better than naming the largest class carry
-    a star.
+    Barriers are the distances that are clustered. Networks that are no better than predicting the largest class are
+    marked with an asterisk.
 
     Args:
         pairs: columns run_a, run_b and the barrier: the content of `pairs.csv`.

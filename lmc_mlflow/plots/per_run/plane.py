@@ -1,4 +1,4 @@
-"""What does the plane through three networks look like (Garipov et al., 2018, Fig. 1)?"""
+"""Draws loss and accuracy over the plane through three networks (Garipov et al., 2018, Fig. 1)."""
 
 from collections.abc import Mapping
 
@@ -9,17 +9,17 @@ from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import grid_of_panels, house_style
 
 Points = Mapping[str, tuple[float, float]]
 HIGHEST_SHARE = 0.85
-"""Share of the points whose losses the colours tell apart; the highest losses far out would take all of them."""
+"""Share of the points whose losses have different colours; the highest losses, far from the networks, share one."""
 NUM_LEVELS = 16
 
 
 def plane_figure(table: pd.DataFrame, points: Mapping[str, Points], title: str) -> Figure:
-    """Loss (logarithmic levels) and accuracy over the plane, the three networks marked; a row for each panel.
+    """Draw loss (logarithmic levels) and accuracy over the plane, the three networks marked; a row for each panel.
 
     Args:
         table: columns panel, x, y, loss, accuracy (or average_precision): the content of `plane.csv`.

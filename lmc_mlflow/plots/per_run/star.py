@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.plots.groups import titled
 from lmc_mlflow.plots.missing import STARS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import house_style, panels, shared_legend
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""How good are the networks of a trajectory, and their average? Loss and accuracy against epochs."""
+"""Draws loss and accuracy of the networks of a trajectory, and of their average, against epochs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import house_style, legend_below, log_scale, panels
 
 SPLITS: Mapping[str, Mapping[str, Any]] = {
@@ -17,7 +17,7 @@ SPLITS: Mapping[str, Mapping[str, Any]] = {
 
 
 def trajectory_figure(table: pd.DataFrame, summary: Mapping[str, float], title: str) -> Figure:
-    """Curves over the further epochs, the start first, with a line at the average's test loss and score.
+    """Draw curves over the further epochs, the start first, with a line at the average's test loss and score.
 
     Args:
         table: columns epoch, split (train or test), loss, accuracy (or average_precision).

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from lmc_mlflow.config.sweep import WorkConfig
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.sweeps.worker import Done, Report, Task, attempt
 from lmc_mlflow.tracking.process import Terminated, termination_raises
 
@@ -97,7 +98,7 @@ class RayEngine:
                 **({} if address else {"include_dashboard": False}),
             )
         except (ConnectionError, RuntimeError, TimeoutError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise ValueError(f"address={address!r}: no Ray cluster answers there ({reason})") from None
         finally:
             if threading.current_thread() is threading.main_thread():
@@ -142,7 +143,7 @@ class RayEngine:
             with _own_signals():
                 return Done(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
-            return Done(task, [], f"Ray gave it up ({type(error).__name__}: {str(error).strip().splitlines()[0]})")
+            return Done(task, [], f"Ray gave it up ({type(error).__name__}: {first_line(error)})")
 
     def close(self) -> None:
         """Interrupt the tasks, wait until they have ended their runs, and leave the cluster."""

@@ -11,6 +11,7 @@ import torch
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.sweeps.engines.local import LocalEngine
 from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
 from lmc_mlflow.sweeps.worker import Done, Task
@@ -34,11 +35,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End what is at work, truthfully."""
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def num_workers(config: SweepConfig, num_cells: int) -> int:

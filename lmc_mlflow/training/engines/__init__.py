@@ -1,1 +1,1 @@
-"""Training engines: channels last for convolutions, stacked weights for many networks."""
+"""Training engines: the exact loop, channels last for convolutions, stacked weights for MLPs."""

@@ -1,7 +1,7 @@
-"""How are convolutional networks trained faster than by the plain loop, and equal up to rounding?
+"""Trains convolutional networks with channels last in memory: faster than the exact engine, equal up to rounding.
 
-Channels lie last in memory, which the convolutions read faster; the optimizer takes one fused call; on a CPU
-with small batches, whose feature maps stay in the cache, each network has a core of its own.
+Convolutions run faster on this memory format; the optimizer step is one fused call; on a CPU with small batches, whose
+feature maps stay in the cache, each network runs on a core of its own.
 """
 
 import time
@@ -22,11 +22,11 @@ from lmc_mlflow.training.precision import forward
 from lmc_mlflow.training.trainee import Trainee
 
 SMALL_BATCH = 128
-"""Images; larger batches were measured faster one network after the other with all cores on each."""
+"""Images. Larger batches were measured to be faster one network after the other, each on all cores."""
 
 
 def why_not_channels_last(trainees: Sequence[Trainee]) -> str | None:
-    """None if `ChannelsLastTraining` can train these networks, else the reason why it cannot."""
+    """Return None if `ChannelsLastTraining` can train these networks, else the reason why it cannot."""
     for trainee in trainees:
         modules = list(trainee.network.modules())
         if not isinstance(trainee.images, ResidentImages):
@@ -40,7 +40,7 @@ def why_not_channels_last(trainees: Sequence[Trainee]) -> str | None:
 
 
 class ChannelsLastTraining:
-    """Trains convolutional networks epoch by epoch; between epochs they are as the exact engine keeps them."""
+    """Trains convolutional networks epoch by epoch; between epochs their memory format is that of the exact engine."""
 
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
         reason = why_not_channels_last(trainees)
@@ -50,7 +50,7 @@ class ChannelsLastTraining:
         self._flips = flips
 
     def train_epoch(self, epoch: int) -> list[Scores]:
-        """One pass of each network over its training subset; returns means over the batches as they were trained on."""
+        """Train each network by one pass (in place); returns means over the batches as they were trained on."""
         started = time.perf_counter()
         plans = [plan_epoch(trainee, self._config.batch_size, self._flips, epoch) for trainee in self._trainees]
 
@@ -68,11 +68,11 @@ class ChannelsLastTraining:
         return [plan.scores(of_network) for plan, of_network in zip(plans, outputs, strict=True)]
 
     def _train(self, trainee: Trainee, plan: EpochPlan, epoch: int, stopped: Event) -> Tensor:
-        """The outputs (N, K) as they were trained on; once `stopped` is set they are worth nothing."""
+        """Return the outputs (N, K) as they were trained on; they are incomplete once `stopped` is set."""
         size, device = self._config.batch_size, trainee.labels.device
         steps_per_epoch = -(-len(plan.order) // size)
         outputs = []
-        with _laid_out(trainee):
+        with _channels_last_format(trainee):
             trainee.network.train()
             for i, labels in enumerate(torch.split(plan.labels, size)):
                 if stopped.is_set():
@@ -93,16 +93,14 @@ class ChannelsLastTraining:
 
 
 @contextmanager
-def _laid_out(trainee: Trainee) -> Iterator[None]:
-    """Within the block the weights have their channels last and the optimizer is fused; after it all is as before."""
+def _channels_last_format(trainee: Trainee) -> Iterator[None]:
+    """Use channels last for the weights and the fused optimizer step within the block; restore both after it."""
     groups = [group for group in trainee.optimizer.param_groups if "fused" in group]  # RMSprop has no fused call
     before = [group["fused"] for group in groups]
     trainee.network.to(memory_format=torch.channels_last)
-    for (
-        parameter,
-        kept,
-    ) in trainee.optimizer.state.items():  # a fused call goes through memory, whatever the strides say
-        kept |= {name: _beside(parameter, value) for name, value in kept.items() if isinstance(value, Tensor)}
+    # a fused call goes through memory, whatever the strides say
+    for parameter, kept in trainee.optimizer.state.items():
+        kept |= {name: _in_format_of(parameter, value) for name, value in kept.items() if isinstance(value, Tensor)}
     _move_steps(trainee, trainee.labels.device if groups else torch.device("cpu"))
     for group in groups:
         group["fused"] = True
@@ -117,13 +115,13 @@ def _laid_out(trainee: Trainee) -> Iterator[None]:
             kept |= {name: value.contiguous() for name, value in kept.items() if isinstance(value, Tensor)}
 
 
-def _beside(parameter: Tensor, value: Tensor) -> Tensor:
-    """The value, laid out in memory as the parameter is if it has its shape."""
+def _in_format_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return the value in the memory format of the parameter if it has its shape, else as it is."""
     return value if value.shape != parameter.shape else torch.empty_like(parameter).copy_(value)
 
 
 def _move_steps(trainee: Trainee, device: torch.device) -> None:
-    """A fused optimizer counts its steps on the device, another one on the CPU."""
+    """Move the step counts: a fused optimizer keeps them on the device, another one on the CPU."""
     for kept in trainee.optimizer.state.values():
         if "step" in kept:
             kept["step"] = kept["step"].to(device)

@@ -1,4 +1,4 @@
-"""Permutes one logged network towards another and logs the permuted network."""
+"""Permutes the units of one logged network towards another, and logs the permuted network."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,6 @@ from lmc_mlflow.batches import some_of
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.contract import UNALIGNED, Kind, Tag
-from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
@@ -17,28 +16,31 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
     output_difference,
 )
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
-from lmc_mlflow.workflows.networks.checkpoints import log_network
-from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, inherited_tags, train_seconds
+from lmc_mlflow.workflows.lifecycle.outcome import Outcome
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import load_ends, log_data, rebuild
+from lmc_mlflow.workflows.networks.tags import inherited_tags
 from lmc_mlflow.workflows.path.results import Ends, similarity
 
 IMAGES_COMPARED = 256
 
 
 @dataclass(frozen=True)
-class AlignOutcome:
-    """A logged alignment: its run, and the numbers."""
+class AlignOutcome(Outcome):
+    """A logged alignment.
 
-    alignment: str
-    name: str
+    Attributes:
+        run_a: run id of A.
+        converged: whether the matching settled.
+    """
+
     run_a: str
-    metrics: dict[str, float]
     converged: bool
-    experiment_id: str
 
 
 def align(config: AlignConfig) -> AlignOutcome:
-    """Permute the units of B towards A and log the permuted network, which is usable wherever an endpoint is.
+    """Permute the units of B towards A and log the permuted network, which can be used wherever an endpoint can.
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
@@ -51,10 +53,9 @@ def align(config: AlignConfig) -> AlignOutcome:
     symmetry = find_symmetry(ends[0])
     data = rebuild(store, ends[0], config.ends.data_root, device)
     name = _name(ends, config.aligning.method)
-    with ending() as keep:
-        run = keep(open_run, store, Kind.ALIGNMENT, name, _tags(ends, config))
-        probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
-        run.log_params(to_params(config))
+    run_a, run_b = (end.run.info.run_id for end in ends)
+    first_file = ("ends.txt", f"A {run_a}\nB {run_b}\n")
+    with new_run(store, Kind.ALIGNMENT, RunStart(name, _tags(ends, config), to_params(config), first_file)) as run:
         log_data(run, ends[0].config.data, {"train_a": data.side(ends[0].side), "test": data.test})
         alignment = find_alignment(
             ends, symmetry, config.aligning.method, config.matching, data.side(ends[0].side), device
@@ -69,10 +70,8 @@ def align(config: AlignConfig) -> AlignOutcome:
         log_network(run, alignment.network)
         metrics |= alignment.metrics()
         run.describe(_description(ends, alignment, metrics))
-        run.seal()
-        run.finish()
-    run_a = ends[0].run.info.run_id
-    return AlignOutcome(run.run_id, name, run_a, metrics, alignment.matching.converged, run.experiment_id)
+    converged = alignment.matching.converged
+    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged)
 
 
 def _name(ends: Ends, method: str) -> str:

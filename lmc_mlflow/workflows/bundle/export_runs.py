@@ -1,4 +1,4 @@
-"""Which runs belong together, and how do they get into one file?"""
+"""Writes runs, and all runs that they refer to, to one bundle."""
 
 import os
 import shlex
@@ -75,13 +75,13 @@ def export_runs(config: ExportCommandConfig) -> ExportOutcome:
         num_artifacts,
         sum(len(record.left_out) for record in records),
     )
-    note = "\n".join(f"    {line}" for line in exported_lines(outcome))
+    note = "\n".join(f"    {line}" for line in export_lines(outcome))
     name_launcher_run(store, f"export: {len(runs)} runs to {out.name}", note, {})
     return outcome
 
 
 def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
-    """The runs that match, those below them, those that any of them refers to, and their parents; oldest first.
+    """Select the runs that match, those below them, those that any of them refers to, and their parents; oldest first.
 
     Raises:
         ValueError: no run matches, or there is no such experiment.
@@ -103,7 +103,7 @@ def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
 
 
 def related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
-    """The ids of runs without which these could not be read.
+    """Collect the ids of all runs without which some runs could not be read.
 
     Runs below those that match come along. So do the ends, members and pairs that any run names, the endpoints
     of every pair, and every parent; but not whatever else hangs below a parent.
@@ -155,8 +155,8 @@ def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportCon
     return record_of(run, experiment, metrics, left_out(present, missing, chosen))
 
 
-def exported_lines(outcome: ExportOutcome) -> list[str]:
-    """What there is to say of a bundle, and what to type next."""
+def export_lines(outcome: ExportOutcome) -> list[str]:
+    """Describe a bundle in lines to print, and say what to type next."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.kinds.items()))
     lines = [
         f"exported {outcome.kinds.total()} runs ({kinds}) to {outcome.out}",

@@ -1,4 +1,4 @@
-"""How are bundles merged into the store that MLflow's settings name?"""
+"""Merges bundles into the store that MLflow's settings name."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -27,7 +27,7 @@ class ImportOutcome:
 
 
 def import_runs(config: ImportCommandConfig) -> ImportOutcome:
-    """Merge bundles into the store, ids and parents as they were; twice changes nothing.
+    """Merge bundles into the store with the ids and parents that they have; importing twice changes nothing.
 
     All bundles are verified before the store is touched; each is merged wholly or not at all.
 
@@ -54,13 +54,13 @@ def import_runs(config: ImportCommandConfig) -> ImportOutcome:
         uri,
         experiments,
     )
-    note = "\n".join(f"    {line}" for line in imported_lines(outcome))
+    note = "\n".join(f"    {line}" for line in import_lines(outcome))
     name_launcher_run(database.tracking, f"import: {outcome.fates[Fate.NEW]} new runs", note, {})
     return outcome
 
 
-def imported_lines(outcome: ImportOutcome) -> list[str]:
-    """What became of the runs, and where to look at them."""
+def import_lines(outcome: ImportOutcome) -> list[str]:
+    """Say what became of the runs, and where to look at them."""
     lines = [
         f"imported {outcome.num_bundles} bundles: {outcome.fates.total()} runs, {outcome.num_artifacts} artifacts added"
     ]

@@ -1,7 +1,6 @@
-"""How good is an ensemble of logged networks, and what is logged of it?"""
+"""Scores an ensemble of logged networks, and logs the scores."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,18 +10,20 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
-from lmc_mlflow.config.path import ScoresConfig
-from lmc_mlflow.contract import MAX_TAG, Artifact, Kind, Tag, tag
+from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
+from lmc_mlflow.contract import SETTING_TAGS, Artifact, Kind, Tag, tag
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.seeds import derive_seed
-from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
-from lmc_mlflow.workflows.ensemble.members import Roster, find_members, predict_members
+from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict_members
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.outcome import Outcome
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.tags import joined_tags, members_tag
 
 SHOWN = (
     "mean_prediction_accuracy",
@@ -36,21 +37,24 @@ SAMPLINGS = {
     "seeds": ("networks", "networks trained one by one"),
     "star": ("points of a star's segments", "points of the segments between a star and its sources"),
 }
-"""In a name, and in a description."""
+"""Sampling -> what its members are called in a name, and in a description."""
 MOST_SCORED = 10
 """Random orders behind the scores against size: ranking all samples takes longer than counting the right ones."""
 
 
 @dataclass(frozen=True)
-class EnsembleOutcome:
-    """A scored ensemble: its run, its scores, and how many members needed no forward pass."""
+class EnsembleOutcome(Outcome):
+    """A scored ensemble.
 
-    ensemble: str
-    name: str
+    Attributes:
+        scores: with their intervals.
+        num_members: of the ensemble.
+        num_kept: members whose predictions were read back, without a forward pass.
+    """
+
     scores: dict[str, Interval]
     num_members: int
     num_kept: int
-    experiment_id: str
 
 
 def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> EnsembleOutcome:
@@ -58,7 +62,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
 
     Args:
         config: which members, which estimates.
-        parent: run to hang the ensemble under.
+        parent: run that the ensemble is nested under.
 
     Raises:
         ValueError: members that cannot be found, loaded or compared; says how to put it right.
@@ -66,13 +70,12 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     """
     device = prepare_machine(config.runtime)
     store = open_store()
-    roster = find_members(store, config.members)
-    name = ensemble_name(roster)
-    with ending() as keep:
-        run = keep(open_run, store, Kind.ENSEMBLE, name, _tags(roster, config), parent)
-        probe_artifacts(run, json.dumps(_members(roster), indent=1), "members.json")
-        run.log_params(to_params(config))
-        outputs, labels, num_kept = predict_members(store, roster, config.members, device)
+    members = find_members(store, config.members)
+    name = ensemble_name(members)
+    first_file = ("members.json", json.dumps(_members(members), indent=1))
+    start = RunStart(name, _tags(members, config), to_params(config), first_file)
+    with new_run(store, Kind.ENSEMBLE, start, parent) as run:
+        outputs, labels, num_kept = predict_members(store, members, config.members, device)
         log_probabilities, truth = outputs.numpy(), labels.numpy()
         scores = score_ensemble(
             log_probabilities,
@@ -81,10 +84,11 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
             config.scores.confidence,
             np.random.default_rng(derive_seed(config.scores.scores_seed, "bootstrap")),
         )
-        _log_sizes(run, roster, size_tables(log_probabilities, truth, config.scores))
+        _log_sizes(run, members, size_tables(log_probabilities, truth, config.scores))
         run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
-        _log_scores(run, roster, scores, num_kept)
-    return EnsembleOutcome(run.run_id, name, scores, len(roster.names), num_kept, run.experiment_id)
+        metrics = _log_scores(run, members, scores, num_kept)
+    num_members = len(members.names)
+    return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, num_members, num_kept)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def size_tables(
     labels: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
     config: ScoresConfig,
 ) -> Sizes:
-    """Accuracy, calibration error and areas against ensemble size: means over random orders, and their quantiles."""
+    """Score growing ensembles: accuracy, calibration error and areas, means over random orders and their quantiles."""
     seed = derive_seed(config.scores_seed, "orders")
     accuracies = accuracy_by_size(log_probabilities, labels, config.num_orders, np.random.default_rng(seed))
     scores = scores_by_size(log_probabilities, labels, min(config.num_orders, MOST_SCORED), np.random.default_rng(seed))
@@ -128,7 +132,7 @@ def _spread(
     return pd.concat(tables, ignore_index=True)
 
 
-def _log_sizes(run: TrackedRun, roster: Roster, sizes: Sizes) -> None:
+def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
     curves = {}
     for method, rows in sizes.accuracy.groupby("method"):
         curves[f"size/{method}_accuracy"] = list(zip(rows["size"], rows["accuracy"], strict=True))
@@ -138,73 +142,60 @@ def _log_sizes(run: TrackedRun, roster: Roster, sizes: Sizes) -> None:
     run.log_json(sizes.accuracy.to_dict(orient="split", index=False), Artifact.SIZES)
     told = sizes.scores.astype(object).where(sizes.scores.notna(), None)
     run.log_json(told.to_dict(orient="split", index=False), Artifact.SCORES_BY_SIZE)
-    own = {"run_id": run.run_id, "sampling": roster.sampling}
-    own |= {"model": _joined(roster, "model"), "num_members": len(roster.names)}  # type: ignore[dict-item]
+    own = {"run_id": run.run_id, "sampling": members.sampling}
+    own |= {"model": _joined(members, "model"), "num_members": len(members.names)}  # type: ignore[dict-item]
     run.log_figure(size_figure(sizes.accuracy.assign(**own)), "figures/accuracy_against_size.png")
     run.log_figure(scores_figure(sizes.scores.assign(**own)), "figures/scores_against_size.png")
 
 
-def _log_scores(run: TrackedRun, roster: Roster, scores: dict[str, Interval], num_kept: int) -> None:
-    metrics: dict[str, float] = {"num_members": len(roster.names), "num_cached_members": num_kept}
-    metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in roster.networks)
+def _log_scores(run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int) -> dict[str, float]:
+    metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept}
+    metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in members.networks)
     for name, interval in scores.items():
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     run.log_metrics(metrics)
     table = pd.DataFrame([{"score": name, **dataclasses.asdict(interval)} for name, interval in scores.items()])
     run.log_json(table.to_dict(orient="split", index=False), "scores.json")
-    run.describe(_description(roster, scores, metrics["cost/train_seconds"]))
-    run.seal()
-    run.finish()
+    run.describe(_description(members, scores, metrics["cost/train_seconds"]))
+    return metrics
 
 
-def ensemble_name(roster: Roster) -> str:
-    """What a person would call the ensemble."""
-    how = SAMPLINGS[roster.sampling][0]
-    dataset, model, shift = (_joined(roster, key) for key in ("dataset", "model", "shift"))
-    return f"ensemble {dataset} {model} {shift}: {len(roster.names)} {how}, seed {_joined(roster, 'seed')}"
+def ensemble_name(members: Members) -> str:
+    """Name an ensemble as a person would."""
+    how = SAMPLINGS[members.sampling][0]
+    dataset, model, shift = (_joined(members, key) for key in ("dataset", "model", "shift"))
+    return f"ensemble {dataset} {model} {shift}: {len(members.names)} {how}, seed {_joined(members, 'seed')}"
 
 
-def _joined(roster: Roster, key: str) -> str:
-    values = [network.run.data.tags.get(tag(key), "") for network in roster.networks]
-    return ", ".join(dict.fromkeys(values))
+def _joined(members: Members, key: str) -> str:
+    return joined_tags(members.networks, (key,))[tag(key)]
 
 
-def _members(roster: Roster) -> dict[str, object]:
+def _members(members: Members) -> dict[str, object]:
     return {
-        "sampling": roster.sampling,
-        "runs": [network.run.info.run_id for network in roster.networks],
-        "alphas": list(roster.alphas),
-        **({"others": list(roster.others)} if roster.others else {}),
+        "sampling": members.sampling,
+        "runs": [network.run.info.run_id for network in members.networks],
+        "alphas": list(members.alphas),
+        **({"others": list(members.others)} if members.others else {}),
     }
-
-
-def members_tag(names: Sequence[str]) -> str:
-    """The members as they stand in the tag `lmc.members`, or their number and digest where they are too many."""
-    text = ",".join(names)
-    if len(text) <= MAX_TAG:
-        return text
-    return f"{len(names)} members ({hashlib.sha256(text.encode()).hexdigest()[:16]}): see members.json"
 
 
 def ensemble_fingerprint(config: EnsembleConfig) -> str:
-    """Digest of how an ensemble is made and scored, whatever its members."""
+    """Digest how an ensemble is made and scored, whatever its members."""
     return fingerprint(config, without=("pair", "runs", "query", "star"))
 
 
-def _tags(roster: Roster, config: EnsembleConfig) -> dict[str, str]:
-    tags = {
-        tag(key): _joined(roster, key)
-        for key in ("dataset", "model", "shift", "seed", "side", "noise", "lr", "batch_size")
-    }
-    tags[Tag.MEMBERS] = members_tag(roster.names)
-    tags[Tag.SAMPLING] = roster.sampling
+def _tags(members: Members, config: EnsembleConfig) -> dict[str, str]:
+    tags = joined_tags(members.networks, (*SETTING_TAGS, "side"))
+    tags[Tag.MEMBERS] = members_tag(members.names)
+    tags[Tag.SAMPLING] = members.sampling
     tags[Tag.FINGERPRINT] = ensemble_fingerprint(config)
-    if roster.sampling == "lmc":
-        tags[Tag.PAIR] = roster.networks[0].split_run
+    if members.sampling == "lmc":
+        tags[Tag.PAIR] = members.networks[0].split_run
     return tags
 
 
-def _description(roster: Roster, scores: dict[str, Interval], train_seconds: float) -> str:
+def _description(members: Members, scores: dict[str, Interval], train_seconds: float) -> str:
     first = scores["mean_prediction_accuracy"]
     rows = "\n".join(f"| {name} | {s.value:.4f} | {s.low:.4f} | {s.high:.4f} |" for name, s in scores.items())
     return (
@@ -213,6 +204,6 @@ def _description(roster: Roster, scores: dict[str, Interval], train_seconds: flo
         f"{scores['majority_vote_accuracy'].value:.2%}, members alone {scores['member_accuracy'].value:.2%}; "
         f"wrong agreement {scores['wrong_agreement'].value:.4f}, wrong disagreement "
         f"{scores['wrong_disagreement'].value:.4f}.\n\n"
-        f"{len(roster.names)} members, {SAMPLINGS[roster.sampling][1]}; training them took {train_seconds:.0f} s.\n\n"
+        f"{len(members.names)} members, {SAMPLINGS[members.sampling][1]}; training them took {train_seconds:.0f} s.\n\n"
         f"| score | value | low | high |\n|---|---|---|---|\n{rows}"
     )

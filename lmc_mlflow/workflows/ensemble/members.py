@@ -1,4 +1,4 @@
-"""Which networks are the members of an ensemble, and what does each predict?"""
+"""Finds the members of an ensemble, and predicts the test set with each of them."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.path import EndsConfig, MembersConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig
+from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import FINISHED, Kind
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
@@ -29,16 +30,16 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     load_splits,
     rebuild,
 )
-from lmc_mlflow.workflows.star.members import draw_members
+from lmc_mlflow.workflows.star.sources import draw_members
 
 
 @dataclass(frozen=True)
-class Roster:
-    """The networks an ensemble is made from: two ends of a path, one network a member, or a star and its sources.
+class Members:
+    """The members of an ensemble: points of a path, networks, or points of the segments between a star and its sources.
 
     Attributes:
         sampling: `lmc`, `seeds` or `star`.
-        networks: a star comes first, its sources are as they are aligned to it.
+        networks: the ends of the path, the members, or the star and its sources as they are aligned to it.
         alphas: of the members on their segments.
         others: with `star`: the number of the network at alpha 1, for each member.
     """
@@ -50,7 +51,7 @@ class Roster:
 
     @property
     def names(self) -> list[str]:
-        """A name for each member: its run id, or the pair's with the alpha, or the star's with the source's too."""
+        """Name each member: its run id, or the pair's with the alpha, or the star's with the source's too."""
         if self.sampling == "seeds":
             return [network.run.info.run_id for network in self.networks]
         if self.sampling == "star":
@@ -59,8 +60,8 @@ class Roster:
         return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
 
 
-def find_members(store: Store, config: MembersConfig) -> Roster:
-    """The members that a configuration names, verified to be comparable.
+def find_members(store: Store, config: MembersConfig) -> Members:
+    """Find the members that a configuration names, verified to be comparable.
 
     Raises:
         ValueError: a run cannot be used, fewer than two were found, or two were made for other test sets
@@ -75,11 +76,11 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
             raise ValueError(
                 f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4"
             )
-        return Roster("lmc", ends, tuple(inner))
+        return Members("lmc", ends, tuple(inner))
     if config.star:
         found, positions, others = draw_members(store, config)
         _refuse_several_labels(found)
-        return Roster("star", found, positions, others)
+        return Members("star", found, positions, others)
     ids = list(config.runs) if config.runs else _query(store, config.query)
     networks = [
         load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
@@ -98,7 +99,7 @@ def find_members(store: Store, config: MembersConfig) -> Roster:
                 )
     if len({network.run.info.run_id for network in networks}) < len(networks):
         raise ValueError("runs: two of the ids are of one run; name each once")
-    return Roster("seeds", tuple(networks), ())
+    return Members("seeds", tuple(networks), ())
 
 
 def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:
@@ -120,18 +121,18 @@ def _query(store: Store, query: str) -> list[str]:
 
 
 def predict_members(
-    store: Store, roster: Roster, config: MembersConfig, device: torch.device
+    store: Store, members: Members, config: MembersConfig, device: torch.device
 ) -> tuple[Tensor, Tensor, int]:
-    """What every member predicts: log-probabilities (M, N, K), labels (N,), and how many members were kept before.
+    """Predict with every member: log-probabilities (M, N, K), labels (N,), and how many predictions were read back.
 
-    A member's predictions are computed once and kept with its run; a kept one costs no forward pass.
+    A member's predictions are computed once and kept with its run; from then on they are read back.
     """
     outputs: list[Tensor] = []
     labels: Tensor | None = None
     num_kept = 0
-    walker = lookup(WALKERS, roster.sampling, "sampling")
-    bar = tqdm(total=len(roster.names), desc="members", unit="network", leave=False, disable=None)
-    for member in walker(store, roster, config, device):
+    walker = lookup(WALKERS, members.sampling, "sampling")
+    bar = tqdm(total=len(members.names), desc="members", unit="network", leave=False, disable=None)
+    for member in walker(store, members, config, device):
         labels = member.test.labels.cpu()
         kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
         if kept is None:
@@ -155,9 +156,9 @@ class _Member:
     test: LabelledImages
 
 
-def _single_networks(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+def _single_networks(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
     tests: dict[tuple[str, str, int | None], LabelledImages] = {}
-    for end in roster.networks:
+    for end in members.networks:
         section = end.config.data
         scaling = (end.digests["data"], section.normalization, section.image_size)
         if scaling not in tests:
@@ -171,40 +172,40 @@ def _loaded(end: LoggedNetwork, device: torch.device) -> torch.nn.Module:
     return end.network().to(device)
 
 
-def _path_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
-    a, b = roster.networks
+def _path_points(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    a, b = members.networks
     splits = load_splits(store, (a, b), config.data_root, device)
     calibration = both_training_sides(splits) if config.bn in CALIBRATED else None
     seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn in CALIBRATED else ""
     known = kept_keys(store.client, a.split_run)
     ends = tuple({name: value.to(device) for name, value in end.state.items()} for end in (a, b))
     put = placer(a.network().to(device), (ends[0], ends[1]), config.bn, calibration)
-    for alpha in roster.alphas:
+    for alpha in members.alphas:
         key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
         yield _Member(a.split_run, key, key in known, partial(put, alpha), splits["test"])
 
 
-def _star_points(store: Store, roster: Roster, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
-    """Batch norm is recalibrated at every point, on the training images of the star."""
-    star = roster.networks[0]
+def _star_points(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
+    """Recalibrate batch norm at every point, on the training images of the star."""
+    star = members.networks[0]
     data = rebuild(store, star, config.data_root, device)
     train = data.side(star.side)
     known = kept_keys(store.client, star.run.info.run_id)
-    states = [{name: value.to(device) for name, value in network.state.items()} for network in roster.networks]
+    states = [{name: value.to(device) for name, value in network.state.items()} for network in members.networks]
     scratch = star.network().to(device)
-    for other, alpha in zip(roster.others, roster.alphas, strict=True):
-        source = roster.networks[other]
+    for other, alpha in zip(members.others, members.alphas, strict=True):
+        source = members.networks[other]
         key = _key(weights.interpolate(star.state, source.state, alpha), star, "recalibrate", train.digest)
         place = partial(network_at, scratch, (states[0], states[other]), alpha, "recalibrate", train.images)
         yield _Member(star.run.info.run_id, key, key in known, place, data.test)
 
 
-Walker = Callable[[Store, Roster, MembersConfig, torch.device], Iterator[_Member]]
+Walker = Callable[[Store, Members, MembersConfig, torch.device], Iterator[_Member]]
 WALKERS: Mapping[str, Walker] = {"lmc": _path_points, "seeds": _single_networks, "star": _star_points}
 
 
 def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:
-    """Digest of all that predictions depend on: weights, architecture, test images and their scaling, batch norm."""
+    """Digest all that predictions depend on: weights, architecture, test images and their scaling, batch norm."""
     digest = hashlib.sha256(weights.digest(state).encode())
     section = end.config.data
     for part in (end.spec.model, end.digests["test"], end.digests["data"], section.normalization, bn, seen):

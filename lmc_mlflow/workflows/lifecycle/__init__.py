@@ -1,1 +1,1 @@
-"""The life of a run: found again, opened, resumed, kept, finished."""
+"""The life of a run: looked up, opened or resumed, continued from its progress, finished."""

@@ -1,4 +1,4 @@
-"""Where does the work run?"""
+"""Sets the device, threads and memory of a process, and measures its memory."""
 
 import ctypes
 import platform
@@ -15,7 +15,7 @@ MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 
 
 def prepare_machine(config: RuntimeConfig) -> torch.device:
-    """Set threads and determinism, and give the device.
+    """Set threads and determinism, and choose the device.
 
     Raises:
         ValueError: no such device here.
@@ -41,10 +41,10 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed, if it is GNU's; returns whether it did.
+    """Let the C library keep freed memory, if it is GNU's; return whether it does.
 
-    By default it hands blocks above 32 MB back to the kernel at once, and every step fetches its feature maps
-    anew, page by page.
+    By default it gives blocks above 32 MB back to the kernel at once, and every training step gets the memory of
+    its feature maps anew, page by page.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -53,7 +53,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory that this process has held, in GiB: resident, and on a GPU also allocated there."""
+    """Measure the most memory that this process has held, in GiB: resident, and on a GPU also allocated there."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
     found = {"cost/peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
     if device.type == "cuda":

@@ -1,7 +1,8 @@
-"""How high is the segment between every two of many networks, their units aligned first or not?"""
+"""Measures the segments between every two of many networks, aligned before or not."""
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,17 +46,17 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Walked:
-    """The segment between members i and j, i < j: what was measured on it, and how far its ends are apart.
+class PairMeasurement:
+    """The segment between members i and j, i < j, and how far its ends are apart.
 
     Attributes:
         i: the member at alpha 0.
         j: the member at alpha 1.
-        path: the segment.
-        distance: L2, over the trainable parameters, as it was walked.
+        path: what was measured on the segment.
+        distance: L2, over the trainable parameters, between the ends of the segment.
         distance_unaligned: between the networks as they were logged.
-        angle_deg: as it was walked.
-        angle_deg_unaligned: as they were logged.
+        angle_deg: between the ends of the segment.
+        angle_deg_unaligned: between the networks as they were logged.
     """
 
     i: int
@@ -68,14 +69,14 @@ class Walked:
 
 
 @dataclass(frozen=True)
-class Survey:
+class MatrixMeasurement:
     """Everything that was measured.
 
     Attributes:
         settings: how.
         score: `accuracy` or `average_precision`.
         members: the networks.
-        walked: every two of them once.
+        pairs: every two of them once.
         reference: run id of the network that all were aligned to; empty: none.
         num_unsettled: matchings that had not settled when their limit was reached.
     """
@@ -83,7 +84,7 @@ class Survey:
     settings: PairwiseConfig
     score: str
     members: tuple[Member, ...]
-    walked: tuple[Walked, ...]
+    pairs: tuple[PairMeasurement, ...]
     reference: str
     num_unsettled: int
 
@@ -92,7 +93,7 @@ Pair = tuple[LoggedNetwork, LoggedNetwork]
 
 
 class _Aligner:
-    """Brings one network's units into another's order, and counts the matchings that did not settle."""
+    """Aligns one network to another, and counts the matchings that did not settle."""
 
     def __init__(
         self, config: MatrixConfig, symmetry: Symmetry | None, material: Material, device: torch.device
@@ -104,7 +105,7 @@ class _Aligner:
         self._device = device
 
     def towards(self, a: LoggedNetwork, b: LoggedNetwork) -> LoggedNetwork:
-        """B in A's order; as it is where nothing is aligned."""
+        """Permute B's units towards A, or give B as it is where nothing is aligned."""
         if self._symmetry is None or a is b:
             return b
         images = self._material.sides.get(a.digests["train"])  # loaded where the method needs images
@@ -114,40 +115,51 @@ class _Aligner:
         return found.network
 
 
-def measure(
-    config: MatrixConfig,
-    networks: Sequence[LoggedNetwork],
-    symmetry: Symmetry | None,
-    material: Material,
-    device: torch.device,
-    known: Mapping[tuple[int, int], Walked],
-    remember: Callable[[Walked, int], None],
-) -> Survey:
-    """Score every network, then walk between every two that are not known yet.
+class PairMeasurer:
+    """Scores networks, aligns them, and measures the segments between them, pair by pair.
 
-    Args:
-        config: how.
-        networks: of one architecture.
-        symmetry: theirs; None: nothing is aligned.
-        material: the data.
-        device: where it is computed.
-        known: members i, j -> what an earlier process measured between them.
-        remember: is given each further pair, and how many matchings have not settled in this process so far.
+    Attributes:
+        members: the networks with their scores.
+        reference: run id of the network that all are aligned to; empty: none.
     """
-    members = _members(networks, material, device)
-    aligner = _Aligner(config, symmetry, material, device)
-    pair, reference = _pairing(config.pairwise.reference, networks, members, aligner)
-    places = [(i, j) for i in range(len(networks)) for j in range(i + 1, len(networks))]
-    walk_pair = _walker(config, networks, material, device)
-    found = dict(known)
-    left = [place for place in places if place not in found]
-    options: dict[str, Any] = {"initial": len(found), "total": len(places)}
-    for i, j in tqdm(left, desc="pairs", unit="pair", leave=False, disable=None, **options):
-        found[i, j] = walk_pair(i, j, pair(i, j))
-        remember(found[i, j], aligner.num_unsettled)
-    score = score_name(material.test.labels)
-    walked = tuple(found[place] for place in places)
-    return Survey(config.pairwise, score, members, walked, reference, aligner.num_unsettled)
+
+    def __init__(
+        self,
+        config: MatrixConfig,
+        networks: Sequence[LoggedNetwork],
+        symmetry: Symmetry | None,
+        material: Material,
+        device: torch.device,
+    ) -> None:
+        """Score every network, and align all to the reference if there is one.
+
+        Args:
+            config: how.
+            networks: of one architecture.
+            symmetry: theirs; None: nothing is aligned.
+            material: the data.
+            device: where it is computed.
+        """
+        self.members = _members(networks, material, device)
+        self._aligner = _Aligner(config, symmetry, material, device)
+        self._pair, self.reference = _pairing(config.pairwise.reference, networks, self.members, self._aligner)
+        self._walk = _walker(config, networks, material, device)
+
+    @property
+    def num_unsettled(self) -> int:
+        """Count the matchings so far that have not settled."""
+        return self._aligner.num_unsettled
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """List every two members i < j."""
+        return list(itertools.combinations(range(len(self.members)), 2))
+
+    def measure(self, known: Collection[tuple[int, int]]) -> Iterator[PairMeasurement]:
+        """Measure the pairs that are not known yet, one after another."""
+        left = [pair for pair in self.pairs() if pair not in known]
+        options: dict[str, Any] = {"initial": len(known), "total": len(known) + len(left)}
+        for i, j in tqdm(left, desc="pairs", unit="pair", leave=False, disable=None, **options):
+            yield self._walk(i, j, self._pair(i, j))
 
 
 def _members(networks: Sequence[LoggedNetwork], material: Material, device: torch.device) -> tuple[Member, ...]:
@@ -162,7 +174,7 @@ def _members(networks: Sequence[LoggedNetwork], material: Material, device: torc
 def _pairing(
     reference: str, networks: Sequence[LoggedNetwork], members: Sequence[Member], aligner: _Aligner
 ) -> tuple[Callable[[int, int], Pair], str]:
-    """What gives members i and j as they are walked between, and the id of the common reference, if there is one."""
+    """A function that gives members i and j, aligned, and the run id of the common reference, if there is one."""
     if reference == PAIRWISE:
         return lambda i, j: (networks[i], aligner.towards(networks[i], networks[j])), ""
     ids = [member.run_id for member in members]
@@ -174,19 +186,19 @@ def _pairing(
 
 def _walker(
     config: MatrixConfig, networks: Sequence[LoggedNetwork], material: Material, device: torch.device
-) -> Callable[[int, int, Pair], Walked]:
-    """What measures one pair."""
+) -> Callable[[int, int, Pair], PairMeasurement]:
+    """A function that measures one pair."""
     settings = config.pairwise
     network = networks[0].network().to(device)
     names, alphas = trainable(network), alpha_grid(settings.num_alphas)
     splits = {settings.split: (material.measured.images, material.measured.labels)}
 
-    def walk_pair(i: int, j: int, pair: Pair) -> Walked:
+    def walk_pair(i: int, j: int, pair: Pair) -> PairMeasurement:
         a, b = ({name: value.to(device) for name, value in end.state.items()} for end in pair)
         calibration = material.calibration(pair) if settings.bn in CALIBRATED else None
         path = walk(network, (a, b), alphas, splits, settings.bn, calibration)
         before = networks[i].state, networks[j].state
-        return Walked(i, j, path, *_lengths(pair[0].state, pair[1].state, before, names))
+        return PairMeasurement(i, j, path, *_lengths(pair[0].state, pair[1].state, before, names))
 
     return walk_pair
 

@@ -1,20 +1,60 @@
-"""What does a network that was made from a logged one share with it?"""
+"""Logs a network with what rebuilds it, and makes networks from logged ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
 
+from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.contract import tag
-from lmc_mlflow.query.networks import LoggedNetwork
+from lmc_mlflow.contract import Artifact
+from lmc_mlflow.models.registry import NetworkSpec
+from lmc_mlflow.query.networks import FORMAT, LoggedNetwork
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.weights import State
 
 TRAIN_SECONDS = "cost/train_seconds"
-INHERITED = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size", "data_digest", "side")
 
 
-def derived(origin: LoggedNetwork, state: Mapping[str, Tensor], config: TrainPairConfig) -> LoggedNetwork:
-    """The network with these weights, otherwise as the one it was made from; `config` may name another model."""
+def log_checkpoint(
+    run: TrackedRun,
+    state: State,
+    spec: NetworkSpec,
+    config: TrainPairConfig,
+    side: str,
+    split_run: str,
+    digests: Mapping[str, str],
+) -> None:
+    """Log weights and what rebuilds their network and its data.
+
+    Args:
+        run: of the network.
+        state: its weights and buffers.
+        spec: its shape.
+        config: how it was trained.
+        side: whose training images it saw.
+        split_run: the run that holds the split.
+        digests: of `data`, `test` and `train`; whoever rebuilds the data checks them.
+    """
+    content = {
+        "format": FORMAT,
+        "network": vars(spec),
+        "config": to_nested(config),
+        "side": side,
+        "split_run": split_run,
+        "digests": dict(digests),
+    }
+    run.log_tensors(state, Artifact.CHECKPOINT)
+    run.log_json(content, Artifact.CHECKPOINT_CONFIG)
+
+
+def log_network(run: TrackedRun, network: LoggedNetwork) -> None:
+    """Log a network that was made from a logged one, as `log_checkpoint` does."""
+    log_checkpoint(run, network.state, network.spec, network.config, network.side, network.split_run, network.digests)
+
+
+def derive_network(origin: LoggedNetwork, state: Mapping[str, Tensor], config: TrainPairConfig) -> LoggedNetwork:
+    """Make a network with other weights from a logged one; `config` may name another model."""
     return replace(
         origin,
         spec=replace(origin.spec, model=config.model.model),
@@ -23,18 +63,12 @@ def derived(origin: LoggedNetwork, state: Mapping[str, Tensor], config: TrainPai
     )
 
 
-def inherited_tags(origin: LoggedNetwork) -> dict[str, str]:
-    """The tags for browsing that a network shares with the one it was made from."""
-    tags = origin.run.data.tags
-    return {tag(name): tags[tag(name)] for name in INHERITED if tag(name) in tags}
-
-
 def train_seconds(origin: LoggedNetwork) -> float:
-    """What training took up to a logged network: an ensemble adds up what its members cost."""
+    """Give the seconds that training took up to a logged network: an ensemble adds up those of its members."""
     return float(origin.run.data.metrics.get(TRAIN_SECONDS, 0.0))
 
 
 def display_name(network: LoggedNetwork) -> str:
-    """What a person would call the network."""
+    """Name a network as a person would."""
     config = network.config
     return f"{config.data.dataset} {config.model.model} {config.data.shift} seed {config.model.seed} {network.side}"

@@ -13,7 +13,7 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
-from lmc_mlflow.contract import FINISHED, SETTING_TAGS, Kind, Tag, tag
+from lmc_mlflow.contract import FINISHED, Kind, Tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.data.streaming import join
@@ -158,12 +158,3 @@ def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:
     return [
         label if labels.count(label) == 1 else f"{label} ({run_id})" for label, run_id in zip(labels, ids, strict=True)
     ]
-
-
-def shared_tags(networks: Sequence[LoggedNetwork]) -> dict[str, str]:
-    """Give the tags for browsing: each value that the networks have, once."""
-    tags = {}
-    for key in SETTING_TAGS:
-        values = [network.run.data.tags.get(tag(key), "") for network in networks]
-        tags[tag(key)] = ", ".join(dict.fromkeys(values))
-    return tags

@@ -1,4 +1,4 @@
-"""Can these two logged networks be joined, and on which data?"""
+"""Loads two logged networks that fit each other, and their data."""
 
 from collections.abc import Collection, Mapping
 
@@ -17,7 +17,7 @@ from lmc_mlflow.weights import check_compatible
 
 
 def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNetwork]:
-    """The two networks that a configuration names, verified to fit each other.
+    """Load the two networks that a configuration names, verified to fit each other.
 
     Raises:
         ValueError: a run cannot be used, or the first thing in which the two differ.
@@ -31,7 +31,7 @@ def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNe
 
 
 def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
-    """The first thing in which two networks, their data or their scaling differ, in words, or None."""
+    """Name the first thing in which two networks, their data or their scaling differ, or give None."""
     pairs = {
         "dataset": (a.config.data.dataset, b.config.data.dataset),
         "content of the data set": (a.digests["data"], b.digests["data"]),
@@ -52,7 +52,7 @@ def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
 
 
 def log_data(run: TrackedRun, config: DataConfig, parts: Mapping[str, LabelledImages]) -> None:
-    """Which images a run looks at: context -> images, as MLflow's data set inputs."""
+    """Log the images that a run uses as MLflow's data set inputs: context -> images."""
     for name, part in parts.items():
         run.log_dataset(f"{config.dataset} {name}", part.digest, config.data_root, {"num_images": len(part)}, name)
 
@@ -60,7 +60,7 @@ def log_data(run: TrackedRun, config: DataConfig, parts: Mapping[str, LabelledIm
 def load_splits(
     store: Store, ends: tuple[LoggedNetwork, LoggedNetwork], data_root: str, device: torch.device
 ) -> dict[str, LabelledImages]:
-    """The test set and both networks' own training subsets, rebuilt from the runs and held against their digests.
+    """Load the test set and both networks' own training subsets, rebuilt from the runs and checked by their digests.
 
     Where both were trained on one side, the other side's subset is `unseen`.
 
@@ -85,7 +85,7 @@ def load_splits(
 
 
 def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) -> None:
-    """Whether everything that a path is to be measured on is there.
+    """Check that everything that a path is to be measured on is there.
 
     Raises:
         ValueError: the two networks leave no images unseen.
@@ -98,7 +98,7 @@ def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) 
 
 
 def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:
-    """The data that a network was trained on, from its run's configuration and split, held against its digests.
+    """Load the data that a network was trained on, from its run's configuration and split, checked by their digests.
 
     Raises:
         ValueError: the data here are others.
@@ -119,6 +119,6 @@ def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.devi
 
 
 def both_training_sides(splits: dict[str, LabelledImages]) -> Images:
-    """The images of both training subsets together; once, if they are one subset."""
+    """Join the images of both training subsets; once, if they are one subset."""
     a, b = splits["train_a"], splits["train_b"]
     return a.images if a.digest == b.digest else join(a.images, b.images)

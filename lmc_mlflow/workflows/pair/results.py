@@ -1,69 +1,60 @@
-"""What is logged of a trained pair: checkpoints, noise check, learning curves, cost, a description?"""
+"""Logs a trained pair: checkpoints, noise check, learning curves, cost and descriptions."""
 
 import pandas as pd
 
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.contract import Artifact, Tag
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
-from lmc_mlflow.plots.over_seeds.batches import first_batch_figure
+from lmc_mlflow.plots.per_run.first_batch import first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.first_batch import first_images
-from lmc_mlflow.training.loop import Trainee
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.noise_trace import noise_check, noise_digest
 from lmc_mlflow.training.optimizers import noise_scale
-from lmc_mlflow.workflows.networks.checkpoints import log_checkpoint
-from lmc_mlflow.workflows.pair.runs import PairRuns, pair_name
-from lmc_mlflow.workflows.pair.setup import network_spec
+from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.networks.derived import log_checkpoint
+from lmc_mlflow.workflows.pair.runs import PairRuns, network_spec, pair_name
 from lmc_mlflow.workflows.pair.shift_test import shift_sentence
 
 NUM_SHOWN = 10
 """Images of each side in `figures/first_batch.png`."""
 
 
-def curve_keys(score: str) -> tuple[str, ...]:
-    """The learning curves of a run; `score` is `accuracy` or `average_precision`."""
-    return ("train/loss", f"train/{score}", "test/loss", f"test/{score}")
-
-
-def log_endpoints(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
-    """Checkpoints, cost and description of both endpoints; each is sealed and finished."""
-    for t in trainees:
-        run = runs.endpoints[t.side]
-        digests = {"data": data.digest, "test": data.test.digest, "train": data.side(t.side).digest}
-        spec = network_spec(config, data)
-        log_checkpoint(run, t.network.state_dict(), spec, config, t.side, runs.pair.run_id, digests)
-        num_samples = len(data.side(t.side))
-        run.log_metrics(
-            {
-                "cost/train_seconds": t.train_seconds,
-                "cost/images_per_second": num_samples * config.optimization.epochs / max(t.train_seconds, 1e-9),
-                "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
-                "num_parameters": num_parameters(t.network),
-            }
-        )
-        run.set_tags({Tag.NOISE_DIGEST: noise_digest(t.traces)})
-        last = latest_metrics(run.client, run.run_id)
-        score = score_name(data.test.labels)
-        name = score.replace("_", " ")
-        run.describe(
-            f"**Test {name} {last[f'test/{score}']:.2%}**, test loss {last['test/loss']:.4f}; "
-            f"training {name} {last[f'train/{score}']:.2%}, loss {last['train/loss']:.4f}.\n\n"
-            f"Side {t.side} of pair `{runs.pair.run_id}`: {pair_name(config)}, {num_samples:,} training images, "
-            f"{num_parameters(t.network):,} parameters, {config.optimization.epochs} epochs."
-        )
-        run.seal()
-        run.finish()
+def log_endpoint(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainee: Trainee) -> None:
+    """Log the checkpoint, cost and description of one endpoint."""
+    run = runs.endpoints[trainee.side]
+    digests = {"data": data.digest, "test": data.test.digest, "train": data.side(trainee.side).digest}
+    spec = network_spec(config, data)
+    log_checkpoint(run, trainee.network.state_dict(), spec, config, trainee.side, runs.pair.run_id, digests)
+    num_samples = len(data.side(trainee.side))
+    run.log_metrics(
+        {
+            "cost/train_seconds": trainee.train_seconds,
+            "cost/images_per_second": num_samples * config.optimization.epochs / max(trainee.train_seconds, 1e-9),
+            "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
+            "num_parameters": num_parameters(trainee.network),
+        }
+    )
+    run.set_tags({Tag.NOISE_DIGEST: noise_digest(trainee.traces)})
+    last = latest_metrics(run.client, run.run_id)
+    score = score_name(data.test.labels)
+    name = score.replace("_", " ")
+    run.describe(
+        f"**Test {name} {last[f'test/{score}']:.2%}**, test loss {last['test/loss']:.4f}; "
+        f"training {name} {last[f'train/{score}']:.2%}, loss {last['train/loss']:.4f}.\n\n"
+        f"Side {trainee.side} of pair `{runs.pair.run_id}`: {pair_name(config)}, {num_samples:,} training images, "
+        f"{num_parameters(trainee.network):,} parameters, {config.optimization.epochs} epochs."
+    )
 
 
 def log_pair(
     runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], wall_seconds: float
 ) -> None:
-    """Noise check, learning curves, cost and description of the pair, which is sealed and finished."""
+    """Log the noise check, learning curves, cost and description of the pair."""
     pair = runs.pair
     check = noise_check({t.side: t.traces for t in trainees})
     pair.log_json(check, "noise_check.json")
@@ -91,13 +82,10 @@ def log_pair(
         f"{config.optimization.epochs} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
         f"pair={pair.run_id}`."
     )
-    pair.seal()
-    pair.delete_artifacts(Artifact.RESUME_FOLDER)
-    pair.finish()
 
 
 def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
-    """What the networks saw first, drawn again from the start of their noise."""
+    """Log a figure of the images that the networks got first; their noise is drawn again from its start."""
     images, names = {}, {}
     for t in trainees:
         noise = noise_stream(config.noise, config.model.seed, t.side, t.labels.device, data.translate)
@@ -112,7 +100,7 @@ def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData
 
 
 def learning_curves(runs: PairRuns, score: str) -> pd.DataFrame:
-    """Both sides' curves as logged: columns epoch, side, split, loss, and accuracy or average_precision."""
+    """Read both sides' curves as logged: columns epoch, side, split, loss, and accuracy or average_precision."""
     tables = []
     for side, run in runs.endpoints.items():
         for split in ("train", "test"):

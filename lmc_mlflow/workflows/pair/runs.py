@@ -1,25 +1,23 @@
-"""Which three runs is a pair, and what is logged on them before training?"""
+"""Builds the two networks of a pair, and opens its three runs."""
 
+import copy
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
+
+import torch
 
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
-from lmc_mlflow.query.runs import Run, children, find_pairs
-from lmc_mlflow.tracking.lifecycle import (
-    Keep,
-    open_run,
-    point_launcher_at,
-    probe_artifacts,
-    reopen_run,
-)
+from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.query.runs import Run, children
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
-from lmc_mlflow.training.optimizers import noise_scale
-from lmc_mlflow.workflows.lifecycle.previous_runs import Before, sort_out, take
+from lmc_mlflow.training.noise import initialization_seeds, noise_stream
+from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
+from lmc_mlflow.training.trainee import Trainee, check_last_batch
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,45 @@ class PairRuns:
     endpoints: dict[str, TrackedRun]
 
 
+def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
+    """Specify the network that a configuration names, for the images it loads."""
+    _, channels, height, width = data.test.images.shape
+    output = "log_probabilities" if data.test.labels.ndim == 1 else "logits"
+    model = config.model
+    return NetworkSpec(
+        model.model, channels, height, width, len(data.classes), model.dropout_rate, output, model.weights_init
+    )
+
+
+def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.device) -> list[Trainee]:
+    """Initialize side A and side B, with their optimizers and their noise.
+
+    Raises:
+        ValueError: the network is unknown or cannot take these images, or batches of this size of them.
+    """
+    spec = network_spec(config, data)
+    seeds = initialization_seeds(config.model.init, config.noise.noise_scope, config.model.seed)
+    first = build_network(spec, seeds[0])
+    second = copy.deepcopy(first) if seeds[0] == seeds[1] else build_network(spec, seeds[1])
+    trainees = []
+    for side, network in zip(SIDES, (first, second), strict=True):
+        network.to(device)
+        trainees.append(
+            Trainee(
+                side=side,
+                network=network,
+                optimizer=make_optimizer(network.parameters(), config.optimization),
+                noise=noise_stream(config.noise, config.model.seed, side, device, data.translate),
+                images=data.side(side).images,
+                labels=data.side(side).labels,
+            )
+        )
+        check_last_batch(network, data.side(side).images, config.optimization.batch_size, side)
+    return trainees
+
+
 def pair_name(config: TrainPairConfig) -> str:
-    """What a person would call the pair."""
+    """Name a pair as a person would."""
     extras = [f"lr {config.optimization.lr:g}", f"B {config.optimization.batch_size}"]
     if config.noise.noise != "same":
         extras.append("different noise")
@@ -42,71 +77,34 @@ def pair_name(config: TrainPairConfig) -> str:
     )
 
 
-def claim_key(store: Store, config: TrainPairConfig, data: ShiftedData) -> str:
-    """What a process claims that is going to train this configuration on these data."""
-    return f"pair-{store.experiment_id}-{fingerprint(config)}-{data.digest}"
-
-
-def claim_pair(claim: Callable[[str], None], store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
-    """Claim a configuration for this process, then look in the store again: it may have been finished meanwhile.
-
-    Raises:
-        AtWorkError: another process was quicker.
-    """
-    take(claim, claim_key(store, config, data))
-    return look_before(store, config, data)
-
-
-def look_before(store: Store, config: TrainPairConfig, data: ShiftedData) -> Before:
-    """Look for the same configuration on the same data in the store.
-
-    Raises:
-        AtWorkError: it is being trained at this moment.
-    """
-    return sort_out(find_pairs(store.client, store.experiment_id, fingerprint(config), data.digest))
+def pair_identity(config: TrainPairConfig, data: ShiftedData) -> dict[str, str]:
+    """Give the tags that tell a pair from all others: its configuration and the content of its data."""
+    return {Tag.FINGERPRINT: fingerprint(config), Tag.DATA_DIGEST: data.digest}
 
 
 def open_pair(
-    store: Store,
-    config: TrainPairConfig,
-    data: ShiftedData,
-    interrupted: Run | None,
-    parent: TrackedRun | None,
-    keep: Keep,
+    store: Store, wanted: WantedRun, config: TrainPairConfig, data: ShiftedData, parent: TrackedRun | None
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
-    tags = _tags(config, data)
-    name = pair_name(config)
-    if interrupted is None:
-        pair = keep(open_run, store, Kind.PAIR, name, tags, parent)
-        known: dict[str | None, Run] = {}
-    else:
-        pair = keep(reopen_run, store, interrupted)
-        point_launcher_at(store, pair.run_id, "resumed an interrupted pair")
-        if parent is not None:
-            pair.set_tags({"mlflow.parentRunId": parent.run_id})
-        known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, interrupted, Kind.ENDPOINT)}
+    name, tags, params = pair_name(config), _tags(config), to_params(config)
+    first_file = ("config.json", json.dumps(to_nested(config), indent=1))
+    pair = wanted.open(RunStart(name, tags, params, first_file), parent)
+    known: dict[str | None, Run] = {}
+    if wanted.interrupted is not None:
+        known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, wanted.interrupted, Kind.ENDPOINT)}
     endpoints = {}
     for side in SIDES:
-        if side in known:
-            endpoints[side] = keep(reopen_run, store, known[side])
-        else:
-            endpoints[side] = keep(
-                open_run, store, Kind.ENDPOINT, f"{name} side {side}", {**tags, Tag.SIDE: side}, pair
-            )
-    probe_artifacts(pair, _config_text(config), "config.json")
+        scale = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
+        own = {**tags, **wanted.identity, Tag.SIDE: side, Tag.NOISE_SCALE: f"{scale:.6g}"}
+        start = RunStart(f"{name} side {side}", own, params)
+        endpoints[side] = wanted.session.open(Kind.ENDPOINT, start, known.get(side), pair)
     pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, Artifact.SPLIT)
     for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
         _log_inputs(run, config, data, side)
-    for run in (pair, *endpoints.values()):
-        run.log_params(to_params(config))
-    for side, run in endpoints.items():
-        g = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
-        run.set_tags({Tag.NOISE_SCALE: f"{g:.6g}"})
     return PairRuns(pair, endpoints)
 
 
-def _tags(config: TrainPairConfig, data: ShiftedData) -> dict[str, str]:
+def _tags(config: TrainPairConfig) -> dict[str, str]:
     return {
         Tag.DATASET: config.data.dataset,
         Tag.MODEL: config.model.model,
@@ -115,13 +113,7 @@ def _tags(config: TrainPairConfig, data: ShiftedData) -> dict[str, str]:
         Tag.NOISE: config.noise.noise,
         Tag.LR: f"{config.optimization.lr:g}",
         Tag.BATCH_SIZE: str(config.optimization.batch_size),
-        Tag.FINGERPRINT: fingerprint(config),
-        Tag.DATA_DIGEST: data.digest,
     }
-
-
-def _config_text(config: TrainPairConfig) -> str:
-    return json.dumps(to_nested(config), indent=1)
 
 
 def _log_inputs(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, side: str) -> None:

@@ -1,4 +1,4 @@
-"""How large is the shift between the two sides of a pair, as their networks see them?"""
+"""Measures the shift between the two sides of a pair, on the images as their networks get them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def _measure(config: TrainPairConfig, data: ShiftedData) -> dict[str, float]:
 
 
 def shift_sentence(metrics: Mapping[str, float]) -> str:
-    """What was measured, for a description; empty where nothing was."""
+    """Describe what was measured in a sentence; give an empty text where nothing was."""
     if DIVERGENCE not in metrics:
         return ""
     text = f"Labels diverge by {metrics[DIVERGENCE]:.3f} bits"

@@ -1,49 +1,45 @@
-"""How are pairs trained from beginning to end, one or several seeds of one configuration at a time?"""
+"""Trains pairs from beginning to end: one, or several seeds of one configuration together."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import TogetherConfig
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.query.networks import endpoints_of_pair
-from lmc_mlflow.query.runs import Run
-from lmc_mlflow.tracking.lifecycle import ending, point_launcher_at
-from lmc_mlflow.tracking.locks import claiming
-from lmc_mlflow.tracking.process import Terminated
+from lmc_mlflow.tracking.lifecycle import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
-from lmc_mlflow.training.loop import EpochReport, Trainee, train
+from lmc_mlflow.training.loop import EpochReport, train
+from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
+from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
+from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
+from lmc_mlflow.workflows.lifecycle.run_once import WantedRun, run_session
 from lmc_mlflow.workflows.pair.recorder import Recorder
-from lmc_mlflow.workflows.pair.results import log_endpoints, log_pair
-from lmc_mlflow.workflows.pair.runs import (
-    PairRuns,
-    claim_pair,
-    look_before,
-    open_pair,
-)
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
+from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
 
 
 @dataclass(frozen=True)
-class PairOutcome:
-    """The runs of a pair, and how they came about: `trained`, `resumed` or `finished before`."""
+class PairOutcome(Outcome):
+    """A trained pair: `run_id` is the pair's, `how` is `trained`, `resumed` or `finished before`.
 
-    pair: str
+    Attributes:
+        endpoints: side -> run id.
+    """
+
     endpoints: dict[str, str]
-    how: str
-    experiment_id: str
 
 
 def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> list[PairOutcome]:
-    """One pair for each of `seeds` (or for `seed` alone), trained together; otherwise as `train_pair`."""
+    """Train one pair for each of `seeds` (or for `seed` alone), together; otherwise as `train_pair`."""
     seeds = config.together.seeds or (config.model.seed,)
     alone = TogetherConfig()
     return train_pairs(
@@ -52,45 +48,45 @@ def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> li
 
 
 def train_pair(config: TrainPairConfig, parent: TrackedRun | None = None) -> PairOutcome:
-    """Train both sides of a shift and log everything; or resume, or point at the finished pair.
+    """Train both sides of a shift and log everything; or resume, or give the finished pair.
 
     Everything that can be wrong with the machine, the tracking store, the data and the network is
     found before a run is opened.
 
     Args:
         config: what to train.
-        parent: run to hang the pair under (the chain, a sweep).
+        parent: run that the pair is nested under (an experiment, a sweep).
 
     Raises:
         ValueError: something a user can put right; says how.
         StoreError: the tracking store cannot be used.
-        FloatingPointError: a loss is no number any more.
+        FloatingPointError: a loss is not a number any more.
     """
     return train_pairs([config], parent)[0]
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A pair that has to be trained, claimed for this process; nothing is logged of it yet."""
+class _Untrained:
+    """A pair that this process is going to train; nothing is logged of it yet."""
 
     config: TrainPairConfig
     trainees: list[Trainee]
-    interrupted: Run | None
+    wanted: WantedRun
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Training:
     """A pair in training, with its open runs."""
 
     config: TrainPairConfig
     trainees: list[Trainee]
+    wanted: WantedRun
     runs: PairRuns
     recorder: Recorder
-    how: str
 
 
 def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome]:
-    """Train pairs that differ in their seeds alone, all networks in step; each is its own set of runs, as ever.
+    """Train pairs that differ in their seeds alone, all networks in step; each has runs of its own.
 
     Raises:
         AtWorkError: another process that lives is training one of them.
@@ -100,7 +96,7 @@ def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = 
 
 
 def train_free_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome | None]:
-    """As `train_pairs`, but a pair that another process is training is None."""
+    """Train pairs as `train_pairs` does, but give None for a pair that another process is training."""
     return _train_pairs(configs, parent, pass_over_busy=True)
 
 
@@ -111,103 +107,86 @@ def _train_pairs(
     device = prepare_machine(first.runtime)
     store = open_store()
     data = load_shifted(first.data, device)
-    found: list[PairOutcome | _Wanted | None] = []
-    with claiming(store) as claim:
+    found: list[PairOutcome | _Untrained | None] = []
+    with run_session(store) as session:
         for config in configs:
             trainees = make_trainees(config, data, device)
             try:
-                found.append(_look(store, config, data, trainees, claim))
+                wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
             except AtWorkError:
                 if not pass_over_busy:
                     raise
                 found.append(None)
-        wanted = [item for item in found if isinstance(item, _Wanted)]
-        trained = iter(_train_wanted(store, wanted, data, parent, device) if wanted else ())
-    outcomes = [next(trained) if isinstance(item, _Wanted) else item for item in found]
-    if not wanted and outcomes[0] is not None:
-        point_launcher_at(store, outcomes[0].pair, "this configuration was finished before")
+                continue
+            if wanted.finished is not None:
+                found.append(_outcome(store, wanted.finished.info.run_id, FINISHED_BEFORE))
+            else:
+                found.append(_Untrained(config, trainees, wanted))
+        untrained = [item for item in found if isinstance(item, _Untrained)]
+        trained = iter(_train_untrained(store, untrained, data, parent, device) if untrained else ())
+    outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
+    if not untrained and outcomes[0] is not None:
+        point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes
 
 
-def _look(
-    store: Store, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee], claim: Callable[[str], None]
-) -> PairOutcome | _Wanted:
-    """The pair as it was finished before, or what is to be trained, claimed for this process."""
-    before = look_before(store, config, data)
-    if before.finished is None or config.resume.force:
-        before = claim_pair(claim, store, config, data)
-    if before.finished is not None and not config.resume.force:
-        return _outcome_of(store, before.finished)
-    return _Wanted(config, trainees, None if config.resume.force else before.interrupted)
+def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
+    a, b = endpoints_of_pair(store.client, run_id)
+    return PairOutcome.of(store.client.get_run(run_id), how, endpoints={"A": a, "B": b})
 
 
-def _outcome_of(store: Store, run: Run) -> PairOutcome:
-    a, b = endpoints_of_pair(store.client, run.info.run_id)
-    return PairOutcome(run.info.run_id, {"A": a, "B": b}, "finished before", store.experiment_id)
-
-
-def _train_wanted(
-    store: Store, wanted: list[_Wanted], data: ShiftedData, parent: TrackedRun | None, device: torch.device
+def _train_untrained(
+    store: Store, untrained: list[_Untrained], data: ShiftedData, parent: TrackedRun | None, device: torch.device
 ) -> list[PairOutcome]:
-    with ending() as keep:
-        opened = [(item, open_pair(store, item.config, data, item.interrupted, parent, keep)) for item in wanted]
-        log_shift([runs.pair for _, runs in opened], wanted[0].config, data)
-        jobs = [_open(item, runs) for item, runs in opened]
-        for _, group in itertools.groupby(sorted(jobs, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
-            _train_together(list(group), data)
-        for job in jobs:
-            job.runs.pair.log_metrics({**job.recorder.shares(), **peak_memory(device)})
-            log_endpoints(job.runs, job.config, data, job.trainees)
-            log_pair(job.runs, job.config, data, job.trainees, job.recorder.wall_seconds())
-    return [
-        PairOutcome(
-            job.runs.pair.run_id,
-            {side: run.run_id for side, run in job.runs.endpoints.items()},
-            job.how,
-            store.experiment_id,
-        )
-        for job in jobs
-    ]
+    opened = [(item, open_pair(store, item.wanted, item.config, data, parent)) for item in untrained]
+    log_shift([runs.pair for _, runs in opened], untrained[0].config, data)
+    trainings = [_start(item, runs) for item, runs in opened]
+    for _, group in itertools.groupby(sorted(trainings, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
+        _train_together(list(group), data)
+    for training in trainings:
+        session, runs = training.wanted.session, training.runs
+        runs.pair.log_metrics({**training.recorder.shares(), **peak_memory(device)})
+        for trainee in training.trainees:
+            log_endpoint(runs, training.config, data, trainee)
+            session.close(runs.endpoints[trainee.side])
+        log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
+        session.close(runs.pair)
+    return [_outcome(store, one.runs.pair.run_id, one.wanted.how("trained")) for one in trainings]
 
 
-def _open(wanted: _Wanted, runs: PairRuns) -> _Job:
-    config, trainees = wanted.config, wanted.trainees
-    recorder = Recorder(runs, trainees, config.resume.checkpoint_every, config.optimization.epochs)
-    if wanted.interrupted is not None:
-        recorder.restore()
-    return _Job(config, trainees, runs, recorder, "trained" if wanted.interrupted is None else "resumed")
+def _start(item: _Untrained, runs: PairRuns) -> _Training:
+    config, trainees = item.config, item.trainees
+    every, epochs = config.resume.checkpoint_every, config.optimization.epochs
+    recorder = Recorder(runs, trainees, every, epochs, resumed=item.wanted.interrupted is not None)
+    return _Training(config, trainees, item.wanted, runs, recorder)
 
 
-def _epoch_of(job: _Job) -> int:
-    return job.recorder.epoch
+def _epoch_of(training: _Training) -> int:
+    return training.recorder.progress.epoch
 
 
-def _train_together(jobs: list[_Job], data: ShiftedData) -> None:
-    recorders = [job.recorder for job in jobs]
-    trainees = [trainee for job in jobs for trainee in job.trainees]
-    config = jobs[0].config
+def _train_together(trainings: list[_Training], data: ShiftedData) -> None:
+    recorders = [training.recorder for training in trainings]
+    trainees = [trainee for training in trainings for trainee in training.trainees]
+    config = trainings[0].config
 
     def on_epoch(epoch: int, reports: list[EpochReport]) -> None:
         for i, recorder in enumerate(recorders):
             recorder.on_epoch(epoch, reports[2 * i : 2 * i + 2])
 
-    try:
+    with save_when_stopped(*(recorder.progress for recorder in recorders)):
         test = (data.test.images, data.test.labels)
         engine = train(
             trainees,
             test,
             config.optimization,
             data.flips,
-            recorders[0].epoch + 1,
+            recorders[0].progress.epoch + 1,
             on_epoch,
             config.optimization.engine,
         )
-    except (KeyboardInterrupt, Terminated):
-        for recorder in recorders:
-            recorder.save()
-        raise
-    for job in jobs:
-        for run in (job.runs.pair, *job.runs.endpoints.values()):
+    for training in trainings:
+        for run in (training.runs.pair, *training.runs.endpoints.values()):
             run.set_tags({Tag.ENGINE: engine})
 
 

@@ -1,4 +1,4 @@
-"""How are two logged networks joined by a straight line, and what is logged of it?"""
+"""Measures the path between two logged networks, and logs it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag, tag
+from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid, connected, connected_by_error
 from lmc_mlflow.paths.points import CALIBRATED
@@ -17,7 +17,6 @@ from lmc_mlflow.paths.walk import Path, walk
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
@@ -28,6 +27,8 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
     matching_sentence,
 )
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.outcome import Outcome
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     both_training_sides,
     check_splits,
@@ -35,6 +36,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     load_splits,
     log_data,
 )
+from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.results import (
     Ends,
     describe_path,
@@ -47,19 +49,20 @@ from lmc_mlflow.workflows.path.results import (
 
 
 @dataclass(frozen=True)
-class PathOutcome:
-    """A logged path: its run, its verdicts, and the numbers of each split."""
+class PathOutcome(Outcome):
+    """A logged path.
 
-    path: str
-    name: str
+    Attributes:
+        connected: the verdict by loss and accuracy.
+        connected_by_error: the verdict by error.
+    """
+
     connected: str
     connected_by_error: str
-    metrics: dict[str, float]
-    experiment_id: str
 
 
 @dataclass(frozen=True)
-class Walked:
+class Paths:
     """The paths of one run.
 
     Attributes:
@@ -74,11 +77,11 @@ class Walked:
 
 
 def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> PathOutcome:
-    """Walk between two logged networks and log the path as a run.
+    """Measure the path between two logged networks and log it as a run.
 
     Args:
         config: which networks, which grid, which splits, whether the units of B are permuted first.
-        parent: run to hang the path under.
+        parent: run that the path is nested under.
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
@@ -90,17 +93,17 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, device)
     check_splits(config.path.splits, splits)
-    with ending() as keep:
-        run = keep(open_run, store, Kind.PATH, path_name(ends, config), _tags(ends, config), parent)
-        probe_artifacts(run, f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n", "ends.txt")
-        run.log_params(to_params(config))
+    name = path_name(ends, config)
+    first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
+    start = RunStart(name, _tags(ends, config), to_params(config), first_file)
+    with new_run(store, Kind.PATH, start, parent) as run:
         log_data(run, ends[0].config.data, {name: splits[name] for name in config.path.splits})
         walk_to = partial(_walk, config.path, splits, device)
         if symmetry is None:
-            return _log_path(run, config, ends, Walked(walk_to(ends)))
+            return _log_paths(run, config, ends, Paths(walk_to(ends)))
         alignment = find_alignment(ends, symmetry, config.aligning.align, config.matching, splits["train_a"], device)
         aligned = walk_to((ends[0], alignment.network))
-        return _log_path(run, config, ends, Walked(aligned, alignment, walk_to(ends)))
+        return _log_paths(run, config, ends, Paths(aligned, alignment, walk_to(ends)))
 
 
 def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.device, ends: Ends) -> Path:
@@ -116,37 +119,35 @@ def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.d
     )
 
 
-def _log_path(run: TrackedRun, config: InterpolateConfig, ends: Ends, walked: Walked) -> PathOutcome:
-    path, name = walked.path, path_name(ends, config)
+def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths) -> PathOutcome:
+    path, name = paths.path, path_name(ends, config)
     verdict = _verdict(config.path, path)
-    walked_to = ends if walked.alignment is None else (ends[0], walked.alignment.network)
-    metrics = path_metrics(walked_to, path) | {"angle_reference_deg": reference_angle(ends[0])}
+    ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
+    metrics = path_metrics(ends_of_path, path) | {"angle_reference_deg": reference_angle(ends[0])}
     curves, table = path_curves(path), path_table(path)
     figure, note = path_figure(table, name), ""
-    if walked.alignment is not None and walked.unaligned is not None:
-        metrics |= {f"{UNALIGNED}{key}": value for key, value in path_metrics(ends, walked.unaligned).items()}
-        curves |= {f"{UNALIGNED}{key}": curve for key, curve in path_curves(walked.unaligned).items()}
-        other = path_table(walked.unaligned)
+    if paths.alignment is not None and paths.unaligned is not None:
+        metrics |= {f"{UNALIGNED}{key}": value for key, value in path_metrics(ends, paths.unaligned).items()}
+        curves |= {f"{UNALIGNED}{key}": curve for key, curve in path_curves(paths.unaligned).items()}
+        other = path_table(paths.unaligned)
         run.log_json(other.to_dict(orient="split", index=False), Artifact.PATH_UNALIGNED)
-        run.set_tags({Tag.CONNECTED_UNALIGNED: _verdict(config.path, walked.unaligned)})
-        log_matching(run, walked.alignment, "alignment/")
+        run.set_tags({Tag.CONNECTED_UNALIGNED: _verdict(config.path, paths.unaligned)})
+        log_matching(run, paths.alignment, "alignment/")
         figure, note = (
             aligned_path_figure(table, other, name, config.aligning.align),
-            _note(config.path, walked.alignment, walked.unaligned),
+            _note(config.path, paths.alignment, paths.unaligned),
         )
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)
-    by_tensor = similarity_by_tensor(*walked_to)
+    by_tensor = similarity_by_tensor(*ends_of_path)
     run.log_json(by_tensor.to_dict(orient="split", index=False), "similarity.json")
     run.log_figure(figure, "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
     by_error = _by_error(config.path, path)
     run.set_tags({Tag.CONNECTED: verdict, Tag.CONNECTED_BY_ERROR: by_error, Tag.ENGINE: path.engine})
     run.describe(describe_path(ends, config.path, path, (verdict, by_error), metrics, note))
-    run.seal()
-    run.finish()
-    return PathOutcome(run.run_id, name, verdict, by_error, metrics, run.experiment_id)
+    return PathOutcome(run.run_id, name, "measured", metrics, run.experiment_id, verdict, by_error)
 
 
 def _verdict(config: PathConfig, path: Path) -> str:
@@ -168,7 +169,7 @@ def _note(config: PathConfig, alignment: Alignment, unaligned: Path) -> str:
 
 
 def path_name(ends: Ends, config: InterpolateConfig) -> str:
-    """What a person would call the path."""
+    """Name a path as a person would."""
     a, b = ends
     model = a.config.model.model
     left, right = (_end_name(end, ends) for end in ends)
@@ -193,14 +194,11 @@ def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
     tags[Tag.FINGERPRINT] = path_fingerprint(config)
     if config.aligning.align != NONE:
         tags[Tag.ALIGN] = config.aligning.align
-    for key in ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size"):
-        left, right = (end.run.data.tags.get(tag(key), "") for end in ends)
-        tags[tag(key)] = left if left == right else f"{left}, {right}"
     if a.split_run == b.split_run:
         tags[Tag.PAIR] = a.split_run
-    return tags
+    return tags | joined_tags(ends)
 
 
 def path_fingerprint(config: InterpolateConfig) -> str:
-    """Digest of how the path is walked, whatever its ends: with them it tells whether a path was walked before."""
+    """Digest how a path is measured, whatever its ends; with them it tells a path from all others."""
     return fingerprint(config, without=("pair", "run_a", "run_b"))

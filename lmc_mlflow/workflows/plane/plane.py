@@ -1,6 +1,4 @@
-"""What does the plane through three logged networks look like?"""
-
-from dataclasses import dataclass
+"""Measures the loss over the plane through three logged networks, and logs it."""
 
 import torch
 
@@ -8,64 +6,34 @@ from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import PlaneConfig
-from lmc_mlflow.contract import Artifact, Kind, Tag, tag
+from lmc_mlflow.contract import Kind, Tag, tag
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.plane import Corners, Plane, survey_plane
+from lmc_mlflow.paths.plane import Corners, Plane, join_rows, measure_rows
 from lmc_mlflow.paths.walk import walk
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.query.runs import Run
-from lmc_mlflow.tracking.lifecycle import (
-    ending,
-    open_run,
-    point_launcher_at,
-    probe_artifacts,
-    reopen_run,
-)
-from lmc_mlflow.tracking.process import Terminated
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
-from lmc_mlflow.workflows.lifecycle.previous_runs import Before, look_for
-from lmc_mlflow.workflows.networks.network_group import (
-    Material,
-    identity_of,
-    labels_of,
-    load_compatible,
-    load_material,
-    shared_tags,
-)
+from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
+from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
+from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
 from lmc_mlflow.workflows.networks.pair_of_networks import log_data
-from lmc_mlflow.workflows.plane.keeper import RowsKeeper
-from lmc_mlflow.workflows.plane.results import (
-    ALIGNED,
-    AS_LOGGED,
-    EDGES,
-    UNALIGNED,
-    Drawn,
-    log_plane,
-)
+from lmc_mlflow.workflows.networks.tags import joined_tags
+from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
+from lmc_mlflow.workflows.plane.row_arrays import pack, unpack
 
 CORNERS = ("run_a", "run_b", "run_c")
 NUM_ALPHAS = 11
 """Points of an edge; 0.5 is among them."""
 
 
-@dataclass(frozen=True)
-class PlaneOutcome:
-    """A logged plane: its run, how it came about (`measured`, `resumed` or `finished before`) and its numbers."""
+def plane(config: PlaneConfig) -> Outcome:
+    """Measure loss and score over the plane through three logged networks and log it as a run.
 
-    plane: str
-    name: str
-    how: str
-    metrics: dict[str, float]
-    experiment_id: str
-
-
-def plane(config: PlaneConfig) -> PlaneOutcome:
-    """Measure loss and accuracy over the plane through three logged networks and log it as a run; a finished one is not
-    repeated, an interrupted one continued.
+    A finished plane is not measured again, an interrupted one is resumed.
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used, or three networks on one line.
@@ -76,44 +44,21 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
     corners = config.corners
     networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
-    identity = identity_of(config, networks, CORNERS)
-    before = Before(None, None) if corners.force else look_for(store, Kind.PLANE, identity)
-    if before.finished is not None:
-        point_launcher_at(store, before.finished.info.run_id, "this plane was finished before")
-        return _outcome_of(before.finished)
-    symmetry = None if config.surface.align == NONE else find_symmetry(networks[0])
-    material = load_material(
-        store, networks, config.surface.split, corners.data_root, device, config.surface.bn == "recalibrate"
-    )
-    labels = labels_of(networks)
-    name = f"plane {networks[0].config.data.dataset} {networks[0].config.model.model} through {'; '.join(labels)}"
-    with ending() as keep:
-        if before.interrupted is None:
-            run = keep(open_run, store, Kind.PLANE, name, identity | _tags(config, networks))
-        else:
-            run = keep(reopen_run, store, before.interrupted)
-            point_launcher_at(store, run.run_id, "resumed an interrupted plane")
-        probe_artifacts(run, "\n".join(network.run.info.run_id for network in networks), "corners.txt")
-        run.log_params(to_params(config))
+    with run_once(store, Kind.PLANE, identity_of(config, networks, CORNERS), corners.force) as wanted:
+        if wanted.finished is not None:
+            return Outcome.of(wanted.finished, FINISHED_BEFORE)
+        symmetry = None if config.surface.align == NONE else find_symmetry(networks[0])
+        material = load_material(
+            store, networks, config.surface.split, corners.data_root, device, config.surface.bn == "recalibrate"
+        )
+        labels, model = labels_of(networks), networks[0].config.model.model
+        name = f"plane {networks[0].config.data.dataset} {model} through {'; '.join(labels)}"
+        first_file = ("corners.txt", "\n".join(network.run.info.run_id for network in networks))
+        run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
         log_data(run, networks[0].config.data, {config.surface.split: material.measured})
-        keeper = RowsKeeper(run)
-        keeper.restore()
-        try:
-            found = _panels(config, networks, symmetry, material, device, keeper)
-        except (KeyboardInterrupt, Terminated):
-            keeper.save()
-            raise
-        metrics = log_plane(run, config, found, labels, score_name(material.measured.labels))
-        run.seal()
-        run.delete_artifacts(Artifact.RESUME_FOLDER)
-        run.finish()
-    how = "measured" if before.interrupted is None else "resumed"
-    return PlaneOutcome(run.run_id, name, how, metrics, run.experiment_id)
-
-
-def _outcome_of(run: Run) -> PlaneOutcome:
-    info = run.info
-    return PlaneOutcome(info.run_id, info.run_name, "finished before", dict(run.data.metrics), info.experiment_id)
+        panels = _panels(config, networks, symmetry, material, Progress(run))
+        metrics = log_plane(run, config, panels, labels, score_name(material.measured.labels))
+    return Outcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id)
 
 
 def _panels(
@@ -121,15 +66,16 @@ def _panels(
     networks: list[LoggedNetwork],
     symmetry: Symmetry | None,
     material: Material,
-    device: torch.device,
-    keeper: RowsKeeper,
-) -> dict[str, Drawn]:
-    """The plane through the networks as they are, and with a symmetry the one through them aligned."""
-    if symmetry is None:
-        return {AS_LOGGED: _measure(config, networks, material, device, keeper, AS_LOGGED)}
-    before = _measure(config, networks, material, device, keeper, UNALIGNED)
-    aligned = _aligned(config, networks, symmetry, material, device)
-    return {UNALIGNED: before, ALIGNED: _measure(config, aligned, material, device, keeper, ALIGNED)}
+    progress: Progress,
+) -> dict[str, Panel]:
+    """Measure the plane through the networks as they are, and with a symmetry the one through them aligned."""
+    known = progress.known()
+    with save_when_stopped(progress):
+        if symmetry is None:
+            return {AS_LOGGED: _measure(config, networks, material, AS_LOGGED, known, progress)}
+        unaligned = _measure(config, networks, material, UNALIGNED, known, progress)
+        aligned = _aligned(config, networks, symmetry, material)
+        return {UNALIGNED: unaligned, ALIGNED: _measure(config, aligned, material, ALIGNED, known, progress)}
 
 
 def _states(networks: list[LoggedNetwork], device: torch.device) -> Corners:
@@ -138,10 +84,11 @@ def _states(networks: list[LoggedNetwork], device: torch.device) -> Corners:
 
 
 def _aligned(
-    config: PlaneConfig, networks: list[LoggedNetwork], symmetry: Symmetry, material: Material, device: torch.device
+    config: PlaneConfig, networks: list[LoggedNetwork], symmetry: Symmetry, material: Material
 ) -> list[LoggedNetwork]:
-    """The networks, B's and C's units in A's order."""
+    """Permute the units of B and C towards A."""
     a, *others = networks
+    device = material.test.labels.device
     images = material.side(a)
     method, matching = config.surface.align, config.matching
     return [a, *(find_alignment((a, b), symmetry, method, matching, images, device).network for b in others)]
@@ -151,16 +98,22 @@ def _measure(
     config: PlaneConfig,
     networks: list[LoggedNetwork],
     material: Material,
-    device: torch.device,
-    keeper: RowsKeeper,
     panel: str,
-) -> Drawn:
+    known: Arrays,
+    progress: Progress,
+) -> Panel:
+    """Measure one plane and the edges of its triangle, but for the rows that an interrupted process has."""
+    device = material.test.labels.device
     settings, states = config.surface, _states(networks, device)
     network = networks[0].network().to(device)
     split = {settings.split: (material.measured.images, material.measured.labels)}
     calibration = material.calibration(networks) if settings.bn == "recalibrate" else None
     grid = (settings.num_points, settings.margin)
-    surface = survey_plane(network, states, grid, split, settings.bn, calibration, keeper.rows_of(panel))
+    rows = unpack(panel, known)
+    for index, row in measure_rows(network, states, grid, split, settings.bn, calibration, tuple(rows)):
+        rows[index] = row
+        progress.add(pack(panel, index, row))
+    surface = join_rows(Plane.through(states, trainable(network)), grid, rows)
     metrics: dict[str, float] = {}
     for name, i, j in EDGES:
         ends = (states[i], states[j])
@@ -173,7 +126,7 @@ def _measure(
             metrics[f"loss_{corner}"] = float(path.losses[settings.split][place])
             metrics[f"{path.score}_{corner}"] = float(path.scores[settings.split][place])
     metrics |= {f"length_{name}": _length(surface.plane, i, j) for name, i, j in EDGES}
-    return Drawn(surface, metrics)
+    return Panel(surface, metrics)
 
 
 def _length(plane: Plane, i: int, j: int) -> float:
@@ -185,4 +138,4 @@ def _length(plane: Plane, i: int, j: int) -> float:
 def _tags(config: PlaneConfig, networks: list[LoggedNetwork]) -> dict[str, str]:
     ids = {tag(f"run_{name}"): network.run.info.run_id for name, network in zip("abc", networks, strict=True)}
     own = {Tag.ALIGN: config.surface.align, Tag.BN: config.surface.bn}
-    return shared_tags(networks) | ids | own
+    return joined_tags(networks) | ids | own

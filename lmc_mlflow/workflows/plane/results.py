@@ -1,4 +1,4 @@
-"""What is logged of a plane through three networks?"""
+"""Logs a plane through three networks: table, points, figure and description."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ AS_LOGGED, ALIGNED, UNALIGNED = "as logged", "aligned", "unaligned"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Panel:
     """One plane with the paths along the edges of its triangle.
 
     Attributes:
@@ -28,30 +28,30 @@ class Drawn:
 
 
 def log_plane(
-    run: TrackedRun, config: PlaneConfig, found: dict[str, Drawn], labels: list[str], score: str
+    run: TrackedRun, config: PlaneConfig, panels: dict[str, Panel], labels: list[str], score: str
 ) -> dict[str, float]:
-    """Log everything; the metrics. Those of the plane before the alignment are prefixed `unaligned/`."""
+    """Log everything, and give the metrics; those of the plane before the alignment have the prefix `unaligned/`."""
     metrics = {
-        f"{'unaligned/' if panel == UNALIGNED else ''}{key}": value
-        for panel, drawn in found.items()
-        for key, value in drawn.metrics.items()
+        f"{'unaligned/' if name == UNALIGNED else ''}{key}": value
+        for name, panel in panels.items()
+        for key, value in panel.metrics.items()
     }
     run.log_metrics(metrics)
-    table = pd.concat([plane_table(drawn.surface, panel, score) for panel, drawn in found.items()], ignore_index=True)
-    points = {panel: drawn.surface.plane.points() for panel, drawn in found.items()}
+    table = pd.concat([plane_table(panel.surface, name, score) for name, panel in panels.items()], ignore_index=True)
+    points = {name: panel.surface.plane.points() for name, panel in panels.items()}
     run.log_text(table.to_csv(index=False), "plane.csv")
     run.log_json(
         {panel: {name: list(place) for name, place in p.items()} for panel, p in points.items()}, "points.json"
     )
     title = f"Plane through A ({labels[0]}), B ({labels[1]}), C ({labels[2]}), {config.surface.split} data"
     run.log_figure(plane_figure(table, points, title), "figures/plane.png")
-    run.set_tags({Tag.ENGINE: next(iter(found.values())).surface.engine})
-    run.describe(_description(config, found, labels))
+    run.set_tags({Tag.ENGINE: next(iter(panels.values())).surface.engine})
+    run.describe(_description(config, panels, labels))
     return metrics
 
 
 def plane_table(surface: Surface, panel: str, score: str) -> pd.DataFrame:
-    """One row a point: the content of `plane.csv`."""
+    """Make the content of `plane.csv`: one row a point."""
     rows = []
     for i, y in enumerate(surface.ys):
         for j, x in enumerate(surface.xs):
@@ -61,15 +61,15 @@ def plane_table(surface: Surface, panel: str, score: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _description(config: PlaneConfig, found: dict[str, Drawn], labels: list[str]) -> str:
-    head = list(found)
+def _description(config: PlaneConfig, panels: dict[str, Panel], labels: list[str]) -> str:
+    head = list(panels)
     rows = [
         (f"barrier over the chord, {name[0].upper()} to {name[1].upper()}", f"{name}/barrier_over_chord")
         for name, _, _ in EDGES
     ]
     rows += [(f"distance, {name[0].upper()} to {name[1].upper()}", f"length_{name}") for name, _, _ in EDGES]
     lines = [
-        f"| {text} | " + " | ".join(f"{drawn.metrics[key]:.4g}" for drawn in found.values()) + " |"
+        f"| {text} | " + " | ".join(f"{panel.metrics[key]:.4g}" for panel in panels.values()) + " |"
         for text, key in rows
     ]
     table = "\n".join([f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *lines])

@@ -1,12 +1,13 @@
-"""Which figures of the paper does a report hold, drawn from the same tables as its numbers?"""
+"""Draws the figures of a report from the same tables as its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from lmc_mlflow import plots
 from lmc_mlflow.findings.condition_table import Frames, within_pairs
+from lmc_mlflow.models.families import Facts, facts_of
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.page import Picture
@@ -16,7 +17,7 @@ POLAR_PATHS = 5
 
 
 def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
-    """The figures in the order of the page.
+    """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
@@ -35,7 +36,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
             "Every path between the sides of a 50/50 pair, batch norm interpolated.",
         ),
         "ResNets on MNIST, batch size and learning rate (paper: Fig. 7)": (
-            plots.barrier_by_batch_and_lr(_resnets(_where(paths, dataset="mnist", shift="label_5050"))),
+            plots.barrier_by_batch_and_lr(_networks(_where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
             "Batch norm interpolated.",
         ),
         "Angle and distance (paper: Fig. 13)": (
@@ -60,12 +61,11 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
 
 
 def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
-    """The figures of Altintas et al., of paths between two networks of one initialization and other orders."""
+    """Draw the figures of Altintas et al., of paths between two networks of one initialization and other orders."""
     inside = within_pairs(paths)
     inside = inside[inside["bn"] == "interpolate"] if len(inside) else inside
     ordered = _where(inside, shift="none", noise="different")
-    models = ordered["model"].astype(str) if len(ordered) else pd.Series(dtype=str)
-    deep = ordered[models.str.fullmatch(r"mlp_l[137]_w\d+")] if len(ordered) else ordered
+    deep = _networks(ordered, _is_mlp_of_the_figures)
     return {
         "Does batch size decide? (Hepburn et al. against Altintas et al.)": (
             plots.barrier_by_noise_source(inside),
@@ -76,7 +76,7 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
             "Train is the mean of both sides.",
         ),
         "Dense, locally connected, convolutional, attention (Altintas et al.: Fig. 2)": (
-            plots.error_barrier_by_model(ordered[models.str.startswith("patches_")] if len(ordered) else ordered),
+            plots.error_barrier_by_model(_networks(ordered, lambda facts: facts.family == "patches")),
             "One layer over patches of 4 x 4.",
         ),
         "Complexity of the data (Altintas et al.: Fig. 3)": (
@@ -91,7 +91,7 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:
-    """The paths whose points the polar figure shows: the first few, by run id, of every data set and network."""
+    """Choose the paths whose points the polar figure shows: the first few, by run id, of every data set and network."""
     inside = within_pairs(frames.paths)
     if inside.empty:
         return inside
@@ -105,5 +105,14 @@ def _where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
     return frame
 
 
-def _resnets(paths: pd.DataFrame) -> pd.DataFrame:
-    return paths[paths["model"].astype(str).str.startswith("resnet")] if len(paths) else paths
+def _networks(paths: pd.DataFrame, wanted: Callable[[Facts], bool]) -> pd.DataFrame:
+    return paths[[wanted(facts_of(str(model))) for model in paths["model"]]] if len(paths) else paths
+
+
+def _is_mlp_of_the_figures(facts: Facts) -> bool:
+    uniform = len(set(facts.widths)) == 1
+    return facts.family == "MLP" and facts.depth in (1, 3, 7) and not facts.variant and uniform
+
+
+def _is_resnet(facts: Facts) -> bool:
+    return facts.family == "ResNet" and not facts.library

@@ -1,4 +1,4 @@
-"""What does the whole store say beside the paper? One run that holds tables, claims and a page over all others."""
+"""Compares a whole store with the papers, and logs tables, claims and a page of it as one run."""
 
 import json
 import logging
@@ -12,8 +12,8 @@ from lmc_mlflow import query
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import ReportCommandConfig
 from lmc_mlflow.contract import Kind
-from lmc_mlflow.findings.condition_table import Frames, prepared
-from lmc_mlflow.papers.hepburn.claims import claims_content
+from lmc_mlflow.findings.condition_table import Frames, prepare
+from lmc_mlflow.papers.claims import claims_content
 from lmc_mlflow.papers.report.content import (
     Content,
     headline,
@@ -23,9 +23,9 @@ from lmc_mlflow.papers.report.content import (
 from lmc_mlflow.papers.report.html import Link
 from lmc_mlflow.papers.report.markdown import csv_text, markdown, table_markdown
 from lmc_mlflow.papers.report.page import page
-from lmc_mlflow.tracking.lifecycle import ending, open_run, probe_artifacts
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
 from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.report.figures import polar_paths, report_pictures
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReportOutcome:
-    """A logged report: its run, its first sentences, and the files written beside."""
+    """A logged report: its run, its first sentences, and the files that were written to a folder."""
 
     report: str
     headline: str
@@ -43,7 +43,7 @@ class ReportOutcome:
 
 
 def report(config: ReportCommandConfig) -> ReportOutcome:
-    """Read the store, set it beside the paper, and log the result as a run.
+    """Read the store, compare it with the papers, and log the result as a run.
 
     Raises:
         ValueError: no such experiment.
@@ -58,23 +58,20 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
     content = report_content(frames, settings.names, settings.min_seeds)
     for name in settings.names.keys() - content.stand_ins.keys():
         logger.warning("stand_ins: no run has a data set or network %s", name)
-    files = report_files(content, prepared(frames, settings.names))
-    with ending() as keep:
-        run = keep(open_run, store, Kind.REPORT, "report beside the paper", {})
-        probe_artifacts(run, files["report.md"], "report.md")
-        run.log_params(to_params(config))
+    files = report_files(content, prepare(frames, settings.names))
+    start = RunStart("report beside the paper", {}, to_params(config), ("report.md", files["report.md"]))
+    with new_run(store, Kind.REPORT, start) as run:
         for path, text in files.items():
             if path != "report.md":
                 run.log_text(text, path)
         run.log_metrics(metrics(content))
         run.describe(_description(content))
-        run.seal()
     written = write_files(files, Path(settings.out)) if settings.out else ()
     return ReportOutcome(run.run_id, headline(content), content.answer, written, run.experiment_id)
 
 
 def read_frames(experiments: tuple[str, ...]) -> Frames:
-    """The tables of `query`, each read once; of some experiments or of all.
+    """Read the tables of `query`, each once; of some experiments or of all.
 
     Raises:
         ValueError: no such experiment.
@@ -86,7 +83,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         return pd.concat([read(name) for name in chosen], ignore_index=True)
 
     pairs = of_all(query.pairs)
-    ends = ends[ends["trajectory"] == ""]  # networks on the way of another are no repetitions of it
+    ends = ends[ends["trajectory"] == ""]  # the epochs of a trajectory are no repetitions of its start
     finished = ends[ends["status"] == "FINISHED"]
     paths = of_all(lambda name: query.paths(name, ends=ends))
     return Frames(
@@ -98,7 +95,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
 
 
 def report_files(content: Content, frames: Frames) -> dict[str, str]:
-    """Path below the run -> text of every file of a report."""
+    """Make every file of a report: path below the run -> text."""
     files = {"report.md": markdown(content)}
     for name, table in content.tables.items():
         files[f"tables/{name}.csv"] = csv_text(table)
@@ -110,13 +107,13 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
 
 
 def _source() -> str:
-    """Where the runs are, in words that hold on another machine."""
+    """Name the place of the runs in words that hold on another machine."""
     uri = tracking_uri()
     return uri if ui_command(uri) is None else "a local store"
 
 
 def _linker(frames: Frames) -> Link:
-    """Addresses in the UI where a server is tracked to; a local store has none until someone starts one."""
+    """Link runs to a server's UI; a local store has no UI until someone starts one."""
     uri = tracking_uri()
     if ui_command(uri) is not None:
         return lambda _: None
@@ -128,7 +125,7 @@ def _linker(frames: Frames) -> Link:
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> tuple[str, ...]:
-    """Write every file whole or not at all, over what an earlier report left; the page's and the text's path."""
+    """Write every file whole or not at all, over those of an earlier report; give the paths of page and text."""
     for path, text in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

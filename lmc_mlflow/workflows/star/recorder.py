@@ -1,6 +1,6 @@
-"""How does the training of a star get into its run as it goes, and out of it again?"""
+"""Logs the training of a star to its run, epoch by epoch, and writes its progress."""
 
-import time
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -8,52 +8,50 @@ from torch import Tensor
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.predictions.scores import Scores, score_name
-from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.star.alignment import Permutations, Sources
-from lmc_mlflow.star.measures import SPLIT, Bench
+from lmc_mlflow.star.measures import SPLIT
 from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.lifecycle.state_keeper import StateKeeper
+from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
+from lmc_mlflow.workflows.star.results import StarTraining
 
 PERMUTATION = "permutation"
 BARRIER = "barrier_to_source"
 
 
 class StarRecorder:
-    """Writes a star's training to its run as it goes, and remembers the last whole epoch."""
+    """Logs a star's training.
 
-    def __init__(
-        self, run: TrackedRun, trainee: Trainee, sources: Sources, bench: Bench, config: StarConfig, epochs: int
-    ) -> None:
-        self.epoch = 0
-        self._run = run
-        self._trainee = trainee
-        self._sources = sources
-        self._bench = bench
+    Attributes:
+        progress: of the training.
+    """
+
+    def __init__(self, run: TrackedRun, training: StarTraining, config: StarConfig, resumed: bool) -> None:
+        """Start before the first epoch, or after the last whole one of an interrupted training.
+
+        Args:
+            run: of the star.
+            training: with `resumed` its star and its sources are put where they were.
+            config: of the command.
+            resumed: whether the run is an interrupted star's.
+        """
+        epochs = training.optimization.epochs
+        self.progress = TrainingProgress(run, [training.trainee], config.resume.checkpoint_every, epochs)
+        if resumed:
+            tensors = self.progress.restore()
+            if tensors:
+                training.sources.put(_permutations(tensors, training.sources))
+        self._training = training
+        self._curves = LearningCurves(run, resumed)
         self._evaluate_every = config.segments.evaluate_every
         self._epochs = epochs
-        self._keeper = StateKeeper(run, [trainee], config.resume.checkpoint_every, epochs)
-        self._score = score_name(trainee.labels)
-        self._wall_before = 0.0
-        self._started = time.perf_counter()
-        self._logged: dict[str, set[int]] = {}
-
-    def restore(self) -> None:
-        """Continue where the newest whole state was kept, and learn what has been logged beyond it."""
-        state = self._keeper.restore()
-        if state is not None:
-            self.epoch = state.epoch
-            self._wall_before = state.wall_seconds
-            self._sources.put(_permutations(state.tensors, self._sources))
-        for key in self._run.client.get_run(self._run.run_id).data.metrics:
-            self._logged[key] = set(metric_curve(self._run.client, self._run.run_id, key))
+        self._score = score_name(training.trainee.labels)
 
     def on_epoch(self, epoch: int, scores: Scores) -> None:
-        """Measure and log an epoch in one call, and keep the state when it is time."""
-        star = self._star_state()
-        network = self._bench.recalibrated(star)
-        tested = evaluate(network, self._bench.images, self._bench.labels)
+        """Measure and log an epoch in one call, and write the progress when it is time."""
+        star, bench = self._star_state(), self._training.bench
+        network = bench.recalibrated(star)
+        tested = evaluate(network, bench.images, bench.labels)
         metrics = {
             "train/loss": scores.loss,
             f"train/{self._score}": scores.score,
@@ -62,39 +60,28 @@ class StarRecorder:
         }
         if epoch % self._evaluate_every == 0 or epoch == self._epochs:
             metrics |= self._barriers(network.state_dict())
-        missing = {key: value for key, value in metrics.items() if epoch not in self._logged.get(key, ())}
-        if missing:
-            self._run.log_metrics(missing, step=epoch)
-        self.epoch = epoch
+        self._curves.log(epoch, metrics)
         further = {
             f"{PERMUTATION}/{i}/{group}": order.clone()
-            for i, permutations in enumerate(self._sources.permutations)
+            for i, permutations in enumerate(self._training.sources.permutations)
             for group, order in permutations.items()
         }
-        self._keeper.remember(epoch, self.wall_seconds(), further)
-
-    def save(self) -> None:
-        """Keep the last whole epoch's state, unless it is kept already."""
-        self._keeper.save()
-
-    def wall_seconds(self) -> float:
-        """Time spent on this star by all processes that worked on it."""
-        return self._wall_before + time.perf_counter() - self._started
+        self.progress.add(epoch, further)
 
     def _star_state(self) -> dict[str, Tensor]:
-        network = self._trainee.network
+        network = self._training.trainee.network
         assert isinstance(network, SegmentNetwork)
         return {name: value.detach().clone() for name, value in network.star.state_dict().items()}
 
     def _barriers(self, star: dict[str, Tensor]) -> dict[str, float]:
-        """Over the chord, to every source as it was aligned for this epoch; their mean and maximum."""
-        paths = [self._bench.path(star, state) for state in self._sources.states]
+        """Measure the barriers over the chord to every source as it is aligned now; their mean and maximum."""
+        paths = [self._training.bench.path(star, state) for state in self._training.sources.states]
         barriers = [path.summaries[SPLIT].barrier_over_chord for path in paths]
         found = {f"{BARRIER}/{i}": value for i, value in enumerate(barriers)}
         return found | {f"{BARRIER}/mean": sum(barriers) / len(barriers), f"{BARRIER}/max": max(barriers)}
 
 
-def _permutations(tensors: dict[str, Tensor], sources: Sources) -> list[Permutations]:
+def _permutations(tensors: Mapping[str, Tensor], sources: Sources) -> list[Permutations]:
     found: list[Permutations] = [{} for _ in sources.logged]
     for name, order in tensors.items():
         if name.startswith(f"{PERMUTATION}/"):

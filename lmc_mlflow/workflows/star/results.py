@@ -1,4 +1,4 @@
-"""What is logged of a trained star: its checkpoint, how it stands beside regular networks, and the verdict?"""
+"""Logs a trained star: its checkpoint, the barriers on its segments beside those of regular networks, the verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.star.verdict import verdict
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.networks.checkpoints import log_checkpoint
+from lmc_mlflow.workflows.networks.derived import log_checkpoint
 from lmc_mlflow.workflows.star.runs import star_name, trained_as
-from lmc_mlflow.workflows.star.sources import Joined
+from lmc_mlflow.workflows.star.sources import StarInputs
 
 KINDS = {
     STAR_SOURCE: "star to source",
@@ -37,12 +37,12 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Made:
-    """A star in the making.
+class StarTraining:
+    """A star in training.
 
     Attributes:
         trainee: the star, its optimizer and its noise.
-        sources: as they are aligned to it.
+        sources: the networks it is connected to, as they are aligned to it.
         aligner: aligns further networks.
         bench: measures segments.
         optimization: how it is trained.
@@ -55,57 +55,58 @@ class Made:
     optimization: OptimizationConfig
 
 
-def log_star(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, wall_seconds: float) -> None:
-    """Align and recalibrate once more, keep the star, measure all segments, judge; the run is sealed and finished."""
-    wrapped = made.trainee.network
+def log_star(
+    run: TrackedRun, config: StarConfig, inputs: StarInputs, training: StarTraining, wall_seconds: float
+) -> None:
+    """Align and recalibrate once more, log the star, measure all its segments and judge it."""
+    wrapped = training.trainee.network
     assert isinstance(wrapped, SegmentNetwork)
     if config.segments.match_every:
-        made.sources.match(wrapped.star.state_dict(), made.optimization.epochs + 1)
-    network = made.bench.recalibrated(wrapped.star.state_dict())
-    _log_network(run, config, joined, made, network)
-    segments = list(measures.measure(made.bench, made.aligner, _pairs(run, config, joined, made, network)))
-    metrics = measures.summarize_segments(segments) | _accuracies(joined, made, segments)
+        training.sources.match(wrapped.star.state_dict(), training.optimization.epochs + 1)
+    network = training.bench.recalibrated(wrapped.star.state_dict())
+    _log_network(run, config, inputs, training, network)
+    segments = list(measures.measure(training.bench, training.aligner, _pairs(run, config, inputs, training, network)))
+    metrics = measures.summarize_segments(segments) | _accuracies(inputs, training, segments)
     judged = _judge(config, segments)
     known = run.client.get_run(run.run_id).data.metrics  # of a process that was killed after this
-    cost = {"cost/train_seconds": made.trainee.train_seconds, "cost/wall_seconds": wall_seconds}
+    cost = {"cost/train_seconds": training.trainee.train_seconds, "cost/wall_seconds": wall_seconds}
     metrics |= {"num_parameters": num_parameters(network), **cost}
     run.log_metrics({key: value for key, value in metrics.items() if key not in known})
     run.log_json(measures.segment_table(segments).to_dict(orient="split", index=False), "barriers.json")
     points = measures.point_table(segments)
     run.log_json(points.to_dict(orient="split", index=False), "segments.json")
-    run.log_figure(segments_figure(points, star_name(config, joined)), "figures/segments.png")
+    run.log_figure(segments_figure(points, star_name(config, inputs)), "figures/segments.png")
     run.set_tags({Tag.STAR: judged})
-    run.describe(_description(config, joined, segments, metrics, judged))
-    run.seal()
-    run.delete_artifacts(Artifact.RESUME_FOLDER)
-    run.finish()
+    run.describe(_description(config, inputs, segments, metrics, judged))
 
 
-def _log_network(run: TrackedRun, config: StarConfig, joined: Joined, made: Made, network: Module) -> None:
-    trained = trained_as(config, joined, made.optimization)
-    digests = {"data": joined.data.digest, "test": joined.data.test.digest, "train": joined.train.digest}
-    log_checkpoint(run, network.state_dict(), joined.sources[0].spec, trained, joined.side, run.run_id, digests)
+def _log_network(
+    run: TrackedRun, config: StarConfig, inputs: StarInputs, training: StarTraining, network: Module
+) -> None:
+    trained = trained_as(config, inputs, training.optimization)
+    digests = {"data": inputs.data.digest, "test": inputs.data.test.digest, "train": inputs.train.digest}
+    log_checkpoint(run, network.state_dict(), inputs.sources[0].spec, trained, inputs.side, run.run_id, digests)
     orders = {
         f"{i}/{group}": order.cpu().numpy()
-        for i, permutations in enumerate(made.sources.permutations)
+        for i, permutations in enumerate(training.sources.permutations)
         for group, order in permutations.items()
     }
     run.log_arrays(orders, Artifact.STAR_PERMUTATIONS)
 
 
 def _pairs(
-    run: TrackedRun, config: StarConfig, joined: Joined, made: Made, network: Module
+    run: TrackedRun, config: StarConfig, inputs: StarInputs, training: StarTraining, network: Module
 ) -> list[tuple[str, Candidate, Candidate]]:
-    start = made.aligner.start()
+    start = training.aligner.start()
     centre = Candidate(run.run_id, network.state_dict(), start)
     device = next(network.parameters()).device
     sources = [
         Candidate(source.run.info.run_id, state, permutations)
         for source, state, permutations in zip(
-            joined.sources, made.sources.logged, made.sources.permutations, strict=True
+            inputs.sources, training.sources.logged, training.sources.permutations, strict=True
         )
     ]
-    held_out = [Candidate(other.run.info.run_id, _moved(other, device), start) for other in joined.held_out]
+    held_out = [Candidate(other.run.info.run_id, _moved(other, device), start) for other in inputs.held_out]
     plain = [Candidate(source.run_id, source.state, start) for source in sources] + held_out
     pairs = measures.regular_pairs(len(plain), config.judging.max_regular_pairs, config.segments.star_seed)
     return [
@@ -119,8 +120,8 @@ def _moved(network: LoggedNetwork, device: torch.device) -> dict[str, Tensor]:
     return {name: value.to(device) for name, value in network.state.items()}
 
 
-def _accuracies(joined: Joined, made: Made, segments: Sequence[Segment]) -> dict[str, float]:
-    """Of the star and of those held out as on their segments, of the sources and their ensemble as they were logged."""
+def _accuracies(inputs: StarInputs, training: StarTraining, segments: Sequence[Segment]) -> dict[str, float]:
+    """Score the star and those held out as on their segments, the sources and their ensemble as they were logged."""
     score = segments[0].path.score
     found = {f"{score}/star": float(segments[0].path.scores[measures.SPLIT][0])}
     held_out = [_score_of_b(segment) for segment in segments if segment.kind == STAR_HELD_OUT]
@@ -129,9 +130,9 @@ def _accuracies(joined: Joined, made: Made, segments: Sequence[Segment]) -> dict
     if score != ACCURACY:
         of_sources = [_score_of_b(segment) for segment in segments if segment.kind == STAR_SOURCE]
         return found | {f"{score}/sources": sum(of_sources) / len(of_sources)}
-    test = joined.data.test
-    device = made.bench.labels.device
-    outputs = torch.stack([predict(source.network().to(device), test.images) for source in joined.sources])
+    test = inputs.data.test
+    device = training.bench.labels.device
+    outputs = torch.stack([predict(source.network().to(device), test.images) for source in inputs.sources])
     scores = score_ensemble(outputs.numpy(), test.labels.cpu().numpy(), 0, 0.95, np.random.default_rng(0))
     found[f"{score}/sources"] = scores["member_accuracy"].value
     return found | {f"{score}/ensemble": scores["mean_prediction_accuracy"].value}
@@ -142,7 +143,7 @@ def _score_of_b(segment: Segment) -> float:
 
 
 def _judge(config: StarConfig, segments: Sequence[Segment]) -> str:
-    """By those held out where there are any, else by the sources; the star must be as good as all of them."""
+    """Judge by those held out where there are any, else by the sources; the star must be as good as all of them."""
     of_star = [segment for segment in segments if segment.kind != REGULAR]
     decisive = [segment for segment in of_star if segment.kind == STAR_HELD_OUT] or of_star
     return verdict(
@@ -155,7 +156,7 @@ def _judge(config: StarConfig, segments: Sequence[Segment]) -> str:
 
 
 def _description(
-    config: StarConfig, joined: Joined, segments: Sequence[Segment], metrics: dict[str, float], judged: str
+    config: StarConfig, inputs: StarInputs, segments: Sequence[Segment], metrics: dict[str, float], judged: str
 ) -> str:
     score = segments[0].path.score
     rows = "\n".join(
@@ -172,17 +173,17 @@ def _description(
         f"**A star: {judged}.** Test {score.replace('_', ' ')}: {scores}.\n\n"
         "| segments | number | barrier over the chord | largest | L2 distance | without permutation |\n"
         f"|---|---|---|---|---|---|\n{rows}\n\n"
-        f"{len(joined.sources)} sources, {len(joined.held_out)} held out (`barriers.json` names them), "
-        f"{_training_words(config, joined)}. No star if the largest barrier to those held out (or, without any, to the "
+        f"{len(inputs.sources)} sources, {len(inputs.held_out)} held out (`barriers.json` names them), "
+        f"{_training_words(config, inputs)}. No star if the largest barrier to those held out (or, without any, to the "
         f"sources) exceeds {limits.barrier_threshold:g}, or if it is more than {limits.star_accuracy_threshold:.1%} "
         "below the mean of what it joins."
     )
 
 
-def _training_words(config: StarConfig, joined: Joined) -> str:
-    whose = "both sides" if joined.side == BOTH else f"side {joined.side}"
+def _training_words(config: StarConfig, inputs: StarInputs) -> str:
+    whose = "both sides" if inputs.side == BOTH else f"side {inputs.side}"
     every, method, bn = config.segments.match_every, config.segments.match_method, config.judging.bn
     how = {0: "never aligned", 1: "aligned in every epoch"}.get(every, f"aligned every {every} epochs")
     how += "" if method == "weights" else f" by {method}"
     statistics = "" if bn == "recalibrate" else f", batch norm on the segments: {bn}"
-    return f"trained on {len(joined.train):,} images of {whose}, the sources {how}{statistics}"
+    return f"trained on {len(inputs.train):,} images of {whose}, the sources {how}{statistics}"

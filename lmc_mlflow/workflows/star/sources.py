@@ -1,4 +1,4 @@
-"""Which networks does a star join, on which is it verified, and what is it trained on?"""
+"""Loads the networks that a star connects or is verified on, and their data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 import torch
 from tqdm import tqdm
 
+from lmc_mlflow.alignment import derive_symmetry, permute
 from lmc_mlflow.config.commands import StarConfig
-from lmc_mlflow.config.star import StarSourcesConfig, StarTrainingConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig
+from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.contract import FINISHED, Kind
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
+from lmc_mlflow.query.star_sources import load_star_sources
+from lmc_mlflow.star.segments import draw_points
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
 
@@ -21,11 +25,11 @@ STAR_SIDES = {"both": "both", "side_a": "A", "side_b": "B"}
 
 
 @dataclass(frozen=True)
-class Joined:
+class StarInputs:
     """All that a star is made from.
 
     Attributes:
-        sources: the networks to join.
+        sources: the networks to connect.
         held_out: the networks to verify it on.
         data: that the sources were trained on.
         side: `A`, `B` or `both`: whose training images the star sees.
@@ -40,12 +44,12 @@ class Joined:
 
     @property
     def networks(self) -> tuple[LoggedNetwork, ...]:
-        """Sources, then those held out."""
+        """The sources, then those held out."""
         return self.sources + self.held_out
 
 
-def find_joined(store: Store, config: StarConfig, device: torch.device) -> Joined:
-    """The networks that a configuration names, verified to fit each other, and their data.
+def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarInputs:
+    """Load the networks that a configuration names, verified to fit each other, and their data.
 
     Raises:
         ValueError: a run cannot be used, fewer than two sources, two that cannot be joined, or a network that is
@@ -73,7 +77,7 @@ def find_joined(store: Store, config: StarConfig, device: torch.device) -> Joine
                 f"{sources[0].config.data.shift}, {sources[0].config.data.split_seed}); choose sources of one split"
             )
     side = STAR_SIDES[config.segments.star_data]
-    return Joined(tuple(sources), tuple(held_out), data, side, data.side(side))
+    return StarInputs(tuple(sources), tuple(held_out), data, side, data.side(side))
 
 
 def _found(store: Store, query: str, most: int | None) -> Sequence[str]:
@@ -113,18 +117,18 @@ def _check_loss(source: LoggedNetwork, config: StarConfig) -> None:
         )
 
 
-def with_full_ids(config: StarConfig, joined: Joined) -> StarConfig:
-    """The configuration with the networks by their whole ids: what tells two stars apart, however they were named."""
+def with_full_ids(config: StarConfig, inputs: StarInputs) -> StarConfig:
+    """Name the networks by their whole ids, which tell two stars apart, however the networks were found."""
     plain = StarSourcesConfig(
-        sources=tuple(_id(network) for network in joined.sources),
-        held_out=tuple(_id(network) for network in joined.held_out),
+        sources=tuple(_id(network) for network in inputs.sources),
+        held_out=tuple(_id(network) for network in inputs.held_out),
         data_root=config.joined.data_root,
     )
     return replace(config, joined=plain)
 
 
 def optimization_of(wanted: StarTrainingConfig, source: OptimizationConfig) -> OptimizationConfig:
-    """How a star is trained: as its source was, but for what is given.
+    """Take the settings of a star's training from its source, but for those that are given.
 
     Raises:
         ValueError: the two do not go together.
@@ -133,3 +137,29 @@ def optimization_of(wanted: StarTrainingConfig, source: OptimizationConfig) -> O
     if given.get("optimizer", source.optimizer) != source.optimizer:  # momentum belongs to the rule it came with
         given = {"momentum": 0.0, "nesterov": False, **given}
     return replace(source, engine="exact", **given)
+
+
+def draw_members(
+    store: Store, config: MembersConfig
+) -> tuple[tuple[LoggedNetwork, ...], tuple[float, ...], tuple[int, ...]]:
+    """Draw the members of an ensemble from the segments of a star (Sonthalia et al., section 5).
+
+    Returns the star with its sources as they are aligned to it, and of each member its t and the number of its
+    source. A source is drawn, all equally likely, then t from the uniform distribution.
+
+    Raises:
+        ValueError: no finished star, or a source cannot be used.
+    """
+    star = load_network(store.client, config.star)
+    ids, permutations = load_star_sources(store.client, star.run.info.run_id)
+    network = star.network()
+    images = torch.zeros(2, star.spec.channels, star.spec.height, star.spec.width)
+    symmetry = derive_symmetry(network, images) if any(permutations) else None
+    sources = []
+    for run_id, order in zip(tqdm(ids, desc="loading sources", leave=False, disable=None), permutations, strict=True):
+        source = load_network(store.client, run_id)
+        if symmetry is not None:
+            source = replace(source, state=permute(symmetry, source.state, order))
+        sources.append(source)
+    points = draw_points(SegmentsConfig(), len(sources), config.num_samples, config.samples_seed, "sample")
+    return (star, *sources), tuple(t for _, t in points), tuple(1 + i for i, _ in points)

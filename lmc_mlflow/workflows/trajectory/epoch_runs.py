@@ -1,4 +1,4 @@
-"""How does a trajectory get into its runs epoch by epoch, so that the same command goes on where it was stopped?"""
+"""Logs the networks of a trajectory, each in an endpoint run of its own, and its curves."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,102 +12,105 @@ from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import Scores, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import latest_metrics, metric_curve, search
-from lmc_mlflow.tracking.lifecycle import Keep, open_run, reopen_run
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store
-from lmc_mlflow.training.loop import EpochReport, Trainee
-from lmc_mlflow.workflows.lifecycle.state_keeper import StateKeeper
-from lmc_mlflow.workflows.networks.checkpoints import log_network
+from lmc_mlflow.training.loop import EpochReport
+from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
+from lmc_mlflow.workflows.lifecycle.run_once import RunSession, RunStart
 from lmc_mlflow.workflows.networks.derived import (
     TRAIN_SECONDS,
-    derived,
+    derive_network,
     display_name,
-    inherited_tags,
+    log_network,
     train_seconds,
 )
+from lmc_mlflow.workflows.networks.tags import inherited_tags
 
 SWA = "swa"
 
 
-def travelled_tags(start: LoggedNetwork, optimization: OptimizationConfig) -> dict[str, str]:
-    """The tags of a trajectory and of all its networks."""
+def trajectory_identity(start: LoggedNetwork, optimization: OptimizationConfig) -> dict[str, str]:
+    """Give the tags that tell a trajectory from all others: where it starts, and how it is trained."""
     trained = replace(start.config, optimization=optimization)
-    return inherited_tags(start) | {
-        Tag.START: start.run.info.run_id,
-        Tag.FINGERPRINT: fingerprint(trained),
-        Tag.LR: f"{optimization.lr:g}",
-        Tag.BATCH_SIZE: str(optimization.batch_size),
-    }
+    return {Tag.START: start.run.info.run_id, Tag.FINGERPRINT: fingerprint(trained)}
 
 
-class Stations:
-    """The runs of a trajectory: its own, and an endpoint run for each epoch and for the average."""
+def trajectory_tags(start: LoggedNetwork, optimization: OptimizationConfig) -> dict[str, str]:
+    """Give the tags of a trajectory and of all its networks."""
+    own = {Tag.LR: f"{optimization.lr:g}", Tag.BATCH_SIZE: str(optimization.batch_size)}
+    return inherited_tags(start) | trajectory_identity(start, optimization) | own
+
+
+class EpochRuns:
+    """The runs of a trajectory: its own, and an endpoint run for each epoch and for the average.
+
+    Attributes:
+        score: `accuracy` or `average_precision`.
+        progress: of the training.
+    """
 
     def __init__(
         self,
-        store: Store,
-        keep: Keep,
+        session: RunSession,
         run: TrackedRun,
         start: LoggedNetwork,
         optimization: OptimizationConfig,
         trainee: Trainee,
     ) -> None:
+        """Look up which networks and which points of the curves an interrupted process has logged.
+
+        Args:
+            session: opens the endpoint runs.
+            run: of the trajectory.
+            start: where it starts.
+            optimization: how it is trained.
+            trainee: the network in training.
+        """
         self.score = score_name(trainee.labels)
-        self._store = store
-        self._keep = keep
+        self._session = session
         self._run = run
         self._start = start
         self._trainee = trainee
         self._optimization = optimization
-        self._keeper = StateKeeper(run, [trainee], 1, optimization.epochs)
         self._first = start.config.optimization.epochs
-        runs = search(store.client, where(trajectory=run.run_id), [run.experiment_id])
-        places = {run.data.tags.get(Tag.EPOCH, SWA): run for run in runs}
-        self._stopped = {place: run for place, run in places.items() if run.info.status != "FINISHED"}
+        runs = search(run.client, where(trajectory=run.run_id), [run.experiment_id])
+        by_epoch = {found.data.tags.get(Tag.EPOCH, SWA): found for found in runs}
+        self._interrupted = {epoch: found for epoch, found in by_epoch.items() if found.info.status != "FINISHED"}
         self._finished: dict[str, str] = {
-            place: run.info.run_id for place, run in places.items() if place not in self._stopped
+            epoch: found.info.run_id for epoch, found in by_epoch.items() if epoch not in self._interrupted
         }
-        self._logged = set(metric_curve(run.client, run.run_id, "test/loss"))
-
-    def restore(self) -> int:
-        """Put the trainee where the newest whole state was kept; the epoch to train next."""
-        state = self._keeper.restore()
-        return (self._first if state is None else state.epoch) + 1
+        self._curves = LearningCurves(run, resumed=True)
+        self.progress = TrainingProgress(run, [trainee], 1, optimization.epochs, self._first)
 
     def log_start(self, scores: Scores) -> None:
-        """The network where it starts, as the first point of the curves."""
-        if self._first not in self._logged:
-            self._run.log_metrics(self._named("test", scores), step=self._first)
+        """Log the network where it starts, as the first point of the curves."""
+        self._curves.log(self._first, self._named("test", scores))
 
     def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
-        """Log the epoch's network and its scores, then keep the state that the next epoch starts from."""
+        """Log the epoch's network and its scores, then write the state that the next epoch starts from."""
         (report,) = reports
-        seen = replace(self._start.config, optimization=replace(self._optimization, epochs=epoch))
-        network = derived(self._start, self._trainee.network.state_dict(), seen)
+        trained = replace(self._start.config, optimization=replace(self._optimization, epochs=epoch))
+        network = derive_network(self._start, self._trainee.network.state_dict(), trained)
         self.log_network(str(epoch), network, {"train": report.train, "test": report.test})
-        if epoch not in self._logged:
-            self._run.log_metrics(self._named("train", report.train) | self._named("test", report.test), step=epoch)
-        self._keeper.remember(epoch, 0.0)
+        self._curves.log(epoch, self._named("train", report.train) | self._named("test", report.test))
+        self.progress.add(epoch)
 
-    def log_network(self, place: str, network: LoggedNetwork, scores: Mapping[str, Scores]) -> None:
-        """Log a network as an endpoint run of its own, unless that was done before the command was repeated.
+    def log_network(self, epoch: str, network: LoggedNetwork, scores: Mapping[str, Scores]) -> None:
+        """Log a network as an endpoint run of its own, unless an interrupted process has.
 
         Args:
-            place: its epoch, or `SWA`.
+            epoch: its number, or `SWA` for the average.
             network: as it is to be loaded.
             scores: on `train` and `test`.
         """
-        if place in self._finished:
+        if epoch in self._finished:
             return
-        name = f"{display_name(self._start)} {'average (SWA)' if place == SWA else f'epoch {place}'}"
-        own = {Tag.SWA: "yes"} if place == SWA else {Tag.EPOCH: place}
-        tags = travelled_tags(self._start, self._optimization) | {Tag.TRAJECTORY: self._run.run_id} | own
-        if place in self._stopped:
-            run = self._keep(reopen_run, self._store, self._stopped[place])
-        else:
-            run = self._keep(open_run, self._store, Kind.ENDPOINT, name, tags, self._run)
+        name = f"{display_name(self._start)} {'average (SWA)' if epoch == SWA else f'epoch {epoch}'}"
+        own = {Tag.SWA: "yes"} if epoch == SWA else {Tag.EPOCH: epoch}
+        tags = trajectory_tags(self._start, self._optimization) | {Tag.TRAJECTORY: self._run.run_id} | own
+        start = RunStart(name, tags, to_params(network.config))
+        run = self._session.open(Kind.ENDPOINT, start, self._interrupted.get(epoch), self._run)
         log_network(run, network)
-        run.log_params(to_params(network.config))
         metrics = {key: value for split, of in scores.items() for key, value in self._named(split, of).items()}
         run.log_metrics(metrics, step=network.config.optimization.epochs)
         cost = train_seconds(self._start) + self._trainee.train_seconds
@@ -117,20 +120,19 @@ class Stations:
             f"**Test {self.score.replace('_', ' ')} {test.score:.2%}**, test loss {test.loss:.4f}.\n\n"
             f"Of trajectory `{self._run.run_id}`, which starts at `{self._start.run.info.run_id}`."
         )
-        run.seal()
-        run.finish()
-        self._finished[place] = run.run_id
+        self._session.close(run)
+        self._finished[epoch] = run.run_id
 
     def networks(self) -> list[str]:
-        """Run ids of the epochs' networks, in order."""
-        return [self._finished[place] for place in sorted(set(self._finished) - {SWA}, key=int)]
+        """Give the run ids of the epochs' networks, in order."""
+        return [self._finished[epoch] for epoch in sorted(set(self._finished) - {SWA}, key=int)]
 
     def average(self) -> str:
-        """Run id of the average."""
+        """Give the run id of the average."""
         return self._finished[SWA]
 
     def curves(self) -> pd.DataFrame:
-        """Columns epoch, split, loss, and accuracy or average_precision; the start is a row of the test split."""
+        """Read the columns epoch, split, loss, and accuracy or average_precision; the start is a row of `test`."""
         tables = []
         for split in ("train", "test"):
             columns = {
@@ -142,7 +144,7 @@ class Stations:
         return pd.concat(tables, ignore_index=True)
 
     def summary(self) -> dict[str, float]:
-        """Test loss and score of the start, the last epoch and the average."""
+        """Give the test loss and score of the start, the last epoch and the average."""
         curves = self.curves()
         test = curves[curves["split"] == "test"].set_index("epoch")
         swa = latest_metrics(self._run.client, self.average())

@@ -49,7 +49,7 @@ class GeoTiffReader:
                 with rasterio.open(path, driver="GTiff") as file:
                     pixels: Pixels = file.read(1)
         except (RasterioError, OSError) as error:
-            reason = "no such file" if not path.exists() else f"damaged or cut short: {_first_line(error)}"
+            reason = "no such file" if not path.exists() else f"damaged or cut short: {_cause_in_one_line(error)}"
             raise ValueError(f"bigearthnet: {path} cannot be read ({reason}); {WAY_OUT}") from None
         return _checked(pixels, band, str(path))
 
@@ -70,7 +70,7 @@ class LmdbReader:
                     raise ValueError("no such key")
                 pixels = _tensor(value, band)
         except (lmdb.Error, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"bigearthnet: {where} cannot be read ({_first_line(error)}); {WAY_OUT}") from None
+            raise ValueError(f"bigearthnet: {where} cannot be read ({_cause_in_one_line(error)}); {WAY_OUT}") from None
         return _checked(pixels, band, f"{where}, {band},")
 
 
@@ -104,6 +104,6 @@ def _checked(pixels: Pixels, band: str, where: str) -> Pixels:
     return pixels
 
 
-def _first_line(error: BaseException) -> str:
+def _cause_in_one_line(error: BaseException) -> str:
     cause = error.__cause__ or error  # rasterio says "see previous exception"
     return " ".join(str(cause).split()) or type(cause).__name__

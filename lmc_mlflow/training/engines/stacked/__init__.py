@@ -1,1 +1,1 @@
-"""Several MLPs trained at once: their draws, weights, passes, and an epoch of all of them."""
+"""Trains several MLPs at once: their draws, weights, forward and backward passes, and epochs."""

@@ -1,4 +1,4 @@
-"""How are several MLPs trained at once, faster than one after the other and equal up to rounding?"""
+"""Trains several MLPs at once: faster than one after the other, equal up to rounding."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from lmc_mlflow.training.engines.stacked.norms import Norm, norms_of
 from lmc_mlflow.training.engines.stacked.replay import Replay
 from lmc_mlflow.training.engines.stacked.step import (
     HEADS,
-    Step,
+    StackedStep,
     layers_of,
     slope_of,
     why_no_mlp,
@@ -27,8 +27,8 @@ from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
 
 
-def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
-    """None if `StackedTraining` can train these networks, else the reason why it cannot."""
+def why_not_stacked(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
+    """Return None if `StackedTraining` can train these networks, else the reason why it cannot."""
     for trainee in trainees:
         reason = why_no_mlp(trainee.network)
         if reason is None and not isinstance(trainee.images, ResidentImages):
@@ -43,7 +43,7 @@ def stackable(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | 
 
 
 class Stack:
-    """MLPs of one shape with equally many training images, which take every step together."""
+    """MLPs of one shape, with the same number of training images, that take every step together."""
 
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
         self.trainees = trainees
@@ -58,7 +58,7 @@ class Stack:
         self._num_classes = layers[-1].weight.shape[1]
         channels, height, width = image_shape
         self._steps = {
-            size: Step(layers, head, slope, (channels, height, width), size)
+            size: StackedStep(layers, head, slope, (channels, height, width), size)
             for size in {min(config.batch_size, self._num_samples), self._num_samples % config.batch_size} - {0}
         }
         self._replay: Replay | None = None
@@ -67,15 +67,15 @@ class Stack:
 
     @torch.no_grad()
     def use_replay(self, flips: bool) -> None:
-        """From now on take every step from the device, without the host (`replay.py`)."""
+        """Run every step from now on as one launch on the device (see `replay.py`)."""
         images = [trainee.images.tensor for trainee in self.trainees if isinstance(trainee.images, ResidentImages)]
         self._replay = Replay(images, self._steps, self._weights, flips, self.trainees[0].noise.translate)
 
     @torch.no_grad()
     def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
-        """One epoch; returns the outputs (G, N, K) as they were trained on. Nothing is read back from the device.
+        """Train one epoch; returns the outputs (G, N, K) as they were trained on, incomplete once `stopped` is set.
 
-        The trainees stay as they are until `store`. Once `stopped` is set, what is returned is worth nothing.
+        The trainees do not change before `store`. Nothing is read back from the device.
         """
         self._weights.load(self.trainees)
         for norm, modules in self._normed():
@@ -116,29 +116,29 @@ class Stack:
 
     @torch.no_grad()
     def store(self) -> None:
-        """Bring the trainees' networks and optimizers to where the last epoch ended."""
+        """Copy weights, statistics and optimizer states after the last epoch to the trainees."""
         self._weights.store(self.trainees, self._lr)
         for norm, modules in self._normed():
             norm.store(modules, -(-self._num_samples // self._config.batch_size))
 
     def _normed(self) -> Iterator[tuple[Norm, tuple[nn.BatchNorm1d, ...]]]:
-        """Each batch norm with the G modules that it stands for."""
+        """Return each batch norm of the stack with its G modules in the networks."""
         return zip(self._norms, zip(*(norms_of(t.network) for t in self.trainees), strict=True), strict=True)
 
 
 class StackedTraining:
-    """Trains the networks of `stackable` trainees, all in one epoch at a time.
+    """Trains MLPs epoch by epoch; `why_not_stacked` tells which ones it can train.
 
-    On a GPU, where a step of an MLP is too small to fill the device, networks with equally many images make
-    one stack. On a CPU each network is a stack of its own in a thread of its own, which was measured faster
-    than one stack on all cores: the cores need not wait for each other.
+    On a GPU, where a step of an MLP is too small to fill the device, networks with the same number of images make
+    one stack. On a CPU each network is a stack of its own in a thread of its own, which was measured to be faster
+    than one stack on all cores: the cores do not wait for each other.
 
-    Between epochs everything is in the trainees, so that they can be kept and restored as those of the exact
-    engine can, and a restored training ends bit-equal to one never stopped.
+    Between epochs the whole state is in the trainees, so that it can be saved and restored as with the exact engine,
+    and a restored training ends bit-equal to one never stopped.
     """
 
     def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> None:
-        reason = stackable(trainees, config)
+        reason = why_not_stacked(trainees, config)
         assert reason is None, reason
         self._trainees = trainees
         self._config = config
@@ -151,7 +151,7 @@ class StackedTraining:
         self._stacks = [Stack(group, config, flips) for group in groups.values()]
 
     def train_epoch(self, epoch: int) -> list[Scores]:
-        """One pass of each network over its training subset; returns means over the batches as they were trained on."""
+        """Train each network by one pass (in place); returns means over the batches as they were trained on."""
         started = time.perf_counter()
         plans = {id(t): plan_epoch(t, self._config.batch_size, self._flips, epoch) for t in self._trainees}
 

@@ -1,4 +1,4 @@
-"""How does batch norm go forward and backward in several MLPs at once, and what becomes of its running statistics?"""
+"""Forward and backward passes of batch norm in several MLPs at once, with its running statistics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Norm:
 
     @staticmethod
     def like(module: nn.BatchNorm1d, values: Sequence[Tensor], gradients: Sequence[Tensor]) -> "Norm":
-        """Room for the statistics of `why_no_norm` modules like this one beside views (G, H) of gamma and beta."""
+        """Allocate the statistics of G modules like this one beside views (G, H) of their gammas and betas."""
         assert module.momentum is not None
         (weight, bias), (weight_gradient, bias_gradient) = ([view[:, None] for view in v] for v in (values, gradients))
         return Norm(
@@ -42,40 +42,40 @@ class Norm:
         )  # fmt: skip
 
     def load(self, modules: Sequence[nn.BatchNorm1d]) -> None:
-        """Copy the running statistics of G modules in."""
+        """Copy the running statistics of G modules into this norm."""
         for row, module in enumerate(modules):
-            self.mean[row, 0].copy_(_known(module.running_mean))
-            self.variance[row, 0].copy_(_known(module.running_var))
+            self.mean[row, 0].copy_(_not_none(module.running_mean))
+            self.variance[row, 0].copy_(_not_none(module.running_var))
 
     def store(self, modules: Sequence[nn.BatchNorm1d], num_batches: int) -> None:
-        """Copy them back after so many batches."""
+        """Copy the running statistics back into the modules after a number of batches."""
         for row, module in enumerate(modules):
-            _known(module.running_mean).copy_(self.mean[row, 0])
-            _known(module.running_var).copy_(self.variance[row, 0])
-            _known(module.num_batches_tracked).add_(num_batches)
+            _not_none(module.running_mean).copy_(self.mean[row, 0])
+            _not_none(module.running_var).copy_(self.variance[row, 0])
+            _not_none(module.num_batches_tracked).add_(num_batches)
 
 
 def why_no_norm(module: nn.BatchNorm1d) -> str | None:
-    """None for a batch norm with weights and a running average of its statistics, else what is in the way."""
+    """Return None for a batch norm with weights and running averages, else the reason why it cannot be stacked."""
     usual = module.affine and module.track_running_stats and module.momentum is not None
     return None if usual else "a batch norm has no weights or no running average"
 
 
 def norms_of(network: nn.Module) -> list[nn.BatchNorm1d]:
-    """The batch norms of a network, first to last."""
+    """Return the batch norms of a network, from first to last."""
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
 
 
-def _known(buffer: Tensor | None) -> Tensor:
+def _not_none(buffer: Tensor | None) -> Tensor:
     assert buffer is not None
     return buffer
 
 
 class NormPass:
-    """Room for a batch of n images a network in one batch norm, n at least 2.
+    """Buffers of one batch norm for a batch of n images for each network, n at least 2.
 
     Attributes:
-        features: (G, n, H), what is to be normalized before `forward` and what is normalized after it.
+        features: (G, n, H), the inputs before `forward`, normalized after it.
     """
 
     def __init__(self, norm: Norm, size: int) -> None:
@@ -86,7 +86,7 @@ class NormPass:
         self._inverse = torch.empty_like(norm.weight)
 
     def forward(self, out: Tensor) -> None:
-        """Write gamma times the normalized features plus beta to `out`, and move the running statistics."""
+        """Write gamma times the normalized features plus beta to `out`, and update the running statistics."""
         norm, features = self._norm, self.features
         mean = features.mean(1, keepdim=True)
         features.sub_(mean)
@@ -98,9 +98,9 @@ class NormPass:
         norm.variance.lerp_(variance.mul_(self._size / (self._size - 1)), norm.momentum)  # unbiased, as PyTorch's
 
     def backward(self, error: Tensor) -> None:
-        """Turn the gradient of what `forward` wrote into that of the features, in place.
+        """Turn the gradient of the outputs of `forward` into the gradient of its inputs (in place).
 
-        Mean and deviation depend on the features too: what of the gradient goes along them is taken out
+        Mean and deviation depend on the inputs too, so that the gradient's components along them are subtracted
         (Ioffe and Szegedy, 2015).
         """
         norm, features = self._norm, self.features

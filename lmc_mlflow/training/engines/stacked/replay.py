@@ -1,8 +1,8 @@
-"""How does a step of a stack become a single launch on a GPU? It finds its place in the epoch on the device.
+"""Runs each training step of a stack as one CUDA graph, without copies to or from the host.
 
-A step of an MLP is some thirty small kernels, each launched in about the time that it runs. As a CUDA graph they
-are launched together. What changes from step to step, the place in the epoch and the learning rate, lies on the
-device, so that every step of one batch size is the same graph and nothing is copied to or from the host.
+A step of an MLP is about thirty small kernels, and launching one takes about as long as running it. As a CUDA graph
+they are launched together. The position in the epoch and the learning rate, which change from step to step, are kept
+on the device, so that every step of one batch size is the same graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lmc_mlflow.training.augmentation import translated
+from lmc_mlflow.training.augmentation import translate_images
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan
-from lmc_mlflow.training.engines.stacked.step import Step
+from lmc_mlflow.training.engines.stacked.step import StackedStep
 from lmc_mlflow.training.engines.stacked.weights import FlatWeights
 
 NUM_WARM_UPS = 3
-"""Steps before a capture, in which libraries allocate what they need."""
+"""Steps before a capture, in which libraries allocate their memory."""
 
 
 class Replay:
-    """An epoch of G networks with N images each, step by step from the device.
+    """One epoch of G networks with N images each, whose steps run on the device alone.
 
     Attributes:
         outputs: (G, N, K) as they were trained on, in the order of the epoch.
@@ -29,17 +29,17 @@ class Replay:
     def __init__(
         self,
         images: Sequence[Tensor],
-        steps: dict[int, Step],
+        steps: dict[int, StackedStep],
         weights: FlatWeights,
         flips: bool,
         translate: int = 0,
     ) -> None:
-        """Capture a graph for each batch size; the weights hold rubbish afterwards.
+        """Capture a graph for each batch size; the weights are undefined afterwards.
 
         Args:
             images: (N, C, H, W) for each network.
-            steps: batch size -> room for its passes.
-            weights: what a step changes.
+            steps: batch size -> buffers for its passes.
+            weights: that a step changes.
             flips: whether images are flipped.
             translate: the largest random translation in pixels.
         """
@@ -54,10 +54,10 @@ class Replay:
         self._targets = new(num_networks, num_samples, num_classes)
         self.outputs = new(num_networks, num_samples, num_classes)
         self._cursor, self._lr = new((), dtype=torch.int64), new(())
-        self._runs = {size: self._prepared(size, step) for size, step in steps.items()}
+        self._runs = {size: self._prepare(size, step) for size, step in steps.items()}
 
     def start(self, plans: Sequence[EpochPlan], batch_size: int) -> None:
-        """Bring the draws of an epoch to the device and go to its first step."""
+        """Copy the draws of an epoch to the device and go to its first step."""
         for row, plan in enumerate(plans):
             self._orders[row].copy_(plan.order)
             self._targets[row].copy_(plan.targets(self._targets.shape[-1]))
@@ -69,18 +69,18 @@ class Replay:
         self._cursor.zero_()
 
     def set_lr(self, lr: float) -> None:
-        """The learning rate of the steps to come."""
+        """Set the learning rate of the following steps."""
         self._lr.fill_(lr)
 
     def step(self, size: int) -> None:
-        """The next step, of this batch size."""
+        """Run the next step, with this batch size."""
         self._runs[size]()
 
-    def _prepared(self, size: int, step: Step) -> Callable[[], None]:
-        places = torch.arange(size, device=self._cursor.device)
+    def _prepare(self, size: int, step: StackedStep) -> Callable[[], None]:
+        positions_in_batch = torch.arange(size, device=self._cursor.device)
 
         def run() -> None:
-            here = places + self._cursor
+            here = positions_in_batch + self._cursor
             for row, batch in enumerate(step.images):
                 positions = self._orders[row].index_select(0, here)
                 torch.index_select(self._images[row], 0, positions, out=batch)
@@ -88,21 +88,21 @@ class Replay:
                     flipped = self._flipped[row].index_select(0, here)[:, None, None, None]
                     batch.copy_(torch.where(flipped, batch.flip(-1), batch))
                 if self._moves is not None:
-                    batch.copy_(translated(batch, self._moves[row].index_select(0, here), self._translate))
+                    batch.copy_(translate_images(batch, self._moves[row].index_select(0, here), self._translate))
             step.targets.copy_(self._targets.index_select(1, here))
             self.outputs.index_copy_(1, here, step.run())
             self._weights.step(self._lr)
             self._cursor.add_(size)
 
-        return captured(run, self._cursor)
+        return capture_graph(run, self._cursor)
 
 
-def captured(step: Callable[[], None], cursor: Tensor) -> Callable[[], None]:
-    """The step as a CUDA graph; on a CPU the step itself.
+def capture_graph(step: Callable[[], None], cursor: Tensor) -> Callable[[], None]:
+    """Capture a step as a CUDA graph; on a CPU return the step itself.
 
     Args:
-        step: does the same work at every call, on tensors that stay where they are.
-        cursor: on the device of these tensors; set to 0 before every run that is no real step.
+        step: does the same work at every call, on tensors that keep their memory.
+        cursor: the position in the epoch, on the device of these tensors; set to 0 before every warm-up run.
     """
     if cursor.device.type != "cuda":
         return step

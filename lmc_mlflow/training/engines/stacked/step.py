@@ -1,4 +1,4 @@
-"""How do several MLPs of one shape go forward and backward at once, without autograd?"""
+"""Forward and backward passes of several MLPs of one shape at once, without autograd."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,13 +18,11 @@ from lmc_mlflow.training.engines.stacked.weights import FlatWeights
 _relu_backward = torch.ops.aten.threshold_backward.grad_input
 _leaky_relu_backward = torch.ops.aten.leaky_relu_backward.grad_input
 ACTIVATIONS: tuple[tuple[type[nn.Module], ...], ...] = ((nn.ReLU,), (nn.LeakyReLU,), ())
-"""What may stand between two linear layers, behind a batch norm or not, the same everywhere in a network."""
+"""The modules between two linear layers, after a batch norm or not; the same in a whole network."""
 
 
 def why_no_mlp(network: nn.Module) -> str | None:
-    """None for an MLP without layer norm and dropout or a linear network of `lmc_mlflow.models`, else what is in the
-    way.
-    """
+    """Return None for an MLP without layer norm and dropout or a linear network, else the reason why it is none."""
     if not isinstance(network, nn.Sequential):
         return f"a {type(network).__name__} is no MLP"
     kinds = [type(module) for module in network]
@@ -49,7 +47,7 @@ def _slopes(network: nn.Sequential) -> set[float]:
 
 
 def slope_of(network: nn.Sequential) -> float:
-    """What is left of an activation below 0: nothing behind a ReLU, all of it in a linear network."""
+    """Return the negative slope of the activation: 0 for a ReLU, 1 in a linear network."""
     if any(isinstance(module, nn.ReLU) for module in network):
         return 0.0
     return next(iter(_slopes(network)), 1.0)
@@ -66,10 +64,10 @@ def _logits(pre_activations: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Head:
-    """The output module with its loss, whose gradient is (probabilities - targets) / terms.
+    """An output module with its loss, whose gradient is (probabilities - targets) / (number of terms in the mean).
 
     Attributes:
-        outputs: pre-activations -> what the network puts out, and probabilities.
+        outputs: pre-activations -> outputs of the network, and probabilities.
         class_mean: whether the loss is a mean over the classes too.
     """
 
@@ -84,7 +82,7 @@ HEADS: Mapping[type[nn.Module], Head] = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class StackedLayer:
     """Views of a layer's weights and their gradients in G networks.
 
     Attributes:
@@ -93,7 +91,7 @@ class Layer:
         bias: (G, 1, H).
         weight_gradient: (G, H, I).
         bias_gradient: (G, H).
-        norm: the batch norm behind it, if any.
+        norm: the batch norm after it, if any.
     """
 
     weight: Tensor
@@ -104,33 +102,34 @@ class Layer:
     norm: Norm | None = None
 
 
-def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[Layer]:
-    """The layers, first to last, of MLPs like this one, whose every layer and norm has a weight and a bias."""
+def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[StackedLayer]:
+    """Return the layers, first to last, of MLPs of this shape; every layer and norm has a weight and a bias."""
     values, gradients = weights.views(weights.values), weights.views(weights.gradients)
-    layers: list[Layer] = []
-    place = 0
+    layers: list[StackedLayer] = []
+    position = 0
     for module in network:
-        value, gradient = values[place : place + 2], gradients[place : place + 2]
+        value, gradient = values[position : position + 2], gradients[position : position + 2]
         if isinstance(module, nn.Linear):
-            layers.append(Layer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
+            layers.append(StackedLayer(value[0], value[0].transpose(1, 2), value[1][:, None], gradient[0], gradient[1]))
         elif isinstance(module, nn.BatchNorm1d):
             layers[-1] = replace(layers[-1], norm=Norm.like(module, value, gradient))
         else:
             continue
-        place += 2
+        position += 2
     return layers
 
 
-class Step:
-    """Room for a batch of n images a network, and the passes over it.
+class StackedStep:
+    """One training step of G networks on n images each: buffers for a batch, and the passes over it.
 
-    Callers fill `images` (G of (n, C, H, W)) and `targets` (G, n, K), call `run` and find the gradients in the
-    layers' views and the outputs (G, n, K) in what it returns, until the next run. What a run does depends
-    on nothing but shapes; all views are made beforehand, since at small batches making them takes its share.
+    Callers fill `images` (G tensors (n, C, H, W)) and `targets` (G, n, K) and call `run`, which returns the outputs
+    (G, n, K) and writes the gradients to the layers' views; both are valid until the next run. The sequence of
+    operations depends on shapes alone. All views are made beforehand, because making them takes time that counts at
+    small batches.
     """
 
     def __init__(
-        self, layers: list[Layer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
+        self, layers: list[StackedLayer], head: Head, slope: float, image_shape: tuple[int, int, int], size: int
     ) -> None:
         num_networks = len(layers[0].weight)
         new = layers[0].weight.new_empty
@@ -151,7 +150,7 @@ class Step:
         self._backward = list(zip(layers, inputs, below, self._errors, transposed_errors, strict=True))[::-1]
 
     def run(self) -> Tensor:
-        """Forward and backward; the gradient of the images is never needed."""
+        """Run the forward and the backward pass and return the outputs; the gradient of the images is not computed."""
         *hidden, (last, features, _, pre_activations) = self._forward
         for layer, inputs, norm, activations in hidden:
             torch.baddbmm(layer.bias, inputs, layer.transposed, out=activations if norm is None else norm.features)
@@ -178,7 +177,10 @@ class Step:
             functional.leaky_relu_(pre_activations, self._slope)
 
     def _activate_backward(self, error: Tensor, activations: Tensor) -> None:
-        """In place; a slope leaves the sign, so that the activations tell what the pre-activations would."""
+        """Multiply the gradient by the slope where activations are negative (in place).
+
+        Activations have the sign of the pre-activations, because the slope is not negative.
+        """
         if self._slope == 0:
             _relu_backward(error, activations, 0, grad_input=error)
         elif self._slope < 1:

@@ -1,4 +1,4 @@
-"""How do the weights and optimizer states of several networks lie in one tensor, and how does a step change them?"""
+"""Holds weights and optimizer states of several networks in flat tensors, and runs the optimizer step on them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,12 @@ from torch.optim.sgd import sgd
 from lmc_mlflow.training.trainee import Trainee
 
 Options = Mapping[str, Any]
-"""What a parameter group of an optimizer holds besides its parameters."""
+"""The settings in a parameter group of an optimizer."""
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """One fused call for all networks, and what an optimizer of this kind keeps of each between steps."""
+    """One fused call for all networks, and the tensors that an optimizer of this kind keeps between steps."""
 
     step: Callable[["FlatWeights", Options, float | Tensor], None]
     slots: Callable[[Options], tuple[str, ...]]
@@ -34,8 +34,8 @@ class FlatWeights:
         values: (G, P).
         gradients: (G, P).
         slots: (G, P) for each name under which the optimizer keeps a tensor like the weights.
-        steps: G scalars, how many steps each optimizer has made.
-        rows: the G rows of each of these, values, gradients and slots, as a fused call takes them.
+        steps: G scalars, the number of steps of each optimizer so far.
+        rows: the G rows of values, of gradients and of each slot, in the form that a fused call takes.
     """
 
     def __init__(self, trainees: Sequence[Trainee], rule: UpdateRule, clip_norm: float = 0.0) -> None:
@@ -54,12 +54,12 @@ class FlatWeights:
         self.rows = [list(flat) for flat in (self.values, self.gradients, *self.slots.values())]
 
     def views(self, flat: Tensor) -> list[Tensor]:
-        """The parameters (G, *shape) in a tensor (G, P), where they lie one after the other."""
+        """Return views (G, *shape) of all parameters in a flat tensor (G, P)."""
         parts = torch.split(flat, [math.prod(shape) for shape in self._shapes], dim=1)
         return [part.view(len(flat), *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def load(self, trainees: Sequence[Trainee]) -> None:
-        """Copy the networks and the states of their optimizers in; what an optimizer has not kept yet is 0."""
+        """Copy networks and optimizer states into the flat tensors; a state that does not exist yet is 0."""
         self._options = trainees[0].optimizer.param_groups[0]
         nothing = self.values.new_zeros(())
         values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
@@ -72,7 +72,7 @@ class FlatWeights:
                 self.steps[row].copy_(kept.get("step", nothing))
 
     def store(self, trainees: Sequence[Trainee], lr: float) -> None:
-        """Copy them back; the optimizers look as if they had made the steps themselves."""
+        """Copy weights and states back to the trainees, as if their optimizers had made the steps themselves."""
         values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
         for row, trainee in enumerate(trainees):
             for group in trainee.optimizer.param_groups:
@@ -86,7 +86,7 @@ class FlatWeights:
                     kept["step"] = self.steps[row].cpu().clone()  # where an optimizer that is not fused keeps it
 
     def step(self, lr: float | Tensor) -> None:
-        """Change the values along the gradients, all networks with the options of the first one's optimizer."""
+        """Make one optimizer step (in place), in all networks with the options of the first one's optimizer."""
         if self._clip_norm > 0:  # each network's by its own norm, as `clip_grad_norm_` does
             norms = torch.linalg.vector_norm(self.gradients, dim=1, keepdim=True)
             self.gradients.mul_((self._clip_norm / (norms + 1e-6)).clamp_(max=1.0))

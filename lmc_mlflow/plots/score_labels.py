@@ -1,4 +1,4 @@
-"""Which score does a table hold, accuracy or average precision, and what is it called on an axis?"""
+"""The score that a table holds, accuracy or average precision, and its label."""
 
 import pandas as pd
 
@@ -6,13 +6,13 @@ from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 
 
 def score_in(table: pd.DataFrame, template: str = "{}") -> str:
-    """`accuracy`, or `average_precision` where no row of the table has the other.
+    """Return `accuracy`, or `average_precision` where that is the only score in the table.
 
-    A table of both kinds shows its accuracies; select the rows of a data set to see its own score.
+    A table with both is drawn by its accuracies; select the rows of one data set to see its own score.
 
     Args:
         table: a table of `query`, or the content of `path.json`.
-        template: what the column is called, as in `test/{}_delta`.
+        template: the column's name, with {} for the score, as in `test/{}_delta`.
     """
     names = {name: template.format(name) for name in (ACCURACY, AVERAGE_PRECISION)}
     present = {name for name, column in names.items() if column in table and bool(table[column].notna().any())}
@@ -20,5 +20,5 @@ def score_in(table: pd.DataFrame, template: str = "{}") -> str:
 
 
 def in_words(score: str) -> str:
-    """The score as a label: `average precision`."""
+    """Write the score as a label: `average precision`."""
     return score.replace("_", " ")

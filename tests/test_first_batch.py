@@ -1,4 +1,4 @@
-"""Does the picture of the first batch show what the networks were trained on?"""
+"""The figure of the first batch shows the images on which the networks were trained."""
 
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from lmc_mlflow import plots
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.data.loading import load_shifted
+from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.first_batch import first_images
-from lmc_mlflow.training.loop import ExactTraining
 from lmc_mlflow.training.noise import noise_stream
-from lmc_mlflow.workflows.pair.setup import make_trainees
+from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
 

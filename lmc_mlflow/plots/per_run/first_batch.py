@@ -1,4 +1,4 @@
-"""What do the first images of a training look like, side by side?"""
+"""Draws the first images of a training, both sides one above the other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +15,13 @@ _GAP = 1
 
 
 def first_batch_figure(images: Mapping[str, Pixels], labels: Mapping[str, list[str]], title: str) -> Figure:
-    """The first images of each side in a row, as the network gets them: one grey scale or colour range for all.
+    """Draw the first images of each side in a row, as the network gets them, in one range of grey values or colours.
 
-    Below each image its class; beside each row the range of its values, by which scalings are told apart (Hepburn et
-    al., Fig. 10).
+    Below each image stands its class; above each row the range of its values, which differs between scalings (Hepburn
+    et al., Fig. 10).
 
     Args:
-        images: side -> (n, C, H, W), scaled, flipped and moved; of other than three channels the first is shown.
+        images: side -> (n, C, H, W), scaled, flipped and moved; unless there are three channels, the first is shown.
         labels: side -> class names of its images.
         title: over the figure.
     """
@@ -44,7 +44,7 @@ def first_batch_figure(images: Mapping[str, Pixels], labels: Mapping[str, list[s
 
 
 def _strip(side: Pixels) -> Pixels:
-    """The images beside each other, (H, width) or (H, width, 3), white between them."""
+    """Join the images to one, (H, width) or (H, width, 3), white between them."""
     chosen = side if side.shape[1] == 3 else side[:, :1]
     channels = chosen.shape[1]
     gap = np.full((channels, side.shape[2], _GAP), side.max(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""How alike are the units of a hidden layer? Heat maps of cosines, ordered by hierarchical clustering."""
+"""Draws cosines between the units of a hidden layer, ordered by hierarchical clustering."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from lmc_mlflow.plots.style import house_style, panels
 
 MOST_UNITS = 600
-"""More than this are thinned out to their strongest: a pixel each is all that a figure has."""
-FATE_COLORS: Mapping[str, str] = {"kept": "#1b4f8f", "merged": "#e8a33d", "weak": "#b9b9b9", "dead": "#111111"}
-FATE_LABELS: Mapping[str, str] = {
+"""Of more units than this the strongest are shown: a figure has one pixel for each."""
+OUTCOME_COLORS: Mapping[str, str] = {"kept": "#1b4f8f", "merged": "#e8a33d", "weak": "#b9b9b9", "dead": "#111111"}
+OUTCOME_LABELS: Mapping[str, str] = {
     "kept": "kept",
     "merged": "taken in by another",
     "weak": "dropped: weak",
@@ -23,16 +23,17 @@ FATE_LABELS: Mapping[str, str] = {
 
 
 def unit_similarity(
-    cosines: NDArray[np.float64], strengths: NDArray[np.float64], fates: Sequence[str], title: str
+    cosines: NDArray[np.float64], strengths: NDArray[np.float64], outcomes: Sequence[str], title: str
 ) -> Figure:
-    """Cosines between the incoming weights of a layer's units; left of each row what became of the unit.
+    """Draw cosines between the incoming weights of a layer's units; left of each row what became of the unit.
 
-    Average linkage over the Euclidean distances between rows. A layer without units gives an empty figure.
+    The order is that of average linkage over the Euclidean distances between rows. A layer without units gives a figure
+    without a heat map.
 
     Args:
         cosines: (n, n).
         strengths: (n,); of more than `MOST_UNITS` units the strongest are shown.
-        fates: n keys of `FATE_COLORS`.
+        outcomes: n keys of `OUTCOME_COLORS`.
         title: over the figure.
     """
     num_units = len(strengths)
@@ -40,7 +41,7 @@ def unit_similarity(
         return _nothing(title)
     shown = np.sort(np.argsort(-strengths, kind="stable")[:MOST_UNITS])
     table = pd.DataFrame(cosines[np.ix_(shown, shown)], index=shown, columns=shown)
-    what = [fates[i] for i in shown]
+    what = [outcomes[i] for i in shown]
     several = len(shown) > 1
     import seaborn as sns  # see plots.style
 
@@ -50,7 +51,7 @@ def unit_similarity(
             method="average",
             row_cluster=several,
             col_cluster=several,
-            row_colors=pd.Series([FATE_COLORS[fate] for fate in what], index=shown, name=""),
+            row_colors=pd.Series([OUTCOME_COLORS[outcome] for outcome in what], index=shown, name=""),
             cmap="vlag",
             vmin=-1,
             vmax=1,
@@ -67,7 +68,7 @@ def unit_similarity(
         bar = figure.add_axes((0.9, 0.3, 0.02, 0.4))
         figure.colorbar(grid.ax_heatmap.collections[0], cax=bar, label="cosine of incoming weights with bias")
         grid.ax_heatmap.set(xlabel=_whose(len(shown), num_units), ylabel="")
-        patches = [Patch(color=FATE_COLORS[key], label=FATE_LABELS[key]) for key in FATE_COLORS if key in what]
+        patches = [Patch(color=OUTCOME_COLORS[key], label=OUTCOME_LABELS[key]) for key in OUTCOME_COLORS if key in what]
         figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize="small", frameon=False)
         figure.suptitle(title, fontsize="medium")
     return figure

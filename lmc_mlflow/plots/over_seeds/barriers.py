@@ -1,4 +1,4 @@
-"""How high are barriers, model by model? Barrier and accuracy delta side by side (Hepburn et al., Fig. 4)."""
+"""Draws barriers and accuracy deltas model by model (Hepburn et al., Fig. 4)."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, shared_legend
 
-THRESHOLD = -0.06
-"""An accuracy delta below this breaks the connection: the rule behind the paper's bold print."""
+LOST_LABEL = f"threshold: {LOST_BELOW:g} points"
+"""Label of the line at the accuracy delta below which the connection breaks."""
 
 
 def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
-    """Barrier in basin and accuracy delta of every path, a row for each model (and other condition).
+    """Draw barrier in basin and accuracy delta of every path, a row for each model (and other condition).
 
     Args:
         paths: from `query.paths`.
         split: test, train_a or train_b.
-        by: columns that make a row; None: the model and whatever else sets the paths apart.
+        by: columns that make a row; None: the model and every other setting in which the paths differ.
     """
     score = score_in(paths, f"{split}/{{}}_delta")
     barrier, delta = f"{split}/barrier_in_basin", f"{split}/{score}_delta"
@@ -37,17 +38,25 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
         labels = [f"{group.label} ({num_text(group.rows, 'path')})" for group in groups]
         figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
         for place, group in enumerate(groups):
-            row_of_paths(left, group, place, barrier, 1)
-            row_of_paths(right, group, place, delta, 100)
+            draw_row_of_paths(left, group, place, barrier, 1)
+            draw_row_of_paths(right, group, place, delta, 100)
         left.set_xlabel("barrier in basin (nats per sample)")
-        right.axvline(100 * THRESHOLD, color="black", linestyle="--", linewidth=1, label="threshold: -6 points")
+        right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel(f"{in_words(score)} delta (percentage points)")
         shared_legend(figure, [left, right])
     return figure
 
 
-def row_of_paths(panel: Axes, group: Group, place: int, value: str, scale: float = 1) -> None:
-    """Every path of a group in a row of a panel, and their mean with its deviation; nothing where it is unknown."""
+def draw_row_of_paths(panel: Axes, group: Group, place: int, value: str, scale: float = 1) -> None:
+    """Draw every path of a group in a row of a panel, and their mean with its deviation.
+
+    Args:
+        panel: to draw in.
+        group: whose paths; those without the value are left out.
+        place: number of the row.
+        value: column of the horizontal axis.
+        scale: factor on the value.
+    """
     rows = group.rows.dropna(subset=[value])
     if rows.empty:
         return

@@ -1,0 +1,116 @@
+"""Reads and writes the names of MLPs and linear networks; needs no PyTorch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MLP_FORM = "mlp_l<layers>_w<width>[_<width>...][_bn|_ln][_leaky<slope>][_dropout]"
+LINEAR_FORM = "linear_l<layers>_w<width>"
+TABLE_V_MLPS = ("mlp_l1_w587", "mlp_l3_w256_512_256", "mlp_l1_w126", "mlp_l3_w110_256_110")
+"""The MLPs of Hepburn et al., Table V."""
+MLP_NAME = re.compile(
+    r"mlp_l(?P<layers>\d+)_w(?P<widths>\d+(?:_\d+)*)"
+    r"(?P<norm>_bn|_ln)?(?:_leaky(?P<slope>\d+(?:\.\d+)?))?(?P<dropout>_dropout)?"
+)
+LINEAR_NAME = re.compile(r"linear_l(?P<layers>\d+)(?:_w(?P<width>\d+))?")
+
+
+@dataclass(frozen=True)
+class MLPSpec:
+    """The widths of the hidden layers, and what stands between them.
+
+    Attributes:
+        widths: one for each hidden layer.
+        norm: `_bn` (batch norm), `_ln` (layer norm), or nothing.
+        slope: of the leaky ReLU below 0; None: a ReLU.
+        dropout: whether units are dropped.
+    """
+
+    widths: tuple[int, ...]
+    norm: str = ""
+    slope: float | None = None
+    dropout: bool = False
+
+
+def parse_mlp(name: str) -> MLPSpec:
+    """Read the name of an MLP, as in `mlp_l3_w256_512_256_bn`; a single width is that of all layers.
+
+    Raises:
+        ValueError: the name does not have that form, gives another number of widths than of layers, or a slope
+            above 1.
+    """
+    found = MLP_NAME.fullmatch(name)
+    if not found:
+        raise ValueError(f"model {name!r}: an MLP is called {MLP_FORM}, as in mlp_l3_w256_512_256_bn")
+    num_layers, widths = int(found["layers"]), widths_of(found)
+    if len(widths) != num_layers or not widths or 0 in widths:
+        raise ValueError(
+            f"model {name!r}: l{found['layers']} needs {found['layers']} widths above 0, one for each hidden layer, "
+            "or one for all"
+        )
+    slope = None if found["slope"] is None else float(found["slope"])
+    if slope is not None and slope > 1:
+        raise ValueError(f"model {name!r}: the slope {found['slope']} must lie between 0 (a ReLU) and 1 (no ReLU)")
+    return MLPSpec(widths, norm=found["norm"] or "", slope=slope, dropout=bool(found["dropout"]))
+
+
+def widths_of(found: re.Match[str]) -> tuple[int, ...]:
+    """Return the hidden widths that a match of `MLP_NAME` gives; a single one is repeated for all layers."""
+    widths = tuple(int(width) for width in found["widths"].split("_"))
+    return widths * int(found["layers"]) if len(widths) == 1 else widths
+
+
+def parse_linear(name: str) -> tuple[int, ...]:
+    """Read the hidden widths from the name of a linear network.
+
+    `linear_l4_w128` has three of 128; `linear_l1`, logistic regression, has none.
+
+    Raises:
+        ValueError: the name does not have that form, or gives a width where there is no hidden layer or none where
+            there is one.
+    """
+    found = LINEAR_NAME.fullmatch(name)
+    if not found or int(found["layers"]) == 0:
+        raise ValueError(
+            f"model {name!r}: a linear network is called {LINEAR_FORM}, as in linear_l4_w128, or linear_l1"
+        )
+    num_hidden, width = int(found["layers"]) - 1, found["width"]
+    if (num_hidden == 0) != (width is None) or (width is not None and not int(width)):
+        raise ValueError(
+            f"model {name!r}: linear_l1 has no hidden layer and no width, all others have one width above 0, as in "
+            "linear_l4_w128"
+        )
+    return (int(width),) * num_hidden if num_hidden else ()
+
+
+def with_batch_norm(name: str) -> str:
+    """Return the name of the same MLP with batch norm.
+
+    Raises:
+        ValueError: it is no MLP without norm.
+    """
+    if parse_mlp(name).norm:
+        raise ValueError(f"model {name!r} has a norm already; give an MLP without one")
+    found = MLP_NAME.fullmatch(name)
+    assert found is not None
+    return f"{name[: found.end('widths')]}_bn{name[found.end('widths') :]}"
+
+
+def without_batch_norm(name: str) -> str:
+    """Return the name of the same MLP without batch norm; any other name as it is."""
+    found = MLP_NAME.fullmatch(name)
+    if not found or found["norm"] != "_bn":
+        return name
+    return name[: found.start("norm")] + name[found.end("norm") :]
+
+
+def with_widths(name: str, widths: Sequence[int]) -> str:
+    """Return the name of an MLP with other hidden widths, one for each layer, and everything else the same."""
+    found = MLP_NAME.fullmatch(name)
+    assert found is not None, f"{name} is no MLP"
+    return f"mlp_l{len(widths)}_w{'_'.join(map(str, widths))}{name[found.end('widths') :]}"
+
+
+def in_natural_order(names: Sequence[str]) -> list[str]:
+    """Sort names by the numbers in them, so that width 64 comes before width 512; each name once."""
+    return sorted(set(names), key=lambda name: ([int(number) for number in re.findall(r"\d+", name)], name))

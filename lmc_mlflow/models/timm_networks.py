@@ -1,0 +1,77 @@
+"""Builds networks of timm."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.normalization.recalibration import batch_norms
+
+
+class TimmNetwork(nn.Module):
+    """A network of timm followed by the output module."""
+
+    def __init__(self, body: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to (N, K)."""
+        out: Tensor = self.output(self.body(x))
+        return out
+
+
+def check_timm(model: str) -> str:
+    """Return timm's own name of a network `timm:<name>`.
+
+    Raises:
+        ValueError: timm has no such network; the message gives similar names.
+    """
+    import timm  # takes seconds to load, and few networks need it
+
+    name = model.removeprefix("timm:")
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f" (did you mean {' or '.join('timm:' + n for n in near)}?)" if near else ""
+        raise ValueError(f"model {model!r}: timm {timm.__version__} knows no such network{hint}")
+    return name
+
+
+def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module) -> TimmNetwork:
+    """Build an untrained network of timm.
+
+    Args:
+        model: `timm:<name>`.
+        image_shape: channels, height and width.
+        num_classes: of the output.
+        output: module that ends the network.
+
+    Raises:
+        ValueError: timm has no such network.
+    """
+    import timm
+
+    name = check_timm(model)
+    channels, height, width = image_shape
+    options: dict[str, Any] = {"pretrained": False, "in_chans": channels, "num_classes": num_classes}
+    try:  # vision transformers are built for one image size, convolutional networks do not take the argument
+        body = timm.create_model(name, img_size=(height, width), **options)
+    except TypeError:
+        body = timm.create_model(name, **options)
+    return TimmNetwork(body, output)
+
+
+def timm_has_batch_norm(model: str) -> bool:
+    """Tell whether a network of timm has batch norm with running statistics; True where timm has no such network.
+
+    The network is built on the meta device, which holds shapes and no numbers.
+    """
+    import timm
+
+    name = model.removeprefix("timm:")
+    if not timm.is_model(name):
+        return True
+    with torch.device("meta"):
+        return bool(batch_norms(timm.create_model(name, pretrained=False)))
