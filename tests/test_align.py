@@ -149,7 +149,7 @@ def test_a_limit_of_sweeps_that_is_hit_is_said(
     run = runs_of_kind(store, "alignment")[0]
     assert run.data.tags["lmc.converged"] == "no"
     assert "max_sweeps" in run.data.tags["mlflow.note.content"]
-    assert "had not settled after 1 sweeps" in caplog.text
+    assert "had not converged after 1 sweeps" in caplog.text
     assert "not settled" in capsys.readouterr().out
 
 

@@ -102,10 +102,11 @@ def test_every_point_is_the_network_that_its_weights_make(bn: str) -> None:
     assert np.isfinite(surface.losses).all()
 
 
-def test_a_plane_is_logged_before_and_after_alignment(store: MlflowClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["weights", "activations", "sinkhorn"])
+def test_a_plane_is_logged_before_and_after_alignment(store: MlflowClient, tmp_path: Path, method: str) -> None:
     assert train_pair([*QUICK, "--init=different", "--shift=none", "--seeds=1,20"]) == 0
     a, b, c, _ = (run.info.run_id for run in runs_of_kind(store, "endpoint"))
-    flags = [f"--run_a={a}", f"--run_b={b}", f"--run_c={c}", "--num_points=3", "--align=weights", *HERE]
+    flags = [f"--run_a={a}", f"--run_b={b}", f"--run_c={c}", "--num_points=3", f"--align={method}", *HERE]
     assert main(flags) == 0
     run = runs_of_kind(store, "plane")[0]
     assert run.info.status == "FINISHED"

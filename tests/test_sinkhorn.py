@@ -16,7 +16,7 @@ from lmc_mlflow.alignment import (
     permute,
     random_permutations,
 )
-from lmc_mlflow.alignment.methods.soft import permute_softly, sinkhorn
+from lmc_mlflow.alignment.methods.sinkhorn import permute_softly, sinkhorn
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.weights import euclidean_squared, interpolate
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import QUICK, runs_of_kind
@@ -132,6 +133,35 @@ def test_a_star_that_was_stopped_resumes_under_its_id_bit_equal(
     assert resumed.data.metrics["star_source/distance"] == whole.data.metrics["star_source/distance"]
 
 
+@pytest.mark.parametrize(
+    ("method", "bn", "more"),
+    [
+        ("weights", "interpolate", []),
+        ("activations", "repair", ["--num_matching_images=200"]),
+        ("sinkhorn", "nearest", ["--sinkhorn_steps=10", "--sinkhorn_objective=midpoint", "--star_init=mean"]),
+    ],
+)
+def test_sources_are_aligned_by_every_method_and_segments_measured_under_every_policy(
+    store: MlflowClient, networks: list[str], method: str, bn: str, more: list[str]
+) -> None:
+    a, b, c = networks[:3]
+    flags = [*STAR, "--epochs=2", f"--match_method={method}", f"--bn={bn}", *more]
+    assert main([f"--sources={a},{b}", f"--held_out={c}", *flags]) == 0
+    (run,) = runs_of_kind(store, "star")
+    assert run.data.params["segments.match_method"] == method
+    assert run.data.params["judging.bn"] == bn
+    with np.load(store.download_artifacts(run.info.run_id, "permutations.npz")) as orders:
+        assert any((order != np.arange(len(order))).any() for order in orders.values())
+    # Training keeps no statistics of batch norm: the star has those of its training images under every policy.
+    assert load_network(store, run.info.run_id).state["norm1.running_mean"].abs().max() > 0
+    table = contents(store, run.info.run_id, "segments.json")
+    points = pd.DataFrame(table["data"], columns=table["columns"])
+    for row in points[points["alpha"] == 1].to_dict("records"):  # none but recalibration changes a network itself
+        logged = store.get_run(row["run_b"]).data.metrics
+        assert row["loss"] == pytest.approx(logged["test/loss"], rel=1e-5)
+        assert row["accuracy"] == logged["test/accuracy"]
+
+
 def test_what_cannot_be_joined_is_refused_in_one_line_before_a_run_is_opened(
     store: MlflowClient, networks: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +180,10 @@ def test_what_cannot_be_joined_is_refused_in_one_line_before_a_run_is_opened(
         "--star_seed=1": "give either sources=",
         f"--sources={a},{b} --optimizer=sdg": "did you mean 'sgd'",
         f"--sources={a},{b} --beta_a=2": "beta_a and beta_b belong to t_distribution=beta",
+        f"--sources={a},{b} --match_every=0 --match_method=activations": "belongs to a match_every above 0",
+        f"--sources={a},{b} --match_method=activations --max_sweeps=5": "max_sweeps belongs to match_method=weights",
+        f"--sources={a},{b} --sinkhorn_steps=5": "sinkhorn_steps belongs to match_method=sinkhorn",
+        f"--sources={a},{b} --bn=repiar": "did you mean 'repair'",
         f"--sources={a},{b} --held_out={c} --max_held_out=1": "max_held_out belongs to a query",
     }
     for flags, message in cases.items():

@@ -7,8 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.alignment import derive_symmetry, permute, random_permutations
+from lmc_mlflow.alignment import LabelledSample, derive_symmetry, permute, random_permutations
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.alignment import MatchingConfig
+from lmc_mlflow.config.canonical import fingerprint
+from lmc_mlflow.config.commands import StarConfig
+from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.star import SegmentsConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
@@ -113,7 +117,9 @@ def test_sources_that_are_one_network_in_another_order_have_it_as_their_mean() -
     network, first = build_network(SPEC, 1), states(1)
     symmetry = derive_symmetry(network, IMAGES[:2])
     order = random_permutations(symmetry, torch.Generator().manual_seed(3))
-    sources = Sources(make_aligner(network, IMAGES[:2], "parameters", 100, 0), [first, permute(symmetry, first, order)])
+    sources = Sources(
+        make_aligner(network, IMAGES[:2], "weights", MatchingConfig()), [first, permute(symmetry, first, order)]
+    )
     mean = sources.mean()
     assert all(torch.allclose(mean[name].double(), first[name].double()) for name in first)
     assert any(not torch.equal(sources.states[1][name], first[name]) for name in first)
@@ -130,7 +136,7 @@ def test_a_permuted_copy_is_a_barrier_and_a_distance_away_until_it_is_aligned() 
     other = permute(symmetry, first, random_permutations(symmetry, torch.Generator().manual_seed(3)))
     images = ResidentImages(IMAGES)
     bench = Bench(network, images, LABELS, images, 5)
-    aligner = make_aligner(network, IMAGES[:2], "kernels", 100, 0)
+    aligner = make_aligner(network, IMAGES[:2], "weights", MatchingConfig(match_on="kernels"))
     pair = ("star_source", Candidate("a", first, aligner.start()), Candidate("b", other, aligner.start()))
     (aligned,) = measure(bench, aligner, [pair])
     assert aligned.distance == 0
@@ -143,6 +149,34 @@ def test_a_permuted_copy_is_a_barrier_and_a_distance_away_until_it_is_aligned() 
     assert told["star_source/distance_std"] == pytest.approx(plain.distance / np.sqrt(2))
     assert told["star_source/num_segments"] == 2
     assert "regular/distance" not in told
+
+
+def test_activations_are_matched_with_statistics_that_belong_to_the_star() -> None:
+    network, source = build_network(SPEC, 1), states(1)
+    symmetry, sample = derive_symmetry(network, IMAGES[:2]), LabelledSample(ResidentImages(IMAGES), LABELS)
+    star = permute(symmetry, source, random_permutations(symmetry, torch.Generator().manual_seed(3)))
+    star |= {name: value + 9 for name, value in star.items() if name.endswith("running_mean")}  # as a star keeps them
+    aligner = make_aligner(network, IMAGES[:2], "activations", MatchingConfig(), sample)
+    sources = Sources(aligner, [source])
+    sources.match(star, 1)
+    for name, value in sources.states[0].items():
+        if not name.endswith("running_mean"):
+            assert torch.equal(value, star[name]), name
+    means = aligner.with_statistics(star)["norm1.running_mean"]
+    inputs = IMAGES.flatten(1) @ star["linear1.weight"].T + star["linear1.bias"]
+    torch.testing.assert_close(means, inputs.mean(0))
+    assert make_aligner(network, IMAGES[:2], "sinkhorn", MatchingConfig(), sample).with_statistics(star) is star
+
+
+def test_the_options_of_other_methods_leave_the_fingerprints_of_stars_as_they_were() -> None:
+    def digest(*flags: str) -> str:
+        return fingerprint(parse_flags("star", StarConfig, ["--sources=a,b", *flags]))
+
+    assert digest() == "ce8cc13ec3366564"
+    assert digest("--match_on=kernels", "--max_sweeps=5", "--epochs=3", "--star_seed=4") == "ad78efe7faa598a1"
+    assert digest("--match_every=0", "--max_sweeps=5") == "c523647f9a73fe0e"
+    assert digest("--match_method=weights", "--bn=recalibrate") == digest()
+    assert len({digest(), digest("--match_method=sinkhorn"), digest("--bn=repair")}) == 3
 
 
 def test_regular_pairs_are_all_there_are_or_a_seeded_choice() -> None:

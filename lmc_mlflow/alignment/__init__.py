@@ -1,9 +1,10 @@
-"""Which permutation of one network's units brings it closest to another network?"""
+"""Matches the units of one network to those of another and permutes them."""
 
 from lmc_mlflow.alignment.derivation.derive import derive_symmetry
 from lmc_mlflow.alignment.matching import Matching
 from lmc_mlflow.alignment.methods.activations import match_activations
 from lmc_mlflow.alignment.methods.sinkhorn import match_sinkhorn
+from lmc_mlflow.alignment.methods.table import LabelledSample, MatchingInputs, align
 from lmc_mlflow.alignment.methods.weights import match_weights
 from lmc_mlflow.alignment.symmetry import (
     Symmetry,
@@ -16,8 +17,11 @@ from lmc_mlflow.alignment.symmetry import (
 )
 
 __all__ = [
+    "LabelledSample",
     "Matching",
+    "MatchingInputs",
     "Symmetry",
+    "align",
     "compose",
     "derive_symmetry",
     "identity_permutations",

@@ -1,4 +1,4 @@
-"""What does matching two networks give, and how are units assigned once one knows what each pair is worth?"""
+"""The result of matching two networks, and the steps that all matching methods share."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,22 +23,30 @@ class Matching:
     permutations: dict[str, Tensor]
     """Group -> int64 (n,) on the CPU: new unit i is B's unit `permutation[i]`."""
     objective: tuple[float, ...]
-    """What was optimized: before, then after each sweep (or step)."""
+    """Values of the objective: before, then after each sweep (or each few steps)."""
     converged: bool
-    """False where the limit of sweeps was hit before nothing changed any more."""
+    """False where the limit of sweeps was reached while permutations still changed."""
     method: str
+    """Name of the method: a row of `methods.table.METHODS`."""
 
 
-def assign(worth: Tensor) -> Tensor:
-    """The permutation p that maximizes the sum of worth[i, p[i]], for a worth (n, n): int64 (n,) on the CPU."""
+def assign(similarity: Tensor) -> Tensor:
+    """Solve a linear assignment: the permutation p that maximizes the sum of similarity[i, p[i]].
+
+    Args:
+        similarity: (n, n), of each unit of A with each unit of B.
+
+    Returns:
+        int64 (n,) on the CPU.
+    """
     from scipy.optimize import linear_sum_assignment  # a slow import that few commands need
 
-    _, columns = linear_sum_assignment(worth.detach().double().cpu().numpy(), maximize=True)
+    _, columns = linear_sum_assignment(similarity.detach().double().cpu().numpy(), maximize=True)
     return torch.from_numpy(columns).long()
 
 
-def check_ends(symmetry: Symmetry, a: State, b: State) -> None:
-    """Both must be states of the network whose symmetry it is.
+def check_states(symmetry: Symmetry, a: State, b: State) -> None:
+    """Check that both states belong to the network whose symmetry it is.
 
     Raises:
         ValueError: naming the first tensor that does not fit.
@@ -47,11 +55,11 @@ def check_ends(symmetry: Symmetry, a: State, b: State) -> None:
     check_state(symmetry, a)
 
 
-def counted(symmetry: Symmetry, state: State, include: Collection[str] | None) -> list[str]:
-    """The tensors that count in an objective: those of `include`, or every floating one but running statistics.
+def compared_tensors(symmetry: Symmetry, state: State, include: Collection[str] | None) -> list[str]:
+    """List the tensors that an objective compares: those of `include`, or all floating ones but running statistics.
 
     Raises:
-        ValueError: `include` names a tensor that there is not.
+        ValueError: `include` names a tensor that the network does not have.
     """
     if include is None:
         running = (".running_mean", ".running_var")
@@ -62,8 +70,8 @@ def counted(symmetry: Symmetry, state: State, include: Collection[str] | None) -
     return [name for name in symmetry.axes if name in set(include)]
 
 
-def starting(symmetry: Symmetry, start: Permutations | None) -> dict[str, Tensor]:
-    """The permutations to start from: a copy, or the identity.
+def start_permutations(symmetry: Symmetry, start: Permutations | None) -> dict[str, Tensor]:
+    """Copy the permutations to start from; the identity where there are none.
 
     Raises:
         ValueError: they do not belong to this symmetry.

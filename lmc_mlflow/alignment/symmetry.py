@@ -1,4 +1,4 @@
-"""What is a symmetry of a network: which units may be exchanged, and how does that move its tensors?"""
+"""Permutation symmetries of a network: which units may be exchanged, and how that permutes its tensors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lmc_mlflow.weights import State
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of an axis: `size` units of `repeat` consecutive entries each.
+    """A part of an axis: `size` units of `repeat` consecutive entries each.
 
     A group of None is frozen: its units stay where they are.
     """
@@ -36,7 +36,7 @@ class Symmetry:
     """Module with parameters -> what stands along each axis of its output (batch first)."""
 
     def tensors(self, group: str) -> list[tuple[str, int]]:
-        """The tensors that a permutation of this group moves, and along which axis."""
+        """List the tensors that a permutation of this group changes, and along which axis."""
         return [
             (name, i)
             for name, axes in self.axes.items()
@@ -50,49 +50,49 @@ Permutations = Mapping[str, Tensor]
 
 
 def identity_permutations(symmetry: Symmetry) -> dict[str, Tensor]:
-    """Every unit stays."""
+    """Make the permutations that leave every unit where it is: group -> int64 (n,)."""
     return {group: torch.arange(size) for group, size in symmetry.sizes.items()}
 
 
 def random_permutations(symmetry: Symmetry, generator: torch.Generator) -> dict[str, Tensor]:
-    """Uniform draws, group after group."""
+    """Draw a uniform permutation for each group, one after the other: group -> int64 (n,)."""
     return {group: torch.randperm(size, generator=generator) for group, size in symmetry.sizes.items()}
 
 
 def inverse(permutations: Permutations) -> dict[str, Tensor]:
-    """What undoes them."""
+    """Invert permutations."""
     return {group: torch.argsort(permutation) for group, permutation in permutations.items()}
 
 
 def compose(first: Permutations, second: Permutations) -> dict[str, Tensor]:
-    """What permuting by `first` and the result by `second` comes to."""
+    """Combine two permutations: by `first`, and the result by `second`."""
     return {group: first[group][second[group]] for group in first}
 
 
 def units_moved(permutations: Permutations) -> float:
-    """Fraction of units that are not where they were, over all groups."""
+    """Give the fraction of units, over all groups, that a permutation moves."""
     total = sum(len(permutation) for permutation in permutations.values())
     moved = sum(int((p.cpu() != torch.arange(len(p))).sum()) for p in permutations.values())
     return moved / total if total else 0.0
 
 
-def entries(parts: Parts, permutations: Permutations) -> Tensor | None:
-    """For each new entry of an axis the old one, int64 on the CPU; None where all stay."""
+def entry_order(parts: Parts, permutations: Permutations) -> Tensor | None:
+    """Give for each new entry of an axis the old one, int64 on the CPU; None where all stay."""
     if all(part.group is None for part in parts):
         return None
-    found, start = [], 0
+    orders, start = [], 0
     for part in parts:
         order = torch.arange(part.size) if part.group is None else permutations[part.group].cpu()
-        found.append((start + order[:, None] * part.repeat + torch.arange(part.repeat)).flatten())
+        orders.append((start + order[:, None] * part.repeat + torch.arange(part.repeat)).flatten())
         start += part.size * part.repeat
-    return torch.cat(found)
+    return torch.cat(orders)
 
 
 def check_permutations(symmetry: Symmetry, permutations: Permutations) -> None:
-    """There must be one of the right length for each group.
+    """Check that there is a permutation of the right length for each group.
 
     Raises:
-        ValueError: naming the first group for which that is not so.
+        ValueError: naming the first group for which there is none.
     """
     for group, size in symmetry.sizes.items():
         if group not in permutations:
@@ -105,7 +105,7 @@ def check_permutations(symmetry: Symmetry, permutations: Permutations) -> None:
 
 
 def check_state(symmetry: Symmetry, state: State) -> None:
-    """The state must be one of the network whose symmetry it is.
+    """Check that a state belongs to the network whose symmetry it is.
 
     Raises:
         ValueError: naming the first tensor that is missing, unknown or of another shape.
@@ -122,7 +122,7 @@ def check_state(symmetry: Symmetry, state: State) -> None:
 
 
 def permute(symmetry: Symmetry, state: State, permutations: Permutations) -> dict[str, Tensor]:
-    """The state of the same function with its units in another order; every tensor is a new one.
+    """Give the state of the same function with its units in another order; every tensor is a new one.
 
     Raises:
         ValueError: the state or the permutations do not belong to this symmetry.
@@ -135,9 +135,9 @@ def permute(symmetry: Symmetry, state: State, permutations: Permutations) -> dic
 def permuted_tensor(
     symmetry: Symmetry, name: str, value: Tensor, permutations: Permutations, skip: Callable[[int], bool] | None = None
 ) -> Tensor:
-    """One tensor of the state, permuted along all its axes, or all but those that `skip` names."""
+    """Permute one tensor of the state along all its axes, or all but those for which `skip` is true."""
     for i, parts in enumerate(symmetry.axes[name]):
-        order = None if skip is not None and skip(i) else entries(parts, permutations)
+        order = None if skip is not None and skip(i) else entry_order(parts, permutations)
         if order is not None:
             value = value.index_select(i, order.to(value.device))
     return value

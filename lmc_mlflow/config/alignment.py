@@ -1,12 +1,29 @@
-"""Which options say how one network's units are permuted towards another's?"""
+"""Options that say how one network's units are permuted towards another's, and the table of methods with theirs."""
 
 import dataclasses
+from collections import ChainMap
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
 
-METHODS = ("weights", "activations", "sinkhorn")
+METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
+    "weights": ("match_on", "align_seed", "max_sweeps"),
+    "activations": ("align_seed", "num_matching_images"),
+    "sinkhorn": (
+        "match_on",
+        "align_seed",
+        "num_matching_images",
+        "sinkhorn_objective",
+        "sinkhorn_steps",
+        "sinkhorn_lr",
+        "sinkhorn_temperature",
+    ),
+}
+"""Method of alignment -> options of `MatchingConfig` that it reads. Its call is in `alignment/methods/table.py`."""
 NONE = "none"
+ALIGN_CHOICES: Collection[str] = ChainMap(METHOD_OPTIONS, dict[str, tuple[str, ...]]({NONE: ()}))
+"""Methods, or none: a view of the table, so that a new row is a choice of every `align`."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +33,7 @@ class AligningConfig(Section):
     method: str = option(
         "weights",
         "what is compared: the weights, the units' activations on images, or soft permutations that are trained",
-        choices=METHODS,
+        choices=METHOD_OPTIONS,
     )
 
 
@@ -27,12 +44,31 @@ class PathAligningConfig(Section):
     align: str = option(
         NONE,
         "permute the units of B towards A by this method first; the path without is walked and logged too",
-        choices=(NONE, *METHODS),
+        choices=ALIGN_CHOICES,
     )
 
 
 @dataclass(frozen=True)
-class MatchingConfig(Section):
+class ImageMatchingConfig(Section):
+    """How methods that look at images, or train soft permutations, do it."""
+
+    num_matching_images: int = option(
+        2000,
+        "activations, and sinkhorn's losses: images of A's training side (of a star: its own) that are looked at",
+        minimum=2,
+    )
+    sinkhorn_objective: str = option(
+        "distance",
+        "sinkhorn: minimize the distance of the networks, the loss midway, or the loss at random alphas",
+        choices=("distance", "midpoint", "path"),
+    )
+    sinkhorn_steps: int = option(200, "sinkhorn: steps of Adam", minimum=1)
+    sinkhorn_lr: float = option(0.1, "sinkhorn: Adam's rate", above=0.0)
+    sinkhorn_temperature: float = option(1.0, "sinkhorn: the lower, the harder soft permutations are", above=0.0)
+
+
+@dataclass(frozen=True)
+class MatchingConfig(ImageMatchingConfig):
     """What a method compares, and for how long."""
 
     match_on: str = option(
@@ -42,46 +78,24 @@ class MatchingConfig(Section):
     )
     align_seed: int = option(0, "seed of the order of layers, of the choice of images, of soft permutations", minimum=0)
     max_sweeps: int = option(100, "weights: passes over all layers before it stops with a warning", minimum=1)
-    num_matching_images: int = option(
-        2000, "activations, and sinkhorn's losses: images of A's training side that are looked at", minimum=2
-    )
-    sinkhorn_objective: str = option(
-        "distance",
-        "sinkhorn: bring down the distance of the networks, the loss midway, or the loss at random alphas",
-        choices=("distance", "midpoint", "path"),
-    )
-    sinkhorn_steps: int = option(200, "sinkhorn: steps of Adam", minimum=1)
-    sinkhorn_lr: float = option(0.1, "sinkhorn: Adam's rate", above=0.0)
-    sinkhorn_temperature: float = option(1.0, "sinkhorn: the lower, the harder soft permutations are", above=0.0)
 
     def check_method(self, name: str, method: str) -> None:
-        """Refuse what was given and has no meaning for the method.
+        """Refuse options that were given and that the method does not read.
 
         Args:
             name: of the option that chose the method.
             method: its value.
 
         Raises:
-            ValueError: naming the option, and the methods that it belongs to.
+            ValueError: naming the option, and the methods that read it.
         """
         for spec in dataclasses.fields(self):
-            used_by = _USED_BY.get(spec.name, METHODS)
-            if getattr(self, spec.name) != spec.default and method not in used_by:
-                belongs = f"{name}={'|'.join(used_by)}"
-                raise ValueError(f"{spec.name} belongs to {belongs}; leave it out with {name}={method}")
-        by_loss = method == "sinkhorn" and self.sinkhorn_objective != "distance"
-        if method == "sinkhorn" and by_loss and self.match_on != "parameters":
+            if getattr(self, spec.name) != spec.default and spec.name not in METHOD_OPTIONS.get(method, ()):
+                used_by = [known for known, options in METHOD_OPTIONS.items() if spec.name in options]
+                raise ValueError(
+                    f"{spec.name} belongs to {name}={'|'.join(used_by)}; leave it out with {name}={method}"
+                )
+        if method == "sinkhorn" and self.sinkhorn_objective != "distance" and self.match_on != "parameters":
             raise ValueError(
                 f"match_on belongs to sinkhorn_objective=distance; leave it out with {self.sinkhorn_objective}"
             )
-
-
-_USED_BY = {
-    "match_on": ("weights", "sinkhorn"),
-    "max_sweeps": ("weights",),
-    "num_matching_images": ("activations", "sinkhorn"),
-    "sinkhorn_objective": ("sinkhorn",),
-    "sinkhorn_steps": ("sinkhorn",),
-    "sinkhorn_lr": ("sinkhorn",),
-    "sinkhorn_temperature": ("sinkhorn",),
-}

@@ -1,10 +1,15 @@
 """The table of commands, and the configuration that each of them takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.alignment import (
+    AligningConfig,
+    ImageMatchingConfig,
+    MatchingConfig,
+    PathAligningConfig,
+)
 from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
 from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
@@ -12,7 +17,13 @@ from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, Surf
 from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
 from lmc_mlflow.config.runtime import RepairConfig, RuntimeConfig, StoryConfig
-from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig, StarVerdictConfig
+from lmc_mlflow.config.star import (
+    SegmentsConfig,
+    StarSourcesConfig,
+    StarTrainingConfig,
+    StarVerdictConfig,
+    matching_of,
+)
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
@@ -75,10 +86,15 @@ class StarConfig:
 
     joined: StarSourcesConfig
     segments: SegmentsConfig = field(default_factory=SegmentsConfig)
+    matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
+
+    def __post_init__(self) -> None:
+        matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
+        matching.check_method("match_method", self.segments.match_method)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Which options say what is measured of many networks at once: all their pairs, or a plane through three?"""
+"""Options of measurements over several networks: all their pairs, or the plane through three."""
 
 from dataclasses import dataclass
 
-from lmc_mlflow.config.alignment import METHODS, NONE
+from lmc_mlflow.config.alignment import ALIGN_CHOICES, METHOD_OPTIONS, NONE
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.contract import Tag
 
@@ -14,7 +14,7 @@ THRESHOLDS = {"error_barrier": 0.02}
 
 @dataclass(frozen=True)
 class SurveyedConfig(Section):
-    """Which networks are held against one another."""
+    """Which networks are compared with one another."""
 
     runs: tuple[str, ...] = option((), "run ids of networks, comma-separated")
     query: str = option(
@@ -29,7 +29,7 @@ class SurveyedConfig(Section):
     force: bool = option(False, "true: measure anew even if this matrix is finished in the store", identity=False)
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Refuse fields that contradict one another."""
         if bool(self.runs) == bool(self.query):
             raise ValueError("give either runs=<run id>,<run id>,... or query=<MLflow filter>")
         if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
@@ -42,9 +42,7 @@ class SurveyedConfig(Section):
 class PairwiseConfig(Section):
     """How the pairs are measured and judged."""
 
-    align: str = option(
-        NONE, "permute the units of one towards the other by this method first", choices=(NONE, *METHODS)
-    )
+    align: str = option(NONE, "permute the units of one towards the other by this method first", choices=ALIGN_CHOICES)
     reference: str = option(
         PAIRWISE,
         "with align: pairwise: in each pair the later network towards the earlier; best: all towards the network of "
@@ -55,17 +53,18 @@ class PairwiseConfig(Section):
     )
     split: str = option(
         "test",
-        "data that is measured on; train: the training subset that all networks share",
+        "data on which pairs are measured; train: the training subset that all networks share",
         choices=("test", "train"),
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the way, as in interpolate",
+        "batch-norm statistics on the path, as in interpolate",
         choices=("interpolate", "recalibrate", "nearest", "repair"),
     )
     barrier: str = option(
         "barrier_over_chord",
-        "the one of all that are logged by which pairs count as connected; epsilon: highest loss over the higher end's",
+        "the barrier, of all that are logged, that decides which pairs are connected; epsilon: highest loss over the "
+        "higher end's",
         choices=DEFINITIONS,
     )
     threshold: float | None = option(
@@ -76,13 +75,13 @@ class PairwiseConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Refuse fields that contradict one another."""
         if self.align == NONE and self.reference != PAIRWISE:
-            raise ValueError(f"reference={self.reference} belongs to align={'|'.join(METHODS)}; leave it out")
+            raise ValueError(f"reference={self.reference} belongs to align={'|'.join(METHOD_OPTIONS)}; leave it out")
 
     @property
     def limit(self) -> float:
-        """The threshold, `auto` being resolved."""
+        """Give the threshold, with `auto` replaced by its value."""
         return THRESHOLDS.get(self.barrier, 0.1) if self.threshold is None else self.threshold
 
 
@@ -99,7 +98,7 @@ class CornersConfig(Section):
     force: bool = option(False, "true: measure anew even if this plane is finished in the store", identity=False)
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Refuse fields that contradict one another."""
         ids = (self.run_a, self.run_b, self.run_c)
         if "" in ids or len(set(ids)) < len(ids):
             raise ValueError("give three different networks: run_a=<run id>, run_b=<run id>, run_c=<run id>")
@@ -107,16 +106,18 @@ class CornersConfig(Section):
 
 @dataclass(frozen=True)
 class SurfaceConfig(Section):
-    """Where on the plane is measured, and how."""
+    """At which points of the plane is measured, and how."""
 
     align: str = option(
         NONE,
-        "permute the units of B and C towards A by weights first; the plane without is drawn beside",
-        choices=(NONE, "weights"),
+        "permute the units of B and C towards A by this method first; the plane without is drawn beside",
+        choices=ALIGN_CHOICES,
     )
     num_points: int = option(21, "points along each axis", minimum=2, maximum=201)
     margin: float = option(0.2, "room around the three networks, as a share of their extent", minimum=0.0, maximum=5.0)
-    split: str = option("test", "data that is measured on; train: A's training subset", choices=("test", "train"))
+    split: str = option(
+        "test", "data on which the plane is measured; train: A's training subset", choices=("test", "train")
+    )
     bn: str = option(
         "recalibrate",
         "batch-norm statistics: recalibrated on the training sides of all three at every point; or averaged by the "

@@ -1,7 +1,8 @@
-"""Which options say which networks a star joins, how it is trained and how it is judged?"""
+"""Options of a star: the networks that it joins, its training and its verdict."""
 
 from dataclasses import dataclass
 
+from lmc_mlflow.config.alignment import METHOD_OPTIONS, ImageMatchingConfig, MatchingConfig
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.contract import where
 
@@ -23,7 +24,7 @@ class StarSourcesConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Refuse fields that contradict one another."""
         if bool(self.sources) == bool(self.source_query):
             raise ValueError("give either sources=<run id>,<run id>,... or source_query=<MLflow filter>")
         if self.sources and len(set(self.sources)) < max(2, len(self.sources)):
@@ -51,14 +52,19 @@ class SegmentsConfig(Section):
         "both", "training images: those of both sides together, or of one", choices=("both", "side_a", "side_b")
     )
     match_every: int = option(
-        1, "epochs from one weight matching of all sources to the star to the next; 0: nothing is aligned", minimum=0
+        1, "epochs from one matching of all sources to the star to the next; 0: nothing is aligned", minimum=0
+    )
+    match_method: str = option(
+        "weights", "how the sources' units are matched to the star's, as in align", choices=METHOD_OPTIONS
     )
     match_on: str = option(
         "parameters",
-        "what the matching compares: all trainable parameters, or weight matrices and kernels alone",
+        "weights, and sinkhorn's distance: all trainable parameters are compared, or weight matrices and kernels alone",
         choices=("parameters", "kernels"),
     )
-    max_sweeps: int = option(100, "sweeps over all layers after which a matching gives up", minimum=1)
+    max_sweeps: int = option(
+        100, "weights: passes over all layers after which a matching stops with a warning", minimum=1
+    )
     t_distribution: str = option(
         "uniform",
         "of the position on a segment, 0 at the star and 1 at the source",
@@ -73,7 +79,12 @@ class SegmentsConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Refuse fields that contradict one another."""
+        if self.match_every == 0 and self.match_method != "weights":
+            raise ValueError(
+                f"match_method={self.match_method} belongs to a match_every above 0, which aligns the sources; "
+                "leave it out with match_every=0"
+            )
         if self.t_distribution != "beta" and (self.beta_a != 1.0 or self.beta_b != 1.0):
             raise ValueError("beta_a and beta_b belong to t_distribution=beta; leave them out")
         if self.t_distribution != "constant" and self.t_value != 0.5:
@@ -100,10 +111,22 @@ class StarVerdictConfig(Section):
     """How a star is measured when it is trained, and what counts as one."""
 
     num_alphas: int = option(11, "evenly spaced points of every segment, 0 and 1 included", minimum=2, maximum=501)
+    bn: str = option(
+        "recalibrate",
+        "batch-norm statistics on every segment, as in interpolate; recalibrated on the star's training images",
+        choices=("interpolate", "recalibrate", "nearest", "repair"),
+    )
     max_regular_pairs: int = option(
-        25, "pairs of sources and held-out networks that the star is set beside, at most", minimum=0
+        25, "pairs of sources and held-out networks that the star is compared with, at most", minimum=0
     )
     barrier_threshold: float = option(0.1, "no star if its largest barrier over the chord is above this", minimum=0.0)
     star_accuracy_threshold: float = option(
         0.02, "no star if its accuracy is more than this below the mean of the networks it joins", minimum=0.0
+    )
+
+
+def matching_of(segments: SegmentsConfig, matching: ImageMatchingConfig) -> MatchingConfig:
+    """Join the options of a star's matchings; their seed is the star's."""
+    return MatchingConfig(
+        **vars(matching), match_on=segments.match_on, align_seed=segments.star_seed, max_sweeps=segments.max_sweeps
     )

@@ -1,1 +1,1 @@
-"""How does one network come to lie on low segments with many others (Sonthalia et al., Starlight)?"""
+"""Trains and measures a star: one network on low segments with many others (Sonthalia et al., Starlight)."""

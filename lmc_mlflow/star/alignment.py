@@ -1,5 +1,6 @@
-"""How are other networks brought next to a star by exchanging their units?"""
+"""Aligns other networks to a star by permuting their units."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +9,18 @@ from torch import Tensor, nn
 
 from lmc_mlflow import weights
 from lmc_mlflow.alignment import (
+    LabelledSample,
+    MatchingInputs,
     Symmetry,
+    align,
     derive_symmetry,
     identity_permutations,
-    match_weights,
     permute,
 )
+from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.averaging import average
-from lmc_mlflow.models.parameters import MATCHED_ON
+from lmc_mlflow.config.alignment import MatchingConfig
+from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -24,75 +29,87 @@ Permutations = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Aligner:
-    """Weight matching as a star wants it; without a symmetry everything stays as it is.
+    """Permutes networks towards others; without a symmetry every network stays as it is.
 
     Attributes:
         symmetry: which units may be exchanged; None: nothing is aligned.
-        compared: names of the tensors that the matching compares.
-        max_sweeps: over all groups of units.
-        seed: of the order in which a sweep takes them.
+        network: of the architecture, on the device; its weights do not matter.
+        method: a row of `METHODS`.
+        config: what the method compares, for how long, and the seed of all matchings.
+        sample: training images of the star, for the methods that need some.
     """
 
     symmetry: Symmetry | None
-    compared: tuple[str, ...]
-    max_sweeps: int
-    seed: int
+    network: nn.Module
+    method: str = "weights"
+    config: MatchingConfig = field(default_factory=MatchingConfig)
+    sample: LabelledSample | None = None
 
     def start(self) -> Permutations:
-        """The permutation that changes nothing."""
+        """Give the permutations that change nothing."""
         return {} if self.symmetry is None else identity_permutations(self.symmetry)
 
     def apply(self, state: weights.State, permutations: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A permuted copy of a state."""
+        """Give a permuted copy of a state."""
         return dict(state) if self.symmetry is None else permute(self.symmetry, state, permutations)
 
     def towards(
         self, target: weights.State, state: weights.State, permutations: Permutations, what: str, index: int = 0
     ) -> Permutations:
-        """The permutation that brings a state to a target, sought from another one on.
+        """Find the permutations that bring a state to a target, starting from others.
 
         Args:
             target: stays as it is.
             state: as it was logged.
-            permutations: to start from, so that a matching is never worse than the one before.
+            permutations: to start from, so that a matching by weights is never worse than the one before.
             what: the matching is for.
-            index: of the matching among those: each has its own order.
+            index: of the matching among those: each has its own seed.
         """
         if self.symmetry is None:
             return permutations
-        found = match_weights(
-            self.symmetry,
-            target,
-            state,
-            seed=derive_seed(self.seed, f"star/{what}/matching", index),
-            max_sweeps=self.max_sweeps,
-            include=self.compared,
-            start=permutations,
+        seed = derive_seed(self.config.align_seed, f"star/{what}/matching", index)
+        inputs = MatchingInputs(
+            self.symmetry, self.network, target, state, self.config, seed, self.sample, start=permutations
         )
+        found = align(self.method, inputs)
         if not found.converged:
-            logger.warning("a weight matching gave up after max_sweeps=%d; more may align better", self.max_sweeps)
+            logger.warning("a matching stopped after max_sweeps=%d; more may align better", self.config.max_sweeps)
         return dict(found.permutations)
 
+    def with_statistics(self, star: weights.State) -> weights.State:
+        """Give the star with batch norm's statistics of the sample where the method runs the network.
 
-def make_aligner(network: nn.Module, images: Tensor, match_on: str, max_sweeps: int, seed: int) -> Aligner:
-    """The aligner of an architecture.
+        A star in training keeps none of its own.
+        """
+        if self.symmetry is None or self.sample is None or not METHODS[self.method].needs_statistics:
+            return star
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(dict(star))
+        recalibrate(network, (images for images, _ in self.sample.batches(self.config)))
+        return network.state_dict()
+
+
+def make_aligner(
+    network: nn.Module, images: Tensor, method: str, config: MatchingConfig, sample: LabelledSample | None = None
+) -> Aligner:
+    """Make the aligner of an architecture.
 
     Args:
-        network: of the architecture; its weights do not matter.
+        network: of the architecture; copied, its weights do not matter.
         images: (2, C, H, W), for their shape.
-        match_on: a row of `MATCHED_ON`.
-        max_sweeps: of one matching.
-        seed: of all matchings.
+        method: a row of `METHODS`.
+        config: what the method compares, for how long, and the seed of all matchings.
+        sample: training images of the star, for the methods that need some.
 
     Raises:
         ValueError: an operation of the network is not understood; says which.
     """
-    return Aligner(derive_symmetry(network, images), tuple(MATCHED_ON[match_on](network)), max_sweeps, seed)
+    return Aligner(derive_symmetry(network, images), copy.deepcopy(network), method, config, sample)
 
 
 def no_aligner() -> Aligner:
-    """The aligner that leaves every network as it is."""
-    return Aligner(None, (), 0, 0)
+    """Make the aligner that leaves every network as it is."""
+    return Aligner(None, nn.Identity())
 
 
 @dataclass
@@ -119,17 +136,22 @@ class Sources:
         self.states = [self.aligner.apply(s, p) for s, p in zip(self.logged, permutations, strict=True)]
 
     def match(self, star: weights.State, index: int) -> None:
-        """Align every source to the star, from the alignment before."""
-        size = len(self.logged)
+        """Align every source to the star, starting from the alignment before.
+
+        Args:
+            star: its state; batch norm's statistics in it do not matter.
+            index: of this matching of all sources: each has its own seeds.
+        """
+        target, size = self.aligner.with_statistics(star), len(self.logged)
         self.put(
             [
-                self.aligner.towards(star, state, permutations, "step", index * size + i)
+                self.aligner.towards(target, state, permutations, "step", index * size + i)
                 for i, (state, permutations) in enumerate(zip(self.logged, self.permutations, strict=True))
             ]
         )
 
     def mean(self) -> dict[str, Tensor]:
-        """The mean of all sources, each aligned to the first."""
+        """Average all sources, each aligned to the first."""
         first = self.logged[0]
         others = [
             self.aligner.apply(state, self.aligner.towards(first, state, self.aligner.start(), "mean", i))

@@ -22,8 +22,6 @@ from lmc_mlflow.star.alignment import Aligner, Permutations
 
 STAR_SOURCE, STAR_HELD_OUT, REGULAR = "star_source", "star_held_out", "regular"
 SPLIT = "test"
-BATCH_NORM = "recalibrate"
-"""On every segment, the ends included: reset, then a cumulative average over the star's training images."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Bench:
         labels: of the test set.
         calibration: training images that batch norm's statistics are averaged over.
         num_alphas: points of a segment.
+        bn: batch norm's statistics on the segments, the ends included: a row of `BN_POLICIES`.
     """
 
     network: nn.Module
@@ -43,17 +42,18 @@ class Bench:
     labels: Tensor
     calibration: Images
     num_alphas: int
+    bn: str = "recalibrate"
 
     def recalibrated(self, state: weights.State) -> nn.Module:
         """The network of a state, with batch norm's statistics of the calibration images."""
         scratch = copy.deepcopy(self.network).requires_grad_(False).eval()
-        network_at(scratch, (state, state), 0.0, BATCH_NORM, self.calibration)
+        network_at(scratch, (state, state), 0.0, "recalibrate", self.calibration)
         return scratch
 
     def path(self, left: weights.State, right: weights.State) -> Path:
         """The segment between two states."""
         splits = {SPLIT: (self.images, self.labels)}
-        return walk(self.network, (left, right), alpha_grid(self.num_alphas), splits, BATCH_NORM, self.calibration)
+        return walk(self.network, (left, right), alpha_grid(self.num_alphas), splits, self.bn, self.calibration)
 
 
 @dataclass(frozen=True)

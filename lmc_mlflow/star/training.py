@@ -1,4 +1,4 @@
-"""How is a star trained, epoch by epoch?"""
+"""Trains a star, epoch by epoch."""
 
 import math
 import time
@@ -27,20 +27,20 @@ def train_star(
 ) -> None:
     """Train from `first_epoch` to the last; each step sees one point of one segment (Sonthalia et al., equation 8).
 
-    Every `match_every` epochs, the first included, all sources are aligned to the star as it is then. What an
-    epoch does depends on the star, the optimizer, the alignment before and the epoch's number alone.
+    Every `match_every` epochs, the first included, all sources are aligned to the star as it is then. The result of
+    an epoch depends on the star, the optimizer, the alignment before and the epoch's number alone.
 
     Args:
         trainee: its network is a `SegmentNetwork`; changed in place.
-        sources: changed in their alignment.
-        segments: which points.
-        optimization: how to train.
+        sources: aligned anew, in place.
+        segments: the points of the segments to train at.
+        optimization: optimizer, schedule, epochs.
         flips: whether images are flipped at random.
         first_epoch: counted from 1.
         on_epoch: called after each epoch with its number and the means over the points it was trained at.
 
     Raises:
-        FloatingPointError: the loss is no number any more.
+        FloatingPointError: the loss is not a finite number any more.
     """
     network = trainee.network
     assert isinstance(network, SegmentNetwork)

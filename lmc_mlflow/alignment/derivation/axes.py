@@ -1,13 +1,14 @@
-"""What stands along an axis of a tensor? Segments of units, and which segments must be permuted alike."""
+"""Axes of tensors as parts made of units, and the groups of units that must be permuted alike."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
 
 @dataclass(frozen=True)
-class Segment:
-    """`size` units that lie one after the other, `repeat` consecutive entries each.
+class AxisPart:
+    """`size` units that lie one after the other on an axis, `repeat` consecutive entries each.
 
     A group of None is frozen: its units stay where they are.
     """
@@ -18,71 +19,72 @@ class Segment:
 
     @property
     def length(self) -> int:
-        """Number of entries of the axis that it covers."""
+        """Count the entries of the axis that the part covers."""
         return self.size * self.repeat
 
 
-Axis = tuple[Segment, ...]
+Axis = tuple[AxisPart, ...]
 
 
-def frozen(size: int) -> Axis:
-    """An axis that no permutation may touch."""
-    return (Segment(None, size),)
+def frozen_axis(size: int) -> Axis:
+    """Make an axis of `size` entries that no permutation may change."""
+    return (AxisPart(None, size),)
 
 
 def length(axis: Axis) -> int:
-    """Number of entries."""
-    return sum(segment.length for segment in axis)
+    """Count the entries of an axis."""
+    return sum(part.length for part in axis)
 
 
 def is_frozen(axis: Axis) -> bool:
-    """Whether no unit of a resolved axis may move."""
-    return all(segment.group is None for segment in axis)
+    """Say whether no unit of a resolved axis may move."""
+    return all(part.group is None for part in axis)
 
 
 class Groups:
-    """Union-find over groups of units, in which a group may also turn out to be made of others.
+    """Union-find over groups of units, in which a group may also be replaced by several others.
 
     A group is free, or bound to an axis that takes its place: another group (both are permuted alike), several
     groups side by side (the units of a concatenation), groups whose units are blocks of its own, or a frozen axis.
-    Binding only ever takes freedom away, so whatever was right for the free group stays right.
+    Binding only removes freedom, so a rule that was correct for the free group stays correct.
     """
 
     def __init__(self) -> None:
         self._bound: dict[int, Axis] = {}
         self._numbers = count()
 
-    def fresh(self, size: int) -> Axis:
-        """An axis of `size` units that may be permuted in any way."""
-        return (Segment(next(self._numbers), size),) if size > 1 else frozen(size)
+    def new_axis(self, size: int) -> Axis:
+        """Make an axis of `size` units that may be permuted in any way."""
+        return (AxisPart(next(self._numbers), size),) if size > 1 else frozen_axis(size)
 
     def resolve(self, axis: Axis) -> Axis:
-        """The same axis in terms of groups that are free."""
-        found: list[Segment] = []
-        for segment in axis:
-            if segment.group is None:
-                parts: Axis = frozen(segment.length)
-            elif segment.group in self._bound:
-                inner = self._bound[segment.group] = self.resolve(self._bound[segment.group])
-                parts = tuple(_scaled(part, segment.repeat) for part in inner)
-            else:
-                parts = (segment,)
-            for part in parts:
-                if found and part.group is None and found[-1].group is None:
-                    found[-1] = Segment(None, found[-1].size + part.size)
+        """Write the same axis with groups that are free."""
+        resolved: list[AxisPart] = []
+        for part in axis:
+            for piece in self._resolve_part(part):
+                if resolved and piece.group is None and resolved[-1].group is None:
+                    resolved[-1] = AxisPart(None, resolved[-1].size + piece.size)
                 else:
-                    found.append(part)
-        return tuple(found)
+                    resolved.append(piece)
+        return tuple(resolved)
+
+    def _resolve_part(self, part: AxisPart) -> Axis:
+        if part.group is None:
+            return frozen_axis(part.length)
+        if part.group not in self._bound:
+            return (part,)
+        inner = self._bound[part.group] = self.resolve(self._bound[part.group])
+        return tuple(_repeat(piece, part.repeat) for piece in inner)
 
     def freeze(self, axis: Axis) -> Axis:
-        """From now on no unit on this axis moves."""
-        for segment in self.resolve(axis):
-            if segment.group is not None:
-                self._bound[segment.group] = frozen(segment.size)
-        return frozen(length(axis))
+        """Let no unit on this axis move from now on; returns the frozen axis."""
+        for part in self.resolve(axis):
+            if part.group is not None:
+                self._bound[part.group] = frozen_axis(part.size)
+        return frozen_axis(length(axis))
 
     def unify(self, one: Axis, other: Axis) -> Axis:
-        """From now on entry i of both axes moves alike; the freedom left is what both had."""
+        """Move entry i of both axes alike from now on; only permutations that both allowed remain allowed."""
         assert length(one) == length(other), (one, other)
         left, right = self.resolve(one), self.resolve(other)
         while left:
@@ -98,42 +100,42 @@ class Groups:
         return self.resolve(one)
 
     def cut(self, axis: Axis, at: int) -> tuple[Axis, Axis]:
-        """The axis before and from entry `at`; no permutation crosses the cut any more."""
-        left: list[Segment] = []
+        """Split an axis before entry `at`; no permutation moves units across the cut any more."""
+        left: list[AxisPart] = []
         right = self.resolve(axis)
         while at > 0:
-            segment = right[0]
-            if segment.length <= at:
-                left.append(segment)
-                right, at = right[1:], at - segment.length
-            elif segment.group is None:
-                left.append(Segment(None, at))
+            part = right[0]
+            if part.length <= at:
+                left.append(part)
+                right, at = right[1:], at - part.length
+            elif part.group is None:
+                left.append(AxisPart(None, at))
                 right, at = _without(right, at), 0
             else:
-                self._split(segment, at)
+                self._split(part, at)
                 right = self.resolve(right)
         return self.resolve(tuple(left)), right
 
     def blocks(self, axis: Axis, num_blocks: int) -> Axis:
-        """From now on the axis moves in whole blocks; returns the axis of the blocks."""
+        """Move the axis in whole blocks from now on; returns the axis of the blocks."""
         if num_blocks == 1:
             self.freeze(axis)
-            return frozen(1)
-        units = self.fresh(num_blocks)
-        self.unify(tuple(_scaled(unit, length(axis) // num_blocks) for unit in units), axis)
+            return frozen_axis(1)
+        units = self.new_axis(num_blocks)
+        self.unify(tuple(_repeat(unit, length(axis) // num_blocks) for unit in units), axis)
         return self.resolve(units)
 
-    def _split(self, segment: Segment, at: int) -> None:
-        assert segment.group is not None
-        if at % segment.repeat:
-            self.freeze((segment,))
+    def _split(self, part: AxisPart, at: int) -> None:
+        assert part.group is not None
+        if at % part.repeat:
+            self.freeze((part,))
         else:
-            first = at // segment.repeat
-            self._bound[segment.group] = (*self.fresh(first), *self.fresh(segment.size - first))
+            first = at // part.repeat
+            self._bound[part.group] = (*self.new_axis(first), *self.new_axis(part.size - first))
 
-    def _reconcile(self, first: Segment, second: Segment) -> None:
-        fine, coarse = sorted((first, second), key=lambda segment: (segment.group is not None, segment.repeat))
-        if fine.group is None:  # what lies beside something frozen is frozen
+    def _reconcile(self, first: AxisPart, second: AxisPart) -> None:
+        fine, coarse = sorted((first, second), key=lambda part: (part.group is not None, part.repeat))
+        if fine.group is None:  # what is unified with something frozen is frozen
             if coarse.length > fine.length:
                 self._split(coarse, fine.length)
             else:
@@ -141,75 +143,69 @@ class Groups:
         elif coarse.repeat % fine.repeat:
             self.freeze((fine, coarse))
         elif fine.length != coarse.length:
-            longer = max(fine, coarse, key=lambda segment: segment.length)
+            longer = max(fine, coarse, key=lambda part: part.length)
             self._split(longer, min(fine.length, coarse.length))
         else:
             assert coarse.group is not None
-            self._bound[fine.group] = (Segment(coarse.group, coarse.size, coarse.repeat // fine.repeat),)
+            self._bound[fine.group] = (AxisPart(coarse.group, coarse.size, coarse.repeat // fine.repeat),)
 
 
-def _scaled(segment: Segment, repeat: int) -> Segment:
-    if segment.group is None:
-        return Segment(None, segment.size * segment.repeat * repeat)
-    return Segment(segment.group, segment.size, segment.repeat * repeat)
+def _repeat(part: AxisPart, times: int) -> AxisPart:
+    if part.group is None:
+        return AxisPart(None, part.length * times)
+    return AxisPart(part.group, part.size, part.repeat * times)
 
 
 def _without(axis: Axis, entries: int) -> Axis:
     rest = axis[0].length - entries
-    return (Segment(None, rest), *axis[1:]) if rest else axis[1:]
+    return (AxisPart(None, rest), *axis[1:]) if rest else axis[1:]
 
 
-def side_by_side(axes: Sequence[Axis]) -> Axis:
-    """The axis of a concatenation."""
-    return tuple(segment for axis in axes for segment in axis)
+def concatenate_axes(axes: Sequence[Axis]) -> Axis:
+    """Put axes one after the other, as a concatenation does."""
+    return tuple(part for axis in axes for part in axis)
 
 
-def merged(groups: Groups, axes: Sequence[Axis]) -> Axis:
-    """The axis that flattening several axes, the last running fastest, gives.
+def merge_axes(groups: Groups, axes: Sequence[Axis]) -> Axis:
+    """Flatten several axes into one, the last running fastest.
 
     Where more than one of them has units that may move, all but the first are frozen.
     """
     axes = [groups.resolve(axis) for axis in axes]
     moving = [i for i, axis in enumerate(axes) if not is_frozen(axis)]
-    total = 1
-    for axis in axes:
-        total *= length(axis)
     if not moving:
-        return frozen(total)
+        return frozen_axis(math.prod(length(axis) for axis in axes))
     for i in moving[1:]:
         groups.freeze(axes[i])
-    place = moving[0]
-    inner = outer = 1
-    for axis in axes[:place]:
-        outer *= length(axis)
-    for axis in axes[place + 1 :]:
-        inner *= length(axis)
-    return groups.resolve(tuple(_scaled(segment, inner) for segment in groups.resolve(axes[place])) * outer)
+    first = moving[0]
+    outer = math.prod(length(axis) for axis in axes[:first])
+    inner = math.prod(length(axis) for axis in axes[first + 1 :])
+    return groups.resolve(tuple(_repeat(part, inner) for part in groups.resolve(axes[first])) * outer)
 
 
-def parted(groups: Groups, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
-    """The axes into which an axis is reshaped: the reverse of `merged`; frozen where it is not just that."""
+def unmerge_axis(groups: Groups, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
+    """Reshape one axis into several of these sizes: the reverse of `merge_axes`; otherwise frozen axes."""
     axis = groups.resolve(axis)
     if len(sizes) == 1:
         return [axis]
     inner = length(axis) // sizes[0]
-    if not is_frozen(axis) and all((s.size if s.group is None else s.repeat) % inner == 0 for s in axis):
+    if not is_frozen(axis) and all((p.size if p.group is None else p.repeat) % inner == 0 for p in axis):
         first = tuple(
-            Segment(None, s.size // inner) if s.group is None else Segment(s.group, s.size, s.repeat // inner)
-            for s in axis
+            AxisPart(None, p.size // inner) if p.group is None else AxisPart(p.group, p.size, p.repeat // inner)
+            for p in axis
         )
-        return [first, *(frozen(size) for size in sizes[1:])]
-    period, rest = groups.cut(axis, sizes[-1]) if _is_periodic(axis, sizes[-1]) else (frozen(sizes[-1]), axis)
+        return [first, *(frozen_axis(size) for size in sizes[1:])]
+    period, rest = groups.cut(axis, sizes[-1]) if _is_periodic(axis, sizes[-1]) else (frozen_axis(sizes[-1]), axis)
     if is_frozen(period):
         groups.freeze(rest)
-    return [*(frozen(size) for size in sizes[:-1]), period]
+    return [*(frozen_axis(size) for size in sizes[:-1]), period]
 
 
 def _is_periodic(axis: Axis, period: int) -> bool:
     covered, first = 0, []
-    for segment in axis:
+    for part in axis:
         if covered >= period:
             break
-        first.append(segment)
-        covered += segment.length
+        first.append(part)
+        covered += part.length
     return covered == period and tuple(first) * (length(axis) // period) == axis

@@ -1,4 +1,4 @@
-"""How do the operations that compute tie the axes of their tensors together?
+"""Symmetry rules of the operations that compute.
 
 If every input is permuted along its axes as its layout says, the output must be permuted along its own: a rule
 ties or freezes axes until that is true.
@@ -6,186 +6,188 @@ ties or freezes axes until that is true.
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, frozen
+from lmc_mlflow.alignment.derivation.axes import Axis, Groups, frozen_axis
 from lmc_mlflow.alignment.derivation.operation import (
-    Call,
     Layout,
+    Operation,
     Rule,
     Value,
 )
 
 
 def broadcast(groups: Groups, values: Sequence[Layout], shape: Sequence[int]) -> Layout:
-    """Entry i of the output is made of entry i of every input, or of the one there is."""
+    """Tie entry i of the output to entry i of every input that has the axis at full size."""
     out = []
-    for place, size in enumerate(shape):
+    for i, size in enumerate(shape):
         axis: Axis | None = None
         for layout in values:
-            at = place - len(shape) + len(layout)
-            if at < 0 or Value((layout[at],)).shape[0] != size:
+            dim = i - len(shape) + len(layout)
+            if dim < 0 or Value((layout[dim],)).shape[0] != size:
                 continue
-            axis = layout[at] if axis is None else groups.unify(axis, layout[at])
-        out.append(frozen(size) if axis is None else axis)
+            axis = layout[dim] if axis is None else groups.unify(axis, layout[dim])
+        out.append(frozen_axis(size) if axis is None else axis)
     return tuple(out)
 
 
-def elementwise(groups: Groups, call: Call) -> Layout:
-    """Any function of one or more tensors entry by entry, broadcast; and what treats entries of an axis alike."""
-    return broadcast(groups, [value.layout for value in call.tensors()], call.shape)
+def _frozen(shape: Sequence[int]) -> Layout:
+    return tuple(frozen_axis(size) for size in shape)
 
 
-def constant(_groups: Groups, call: Call) -> Layout:
-    """A new tensor that depends on no value."""
-    return tuple(frozen(size) for size in call.shape)
+def _freeze_all(groups: Groups, axes: Sequence[Axis]) -> None:
+    for axis in axes:
+        groups.freeze(axis)
 
 
-def linear(groups: Groups, call: Call) -> Layout:
-    """(..., in) times (out, in) transposed."""
-    *leading, features = call.input.layout
-    out, inner = call["weight"].layout
+def _tie_bias(groups: Groups, operation: Operation, out: Axis) -> Axis:
+    """Move the bias, if there is one, with the layer's outputs."""
+    bias = operation["bias"]
+    return out if bias is None else groups.unify(out, bias.layout[0])
+
+
+def elementwise(groups: Groups, operation: Operation) -> Layout:
+    """Follow a function of one or more tensors entry by entry (broadcast), or one that treats all entries alike."""
+    return broadcast(groups, [value.layout for value in operation.tensors()], operation.shape)
+
+
+def constant(_groups: Groups, operation: Operation) -> Layout:
+    """Freeze a new tensor that depends on no value."""
+    return _frozen(operation.shape)
+
+
+def linear(groups: Groups, operation: Operation) -> Layout:
+    """Follow (..., in) times (out, in) transposed."""
+    *leading, features = operation.input.layout
+    out, inner = operation["weight"].layout
     groups.unify(features, inner)
-    if call["bias"] is not None:
-        out = groups.unify(out, call["bias"].layout[0])
-    return (*leading, out)
+    return (*leading, _tie_bias(groups, operation, out))
 
 
-def convolution(groups: Groups, call: Call) -> Layout:
-    """(N, in, ...) by (out, in / groups, ...).
+def convolution(groups: Groups, operation: Operation) -> Layout:
+    """Follow a convolution of (N, in, ...) by (out, in / groups, ...).
 
     With several groups the kernels of a group move together, and so do the channels they read: each group of the
     layer is a unit (depthwise: each channel).
     """
-    batch, channels, *space = call.input.layout
-    out, inner, *kernel = call["weight"].layout
-    for axis in (*space, *kernel):
-        groups.freeze(axis)
-    if call["groups"] == 1:
+    batch, channels, *space = operation.input.layout
+    out, inner, *kernel = operation["weight"].layout
+    _freeze_all(groups, (*space, *kernel))
+    if operation["groups"] == 1:
         groups.unify(channels, inner)
     else:
         groups.freeze(inner)
-        _tie_blocks(groups, (channels, out), call["groups"])
-    if call["bias"] is not None:
-        out = groups.unify(out, call["bias"].layout[0])
-    return (batch, out, *(frozen(size) for size in call.shape[2:]))
+        blocks = groups.blocks(channels, operation["groups"])
+        groups.unify(blocks, groups.blocks(out, operation["groups"]))
+    return (batch, _tie_bias(groups, operation, out), *_frozen(operation.shape[2:]))
 
 
-def transposed_convolution(groups: Groups, call: Call) -> Layout:
-    """(N, in, ...) by (in, out / groups, ...)."""
-    batch, channels, *space = call.input.layout
-    inner, out, *kernel = call["weight"].layout
-    for axis in (*space, *kernel):
-        groups.freeze(axis)
+def transposed_convolution(groups: Groups, operation: Operation) -> Layout:
+    """Follow a transposed convolution of (N, in, ...) by (in, out / groups, ...)."""
+    batch, channels, *space = operation.input.layout
+    inner, out, *kernel = operation["weight"].layout
+    _freeze_all(groups, (*space, *kernel))
     groups.unify(channels, inner)
-    if call["groups"] > 1:
-        groups.freeze(inner)
-        groups.freeze(out)
-        out = frozen(call.shape[1])
-    if call["bias"] is not None:
-        out = groups.unify(out, call["bias"].layout[0])
-    return (batch, out, *(frozen(size) for size in call.shape[2:]))
+    if operation["groups"] > 1:
+        _freeze_all(groups, (inner, out))
+        out = frozen_axis(operation.shape[1])
+    return (batch, _tie_bias(groups, operation, out), *_frozen(operation.shape[2:]))
 
 
-def _tie_blocks(groups: Groups, axes: Sequence[Axis], num_blocks: int) -> None:
-    blocks = groups.blocks(axes[0], num_blocks)
-    for axis in axes[1:]:
-        groups.unify(blocks, groups.blocks(axis, num_blocks))
-
-
-def channel_norm(groups: Groups, call: Call) -> Layout:
-    """Batch and instance norm: whatever belongs to a channel (weight, bias, running statistics) moves with it."""
-    batch, channels, *space = call.input.layout
-    for value in call.tensors()[1:]:
+def channel_norm(groups: Groups, operation: Operation) -> Layout:
+    """Follow batch and instance norm: weight, bias and running statistics of a channel move with it."""
+    batch, channels, *space = operation.input.layout
+    for value in operation.tensors()[1:]:
         channels = groups.unify(channels, value.layout[0])
     return (batch, channels, *space)
 
 
-def group_norm(groups: Groups, call: Call) -> Layout:
-    """With one group channels move freely, otherwise in whole groups."""
-    if call["num_groups"] > 1:
-        groups.blocks(call.input.layout[1], call["num_groups"])
-    return channel_norm(groups, call)
+def group_norm(groups: Groups, operation: Operation) -> Layout:
+    """Follow group norm: with one group channels move freely, otherwise in whole groups."""
+    if operation["num_groups"] > 1:
+        groups.blocks(operation.input.layout[1], operation["num_groups"])
+    return channel_norm(groups, operation)
 
 
-def layer_norm(groups: Groups, call: Call) -> Layout:
-    """Mean and variance over the last axes do not depend on their order; weight and bias move with them."""
-    layout = call.input.layout
-    last = len(call["normalized_shape"])
+def layer_norm(groups: Groups, operation: Operation) -> Layout:
+    """Follow layer norm: mean and variance do not depend on the order of entries; weight and bias move with them."""
+    layout = operation.input.layout
+    last = len(operation["normalized_shape"])
     axes = layout[-last:]
-    for value in call.tensors()[1:]:
+    for value in operation.tensors()[1:]:
         axes = tuple(groups.unify(a, b) for a, b in zip(axes, value.layout, strict=True))
     return (*layout[:-last], *axes)
 
 
-def per_channel(groups: Groups, call: Call) -> Layout:
-    """PReLU: a slope for each channel (axis 1), or one for all."""
-    layout, slope = call.input.layout, call["weight"].layout[0]
-    if call["weight"].shape[0] > 1:
+def per_channel(groups: Groups, operation: Operation) -> Layout:
+    """Follow PReLU: a slope for each channel (axis 1), or one for all."""
+    layout, slope = operation.input.layout, operation["weight"].layout[0]
+    if operation["weight"].shape[0] > 1:
         groups.unify(layout[1], slope)
     return layout
 
 
 def spatial(last: int) -> Rule:
-    """Pooling and resizing: the last axes are mixed, the others untouched."""
+    """Make the rule of pooling and resizing, which mix the last axes and leave the others as they are."""
 
-    def rule(groups: Groups, call: Call) -> Layout:
-        layout = call.input.layout
-        for axis in layout[-last:]:
-            groups.freeze(axis)
-        return (*layout[:-last], *(frozen(size) for size in call.shape[-last:]))
+    def rule(groups: Groups, operation: Operation) -> Layout:
+        layout = operation.input.layout
+        _freeze_all(groups, layout[-last:])
+        return (*layout[:-last], *_frozen(operation.shape[-last:]))
 
     return rule
 
 
-def unfolded(groups: Groups, call: Call) -> Layout:
-    """Patches as columns, (N, C, H, W) -> (N, C k k, L): which entry comes from which channel is fixed."""
-    images, *others = call.input.layout
-    for axis in others:
-        groups.freeze(axis)
-    return (images, *(frozen(size) for size in call.shape[1:]))
+def unfold(groups: Groups, operation: Operation) -> Layout:
+    """Follow patches as columns, (N, C, H, W) -> (N, C k k, L): which entry is of which channel is fixed."""
+    images, *others = operation.input.layout
+    _freeze_all(groups, others)
+    return (images, *_frozen(operation.shape[1:]))
 
 
 def first_of_two(rule: Rule) -> Rule:
-    """The same for an operation that returns positions beside its values; only the values can be followed."""
+    """Make the rule of an operation that returns positions beside its values; only the values can be followed."""
 
-    def both(groups: Groups, call: Call) -> list[Layout]:
-        layout = rule(groups, call)
+    def both(groups: Groups, operation: Operation) -> list[Layout]:
+        layout = rule(groups, operation)
         assert isinstance(layout, tuple)
         return [layout]
 
     return both
 
 
-def reduced(_groups: Groups, call: Call) -> Layout:
-    """Mean, sum, maximum over axes: the order of what is reduced does not matter."""
-    layout = call.input.layout
-    dims = call.arguments.get("dim")
+def reduce(_groups: Groups, operation: Operation) -> Layout:
+    """Follow mean, sum, maximum over axes: the order of the reduced entries does not matter."""
+    layout = operation.input.layout
+    dims = operation.arguments.get("dim")
     dims = [dims] if isinstance(dims, int) else dims
     gone = {dim % len(layout) for dim in dims} if dims else set(range(len(layout)))
-    if call.arguments.get("keepdim", False):
-        return tuple(frozen(1) if i in gone else axis for i, axis in enumerate(layout))
+    if operation.arguments.get("keepdim", False):
+        return tuple(frozen_axis(1) if i in gone else axis for i, axis in enumerate(layout))
     return tuple(axis for i, axis in enumerate(layout) if i not in gone)
 
 
-def matrix_product(groups: Groups, call: Call) -> Layout:
-    """(..., n, k) times (..., k, m), plus what `addmm` adds."""
-    *added, one, other = call.tensors()
-    if len(one.layout) < 2 or len(other.layout) < 2:  # a vector: rare, and nothing moves then
-        for value in call.tensors():
-            for axis in value.layout:
-                groups.freeze(axis)
-        return tuple(frozen(size) for size in call.shape)
+def matrix_product(groups: Groups, operation: Operation) -> Layout:
+    """Follow (..., n, k) times (..., k, m), plus the tensor that `addmm` adds."""
+    *added, one, other = operation.tensors()
+    shape = operation.shape
+    if len(one.layout) < 2 or len(other.layout) < 2:  # a vector: rare, so everything is frozen
+        for value in operation.tensors():
+            _freeze_all(groups, value.layout)
+        return _frozen(shape)
     groups.unify(one.layout[-1], other.layout[-2])
-    leading = broadcast(groups, [one.layout[:-2], other.layout[:-2]], call.shape[:-2])
-    return broadcast(groups, [(*leading, one.layout[-2], other.layout[-1]), *(v.layout for v in added)], call.shape)
+    leading = broadcast(groups, [one.layout[:-2], other.layout[:-2]], shape[:-2])
+    product = (*leading, one.layout[-2], other.layout[-1])
+    return broadcast(groups, [product, *(value.layout for value in added)], shape)
 
 
-def attention(groups: Groups, call: Call) -> Layout:
-    """Softmax of queries (..., T, d) times keys (..., S, d), times values (..., S, e); a mask fixes the positions."""
-    query, key, value = (call[name].layout for name in ("query", "key", "value"))
+def attention(groups: Groups, operation: Operation) -> Layout:
+    """Follow the softmax of queries (..., T, d) times keys (..., S, d), times values (..., S, e).
+
+    A mask fixes the positions.
+    """
+    query, key, value = (operation[name].layout for name in ("query", "key", "value"))
     groups.unify(query[-1], key[-1])
     groups.unify(key[-2], value[-2])
-    if call["enable_gqa"] or call["is_causal"] or call["attn_mask"] is not None:
-        for axis in (*query[:-1], *key[:-1], *value[:-1]):
-            groups.freeze(axis)
-    leading = broadcast(groups, [query[:-2], key[:-2], value[:-2]], call.shape[:-2])
+    if operation["enable_gqa"] or operation["is_causal"] or operation["attn_mask"] is not None:
+        _freeze_all(groups, (*query[:-1], *key[:-1], *value[:-1]))
+    leading = broadcast(groups, [query[:-2], key[:-2], value[:-2]], operation.shape[:-2])
     return (*leading, query[-2], value[-1])

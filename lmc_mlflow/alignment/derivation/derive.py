@@ -1,4 +1,4 @@
-"""Which units of a network may be exchanged? Follow every axis of its tensors through every operation."""
+"""Derives the symmetry of a network: the groups of units that may be permuted, from its traced operations."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from lmc_mlflow.alignment.derivation.axes import Groups, frozen
+from lmc_mlflow.alignment.derivation.axes import Groups, frozen_axis
 from lmc_mlflow.alignment.derivation.operation import (
-    Call,
     Layout,
-    Outcome,
+    Operation,
+    Output,
     Value,
 )
 from lmc_mlflow.alignment.derivation.rules import RULES
@@ -21,10 +21,10 @@ from lmc_mlflow.alignment.symmetry import Part, Symmetry
 def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     """Trace the network with torch.fx and solve which axes of its tensors must be permuted alike.
 
-    Inputs and outputs stay as they are. The network is looked at in evaluation mode and not changed.
+    Inputs and outputs stay as they are. The network is traced in evaluation mode and not changed.
 
     Args:
-        network: any module of one input and one output whose course does not depend on the values.
+        network: any module of one input and one output whose operations do not depend on the values.
         images: an example (2, C, H, W); only its shape counts.
 
     Raises:
@@ -34,16 +34,16 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     traced = trace(network, images)
     _check_used(traced)
     groups = Groups()
-    placed = {name: tuple(groups.fresh(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
-    layouts = _follow(traced, groups, placed)
-    for axis in layouts[""]:
+    layouts = {name: tuple(groups.new_axis(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
+    outputs = _apply_rules(traced, groups, layouts)
+    for axis in outputs[""]:
         groups.freeze(axis)
     state = network.state_dict()
-    for name in placed.keys() - state.keys():  # buffers that no state dict holds cannot be moved
-        for axis in placed[name]:
+    for name in layouts.keys() - state.keys():  # buffers that no state dict holds cannot be moved
+        for axis in layouts[name]:
             groups.freeze(axis)
     first = _first_names(network)
-    return _named(groups, {name: placed[first[name]] for name in state}, layouts)
+    return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs)
 
 
 def _first_names(network: nn.Module) -> dict[str, str]:
@@ -62,57 +62,57 @@ def _check_used(traced: Trace) -> None:
             )
 
 
-def _follow(traced: Trace, groups: Groups, placed: Mapping[str, Layout]) -> dict[str, Layout]:
-    """The layouts of what the graph returns, after every operation has tied the axes it ties."""
-    found: dict[fx.Node, Outcome] = {}
-    given = iter(placed.values())
+def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -> dict[str, Layout]:
+    """Tie the axes of every operation (in the groups); the layouts of what the graph returns, by name."""
+    outputs: dict[fx.Node, Output] = {}
+    tensors = iter(layouts.values())
     for node in traced.graph.nodes:
         if node.op == "placeholder" or node.op == "get_attr":
-            fixed = tuple(frozen(size) for size in node.meta["val"].shape)  # the images, a constant
-            found[node] = next(given, fixed) if node.op == "placeholder" else fixed
+            fixed = tuple(frozen_axis(size) for size in node.meta["val"].shape)  # the images, a constant
+            outputs[node] = next(tensors, fixed) if node.op == "placeholder" else fixed
         elif node.op == "output":
-            results = [found[result] for result in node.args[0]]
+            results = [outputs[result] for result in node.args[0]]
             return {name: _single(result) for name, result in zip(traced.outputs, results, strict=True)}
         elif node.name.startswith("getitem"):
             source, index = node.args
-            outcome = found[source]
-            if not isinstance(outcome, list) or index >= len(outcome):
-                raise ValueError(f"{_place(traced, source)}: its output number {index + 1} is not understood")
-            found[node] = outcome[index]
+            several = outputs[source]
+            if not isinstance(several, list) or index >= len(several):
+                raise ValueError(f"{_module_of(traced, source)}: its output number {index + 1} is not understood")
+            outputs[node] = several[index]
         else:
-            found[node] = _apply(traced, node, groups, found)
+            outputs[node] = _apply_rule(traced, node, groups, outputs)
     raise AssertionError("a graph ends with its output")
 
 
-def _apply(traced: Trace, node: fx.Node, groups: Groups, found: Mapping[fx.Node, Outcome]) -> Outcome:
-    name = _operation(node)
+def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[fx.Node, Output]) -> Output:
+    name = _operation_name(node)
     if name not in RULES:
         near = get_close_matches(name, RULES, n=2)
         hint = f" (understood are {' and '.join(near)})" if near else ""
         raise ValueError(
-            f"{_place(traced, node)}: the operation {name!r} is not understood, so it is not known which units may be "
-            f"exchanged{hint}"
+            f"{_module_of(traced, node)}: the operation {name!r} is not understood, so it is not known which units may "
+            f"be exchanged{hint}"
         )
     schema = node.target._schema  # type: ignore[union-attr]
     arguments = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     arguments |= dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
     order = [argument.name for argument in schema.arguments if argument.name in arguments]
-    values = {name: _with_layouts(arguments[name], found) for name in order}
+    values = {name: _with_layouts(arguments[name], outputs) for name in order}
     made = node.meta["val"]
     shapes = [tuple(value.shape) for value in (made if isinstance(made, list | tuple) else [made])]
-    return RULES[name](groups, Call(name, values, shapes))
+    return RULES[name](groups, Operation(name, values, shapes))
 
 
-def _with_layouts(argument: Any, found: Mapping[fx.Node, Outcome]) -> Any:
-    """The argument with a Value for each node of the graph;"""
+def _with_layouts(argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
+    """The argument with a `Value` in place of each node of the graph; lists and tuples become lists."""
     if isinstance(argument, fx.Node):
-        return Value(_single(found[argument]))
+        return Value(_single(outputs[argument]))
     if isinstance(argument, list | tuple):
-        return [_with_layouts(each, found) for each in argument]
+        return [_with_layouts(each, outputs) for each in argument]
     return argument
 
 
-def _operation(node: fx.Node) -> str:
+def _operation_name(node: fx.Node) -> str:
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return str(getattr(node.target, "__name__", node.target))
@@ -120,24 +120,24 @@ def _operation(node: fx.Node) -> str:
     return name.removeprefix("aten::").rstrip("_") if name.startswith("aten::") else name
 
 
-def _place(traced: Trace, node: fx.Node) -> str:
+def _module_of(traced: Trace, node: fx.Node) -> str:
     return f"module {traced.modules.get(node.name) or '(the network itself)'}"
 
 
-def _single(outcome: Outcome) -> Layout:
-    assert isinstance(outcome, tuple), "a list of tensors is taken apart before it is used"
-    return outcome
+def _single(output: Output) -> Layout:
+    assert isinstance(output, tuple), "a list of tensors is taken apart before it is used"
+    return output
 
 
-def _named(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout]) -> Symmetry:
-    """Groups are called after the first layer that makes their units (`[0]`, `[1]`, ... where it makes several)."""
+def _name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout]) -> Symmetry:
+    """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several)."""
     names: dict[int, str] = {}
     sizes: dict[str, int] = {}
     for depth in range(max((len(layout) for layout in tensors.values()), default=0)):
         for tensor, layout in tensors.items():
             if len(layout) <= depth:
                 continue
-            new = {s.group: s.size for s in groups.resolve(layout[depth]) if s.group is not None}
+            new = {part.group: part.size for part in groups.resolve(layout[depth]) if part.group is not None}
             new = {group: size for group, size in new.items() if group not in names}
             layer = tensor.rpartition(".")[0] or tensor
             for i, (group, size) in enumerate(new.items()):
@@ -146,11 +146,17 @@ def _named(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, 
                     name = f"{name}'"
                 names[group], sizes[name] = name, size
 
-    def parts(layout: Layout) -> tuple[tuple[Part, ...], ...]:
+    def named_parts(layout: Layout) -> tuple[tuple[Part, ...], ...]:
         return tuple(
-            tuple(Part(None if s.group is None else names[s.group], s.size, s.repeat) for s in groups.resolve(axis))
+            tuple(
+                Part(None if part.group is None else names[part.group], part.size, part.repeat)
+                for part in groups.resolve(axis)
+            )
             for axis in layout
         )
 
-    made = {name: parts(layout) for name, layout in outputs.items() if name}
-    return Symmetry(sizes, {name: parts(layout) for name, layout in tensors.items()}, made)
+    return Symmetry(
+        sizes,
+        {name: named_parts(layout) for name, layout in tensors.items()},
+        {name: named_parts(layout) for name, layout in outputs.items() if name},
+    )

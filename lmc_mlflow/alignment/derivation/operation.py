@@ -1,4 +1,4 @@
-"""What is an operation of a traced network to a rule that ties axes? Its name, its arguments' axes, its shapes."""
+"""One traced operation as the symmetry rules see it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,40 +18,41 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Entries along each axis."""
+        """Count the entries along each axis."""
         return tuple(length(axis) for axis in self.layout)
 
 
 @dataclass(frozen=True)
-class Call:
+class Operation:
     """One operation of the traced network."""
 
     name: str
     arguments: Mapping[str, Any]
     """By their names in PyTorch's schema, defaults included; a tensor is a Value."""
     shapes: Sequence[tuple[int, ...]]
-    """Of what comes out: one, or several for an operation that returns several tensors."""
+    """Shapes of the outputs: one, or several for an operation that returns several tensors."""
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the (first) output."""
+        """Give the shape of the (first) output."""
         return self.shapes[0]
 
     @property
     def input(self) -> Value:
-        """The first argument."""
+        """Give the first argument, which must be a tensor."""
         value = next(iter(self.arguments.values()))
         assert isinstance(value, Value), self.name
         return value
 
     def tensors(self) -> list[Value]:
-        """All arguments that are tensors."""
+        """List all arguments that are tensors."""
         return [value for value in self.arguments.values() if isinstance(value, Value)]
 
 
-Outcome = Layout | list[Layout]
+Output = Layout | list[Layout]
 """The layout of the output, or a list of them for an operation that returns several tensors."""
-Rule = Callable[[Groups, Call], Outcome]
+Rule = Callable[[Groups, Operation], Output]
+"""Ties the axes of an operation's inputs together (in place, in the groups) and gives the layout of its output."""

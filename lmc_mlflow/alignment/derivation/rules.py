@@ -1,6 +1,6 @@
-"""Which operations are understood, and by which rule? One row for each.
+"""The table of symmetry rules: one row for each operation of PyTorch that is understood.
 
-The rows are PyTorch's own names: `aten::conv2d` without the prefix, and without the underscore of in-place forms.
+The names are PyTorch's own names: `aten::conv2d` without the prefix, and without the underscore of in-place forms.
 """
 
 from collections.abc import Mapping
@@ -33,25 +33,25 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "lp_pool2d"), compute.spatial(2)),
     **dict.fromkeys(("max_pool3d", "avg_pool3d", "adaptive_avg_pool3d"), compute.spatial(3)),
     **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"), compute.spatial(2)),
-    "im2col": compute.unfolded,
+    "im2col": compute.unfold,
     "adaptive_max_pool1d": compute.first_of_two(compute.spatial(1)),
     **dict.fromkeys(("adaptive_max_pool2d", "max_pool2d_with_indices"), compute.first_of_two(compute.spatial(2))),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var", "linalg_vector_norm"), compute.reduced),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var", "linalg_vector_norm"), compute.reduce),
     **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), compute.matrix_product),
     "scaled_dot_product_attention": compute.attention,
     **dict.fromkeys(
         ("flatten", "reshape", "reshape_as", "view", "view_as", "_unsafe_view", "unflatten"), shapes.reshape
     ),
     **dict.fromkeys(("squeeze", "unsqueeze"), shapes.reshape),
-    **dict.fromkeys(("permute", "transpose", "swapaxes", "t", "numpy_T"), shapes.permuted),
-    **dict.fromkeys(("cat", "concat", "concatenate"), shapes.concatenated),
-    "stack": shapes.stacked,
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), shapes.expanded),
-    **dict.fromkeys(("pad", "constant_pad_nd"), shapes.padded),
-    "select": shapes.selected,
-    **dict.fromkeys(("slice", "narrow"), shapes.sliced),
-    **dict.fromkeys(("chunk", "split", "split_with_sizes"), shapes.parts),
-    "unbind": shapes.unbound,
-    "roll": shapes.rolled,
+    **dict.fromkeys(("permute", "transpose", "swapaxes", "t", "numpy_T"), shapes.permute),
+    **dict.fromkeys(("cat", "concat", "concatenate"), shapes.concatenate),
+    "stack": shapes.stack,
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), shapes.expand),
+    **dict.fromkeys(("pad", "constant_pad_nd"), shapes.pad),
+    "select": shapes.select,
+    **dict.fromkeys(("slice", "narrow"), shapes.slice_axis),
+    **dict.fromkeys(("chunk", "split", "split_with_sizes"), shapes.split),
+    "unbind": shapes.unbind,
+    "roll": shapes.roll,
 }
-"""Operation -> how it ties the axes of its tensors together."""
+"""Name of an operation -> the rule that ties the axes of its tensors together."""

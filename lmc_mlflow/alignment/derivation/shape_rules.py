@@ -1,23 +1,23 @@
-"""How do the operations that only rearrange entries carry the axes of their tensors along?"""
+"""Symmetry rules of the operations that only rearrange entries."""
 
 import math
 
 from lmc_mlflow.alignment.derivation.axes import (
     Axis,
     Groups,
-    frozen,
+    concatenate_axes,
+    frozen_axis,
     length,
-    merged,
-    parted,
-    side_by_side,
+    merge_axes,
+    unmerge_axis,
 )
 from lmc_mlflow.alignment.derivation.compute_rules import broadcast
-from lmc_mlflow.alignment.derivation.operation import Call, Layout
+from lmc_mlflow.alignment.derivation.operation import Layout, Operation
 
 
-def reshape(groups: Groups, call: Call) -> Layout:
-    """Flatten, view, squeeze and the like, by the shapes before and after."""
-    layout, before, after = call.input.layout, call.input.shape, call.shape
+def reshape(groups: Groups, operation: Operation) -> Layout:
+    """Follow flatten, view, squeeze and the like by the shapes before and after."""
+    layout, before, after = operation.input.layout, operation.input.shape, operation.shape
     out: list[Axis] = []
     i = j = 0
     while i < len(before) or j < len(after):
@@ -28,110 +28,111 @@ def reshape(groups: Groups, call: Call) -> Layout:
                 i += 1
             else:
                 j += 1
-        block = merged(groups, layout[start:i]) if i > start else frozen(1)
+        block = merge_axes(groups, layout[start:i]) if i > start else frozen_axis(1)
         sizes = [size for size in after[first:j] if size > 1]
-        parts = iter(parted(groups, block, sizes) if sizes else [])
-        out += [next(parts) if size > 1 else frozen(1) for size in after[first:j]]
+        axes = iter(unmerge_axis(groups, block, sizes) if sizes else [])
+        out += [next(axes) if size > 1 else frozen_axis(1) for size in after[first:j]]
     return tuple(out)
 
 
-def permuted(groups: Groups, call: Call) -> Layout:
-    """The same axes in another order."""
+def permute(groups: Groups, operation: Operation) -> Layout:
+    """Put the same axes in another order."""
     del groups
-    layout = call.input.layout
-    if call.name == "permute":
-        order = [dim % len(layout) for dim in call["dims"]]
+    layout = operation.input.layout
+    if operation.name == "permute":
+        order = [dim % len(layout) for dim in operation["dims"]]
     else:
-        one, other = (1, 0) if call.name in ("t", "numpy_T") else (call["dim0"], call["dim1"])
+        is_plain = operation.name in ("t", "numpy_T")
+        one, other = (1, 0) if is_plain else (operation["dim0"], operation["dim1"])
         order = list(range(len(layout)))
         if len(layout) > 1:
             order[one], order[other] = order[other], order[one]
-    return tuple(layout[place] for place in order)
+    return tuple(layout[i] for i in order)
 
 
-def concatenated(groups: Groups, call: Call) -> Layout:
-    """Side by side along one axis, tied along the others."""
-    layouts = [value.layout for value in call["tensors"]]
-    dim = call["dim"] % len(call.shape)
+def concatenate(groups: Groups, operation: Operation) -> Layout:
+    """Put tensors side by side along one axis; the other axes are tied."""
+    layouts = [value.layout for value in operation["tensors"]]
+    dim = operation["dim"] % len(operation.shape)
     out = list(layouts[0])
-    for place in range(len(out)):
-        if place == dim:
-            out[place] = side_by_side([layout[place] for layout in layouts])
+    for i in range(len(out)):
+        if i == dim:
+            out[i] = concatenate_axes([layout[i] for layout in layouts])
         else:
             for layout in layouts[1:]:
-                groups.unify(out[place], layout[place])
+                groups.unify(out[i], layout[i])
     return tuple(out)
 
 
-def stacked(groups: Groups, call: Call) -> Layout:
-    """Along a new axis, tied along the others."""
-    layouts = [value.layout for value in call["tensors"]]
+def stack(groups: Groups, operation: Operation) -> Layout:
+    """Put tensors along a new axis; all their axes are tied."""
+    layouts = [value.layout for value in operation["tensors"]]
     for layout in layouts[1:]:
         for one, other in zip(layouts[0], layout, strict=True):
             groups.unify(one, other)
-    dim = call["dim"] % len(call.shape)
-    return (*layouts[0][:dim], frozen(len(layouts)), *layouts[0][dim:])
+    dim = operation["dim"] % len(operation.shape)
+    return (*layouts[0][:dim], frozen_axis(len(layouts)), *layouts[0][dim:])
 
 
-def expanded(groups: Groups, call: Call) -> Layout:
-    """Axes of one entry repeated; the others as they are."""
-    return broadcast(groups, [call.input.layout], call.shape)
+def expand(groups: Groups, operation: Operation) -> Layout:
+    """Repeat axes of one entry; the others stay."""
+    return broadcast(groups, [operation.input.layout], operation.shape)
 
 
-def padded(groups: Groups, call: Call) -> Layout:
-    """Entries added before and after; anything but constants, or a negative amount, freezes the axis."""
-    layout, amounts = list(call.input.layout), list(call["pad"])
+def pad(groups: Groups, operation: Operation) -> Layout:
+    """Add entries before and after; anything but constants, or a negative amount, freezes the axis."""
+    layout, amounts = list(operation.input.layout), list(operation["pad"])
     for i in range(len(amounts) // 2):
         before, after = amounts[2 * i], amounts[2 * i + 1]
-        place = len(layout) - 1 - i
-        if min(before, after) < 0 or call.arguments.get("mode", "constant") != "constant":
-            groups.freeze(layout[place])
-            layout[place] = frozen(call.shape[place])
+        dim = len(layout) - 1 - i
+        if min(before, after) < 0 or operation.arguments.get("mode", "constant") != "constant":
+            groups.freeze(layout[dim])
+            layout[dim] = frozen_axis(operation.shape[dim])
         elif before or after:
-            layout[place] = groups.resolve((*frozen(before), *layout[place], *frozen(after)))
+            layout[dim] = groups.resolve((*frozen_axis(before), *layout[dim], *frozen_axis(after)))
     return tuple(layout)
 
 
-def selected(groups: Groups, call: Call) -> Layout:
-    """One entry of an axis, which is gone then; the entry must be where it was."""
-    layout, dim = call.input.layout, call["dim"] % len(call.input.layout)
+def select(groups: Groups, operation: Operation) -> Layout:
+    """Take one entry of an axis, which disappears; the position of the entry is fixed, so the axis is frozen."""
+    layout, dim = operation.input.layout, operation["dim"] % len(operation.input.layout)
     groups.freeze(layout[dim])
     return (*layout[:dim], *layout[dim + 1 :])
 
 
-def sliced(groups: Groups, call: Call) -> Layout:
-    """Some entries of an axis; units do not cross the borders of the slice."""
-    layout, dim = call.input.layout, call["dim"] % len(call.input.layout)
-    total, size = length(layout[dim]), call.shape[dim]
+def slice_axis(groups: Groups, operation: Operation) -> Layout:
+    """Take some entries of an axis; units do not cross the borders of the slice."""
+    layout, dim = operation.input.layout, operation["dim"] % len(operation.input.layout)
+    total, size = length(layout[dim]), operation.shape[dim]
     if size == total:
         return layout
-    start = call["start"] if call["start"] is not None else 0
+    start = operation["start"] if operation["start"] is not None else 0
     start = start + total if start < 0 else min(start, total)
-    if call.arguments.get("step", 1) != 1:
+    if operation.arguments.get("step", 1) != 1:
         groups.freeze(layout[dim])
-        return (*layout[:dim], frozen(size), *layout[dim + 1 :])
+        return (*layout[:dim], frozen_axis(size), *layout[dim + 1 :])
     _, rest = groups.cut(layout[dim], start)
     taken, _ = groups.cut(rest, size)
     return (*layout[:dim], taken, *layout[dim + 1 :])
 
 
-def parts(groups: Groups, call: Call) -> list[Layout]:
-    """Consecutive pieces of an axis; units stay in their piece."""
-    layout, dim = call.input.layout, call["dim"] % len(call.input.layout)
+def split(groups: Groups, operation: Operation) -> list[Layout]:
+    """Cut an axis into consecutive pieces; units stay in their piece."""
+    layout, dim = operation.input.layout, operation["dim"] % len(operation.input.layout)
     out, rest = [], layout[dim]
-    for shape in call.shapes:
+    for shape in operation.shapes:
         piece, rest = groups.cut(rest, shape[dim])
         out.append((*layout[:dim], piece, *layout[dim + 1 :]))
     return out
 
 
-def unbound(groups: Groups, call: Call) -> list[Layout]:
-    """Every entry of an axis for itself."""
-    return [selected(groups, call)] * len(call.shapes)
+def unbind(groups: Groups, operation: Operation) -> list[Layout]:
+    """Take every entry of an axis as a tensor of its own."""
+    return [select(groups, operation)] * len(operation.shapes)
 
 
-def rolled(groups: Groups, call: Call) -> Layout:
-    """Entries moved along an axis in a circle: their places matter."""
-    layout = call.input.layout
-    turned = {dim % len(layout) for dim in call["dims"]} if call["dims"] else set(range(len(layout)))
-    return tuple(groups.freeze(axis) if i in turned else axis for i, axis in enumerate(layout))
+def roll(groups: Groups, operation: Operation) -> Layout:
+    """Shift entries along an axis in a circle; their positions matter, so the axis is frozen."""
+    layout, dims = operation.input.layout, operation["dims"]
+    shifted = {dim % len(layout) for dim in dims} if dims else set(range(len(layout)))
+    return tuple(groups.freeze(axis) if i in shifted else axis for i, axis in enumerate(layout))

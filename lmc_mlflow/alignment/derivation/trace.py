@@ -1,4 +1,4 @@
-"""What does a network do, operation by operation? Its graph by torch.fx, and which module each operation is of."""
+"""Records the operations of a network as a graph of torch.fx, with the module that each belongs to."""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
 @dataclass(frozen=True)
 class Trace:
-    """A network's course on images of one shape, in evaluation mode."""
+    """The operations of a network on images of one shape, in evaluation mode."""
 
     graph: fx.Graph
     """Its placeholders are the tensors, in order, and then the images."""
@@ -22,30 +22,34 @@ class Trace:
     outputs: list[str]
     """What the graph returns, in order: "" for the network's output, a name for each module that owns parameters."""
     modules: dict[str, str]
-    """Node of the graph -> the module that it is of."""
+    """Node of the graph -> the module that it belongs to."""
 
 
 def trace(network: nn.Module, images: Tensor) -> Trace:
-    """Record every operation that the network does on such images; nothing is computed, nothing changed.
+    """Record every operation of the network on images of this shape; nothing is computed, nothing changed.
+
+    Args:
+        network: traced as a copy, in evaluation mode.
+        images: an example (N, C, H, W); only its shape counts.
 
     Raises:
-        ValueError: its course depends on the values, or it raises something itself.
+        ValueError: which operations are done depends on the values, or the network raises an error itself.
     """
     traced = copy.deepcopy(network).eval()
     named = (*traced.named_parameters(), *traced.named_buffers())
     tensors = {name: tensor.detach() for name, tensor in named}
     example = next((tensor for tensor in tensors.values() if tensor.is_floating_point()), images)
-    seen: dict[str, Tensor] = {}
-    modules = _remember_modules(traced)
+    outputs: dict[str, Tensor] = {}
+    modules = _record_modules(traced)
     for name, module in traced.named_modules():
         if name and next(module.parameters(recurse=False), None) is not None:
-            module.register_forward_hook(_remember(name, seen))
+            module.register_forward_hook(_keep_output(name, outputs))
 
     def forward(state: dict[str, Tensor], x: Tensor) -> list[Tensor]:
         out = functional_call(traced, state, (x,))
         if not isinstance(out, Tensor):
             raise ValueError(f"its output is no tensor but a {type(out).__name__}")
-        return [out, *seen.values()]
+        return [out, *outputs.values()]
 
     try:
         with torch.no_grad():
@@ -56,19 +60,19 @@ def trace(network: nn.Module, images: Tensor) -> Trace:
         raise ValueError(f"the network cannot be traced, so its symmetry is not known: {reason}") from None
     for node in made.graph.find_nodes(op="get_attr"):  # constants that are no buffers
         node.meta["val"] = getattr(made, node.target)
-    return Trace(made.graph, tensors, ["", *seen], modules)
+    return Trace(made.graph, tensors, ["", *outputs], modules)
 
 
-def _remember(name: str, seen: dict[str, Tensor]) -> Callable[..., None]:
+def _keep_output(name: str, outputs: dict[str, Tensor]) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
-            seen[name] = output
+            outputs[name] = output
 
     return hook
 
 
-def _remember_modules(network: nn.Module) -> dict[str, str]:
-    """Hooks that note, while the network is traced, which module each new node of the graph is of."""
+def _record_modules(network: nn.Module) -> dict[str, str]:
+    """Add hooks that note, while the network is traced, the module of each new node of the graph."""
     modules: dict[str, str] = {}
     running = [""]
 

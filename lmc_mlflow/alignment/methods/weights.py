@@ -1,11 +1,11 @@
-"""Which permutation brings B's weights closest to A's? Coordinate descent over linear assignments.
+"""Weight matching: permutes B's weights closest to A's by coordinate descent over linear assignments.
 
 Ainsworth et al., Git Re-Basin (2023), Algorithm 1: maximize the sum over tensors of <a, permuted b>, which is to
 minimize the distance of the two. Given all other groups, the best permutation of one group is a linear assignment;
 with one hidden layer there is only one group and the assignment is exact.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import torch
@@ -13,11 +13,11 @@ import torch
 from lmc_mlflow.alignment.matching import (
     Matching,
     assign,
-    check_ends,
-    counted,
-    starting,
+    check_states,
+    compared_tensors,
+    start_permutations,
 )
-from lmc_mlflow.alignment.methods.weight_products import Stake, stakes_of
+from lmc_mlflow.alignment.methods.weight_products import CostMatrix, cost_matrices
 from lmc_mlflow.alignment.symmetry import Permutations, Symmetry, permuted_tensor
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
@@ -36,108 +36,112 @@ def match_weights(
     include: Collection[str] | None = None,
     start: Permutations | None = None,
 ) -> Matching:
-    """Permute b towards a until no group can be improved alone; never worse than the start.
+    """Match b's units to a's until no group can be improved alone; never worse than the start.
 
     The descent is begun twice, at the start and at what matching layer after layer from the input gives (unless
-    that is below the start), and the better end is kept. In tests the second began better for independent networks;
+    that is below the start), and the better result is kept. In tests the second began better for independent networks;
     two networks that are aligned already are best left to the first.
 
     Args:
         symmetry: of the network.
-        a: stays.
-        b: is permuted.
+        a: the state whose units keep their order.
+        b: the state whose units are matched.
         seed: of the order of groups, drawn anew for each sweep.
         max_sweeps: passes over all groups.
-        include: names of the tensors that count; None for every floating tensor but running statistics.
+        include: names of the tensors that are compared; None for every floating tensor but running statistics.
         start: where to begin; None for the identity.
 
     Raises:
         ValueError: states, start or names do not belong to the symmetry.
     """
-    check_ends(symmetry, a, b)
-    problem = _Problem(symmetry, a, b, counted(symmetry, a, include))
-    first = starting(symmetry, start)
-    found = _descend(problem, dict(first), seed, max_sweeps)
+    check_states(symmetry, a, b)
+    problem = _Problem(symmetry, a, b, compared_tensors(symmetry, a, include))
+    first = start_permutations(symmetry, start)
+    from_start = _descend(problem, dict(first), seed, max_sweeps)
     second = problem.layer_by_layer(first)
-    if problem.objective(second, problem.names) > found.objective[0]:
-        other = _descend(problem, second, seed, max_sweeps - 1)  # going through the layers was a sweep
-        if other.objective[-1] > found.objective[-1]:
-            return replace(other, objective=(found.objective[0], *other.objective))
-    return found
+    if problem.objective(second, problem.names) > from_start.objective[0]:
+        from_layers = _descend(problem, second, seed, max_sweeps - 1)  # going through the layers was a sweep
+        if from_layers.objective[-1] > from_start.objective[-1]:
+            return replace(from_layers, objective=(from_start.objective[0], *from_layers.objective))
+    return from_start
 
 
 def _descend(problem: "_Problem", permutations: dict[str, torch.Tensor], seed: int, max_sweeps: int) -> Matching:
-    """Coordinate descent from these permutations, which it changes."""
+    """Coordinate descent from these permutations, which it changes in place."""
     groups = list(permutations)
-    settled: set[str] = set()
+    optimal: set[str] = set()  # groups that cannot be improved alone, as the others are now
     objective = [problem.objective(permutations, problem.names)]
     for sweep in range(max_sweeps):
-        if len(settled) == len(groups):
+        if len(optimal) == len(groups):
             break
         total = objective[-1]
-        for place in torch.randperm(len(groups), generator=stream(seed, "matching_order", sweep)).tolist():
-            group = groups[place]
-            if group not in settled:
+        for index in torch.randperm(len(groups), generator=stream(seed, "matching_order", sweep)).tolist():
+            group = groups[index]
+            if group not in optimal:
                 gain = problem.improve(group, permutations)
                 total += gain
                 if gain > 0:
-                    settled -= problem.neighbours[group]
-                settled.add(group)
+                    optimal -= problem.neighbours[group]
+                optimal.add(group)
         objective.append(total)
-    return Matching(permutations, tuple(objective), len(settled) == len(groups), "weights")
+    return Matching(permutations, tuple(objective), len(optimal) == len(groups), "weights")
 
 
 class _Problem:
-    """Two networks and what every group's permutation is worth, given those of all the others."""
+    """Two networks, and the cost matrices of every group given the permutations of all the others."""
 
     def __init__(self, symmetry: Symmetry, a: State, b: State, names: Collection[str]) -> None:
         self.symmetry, self.names = symmetry, names
         self.a = {name: a[name].detach() for name in names}
         self.b = {name: b[name].detach() for name in names}
-        self.stakes: dict[str, list[Stake]] = {group: [] for group in symmetry.sizes}
+        self.costs: dict[str, list[CostMatrix]] = {group: [] for group in symmetry.sizes}
         for name in names:
-            for group, stake in stakes_of(symmetry, name, self.a[name], self.b[name]):
-                self.stakes[group].append(stake)
+            for group, cost in cost_matrices(symmetry, name, self.a[name], self.b[name]):
+                self.costs[group].append(cost)
         self.neighbours = {
-            group: {other for stake in stakes for other in stake.depends_on()} for group, stakes in self.stakes.items()
+            group: {other for cost in costs for other in cost.depends_on()} for group, costs in self.costs.items()
         }
 
     def objective(self, permutations: Permutations, names: Collection[str]) -> float:
-        """Sum over tensors of <a, permuted b>."""
+        """Sum <a, permuted b> over tensors."""
         total = 0.0
         for name in names:
-            moved = permuted_tensor(self.symmetry, name, self.b[name], permutations)
-            total += float((self.a[name].double() * moved.double()).sum())
+            permuted = permuted_tensor(self.symmetry, name, self.b[name], permutations)
+            total += float((self.a[name].double() * permuted.double()).sum())
         return total
 
     def layer_by_layer(self, start: Permutations) -> dict[str, torch.Tensor]:
-        """Each group's best permutation by the tensors whose other groups have had theirs, in the network's order.
+        """Match each group, in the network's order, on those tensors whose other groups have been matched before it.
 
-        What a layer that has not been matched yet says of the layer before it is noise.
+        A layer that has not been matched yet says nothing about the layer before it.
         """
-        permutations, known = dict(start), set[str]()
-        for group, stakes in self.stakes.items():
-            telling = [stake for stake in stakes if stake.depends_on() <= known]
-            if telling:
-                permutations[group] = assign(torch.stack([stake.worth(permutations) for stake in telling]).sum(0))
-            known.add(group)
+        permutations, matched = dict(start), set[str]()
+        for group, costs in self.costs.items():
+            usable = [cost for cost in costs if cost.depends_on() <= matched]
+            if usable:
+                permutations[group] = assign(_sum_products(usable, permutations))
+            matched.add(group)
         return permutations
 
     def improve(self, group: str, permutations: dict[str, torch.Tensor]) -> float:
-        """Give the group its best permutation (in place) if that is an improvement; the gain, 0 for none."""
-        stakes = self.stakes[group]
-        if not stakes:
+        """Give the group its best permutation (in place) if that is an improvement; returns the gain, 0 for none."""
+        costs = self.costs[group]
+        if not costs:
             return 0.0
-        worth = torch.stack([stake.worth(permutations) for stake in stakes]).sum(0).double()
-        before, after = permutations[group], assign(worth)
+        products = _sum_products(costs, permutations).double()
+        before, after = permutations[group], assign(products)
         units = torch.arange(len(before))
-        worth = worth.cpu()
-        gain = float((worth[units, after] - worth[units, before]).sum())
-        if group in self.neighbours[group]:  # it acts on two axes of one tensor: the assignment saw only one of them
-            names = {stake.name for stake in stakes}
+        products = products.cpu()
+        gain = float((products[units, after] - products[units, before]).sum())
+        if group in self.neighbours[group]:  # it permutes two axes of one tensor: the assignment saw only one of them
+            names = {cost.name for cost in costs}
             gain = -self.objective(permutations, names)
             gain += self.objective({**permutations, group: after}, names)
-        if gain <= ROUNDING * sum(stake.rounding for stake in stakes):
+        if gain <= ROUNDING * sum(cost.rounding for cost in costs):
             return 0.0
         permutations[group] = after
         return gain
+
+
+def _sum_products(costs: Iterable[CostMatrix], permutations: Permutations) -> torch.Tensor:
+    return torch.stack([cost.products(permutations) for cost in costs]).sum(0)

@@ -1,5 +1,6 @@
-"""What do exchanged units change? The naive path beside the aligned one, one by one, over seeds, and against width."""
+"""Figures of paths with and without alignment: one path, over seeds, and by width."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
@@ -14,17 +16,24 @@ from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
 
 NAIVE = "naive"
-WAYS: dict[str, dict[str, Any]] = {
-    NAIVE: {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"},
-    "weights": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
-    "activations": {"color": "#5a9e3a", "linestyle": ":", "marker": "^"},
-    "sinkhorn": {"color": "#8a4f9e", "linestyle": "-.", "marker": "D"},
-}
-"""The same in every figure that sets them beside each other: without an alignment, and with one by this method."""
+NAIVE_STYLE: dict[str, Any] = {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
+METHOD_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
+    {"color": "#5a9e3a", "linestyle": ":", "marker": "^"},
+    {"color": "#8a4f9e", "linestyle": "-.", "marker": "D"},
+    {"color": "#3f3f3f", "linestyle": (0, (5, 1)), "marker": "v"},
+    {"color": "#b0417c", "linestyle": (0, (3, 1, 1, 1)), "marker": "P"},
+)
+"""Styles of the methods of alignment in the order of their table, again from the first where they do not suffice."""
+
+
+def styles() -> dict[str, dict[str, Any]]:
+    """Give each method its style, and paths without alignment theirs: the same in every figure."""
+    return {NAIVE: NAIVE_STYLE, **dict(zip(METHOD_OPTIONS, itertools.cycle(METHOD_STYLES), strict=False))}
 
 
 def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, method: str = "weights") -> Figure:
-    """Loss and accuracy against alpha of both paths (Sonthalia et al., Fig. 2); training sides in thin lines.
+    """Draw loss and accuracy against alpha of both paths (Sonthalia et al., Fig. 2); training sides in thin lines.
 
     Args:
         aligned: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
@@ -36,10 +45,10 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
     with house_style():
         figure, (loss_panel, score_panel) = panels(2, title)
-        for way, table in ((NAIVE, naive), (method, aligned)):
+        for name, table in ((NAIVE, naive), (method, aligned)):
             for split in splits:
                 rows = table[table["split"] == split].sort_values("alpha")
-                style = _style(way, split, splits[0])
+                style = _line_style(name, split, splits[0])
                 loss_panel.plot(rows["alpha"], rows["loss"], **style)
                 score_panel.plot(rows["alpha"], 100 * rows[score], **style)
         _name_axes([loss_panel, score_panel], score)
@@ -47,17 +56,17 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
     return figure
 
 
-def _style(way: str, split: str, first: str) -> dict[str, Any]:
+def _line_style(method: str, split: str, first: str) -> dict[str, Any]:
     """The first split (test) in full, training sides thin and without markers."""
-    name = f"{_in_words(way)}, {SPLIT_LABELS[split]}"
+    style, label = styles()[method], f"{_label(method)}, {SPLIT_LABELS[split]}"
     if split == first:
-        return {**WAYS[way], "label": name, "markersize": 4, "linewidth": 1.6}
+        return {**style, "label": label, "markersize": 4, "linewidth": 1.6}
     dashes: Any = {"train_a": (0, (1, 1)), "train_b": (0, (4, 1, 1, 1))}.get(split, "-")
-    return {"color": WAYS[way]["color"], "label": name, "linewidth": 1.0, "linestyle": dashes}
+    return {"color": style["color"], "label": label, "linewidth": 1.0, "linestyle": dashes}
 
 
-def _in_words(way: str) -> str:
-    return way if way == NAIVE else f"aligned by {way}"
+def _label(method: str) -> str:
+    return method if method == NAIVE else f"aligned by {method}"
 
 
 def _name_axes(axes: list[Axes], score: str) -> None:
@@ -66,10 +75,10 @@ def _name_axes(axes: list[Axes], score: str) -> None:
 
 
 def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = "test") -> Figure:
-    """Naive and aligned paths, mean and deviation over pairs of networks; a column for each network, by width.
+    """Draw naive and aligned paths, mean and deviation over pairs of networks; a column for each network, by width.
 
     Args:
-        aligned: from `query.path_curves`, of paths that were walked with `align`.
+        aligned: from `query.path_curves`, of paths with `align`.
         naive: from `query.path_curves(..., unaligned=True)`, of the same paths.
         split: test, train_a or train_b.
     """
@@ -82,34 +91,34 @@ def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = 
     columns = [(model, rows) for _, part in by_dataset(both) for model, rows in _by_width(part)]
     with house_style():
         figure, axes = grid_of_panels(2, len(columns), titled(title, both), width=3.4, height=2.9)
-        for place, (model, rows) in enumerate(columns):
-            for way in [way for way in WAYS if way in set(rows["way"])]:
-                _draw(axes[0][place], rows[rows["way"] == way], way, "loss", 1)
-                _draw(axes[1][place], rows[rows["way"] == way], way, score, 100)
-            axes[0][place].set_title(f"{rows['dataset'].iloc[0]} {model} ({num_text(rows, 'path')})", fontsize="small")
-            _name_axes([axes[0][place], axes[1][place]], score)
+        for column, (model, rows) in enumerate(columns):
+            for method in [method for method in styles() if method in set(rows["method"])]:
+                _draw(axes[0][column], rows[rows["method"] == method], method, "loss", 1)
+                _draw(axes[1][column], rows[rows["method"] == method], method, score, 100)
+            axes[0][column].set_title(f"{rows['dataset'].iloc[0]} {model} ({num_text(rows, 'path')})", fontsize="small")
+            _name_axes([axes[0][column], axes[1][column]], score)
         shared_legend(figure, [panel for row in axes for panel in row])
     return figure
 
 
 def _both(aligned: pd.DataFrame, naive: pd.DataFrame, split: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """The points of both, with the way as a column."""
+    """The points of both, with the method as a column."""
     parts = []
     for table, is_naive in ((aligned, False), (naive, True)):
         rows = rows_with(table, columns)
         if len(rows):
-            parts.append(rows.assign(way=NAIVE if is_naive else rows["align"]))
+            parts.append(rows.assign(method=NAIVE if is_naive else rows["align"]))
     if not parts:
         return pd.DataFrame()
     points = pd.concat(parts, ignore_index=True)
-    kept = points[(points["split"] == split) & points["way"].isin(list(WAYS))]
+    kept = points[(points["split"] == split) & points["method"].isin(list(styles()))]
     return kept.assign(alpha=kept["alpha"].astype(float).round(6))
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, way: str, value: str, scale: int) -> None:
+def _draw(panel: Axes, rows: pd.DataFrame, method: str, value: str, scale: int) -> None:
     table = over_seeds(rows, value, "alpha")
     mean, deviation = scale * table["mean"], scale * table["deviation"]
-    style = {**WAYS[way], "markersize": 3.5, "linewidth": 1.4, "label": _in_words(way)}
+    style = {**styles()[method], "markersize": 3.5, "linewidth": 1.4, "label": _label(method)}
     panel.plot(table["alpha"], mean, markevery=max(1, len(table) // 10), **style)
     if table["n"].max() > 1:
         panel.fill_between(
@@ -128,16 +137,16 @@ def _order(model: str) -> tuple[int, str]:
 
 
 def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
-    """Barriers of naive and of aligned paths against width: boxes, and every path as a point, however far out.
+    """Draw the barriers of naive and of aligned paths against width: boxes, and every path as a point.
 
     Args:
-        paths: from `query.paths`; those walked with `align` count.
+        paths: from `query.paths`; only those with `align` are drawn.
         split: test, train_a or train_b.
     """
     value = f"{split}/barrier"
     title = f"Barriers up to permutation, {SPLIT_LABELS.get(split, split)} data; box: quartiles, every path a point"
     rows = rows_with(paths, (value, f"unaligned/{value}", "align", "model", "dataset"))
-    rows = rows[rows["align"].isin(list(WAYS))] if len(rows) else rows
+    rows = rows[rows["align"].isin(list(styles()))] if len(rows) else rows
     if rows.empty:
         return blank_figure(title, ALIGNED)
     parts = list(by_dataset(rows))
@@ -153,18 +162,19 @@ def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
 
 
 def _boxes(panel: Axes, rows: pd.DataFrame, value: str) -> None:
-    """A place for each network; side by side in it the naive paths, then those of each method."""
-    ways = [way for way in WAYS if way == NAIVE or way in set(rows["align"])]
+    """For each network the naive paths, then those of each method, side by side."""
+    methods = [method for method in styles() if method == NAIVE or method in set(rows["align"])]
     models = _by_width(rows)
-    room = 0.8 / len(ways)
-    for i, way in enumerate(ways):
-        for place, (_, part) in enumerate(models):
-            own = part[f"unaligned/{value}"] if way == NAIVE else part.loc[part["align"] == way, value]
-            if way == NAIVE:
+    room = 0.8 / len(methods)
+    for i, method in enumerate(methods):
+        for position, (_, part) in enumerate(models):
+            own = part[f"unaligned/{value}"] if method == NAIVE else part.loc[part["align"] == method, value]
+            if method == NAIVE:
                 own = own[~part.duplicated(["run_a", "run_b", "bn"])]
-            at = place + (i - (len(ways) - 1) / 2) * room
-            _box(panel, own.to_numpy(dtype=float), at, room, WAYS[way], _in_words(way) if not place else None)
-    panel.set_xticks(range(len(models)), [_label(model) for model, _ in models])
+            at = position + (i - (len(methods) - 1) / 2) * room
+            label = None if position else _label(method)
+            _box(panel, own.to_numpy(dtype=float), at, room, styles()[method], label)
+    panel.set_xticks(range(len(models)), [_width_label(model) for model, _ in models])
     panel.set_xlabel("width" if all(facts_of(model).family == "MLP" for model, _ in models) else "network")
     panel.axhline(0, color="0.4", linewidth=0.8)
 
@@ -189,6 +199,6 @@ def _box(
     panel.plot(at + spread, values, label=label, **points)
 
 
-def _label(model: str) -> str:
+def _width_label(model: str) -> str:
     facts = facts_of(model)
     return "\n".join([facts.widths_text, facts.variant]).replace("_", "\n").strip() if facts.family == "MLP" else model

@@ -1,4 +1,7 @@
-"""How low are a star's segments beside regular ones (Sonthalia et al., Fig. 2), and with more sources (Fig. 3)?"""
+"""Figures of stars: their segments beside those between regular networks, and against the number of sources.
+
+Sonthalia et al., figures 2 and 3.
+"""
 
 from typing import Any
 
@@ -18,10 +21,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "star_source": ("star to source", {"color": "#1b4f8f", "linestyle": "-", "marker": "o"}),
     "star_held_out": ("star to held out", {"color": "#c8641a", "linestyle": "--", "marker": "s"}),
 }
+SCORE_STYLES: dict[str, dict[str, Any]] = {
+    "star": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
+    "sources": {"color": "#7f7f7f", "linestyle": ":", "marker": "^"},
+    "held_out": {"color": "#c8641a", "linestyle": "--", "marker": "s"},
+    "ensemble": {"color": "#5a9e3a", "linestyle": "-.", "marker": "D"},
+}
 
 
 def segments_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Loss and accuracy along the segments of each kind: their mean, and a band of one sample standard deviation.
+    """Draw loss and accuracy along the segments of each kind: mean and a band of one sample standard deviation.
 
     Args:
         table: columns kind, run_a, run_b, alpha, loss, accuracy (or average_precision): the content of
@@ -46,10 +55,10 @@ def segments_figure(table: pd.DataFrame, title: str) -> Figure:
 
 
 def star_by_sources(stars: pd.DataFrame) -> Figure:
-    """Barrier over the chord, and accuracy of the star, against the number of sources.
+    """Draw the barrier over the chord and the accuracy of the star against the number of sources.
 
-    A point is the mean over stars with that many sources, its bar their sample standard deviation; where there is
-    one star alone, that of its segments. Stars of the same seed and sources are averaged first.
+    A point is the mean over stars with that many sources, its bar their sample standard deviation; for a single
+    star, that of its segments. Stars of the same seed and sources are averaged first.
 
     Args:
         stars: from `query.stars`.
@@ -61,11 +70,11 @@ def star_by_sources(stars: pd.DataFrame) -> Figure:
     score = "accuracy" if "accuracy/star" in rows else "average_precision"
     with house_style():
         figure, (barrier_panel, score_panel) = panels(2, titled(title, rows))
-        for place, (kind, (label, style)) in enumerate(KINDS.items()):
-            _by_sources(barrier_panel, rows, f"{kind}/test/barrier_over_chord", label, style, 0.06 * (place - 1))
-        for place, (name, style) in enumerate(SCORED.items()):
+        for i, (kind, (label, style)) in enumerate(KINDS.items()):
+            _by_sources(barrier_panel, rows, f"{kind}/test/barrier_over_chord", label, style, 0.06 * (i - 1))
+        for i, (name, style) in enumerate(SCORE_STYLES.items()):
             label = f"{in_words(score)}: {name.replace('_', ' ')}"
-            _by_sources(score_panel, rows, f"{score}/{name}", label, style, 0.06 * (place - 1.5))
+            _by_sources(score_panel, rows, f"{score}/{name}", label, style, 0.06 * (i - 1.5))
         barrier_panel.set_ylabel("test barrier over the chord (nats)")
         score_panel.set_ylabel(f"test {in_words(score)} (fraction)")
         for panel in (barrier_panel, score_panel):
@@ -73,14 +82,6 @@ def star_by_sources(stars: pd.DataFrame) -> Figure:
             panel.xaxis.set_major_locator(FixedLocator(sorted(rows["num_sources"].astype(int).unique())))
         shared_legend(figure, [barrier_panel, score_panel])
     return figure
-
-
-SCORED: dict[str, dict[str, Any]] = {
-    "star": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
-    "sources": {"color": "#7f7f7f", "linestyle": ":", "marker": "^"},
-    "held_out": {"color": "#c8641a", "linestyle": "--", "marker": "s"},
-    "ensemble": {"color": "#5a9e3a", "linestyle": "-.", "marker": "D"},
-}
 
 
 def _band(panel: Axes, rows: pd.DataFrame, columns: tuple[str, str, int], label: str, style: dict[str, Any]) -> None:
@@ -92,7 +93,7 @@ def _band(panel: Axes, rows: pd.DataFrame, columns: tuple[str, str, int], label:
         panel.fill_between(found.index, low, high, color=style["color"], alpha=0.2, linewidth=0)
 
 
-def _by_sources(panel: Axes, rows: pd.DataFrame, key: str, label: str, style: dict[str, Any], aside: float) -> None:
+def _by_sources(panel: Axes, rows: pd.DataFrame, key: str, label: str, style: dict[str, Any], shift: float) -> None:
     if key not in rows or rows[key].isna().all():
         return
     names = [name for name in ("num_sources", "seed", "sources") if name in rows]
@@ -100,5 +101,5 @@ def _by_sources(panel: Axes, rows: pd.DataFrame, key: str, label: str, style: di
     found = values.groupby(level="num_sources")[key].agg(["mean", "std"])
     if f"{key}_std" in values:  # one star alone has segments to spread over
         found["std"] = found["std"].fillna(values.groupby(level="num_sources")[f"{key}_std"].mean())
-    places = found.index.to_numpy(dtype=float) + aside
-    panel.errorbar(places, found["mean"], yerr=found["std"].fillna(0), label=label, capsize=3, markersize=5, **style)
+    positions = found.index.to_numpy(dtype=float) + shift
+    panel.errorbar(positions, found["mean"], yerr=found["std"].fillna(0), label=label, capsize=3, markersize=5, **style)

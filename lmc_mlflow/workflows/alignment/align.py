@@ -44,7 +44,7 @@ def align(config: AlignConfig) -> AlignOutcome:
 
     Raises:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
-        FloatingPointError: the permuted network is another function.
+        FloatingPointError: the permuted network does not compute the same function.
         StoreError: the tracking store cannot be used.
     """
     device = prepare_machine(config.runtime)

@@ -1,36 +1,32 @@
-"""How are the units of one logged network matched to another's?"""
+"""Finds the permutation that aligns one logged network to another, and logs it."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lmc_mlflow import alignment
 from lmc_mlflow.alignment import (
+    LabelledSample,
     Matching,
+    MatchingInputs,
     Symmetry,
+    align,
     derive_symmetry,
     permute,
     units_moved,
 )
 from lmc_mlflow.config.alignment import MatchingConfig
-from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import LabelledImages
-from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.seeds import derive_seed, stream
+from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.weights import State
 
 logger = logging.getLogger(__name__)
-MATCHING_BATCH = 500
 TOLERANCE = 1e-3
-"""Of the largest output: what the outputs of a network and of its permuted self may differ by."""
-Ends = tuple[LoggedNetwork, LoggedNetwork]
+"""Largest difference between the outputs of a network and of its permuted copy, over the largest output."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +35,8 @@ class Alignment:
 
     Attributes:
         network: B, permuted, on the CPU; its run is still the one that logged it.
-        matching: how.
-        seconds: that finding it took.
+        matching: the permutation, and how it was found.
+        seconds: time that finding it took.
     """
 
     network: LoggedNetwork
@@ -48,7 +44,7 @@ class Alignment:
     seconds: float
 
     def metrics(self) -> dict[str, float]:
-        """What is logged of the matching."""
+        """Give the metrics of the matching, under the names they are logged by."""
         values = self.matching.objective
         return {
             "objective_before": values[0],
@@ -58,38 +54,8 @@ class Alignment:
         }
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a method needs to know."""
-
-    symmetry: Symmetry
-    network: nn.Module
-    a: State
-    b: State
-    config: MatchingConfig
-    images: LabelledImages
-    device: torch.device
-
-    @property
-    def seed(self) -> int:
-        return derive_seed(self.config.align_seed, "align")
-
-    def names(self) -> list[str]:
-        """The tensors that count."""
-        return lookup(MATCHED_ON, self.config.match_on, "match_on")(self.network)
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images that are looked at and their labels, in an order of their own."""
-        order = torch.randperm(len(self.images), generator=stream(self.config.align_seed, "align/images"))
-        chosen = order[: self.config.num_matching_images]
-        labels = self.images.labels[chosen.to(self.images.labels.device)]
-        yield from zip(
-            self.images.images.batches(chosen, MATCHING_BATCH), torch.split(labels, MATCHING_BATCH), strict=True
-        )
-
-
 def find_symmetry(end: LoggedNetwork) -> Symmetry:
-    """The units of a network that may be exchanged.
+    """Derive which units of a logged network may be exchanged.
 
     Raises:
         ValueError: an operation of the network is not understood; says which.
@@ -103,26 +69,34 @@ def find_symmetry(end: LoggedNetwork) -> Symmetry:
 
 
 def find_alignment(
-    ends: Ends, symmetry: Symmetry, method: str, config: MatchingConfig, images: LabelledImages, device: torch.device
+    ends: tuple[LoggedNetwork, LoggedNetwork],
+    symmetry: Symmetry,
+    method: str,
+    config: MatchingConfig,
+    images: LabelledImages | None,
+    device: torch.device,
 ) -> Alignment:
     """Permute the units of B towards A.
 
     Args:
         ends: A, which stays, and B.
         symmetry: of both.
-        method: a row of `METHODS`.
+        method: a row of the table of alignment methods.
         config: what the method compares, and for how long.
-        images: A's training side, on the device.
+        images: A's training side, on the device; None for a method that needs no images.
         device: where it is computed.
     """
     network = ends[0].network().to(device)
     a, b = ({name: value.to(device) for name, value in end.state.items()} for end in ends)
+    sample = None if images is None else LabelledSample(images.images, images.labels)
     start = time.perf_counter()
-    matching = lookup(METHODS, method, "method")(_Task(symmetry, network, a, b, config, images, device))
+    matching = align(
+        method, MatchingInputs(symmetry, network, a, b, config, derive_seed(config.align_seed, "align"), sample)
+    )
     seconds = time.perf_counter() - start
     if not matching.converged:
         logger.warning(
-            "the matching of %s had not settled after %d sweeps; give more with max_sweeps",
+            "the matching of %s had not converged after %d sweeps; give more with max_sweeps",
             ends[1].run.info.run_id,
             len(matching.objective) - 1,
         )
@@ -130,52 +104,22 @@ def find_alignment(
     return Alignment(replace(ends[1], state=permuted), matching, seconds)
 
 
-def _by_weights(task: _Task) -> Matching:
-    return alignment.match_weights(
-        task.symmetry, task.a, task.b, seed=task.seed, max_sweeps=task.config.max_sweeps, include=task.names()
-    )
-
-
-def _by_activations(task: _Task) -> Matching:
-    return alignment.match_activations(
-        task.symmetry, task.network, task.a, task.b, (images for images, _ in task.batches())
-    )
-
-
-def _by_sinkhorn(task: _Task) -> Matching:
-    config = task.config
-    return alignment.match_sinkhorn(
-        task.symmetry,
-        task.network,
-        task.a,
-        task.b,
-        objective=config.sinkhorn_objective,
-        batches=list(task.batches()),
-        steps=config.sinkhorn_steps,
-        lr=config.sinkhorn_lr,
-        temperature=config.sinkhorn_temperature,
-        seed=task.seed,
-        include=task.names(),
-    )
-
-
-METHODS: Mapping[str, Callable[[_Task], Matching]] = {
-    "weights": _by_weights,
-    "activations": _by_activations,
-    "sinkhorn": _by_sinkhorn,
-}
-
-
 @torch.no_grad()
 def output_difference(before: LoggedNetwork, after: LoggedNetwork, images: Tensor) -> float:
-    """Largest difference of two networks' outputs, over the largest output.
+    """Measure the largest difference of two networks' outputs, over the largest output.
+
+    Args:
+        before: the network as it was logged.
+        after: the permuted network.
+        images: (N, C, H, W), on the device.
 
     Raises:
-        FloatingPointError: it is above `TOLERANCE`: the two are not one function.
+        FloatingPointError: it is above `TOLERANCE`: the two do not compute the same function.
     """
-    there, here = (network.network().to(images.device)(images) for network in (before, after))
-    largest = float(there.abs().max())
-    found = float((there - here).abs().max()) / largest if largest > 0 else float((there - here).abs().max())
+    of_before, of_after = (network.network().to(images.device)(images) for network in (before, after))
+    largest = float(of_before.abs().max())
+    difference = float((of_before - of_after).abs().max())
+    found = difference / largest if largest > 0 else difference
     if not found <= TOLERANCE:
         raise FloatingPointError(
             f"permuting run {before.run.info.run_id} changed its outputs by {found:.2g} of the largest, which "
@@ -185,7 +129,7 @@ def output_difference(before: LoggedNetwork, after: LoggedNetwork, images: Tenso
 
 
 def log_matching(run: TrackedRun, alignment: Alignment, prefix: str = "") -> None:
-    """The permutation, the objective sweep by sweep, and whether it settled."""
+    """Log the permutation, the objective sweep by sweep, and whether it converged."""
     matching = alignment.matching
     run.log_arrays({name: order.cpu().numpy() for name, order in matching.permutations.items()}, Artifact.PERMUTATION)
     run.log_curves({f"{prefix}objective": list(enumerate(matching.objective))})
@@ -194,7 +138,7 @@ def log_matching(run: TrackedRun, alignment: Alignment, prefix: str = "") -> Non
 
 
 def matching_sentence(alignment: Alignment) -> str:
-    """How the matching went, in words."""
+    """Describe a matching in one or two sentences."""
     values = alignment.metrics()
     text = (
         f"matched by {alignment.matching.method}: objective {values['objective_before']:.5g} before, "
@@ -202,5 +146,5 @@ def matching_sentence(alignment: Alignment) -> str:
         f"{values['units_moved']:.0%} of B's hidden units moved."
     )
     if not alignment.matching.converged:
-        text += " **It had not settled when the limit of sweeps was reached**: give a higher `max_sweeps`."
+        text += " **It had not converged when the limit of sweeps was reached**: give a higher `max_sweeps`."
     return text

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
@@ -56,7 +57,8 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
             candidate = wanted.finished.data.tags.get(Tag.STAR_CANDIDATE, "")
             return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate)
         symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
-        needs_sides = config.pairwise.align in ("activations", "sinkhorn") or config.pairwise.bn in CALIBRATED
+        needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
+        needs_sides = needs_images or config.pairwise.bn in CALIBRATED
         material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))

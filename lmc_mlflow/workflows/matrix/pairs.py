@@ -108,8 +108,7 @@ class _Aligner:
         """Permute B's units towards A, or give B as it is where nothing is aligned."""
         if self._symmetry is None or a is b:
             return b
-        # Matching weights looks at no images: then the training subsets may not have been loaded.
-        images = self._material.sides.get(a.digests["train"], self._material.test)
+        images = self._material.sides.get(a.digests["train"])  # loaded where the method needs images
         method, matching = self._config.pairwise.align, self._config.matching
         found = find_alignment((a, b), self._symmetry, method, matching, images, self._device)
         self.num_unsettled += not found.matching.converged

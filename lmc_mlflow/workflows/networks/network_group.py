@@ -1,4 +1,4 @@
-"""Which logged networks are held against one another, on which data, and what is each of them called?"""
+"""Loads the networks and data of a matrix or plane."""
 
 import hashlib
 import logging
@@ -25,24 +25,24 @@ from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, reb
 
 logger = logging.getLogger(__name__)
 PREFIX = 6
-"""Characters of a run's id that tell apart what has the same name otherwise."""
+"""Characters of a run's id that are added to names which would be equal otherwise."""
 
 
 def find_networks(store: Store, config: SurveyedConfig) -> tuple[list[LoggedNetwork], int]:
-    """The networks that a configuration names, verified to fit one another, and how many it leaves out.
+    """Load the networks that a configuration names, check that they fit one another, and count those it leaves out.
 
     Raises:
         ValueError: a run cannot be used, fewer than two were found, or the first two that differ.
     """
     ids, num_left_out = (list(config.runs), 0) if config.runs else _query(store, config)
-    networks = load_fitting(store, ids)
+    networks = load_compatible(store, ids)
     if len({network.run.info.run_id for network in networks}) < len(networks):
         raise ValueError("runs: two of the ids are of one run; name each once")
     return networks, num_left_out
 
 
-def load_fitting(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
-    """The networks of some runs, of one architecture and on one data set.
+def load_compatible(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
+    """Load the networks of some runs and check that they have one architecture and one data set.
 
     Raises:
         ValueError: a run cannot be used, or the first network that does not fit the first of all.
@@ -74,11 +74,11 @@ def _query(store: Store, config: SurveyedConfig) -> tuple[list[str], int]:
 
 @dataclass(frozen=True)
 class Material:
-    """The data that networks are measured on, on the device.
+    """The data on which networks are measured, on the device.
 
     Attributes:
         test: the test set.
-        measured: the split that is measured on.
+        measured: the split on which paths are measured.
         sides: digest -> training subset, of the networks that were asked for.
     """
 
@@ -87,11 +87,11 @@ class Material:
     sides: dict[str, LabelledImages]
 
     def side(self, network: LoggedNetwork) -> LabelledImages:
-        """The training subset of a network."""
+        """Give the training subset of a network."""
         return self.sides[network.digests["train"]]
 
     def calibration(self, networks: Sequence[LoggedNetwork]) -> Images:
-        """The training images of some networks together, each subset once."""
+        """Join the training images of some networks, each subset once."""
         chosen = {network.digests["train"]: self.side(network).images for network in networks}
         first, *others = chosen.values()
         for other in others:
@@ -102,11 +102,11 @@ class Material:
 def load_material(
     store: Store, networks: Sequence[LoggedNetwork], split: str, data_root: str, device: torch.device, sides: bool
 ) -> Material:
-    """Rebuild the data of networks that fit one another, each training subset once.
+    """Load the data that the networks were trained and tested on, each training subset once.
 
     Args:
         store: where the runs are.
-        networks: of one data set.
+        networks: of one architecture and one data set.
         split: `test`, or `train` where all networks share it.
         data_root: folder of the data set here; empty: as the runs say.
         device: where the tensors go.
@@ -129,12 +129,12 @@ def load_material(
 
 
 def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequence[str]) -> dict[str, str]:
-    """Tags that tell whether a measurement is in the store: how it is made, and of which runs in which order.
+    """Give the tags that identify a measurement in the store: how it is made, and of which runs in which order.
 
     Args:
         config: of the command.
         networks: in order.
-        without: options that say no more than which networks.
+        without: options that name the networks and nothing else.
     """
     ids = ",".join(network.run.info.run_id for network in networks)
     return {
@@ -144,7 +144,7 @@ def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequ
 
 
 def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:
-    """A short name for each network: seed, side, and whatever else sets it apart from the others."""
+    """Make a short name for each network: seed, side, and every setting in which it differs from the others."""
     known = parameters(TrainPairConfig).values()
     rows = [{p.name: getattr(getattr(n.config, p.section), p.name) for p in known} for n in networks]
     frame = pd.DataFrame(rows).assign(kind=[n.run.data.tags.get(Tag.KIND, "") for n in networks])

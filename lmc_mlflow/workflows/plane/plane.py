@@ -19,7 +19,7 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
-from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_fitting, load_material
+from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
 from lmc_mlflow.workflows.networks.pair_of_networks import log_data
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
@@ -42,7 +42,7 @@ def plane(config: PlaneConfig) -> Outcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     corners = config.corners
-    networks = load_fitting(store, (corners.run_a, corners.run_b, corners.run_c))
+    networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
     with run_once(store, Kind.PLANE, identity_of(config, networks, CORNERS), corners.force) as wanted:
         if wanted.finished is not None:

@@ -59,7 +59,7 @@ class StarRecorder:
             f"star/{SPLIT}/{self._score}": tested.score,
         }
         if epoch % self._evaluate_every == 0 or epoch == self._epochs:
-            metrics |= self._barriers(star)
+            metrics |= self._barriers(network.state_dict())
         self._curves.log(epoch, metrics)
         further = {
             f"{PERMUTATION}/{i}/{group}": order.clone()

@@ -182,6 +182,8 @@ def _description(
 
 def _training_words(config: StarConfig, inputs: StarInputs) -> str:
     whose = "both sides" if inputs.side == BOTH else f"side {inputs.side}"
-    every = config.segments.match_every
+    every, method, bn = config.segments.match_every, config.segments.match_method, config.judging.bn
     how = {0: "never aligned", 1: "aligned in every epoch"}.get(every, f"aligned every {every} epochs")
-    return f"trained on {len(inputs.train):,} images of {whose}, the sources {how}"
+    how += "" if method == "weights" else f" by {method}"
+    statistics = "" if bn == "recalibrate" else f", batch norm on the segments: {bn}"
+    return f"trained on {len(inputs.train):,} images of {whose}, the sources {how}{statistics}"

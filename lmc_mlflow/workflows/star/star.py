@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lmc_mlflow.alignment import LabelledSample
 from lmc_mlflow.config.commands import StarConfig
+from lmc_mlflow.config.star import matching_of
 from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.models.registry import build_network
@@ -115,6 +117,7 @@ def prepare_training(config: StarConfig, inputs: StarInputs, device: torch.devic
         inputs.data.test.labels,
         inputs.train.images,
         config.judging.num_alphas,
+        config.judging.bn,
     )
     network.load_state_dict(STARTS[segments.star_init](network, sources))
     check_last_batch(network, inputs.train.images, optimization.batch_size, "star")
@@ -143,8 +146,9 @@ def _aligner(config: StarConfig, inputs: StarInputs, network: nn.Module) -> Alig
         return no_aligner()
     _, channels, height, width = inputs.data.test.images.shape
     images = torch.zeros(2, channels, height, width, device=next(network.parameters()).device)
+    sample = LabelledSample(inputs.train.images, inputs.train.labels)
     try:
-        return make_aligner(network, images, segments.match_on, segments.max_sweeps, segments.star_seed)
+        return make_aligner(network, images, segments.match_method, matching_of(segments, config.matching), sample)
     except ValueError as error:
         raise ValueError(
             f"{inputs.sources[0].spec.model}: {error}; match_every=0 leaves the sources unaligned"
