@@ -1,4 +1,4 @@
-"""What do tables of `query` look like, for tests that need no store?"""
+"""Tables of `query` for tests that need no store."""
 
 from typing import Any
 

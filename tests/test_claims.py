@@ -1,4 +1,4 @@
-"""Does every claim answer as the runs say: for, against, or not yet?"""
+"""Every claim answers as the runs say: for, against, or not yet."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Do figures across runs show what the tables hold: means, deviations, every n, and what is missing?"""
+"""Figures across runs show what the tables hold: means, deviations, every n, and what is missing."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Does docs/coverage.md hold every row of the paper's list, each with what produces it?"""
+"""docs/coverage.md holds every row of the paper's list, each with what produces it."""
 
 import re
 

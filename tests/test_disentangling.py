@@ -1,4 +1,4 @@
-"""Do the tables, claims and figures of Altintas et al. say what the paths of a store say?"""
+"""The tables, claims and figures of Altintas et al. say what the paths of a store say."""
 
 from typing import Any
 

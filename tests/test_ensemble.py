@@ -1,4 +1,4 @@
-"""Does ensemble score what it says, from any logged networks, each of which predicts but once?"""
+"""`ensemble` scores any logged networks, each of which predicts only once."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does a cell hold what its runs say, one condition at a time, with the right mark?"""
+"""A cell of a paper's table holds what its runs say, of one condition, with the right mark."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Do figures show what they are given: the barrier's mark where it belongs, every split, no leftover state?"""
+"""Figures show what they are given: the barrier's mark where it belongs, every split; they leave no state."""
 
 import matplotlib as mpl
 import numpy as np

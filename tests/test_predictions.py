@@ -1,4 +1,4 @@
-"""Are agreement, ensembles and calibration what they are defined to be? Toy numbers, naive loops, scikit-learn."""
+"""Agreement, ensembles and calibration are as defined: small numbers, naive loops, scikit-learn."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""Is a report one run that holds everything, the same for the same store, and a page that needs nothing else?"""
+"""A report is one run that holds everything, the same for the same store, and one page that needs no other file."""
 
 import json
 import re

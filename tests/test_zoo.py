@@ -1,4 +1,4 @@
-"""Are decision boundaries, figures and sentences over many networks what their tables say?"""
+"""Decision boundaries, figures and sentences over many networks say what their tables say."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Does the table of the zoos count networks, and hold them against the printed values?"""
+"""The table of the zoos counts networks and compares them with the printed values."""
 
 from typing import Any
 
