@@ -80,13 +80,13 @@ def test_notebooks_are_stored_without_output(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_use_query_and_plots_alone(path: Path) -> None:
+def test_notebooks_use_query_findings_and_plots_alone(path: Path) -> None:
     for node in ast.walk(ast.parse(code_of(path))):
         if isinstance(node, ast.Import):
             assert {alias.name for alias in node.names} <= {"os", "pandas"}
         elif isinstance(node, ast.ImportFrom):
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            allowed = r"IPython\.display\.\w+|lmc_mlflow\.(query|plots)|lmc_mlflow\.query\.conclusions"
+            allowed = r"IPython\.display\.\w+|lmc_mlflow\.(query|plots)|lmc_mlflow\.findings\.(boundaries|conclusions)"
             assert all(re.fullmatch(allowed, name) for name in names), names
 
 

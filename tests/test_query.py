@@ -1,6 +1,8 @@
 """Tables of `query` are tidy, typed and complete, with one call each."""
 
+import importlib
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +14,10 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
+from lmc_mlflow.contract import Tag, tag
+from lmc_mlflow.query import rows
 
+PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 HERE = ["--device=cpu", "--threads=1"]
 SMALL = [*QUICK, "--epochs=2", "--model=mlp_l1_w8"]
 
@@ -124,6 +129,45 @@ def test_an_altered_curve_is_refused(filled: MlflowClient, tmp_path: Path) -> No
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"path\.json was altered"):
         query.path_curves(query.paths())
+
+
+def test_no_progress_bar_is_drawn_for_every_file(
+    filled: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(PROGRESS_BAR)
+    capsys.readouterr()
+    assert len(query.path_curves(query.paths()))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_progress_bar_for_every_file_is_drawn_where_the_environment_asks_for_it(
+    filled: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PROGRESS_BAR, "true")
+    capsys.readouterr()
+    query.path_curves(query.paths())
+    assert "Downloading artifacts" in capsys.readouterr().err
+
+
+def test_importing_query_writes_no_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PROGRESS_BAR)
+    importlib.reload(query)
+    assert PROGRESS_BAR not in os.environ
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        rows.PATH_TAGS,
+        rows.ENSEMBLE_TAGS,
+        rows.ALIGNMENT_TAGS,
+        rows.STAR_TAGS,
+        rows.MATRIX_TAGS,
+        rows.PRUNED_TAGS,
+    ],
+)
+def test_columns_that_are_tags_are_tags_of_the_contract(names: tuple[str, ...]) -> None:
+    assert {tag(name) for name in names} <= set(vars(Tag).values())
 
 
 def test_tables_are_plain_frames(filled: MlflowClient) -> None:
