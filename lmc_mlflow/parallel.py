@@ -1,4 +1,4 @@
-"""How do trainings that need not wait for each other share the CPU?"""
+"""Runs tasks in parallel threads that share the CPU."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
+def run_in_threads(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
     """Run tasks in threads that share `num_threads` CPU threads evenly; one thread: one after the other.
 
     Args:

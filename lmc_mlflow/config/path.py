@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.contract import Tag
 
+BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
+"""The names of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
+
 
 @dataclass(frozen=True)
 class EndsConfig(Section):
@@ -39,7 +42,7 @@ class PathConfig(Section):
         "interpolate",
         "batch-norm statistics on the path: interpolated, recalibrated on both training sides, the nearest end's; or "
         "repaired: every hidden unit's mean and deviation lie between the ends'",
-        choices=("interpolate", "recalibrate", "nearest", "repair"),
+        choices=BN_POLICIES,
     )
     path_engine: str = option(
         "fast",
@@ -77,7 +80,7 @@ class MembersConfig(Section):
     bn: str = option(
         "interpolate",
         "with pair: batch-norm statistics on the path, as in interpolate",
-        choices=("interpolate", "recalibrate", "nearest", "repair"),
+        choices=BN_POLICIES,
     )
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False

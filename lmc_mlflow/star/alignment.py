@@ -14,9 +14,9 @@ from lmc_mlflow.alignment import (
     match_weights,
     permute,
 )
-from lmc_mlflow.averaging import average
 from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.weights import average
 
 logger = logging.getLogger(__name__)
 Permutations = dict[str, Tensor]

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.scores import in_words, score_in
+from lmc_mlflow.plots.over_seeds.scores import measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
 
 NAIVE = "naive"
@@ -33,18 +34,18 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
         title: over the figure.
         method: by which B was aligned.
     """
-    score = score_in(aligned)
+    names = measures_in(aligned)
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
     with house_style():
-        figure, (loss_panel, score_panel) = panels(2, title)
+        figure, axes = panels(len(names), title)
         for way, table in ((NAIVE, naive), (method, aligned)):
             for split in splits:
                 rows = table[table["split"] == split].sort_values("alpha")
                 style = _style(way, split, splits[0])
-                loss_panel.plot(rows["alpha"], rows["loss"], **style)
-                score_panel.plot(rows["alpha"], 100 * rows[score], **style)
-        _name_axes([loss_panel, score_panel], score)
-        shared_legend(figure, [loss_panel])
+                for panel, name in zip(axes, names, strict=True):
+                    panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
+        _name_axes(axes, names)
+        shared_legend(figure, axes[:1])
     return figure
 
 
@@ -61,9 +62,9 @@ def _in_words(way: str) -> str:
     return way if way == NAIVE else f"aligned by {way}"
 
 
-def _name_axes(axes: list[Axes], score: str) -> None:
-    for panel, label in zip(axes, ("loss (nats per sample)", f"{in_words(score)} (%)"), strict=True):
-        panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=label)
+def _name_axes(axes: list[Axes], names: list[str]) -> None:
+    for panel, name in zip(axes, names, strict=True):
+        panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
 
 
 def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = "test") -> Figure:
@@ -88,7 +89,7 @@ def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = 
                 _draw(axes[0][place], rows[rows["way"] == way], way, "loss", 1)
                 _draw(axes[1][place], rows[rows["way"] == way], way, score, 100)
             axes[0][place].set_title(f"{rows['dataset'].iloc[0]} {model} ({num_text(rows, 'path')})", fontsize="small")
-            _name_axes([axes[0][place], axes[1][place]], score)
+            _name_axes([axes[0][place], axes[1][place]], ["loss", score])
         shared_legend(figure, [panel for row in axes for panel in row])
     return figure
 

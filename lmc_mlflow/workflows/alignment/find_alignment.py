@@ -25,12 +25,12 @@ from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed, stream
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.weights import State
+from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 
 logger = logging.getLogger(__name__)
 MATCHING_BATCH = 500
 TOLERANCE = 1e-3
 """Of the largest output: what the outputs of a network and of its permuted self may differ by."""
-Ends = tuple[LoggedNetwork, LoggedNetwork]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -74,9 +75,8 @@ def _packed(walked: Walked) -> dict[str, Tensor]:
     path = walked.path
     key = f"{walked.i}-{walked.j}-{path.engine}-{path.score}"
     found = {name: torch.from_numpy(np.array(getattr(path, name), dtype=np.float64)) for name in _CURVES}
-    for split in path.losses:
-        found[f"loss/{split}"] = torch.from_numpy(np.array(path.losses[split], dtype=np.float64))
-        found[f"score/{split}"] = torch.from_numpy(np.array(path.scores[split], dtype=np.float64))
+    for split, measured in path.values.items():
+        found |= {f"{name}/{split}": torch.from_numpy(np.array(v, dtype=np.float64)) for name, v in measured.items()}
     found["lengths"] = torch.tensor([getattr(walked, name) for name in _LENGTHS], dtype=torch.float64)
     if path.variance_ratio is not None:
         found["variance_ratio"] = torch.tensor(path.variance_ratio, dtype=torch.float64)
@@ -87,10 +87,12 @@ def _unpacked(key: str, tensors: Mapping[str, Tensor]) -> Walked:
     i, j, engine, score = key.split("-")
     own = {name.removeprefix(f"{key}/"): value for name, value in tensors.items() if name.startswith(f"{key}/")}
     curves = {name: own[name].numpy() for name in _CURVES}
-    losses, scores = (
-        {name.split("/")[1]: value.numpy() for name, value in own.items() if name.startswith(f"{what}/")}
-        for what in ("loss", "score")
-    )
+    values: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, value in own.items():
+        if "/" in name:
+            measure, split = name.split("/")
+            # Runs that an older version interrupted keep accuracy or average precision under the name `score`.
+            values.setdefault(split, {})[score if measure == "score" else measure] = value.numpy()
     ratio = float(own["variance_ratio"]) if "variance_ratio" in own else None
-    path = Path(losses=losses, scores=scores, score=score, engine=engine, variance_ratio=ratio, **curves)
+    path = Path(values=values, engine=engine, variance_ratio=ratio, **curves)
     return Walked(int(i), int(j), path, *own["lengths"].tolist())

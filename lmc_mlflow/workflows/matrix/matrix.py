@@ -12,7 +12,7 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.network_groups import BEST, PAIRWISE
 from lmc_mlflow.contract import MAX_TAG, Artifact, Kind, Tag, tag
-from lmc_mlflow.paths.points import CALIBRATED
+from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import Run, resolve_run
 from lmc_mlflow.tracking.lifecycle import (
@@ -71,7 +71,8 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         point_launcher_at(store, before.finished.info.run_id, "this matrix was finished before")
         return _outcome_of(before.finished)
     symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
-    needs_sides = config.pairwise.align in ("activations", "sinkhorn") or config.pairwise.bn in CALIBRATED
+    needs_images = BN_POLICIES[config.pairwise.bn].needs_images
+    needs_sides = config.pairwise.align in ("activations", "sinkhorn") or needs_images
     material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
     with ending() as keep:
         name = _name(config, networks)

@@ -11,8 +11,10 @@ from lmc_mlflow.config.commands import PlaneConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag, tag
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.plane import Corners, Plane, survey_plane
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.curves import Corners, Segment
+from lmc_mlflow.paths.plane import Plane, survey_plane
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import Run
@@ -82,9 +84,8 @@ def plane(config: PlaneConfig) -> PlaneOutcome:
         point_launcher_at(store, before.finished.info.run_id, "this plane was finished before")
         return _outcome_of(before.finished)
     symmetry = None if config.surface.align == NONE else find_symmetry(networks[0])
-    material = load_material(
-        store, networks, config.surface.split, corners.data_root, device, config.surface.bn == "recalibrate"
-    )
+    needs_images = BN_POLICIES[config.surface.bn].needs_images
+    material = load_material(store, networks, config.surface.split, corners.data_root, device, needs_images)
     labels = labels_of(networks)
     name = f"plane {networks[0].config.data.dataset} {networks[0].config.model.model} through {'; '.join(labels)}"
     with ending() as keep:
@@ -158,13 +159,13 @@ def _measure(
     settings, states = config.surface, _states(networks, device)
     network = networks[0].network().to(device)
     split = {settings.split: (material.measured.images, material.measured.labels)}
-    calibration = material.calibration(networks) if settings.bn == "recalibrate" else None
+    calibration = material.calibration(networks) if BN_POLICIES[settings.bn].needs_images else None
     grid = (settings.num_points, settings.margin)
     surface = survey_plane(network, states, grid, split, settings.bn, calibration, keeper.rows_of(panel))
     metrics: dict[str, float] = {}
     for name, i, j in EDGES:
-        ends = (states[i], states[j])
-        path = walk(network, ends, alpha_grid(NUM_ALPHAS), split, settings.bn, calibration)
+        edge = Segment(states[i], states[j])
+        path = measure_path(network, edge, alpha_grid(NUM_ALPHAS), split, settings.bn, calibration)
         summary = path.summaries[settings.split]
         metrics |= {
             f"{name}/{key}": getattr(summary, key) for key in ("barrier", "barrier_over_chord", "error_barrier")

@@ -52,7 +52,7 @@ class StarRecorder:
     def on_epoch(self, epoch: int, scores: Scores) -> None:
         """Measure and log an epoch in one call, and keep the state when it is time."""
         star = self._star_state()
-        network = self._bench.recalibrated(star)
+        network = self._bench.network_of(star)
         tested = evaluate(network, self._bench.images, self._bench.labels)
         metrics = {
             "train/loss": scores.loss,

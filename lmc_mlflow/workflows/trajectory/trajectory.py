@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lmc_mlflow.averaging import average
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
 from lmc_mlflow.config.ensemble_and_prune import TrajectoryConfig
@@ -29,6 +28,7 @@ from lmc_mlflow.tracking.locks import claiming
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import Trainee, train
+from lmc_mlflow.weights import average
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.networks.derived import derived, display_name
 from lmc_mlflow.workflows.networks.pair_of_networks import log_data, rebuild
