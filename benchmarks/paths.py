@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 
 from benchmarks.pictures import NUM_CLASSES, Pictures, in_memory
 from benchmarks.rounds import alternate, columns
-from lmc_mlflow import weights
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.walk import Path, walk
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.walk import Path, measure_path
 
 BATCH_SIZE = 1000
 NUM_ALPHAS = 21
@@ -59,7 +59,7 @@ def measure(
 def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any]:
     spec = NetworkSpec(case.model, *case.shape, NUM_CLASSES)
     network, other, scratch = (build_network(spec, seed).to(device).eval() for seed in (1, 2, 1))
-    ends, alphas = (network.state_dict(), other.state_dict()), alpha_grid(NUM_ALPHAS)
+    segment, alphas = Segment(network.state_dict(), other.state_dict()), alpha_grid(NUM_ALPHAS)
     counts = {"test": case.num_test, "train_a": case.num_train // 2, "train_b": case.num_train // 2}
     pictures = {name: Pictures(case.shape, count, seed) for seed, (name, count) in enumerate(counts.items())}
     splits = {name: in_memory(dataset, device) for name, dataset in pictures.items()}
@@ -68,12 +68,12 @@ def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any
 
     def ours(engine: str) -> Callable[[], None]:
         def way() -> None:
-            walked[engine] = walk(network, ends, alphas, splits, "interpolate", engine=engine)
+            walked[engine] = measure_path(network, segment, alphas, splits, "interpolate", engine=engine)
 
         return way
 
     ways: dict[str, Callable[[], object]] = {
-        "usual": lambda: usual.update(_usual(scratch, ends, alphas.tolist(), pictures, device)),
+        "usual": lambda: usual.update(_usual(scratch, segment, alphas.tolist(), pictures, device)),
         **{engine: ours(engine) for engine in ENGINES},
     }
     times = alternate(ways, num_rounds, warm_up=device.type == "cuda")
@@ -87,7 +87,7 @@ def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any
 @torch.no_grad()
 def _usual(
     network: torch.nn.Module,
-    ends: tuple[weights.State, weights.State],
+    segment: Segment,
     alphas: list[float],
     data: dict[str, Pictures],
     device: torch.device,
@@ -95,7 +95,7 @@ def _usual(
     """Load the network at each alpha, loop over a DataLoader of each split, and return the losses."""
     losses: dict[str, list[float]] = {split: [] for split in data}
     for alpha in alphas:
-        network.load_state_dict(weights.interpolate(*ends, alpha))
+        network.load_state_dict(segment.point(alpha))
         for split, dataset in data.items():
             total, correct = 0.0, 0
             for images, labels in DataLoader(dataset, batch_size=BATCH_SIZE):

@@ -17,7 +17,8 @@ from torch.nn import functional
 from benchmarks.rounds import alternate
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.walk import measure_path
 
 NUM_STEPS = 20
 NUM_IMAGES, BATCH_SIZE = 4000, 1000
@@ -47,13 +48,13 @@ def _against(
 ) -> dict[str, Any]:
     found: dict[str, Curve] = {}
     splits = {"test": (ResidentImages(images), labels)}
-    states = ends[0].state_dict(), ends[1].state_dict()
+    segment = Segment(ends[0].state_dict(), ends[1].state_dict())
 
     def theirs() -> None:
         found["theirs"] = way(ends, images, labels)
 
     def ours() -> None:
-        found["ours"] = walk(ends[0], states, alphas, splits, "interpolate").losses["test"]
+        found["ours"] = measure_path(ends[0], segment, alphas, splits, "interpolate").losses["test"]
 
     try:
         times = alternate({"theirs": theirs, "ours": ours}, NUM_ROUNDS)

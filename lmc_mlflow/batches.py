@@ -1,4 +1,4 @@
-"""Where do the images of a batch come from? From one tensor on the device, or from anything that hands out batches."""
+"""Batches of images: from one tensor on the device, or from anything else that hands them out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Images(Protocol):
         """N, C, H, W."""
 
     def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-        """Batches (n, C, H, W) float32 of the images at these positions, in this order.
+        """Yield batches (n, C, H, W) float32 of the images at these positions, in this order.
 
         Args:
             order: (M,) positions on any device; None: all images as they lie.
@@ -37,7 +37,7 @@ class ResidentImages:
         return n, c, h, w
 
     def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-        """See `Images`; without an order the batches are views."""
+        """Yield batches as `Images` says; without an order they are views."""
         if order is None:
             yield from torch.split(self.tensor, batch_size)
             return
@@ -46,7 +46,7 @@ class ResidentImages:
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """The images (n, C, H, W) with channels last in memory.
+    """Lay the images (n, C, H, W) out with channels last in memory.
 
     With a single channel both layouts are the same memory, but PyTorch reads the strides to tell which is
     meant, and would go on in the wrong one.
@@ -55,8 +55,8 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, (c * h * w, 1, w * c, c))
 
 
-def some_of(images: Images, most: int) -> Tensor:
-    """Up to `most` of the images (n, C, H, W), evenly spaced."""
+def evenly_spaced(images: Images, most: int) -> Tensor:
+    """Take up to `most` of the images (n, C, H, W), evenly spaced."""
     num_images = images.shape[0]
     chosen = torch.linspace(0, num_images - 1, min(num_images, most)).round().long()
     return next(images.batches(chosen, most))

@@ -1,4 +1,6 @@
-"""How well does one network do on one set of images?"""
+"""Evaluates one network on one set of images: outputs, loss and score."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,41 +12,48 @@ BATCH_SIZE = 1000
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: Images) -> Tensor:
-    """Outputs (N, K) on the CPU, in evaluation mode and the batches of `evaluate`.
+def batch_outputs(network: nn.Module, images: Images) -> Iterator[Tensor]:
+    """Yield outputs (n, K) batch by batch, in evaluation mode; the network's modes are put back.
 
     Args:
-        network: maps (N, C, H, W) to (N, K); its modes are put back as they were.
+        network: maps (N, C, H, W) to (N, K).
         images: on the network's device.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
-    outputs = torch.cat([network(part).cpu() for part in images.batches(None, BATCH_SIZE)])
-    for module, mode in modes.items():
-        module.training = mode
-    return outputs
+    try:
+        for part in images.batches(None, BATCH_SIZE):
+            yield network(part)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
-@torch.no_grad()
+def labelled_outputs(network: nn.Module, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield outputs (n, K) with their labels, batch by batch; arguments as in `evaluate`."""
+    start = 0
+    for outputs in batch_outputs(network, images):
+        yield outputs, labels[start : start + len(outputs)]
+        start += len(outputs)
+
+
+def predict(network: nn.Module, images: Images) -> Tensor:
+    """Compute outputs (N, K) on the CPU; arguments as in `batch_outputs`."""
+    return torch.cat([outputs.cpu() for outputs in batch_outputs(network, images)])
+
+
 def evaluate(network: nn.Module, images: Images, labels: Tensor) -> Scores:
-    """Mean loss, and accuracy or average precision, in evaluation mode; the network's modes are put back.
+    """Compute the mean loss, and accuracy or average precision, in evaluation mode; modes are put back.
 
-    Endpoints and paths both go through here, in the same batches, which is why a path's ends equal
-    the endpoints' own test metrics to the last bit.
+    Endpoints and paths see the same batches and add in the same order, which is why a path's ends equal the
+    endpoints' own test metrics to the last bit.
 
     Args:
         network: maps (N, C, H, W) to (N, K): log-probabilities or logits, as the labels want them.
         images: on the network's device.
         labels: (N,) class indices or (N, K) zeros and ones.
     """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    tally, start = make_tally(labels), 0
-    for part in images.batches(None, BATCH_SIZE):
-        truth = labels[start : start + len(part)]
-        outputs = network(part)
+    tally = make_tally(labels)
+    for outputs, truth in labelled_outputs(network, images, labels):
         tally.add(sample_losses(outputs, truth).double().sum(), outputs, truth)
-        start += len(part)
-    for module, mode in modes.items():
-        module.training = mode
     return tally.scores()

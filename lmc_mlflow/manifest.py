@@ -1,4 +1,4 @@
-"""Is what was read back what was written? sha256 of every artifact of a run."""
+"""Writes and verifies manifests: the sha256 of every artifact of a run."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from lmc_mlflow.contract import Artifact
 
 
 def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Compute the hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def render_manifest(digests: Mapping[str, str]) -> str:
-    """The text of manifest.json: artifact path -> sha256."""
+    """Render the text of manifest.json: artifact path -> sha256."""
     return json.dumps({"sha256": dict(sorted(digests.items()))}, indent=1)
 
 
 def verify(manifest: Path, files: Mapping[str, Path]) -> None:
-    """Hold local copies of a run's artifacts against its manifest.
+    """Verify local copies of a run's artifacts against its manifest.
 
     Args:
         manifest: local copy of manifest.json.

@@ -14,7 +14,7 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
+def run_in_threads(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:
     """Run tasks in threads that share `num_threads` CPU threads evenly; one thread: one after the other.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where does randomness come from? Named streams, each a digest of (seed, name, index)."""
+"""Derives every random stream of the project by digest from (seed, name, index)."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ import torch
 
 
 def derive_seed(seed: int, name: str, index: int = 0) -> int:
-    """The 63-bit seed of the stream (seed, name, index).
+    """Derive the 63-bit seed of the stream (seed, name, index).
 
     Unlike seed + index, no two (seed, index) share a stream: seed 0 epoch 1 is not seed 1 epoch 0.
     """
@@ -18,13 +18,13 @@ def derive_seed(seed: int, name: str, index: int = 0) -> int:
 
 
 def stream(seed: int, name: str, index: int = 0) -> torch.Generator:
-    """A fresh CPU generator of that stream."""
+    """Make a fresh CPU generator of that stream."""
     return torch.Generator().manual_seed(derive_seed(seed, name, index))
 
 
 @contextmanager
 def global_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """Within the block PyTorch's global generators start from `seed`; after it they are as before.
+    """Start PyTorch's global generators from `seed` within the block; after it they are as before.
 
     Network initialization, dropout and the replay of the paper's draws have no other way in.
     """

@@ -1,8 +1,8 @@
-"""What can be said of two state dicts alone: do they fit, what lies between them, how far apart are they?"""
+"""Compares and averages state dicts: whether they fit each other, distances, angles, digests, means."""
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ State = Mapping[str, Tensor]
 
 
 def check_compatible(a: State, b: State) -> None:
-    """Both must hold the same names with the same shapes and types.
+    """Check that both hold the same names with the same shapes and types.
 
     Raises:
         ValueError: naming the first difference.
@@ -28,16 +28,8 @@ def check_compatible(a: State, b: State) -> None:
             raise ValueError(f"{name}: only the second network has it")
 
 
-def interpolate(a: State, b: State, alpha: float) -> dict[str, Tensor]:
-    """(1 - alpha) a + alpha b; exactly a at 0 and exactly b at 1.
-
-    Integers (batch norm's `num_batches_tracked`) are counts, not positions: they are copied from a.
-    """
-    return {name: torch.lerp(a[name], b[name], alpha) if a[name].is_floating_point() else a[name].clone() for name in a}
-
-
 def digest(state: State) -> str:
-    """sha256 of names, shapes and values, in hex."""
+    """Compute the sha256 of names, shapes and values, in hex."""
     total = hashlib.sha256()
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
@@ -51,14 +43,14 @@ def _flat(state: State, names: Collection[str]) -> Tensor:
 
 
 def cosine(a: State, b: State, names: Collection[str]) -> float:
-    """Cosine of the angle between the two vectors of the named tensors (Hepburn et al., Appendix D)."""
+    """Compute the cosine of the angle between the two vectors of the named tensors (Hepburn et al., Appendix D)."""
     left, right = _flat(a, names), _flat(b, names)
     norms = left.norm() * right.norm()
     return float(left @ right / norms) if norms > 0 else math.nan
 
 
 def angle_deg(a: State, b: State, names: Collection[str]) -> float:
-    """The angle between the two vectors in degrees, 0 to 180.
+    """Compute the angle between the two vectors in degrees, 0 to 180.
 
     By atan2 of the difference and the sum of the unit vectors, which keeps its digits where the
     arc cosine loses them (nearly parallel vectors).
@@ -71,10 +63,33 @@ def angle_deg(a: State, b: State, names: Collection[str]) -> float:
 
 
 def manhattan(a: State, b: State, names: Collection[str]) -> float:
-    """Sum of absolute differences (Hepburn et al., Appendix D, k = 1)."""
+    """Compute the sum of absolute differences (Hepburn et al., Appendix D, k = 1)."""
     return float((_flat(a, names) - _flat(b, names)).abs().sum())
 
 
 def euclidean_squared(a: State, b: State, names: Collection[str]) -> float:
-    """Sum of squared differences (Hepburn et al., Appendix D, k = 2)."""
+    """Compute the sum of squared differences (Hepburn et al., Appendix D, k = 2)."""
     return float((_flat(a, names) - _flat(b, names)).square().sum())
+
+
+def average(states: Iterable[State]) -> dict[str, Tensor]:
+    """Average states uniformly (SWA, Izmailov et al. 2018), summed in double precision.
+
+    Integers (batch norm's counters) are the last state's.
+
+    Raises:
+        ValueError: there is no state.
+    """
+    total: dict[str, Tensor] = {}
+    last: State = {}
+    number = 0
+    for state in states:
+        number, last = number + 1, state
+        for name, value in state.items():
+            if value.is_floating_point():
+                total[name] = total[name] + value.double() if name in total else value.double()
+    if not number:
+        raise ValueError("there is nothing to average")
+    return {
+        name: (total[name] / number).to(value.dtype) if name in total else value.clone() for name, value in last.items()
+    }

@@ -21,6 +21,7 @@ from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig
 from lmc_mlflow.config.commands import AlignConfig, InterpolateConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.findings import conclusions
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.workflows.alignment import align as align_module
@@ -226,7 +227,7 @@ def test_a_product_of_interpolated_matrices_is_not_the_interpolated_product() ->
     # Two linear layers, B being A with its units exchanged: S = [[1, 0], [0, 1]] at both ends, and midway, where
     # (A2 + B2)(A1 + B1) / 4 = (A2 A1 + B2 B1 + A2 B1 + B2 A1) / 4, the mixed terms are [[0, 1], [1, 0]].
     identity, exchange = torch.eye(2), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    middle = [weights.interpolate({"w": identity}, {"w": exchange}, 0.5)["w"] for _ in range(2)]
+    middle = [Segment({"w": identity}, {"w": exchange}).point(0.5)["w"] for _ in range(2)]
     assert (middle[1] @ middle[0]).tolist() == [[0.5, 0.5], [0.5, 0.5]]
     assert (exchange @ exchange).tolist() == identity.tolist()  # B2 B1 = P^T P
 

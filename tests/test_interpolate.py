@@ -16,7 +16,7 @@ from lmc_mlflow import query
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import connected_by_error
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.path.results import similarity_by_tensor
+from lmc_mlflow.workflows.networks.similarity import similarity_by_tensor
 
 SPLIT_KEYS = {
     "barrier",

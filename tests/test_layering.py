@@ -27,6 +27,8 @@ FLOORS = {
     "lmc_mlflow.data.datasets": 2,
     "lmc_mlflow.data.loading": 3,
     "lmc_mlflow.paths": 2,
+    "lmc_mlflow.paths.barriers": 0,
+    "lmc_mlflow.paths.curves": 0,
     "lmc_mlflow.training": 2,
     "lmc_mlflow.star": 3,
     "lmc_mlflow.query": 3,

@@ -13,7 +13,8 @@ from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.printed import printed_table
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.sweeps.grid_file import read_grid
 from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.engines.stacked.engine import StackedTraining, why_not_stacked
@@ -115,10 +116,12 @@ def test_the_fast_engine_trains_them_as_the_exact_one_does(model: str) -> None:
 @pytest.mark.parametrize("model", ["linear_l1", "linear_l2_w5", "mlp_l1_w6_leaky0.1", "mlp_l2_w6_ln"])
 def test_a_path_is_the_same_in_one_pass_as_network_by_network(model: str) -> None:
     spec = NetworkSpec(model, 1, 4, 4, 5)
-    ends = build_network(spec, 1).state_dict(), build_network(spec, 2).state_dict()
+    segment = Segment(build_network(spec, 1).state_dict(), build_network(spec, 2).state_dict())
     data = {"test": (ResidentImages(IMAGES), LABELS)}
     found = [
-        walk(build_network(spec, 3), copy.deepcopy(ends), alpha_grid(5), data, bn="interpolate", engine=engine)
+        measure_path(
+            build_network(spec, 3), copy.deepcopy(segment), alpha_grid(5), data, bn="interpolate", engine=engine
+        )
         for engine in ("fast", "exact")
     ]
     assert found[0].losses["test"] == pytest.approx(found[1].losses["test"], rel=1e-5)

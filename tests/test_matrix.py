@@ -219,17 +219,17 @@ def test_rows_are_drawn_in_the_order_of_the_tree_and_constant_networks_carry_a_s
 
 
 def interrupted_after(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process get a Ctrl-C while it walks the pair after these."""
+    """Let the process get a Ctrl-C while it measures the pair after these."""
     done = []
-    walk = matrix_pairs.walk
+    measure_path = matrix_pairs.measure_path
 
     def stopped(*args: Any, **kwargs: Any) -> Any:
         if len(done) == pairs:
             raise KeyboardInterrupt
         done.append(1)
-        return walk(*args, **kwargs)
+        return measure_path(*args, **kwargs)
 
-    monkeypatch.setattr(matrix_pairs, "walk", stopped)
+    monkeypatch.setattr(matrix_pairs, "measure_path", stopped)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ import torch
 from torch import nn
 
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.canonical import parameters
+from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, MatrixConfig, PlaneConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.points import BN_POLICIES
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.points import BN_POLICIES, network_at
+from lmc_mlflow.paths.walk import PATH_ENGINES, measure_path
 
 
 def two_class_line(weight: float) -> nn.Sequential:
@@ -28,9 +31,8 @@ def two_class_line(weight: float) -> nn.Sequential:
 def test_a_path_of_one_weight_is_the_logistic_curve() -> None:
     a, b = two_class_line(2.0), two_class_line(-2.0)
     images, labels = torch.ones(1, 1, 1, 1), torch.tensor([0])
-    path = walk(
-        a, (a.state_dict(), b.state_dict()), alpha_grid(5), {"test": (ResidentImages(images), labels)}, bn="interpolate"
-    )
+    segment, splits = Segment(a.state_dict(), b.state_dict()), {"test": (ResidentImages(images), labels)}
+    path = measure_path(a, segment, alpha_grid(5), splits, bn="interpolate")
     expected = [math.log(1 + math.exp(-w)) for w in (2, 1, 0, -1, -2)]
     assert path.losses["test"] == pytest.approx(expected, rel=1e-6)
     assert path.scores["test"].tolist() == [1, 1, 1, 0, 0]  # a tie goes to the first class
@@ -71,16 +73,14 @@ def test_batch_norm_statistics_on_the_way(bn: str, alpha: float, mean: float, va
     a, b = Shifted(0.0, 1.0, 10), Shifted(2.0, 3.0, 20)
     both_sides = ResidentImages(torch.tensor([0.0, 4.0]).reshape(2, 1, 1, 1))
     scratch = copy.deepcopy(a).eval()
-    from lmc_mlflow.weights import interpolate
-
-    scratch.load_state_dict(interpolate(a.state_dict(), b.state_dict(), alpha))
-    BN_POLICIES[bn](scratch, (a.state_dict(), b.state_dict()), alpha, both_sides)
+    segment = Segment(a.state_dict(), b.state_dict())
+    network_at(scratch, segment, alpha, bn, both_sides)
     assert scratch.norm.running_mean.item() == pytest.approx(mean)
     assert scratch.norm.running_var.item() == pytest.approx(var)
     images = torch.tensor([3.0]).reshape(1, 1, 1, 1)
-    path = walk(
+    path = measure_path(
         a,
-        (a.state_dict(), b.state_dict()),
+        segment,
         np.array([alpha]),
         {"test": (ResidentImages(images), torch.tensor([0]))},
         bn,
@@ -88,6 +88,14 @@ def test_batch_norm_statistics_on_the_way(bn: str, alpha: float, mean: float, va
     )
     y = (3 - mean) / math.sqrt(var + 1e-5)
     assert path.losses["test"][0] == pytest.approx(math.log(1 + math.exp(-y)), rel=1e-5)
+
+
+def test_the_flags_offer_the_policies_and_engines_of_the_tables() -> None:
+    for config in (InterpolateConfig, MatrixConfig, EnsembleConfig):
+        assert parameters(config)["bn"].rule.choices == tuple(BN_POLICIES)
+    on_planes = {name for name, policy in BN_POLICIES.items() if policy.on_plane is not None}
+    assert set(parameters(PlaneConfig)["bn"].rule.choices) == on_planes
+    assert parameters(InterpolateConfig)["path_engine"].rule.choices == tuple(PATH_ENGINES)
 
 
 def test_recalibration_averages_batches_from_a_reset_and_puts_modes_and_momentum_back() -> None:
@@ -109,14 +117,14 @@ def test_walking_changes_neither_the_network_nor_the_ends_and_leaves_no_gradient
     spec = NetworkSpec(model, 3, 32, 32, 10)
     network, other = build_network(spec, 1), build_network(spec, 2)
     before = copy.deepcopy(network.state_dict())
-    ends = (copy.deepcopy(network.state_dict()), other.state_dict())
+    ends = Segment(copy.deepcopy(network.state_dict()), other.state_dict())
     torch.manual_seed(0)
     images, labels = torch.randn(12, 3, 32, 32), torch.arange(12) % 10
-    walk(network, ends, alpha_grid(2), {"test": (ResidentImages(images), labels)}, bn, ResidentImages(images))
+    measure_path(network, ends, alpha_grid(2), {"test": (ResidentImages(images), labels)}, bn, ResidentImages(images))
     assert network.training
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
-        assert torch.equal(ends[0][name], before[name]), name
+        assert torch.equal(ends.a[name], before[name]), name
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
 
 
@@ -126,8 +134,10 @@ def test_the_ends_of_a_path_are_the_endpoints_to_the_last_bit(model: str) -> Non
     networks = build_network(spec, 1), build_network(spec, 2)
     torch.manual_seed(0)
     images, labels = torch.randn(1200, 3, 16, 16), torch.arange(1200) % 10
-    ends = (networks[0].state_dict(), networks[1].state_dict())
-    path = walk(networks[0], ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, bn="interpolate")
+    segment = Segment(networks[0].state_dict(), networks[1].state_dict())
+    path = measure_path(
+        networks[0], segment, alpha_grid(3), {"test": (ResidentImages(images), labels)}, bn="interpolate"
+    )
     for i, network in ((0, networks[0]), (-1, networks[1])):
         scores = evaluate(network, ResidentImages(images), labels)
         assert path.losses["test"][i] == scores.loss
@@ -146,4 +156,4 @@ def test_evaluation_weighs_samples_not_batches() -> None:
 def test_states_that_do_not_fit_are_refused() -> None:
     a, b = two_class_line(1.0), nn.Sequential(OrderedDict(linear=nn.Linear(2, 2)))
     with pytest.raises(ValueError, match=r"linear.weight: shape \(2, 1\) vs \(2, 2\)"):
-        walk(a, (a.state_dict(), b.state_dict()), alpha_grid(2), {}, bn="interpolate")
+        measure_path(a, Segment(a.state_dict(), b.state_dict()), alpha_grid(2), {}, bn="interpolate")

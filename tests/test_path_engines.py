@@ -18,10 +18,11 @@ from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths import walk as path_module
 from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.curves import Segment, distances_from_start
 from lmc_mlflow.paths.engines.folding import plan_folding
 from lmc_mlflow.paths.engines.mlp import affine, plan_mlp
 from lmc_mlflow.paths.points import BN_POLICIES
-from lmc_mlflow.paths.walk import Path, from_a, walk
+from lmc_mlflow.paths.walk import Path, measure_path
 
 FAST = {
     "mlp_l1_w17": (3, 8, 8),
@@ -61,8 +62,8 @@ def scattered(spec: NetworkSpec, seed: int) -> nn.Module:
 
 def setting(
     model: str, several: bool = False, num_images: int = NUM_IMAGES
-) -> tuple[nn.Module, tuple[weights.State, weights.State], torch.Tensor, torch.Tensor]:
-    """A network, two ends, images and labels."""
+) -> tuple[nn.Module, Segment, torch.Tensor, torch.Tensor]:
+    """A network, a segment, images and labels."""
     channels, height, width = (FAST | WITHOUT_PAIRS)[model]
     spec = NetworkSpec(model, channels, height, width, 4, output="logits" if several else "log_probabilities")
     a, b = scattered(spec, 1), scattered(spec, 2)
@@ -71,17 +72,18 @@ def setting(
     labels = torch.arange(num_images) % 4
     if several:
         labels = functional.one_hot(labels, 4) | functional.one_hot(labels.roll(1), 4)
-    return a, (a.state_dict(), b.state_dict()), images, labels
+    return a, Segment(a.state_dict(), b.state_dict()), images, labels
 
 
 def assert_agree(fast: Path, exact: Path, num_images: int = NUM_IMAGES) -> None:
     assert exact.engine == "exact"
-    for split in exact.losses:
+    for split, values in exact.values.items():
+        assert list(fast.values[split]) == list(values)
         np.testing.assert_allclose(fast.losses[split], exact.losses[split], rtol=1e-5)
         np.testing.assert_allclose(fast.scores[split], exact.scores[split], rtol=0, atol=1.01 / num_images)
     for end in (0, -1):
-        assert fast.losses["test"][end] == exact.losses["test"][end]
-        assert fast.scores["test"][end] == exact.scores["test"][end]
+        for name, values in exact.values["test"].items():
+            assert fast.values["test"][name][end] == values[end], name
     np.testing.assert_array_equal(fast.angles_deg, exact.angles_deg)
 
 
@@ -96,31 +98,32 @@ CASES = [
 
 @pytest.mark.parametrize(("model", "bn", "several"), CASES)
 def test_fast_and_exact_agree_and_the_ends_to_the_last_bit(model: str, bn: str, several: bool) -> None:
-    network, ends, images, labels = setting(model, several)
+    network, segment, images, labels = setting(model, several)
     splits = {"test": (ResidentImages(images), labels), "train_a": (ResidentImages(images[:60]), labels[:60])}
     paths = [
-        walk(network, ends, alpha_grid(5), splits, bn, ResidentImages(images), engine) for engine in ("fast", "exact")
+        measure_path(network, segment, alpha_grid(5), splits, bn, ResidentImages(images), engine)
+        for engine in ("fast", "exact")
     ]
     assert paths[0].engine == "fast"
     assert_agree(paths[0], paths[1], 60)
 
 
 def test_two_slopes_in_one_network_are_walked_exactly() -> None:
-    network, ends, images, labels = setting("mlp_l3_w9_16_7")
-    assert plan_mlp(network, ends, images) is not None
+    network, segment, images, labels = setting("mlp_l3_w9_16_7")
+    assert plan_mlp(network, segment, images) is not None
     assert isinstance(network, nn.Sequential)
     mixed = nn.Sequential(OrderedDict(network.named_children()) | {"relu2": nn.LeakyReLU(0.1)})
-    assert plan_mlp(mixed, ends, images) is None
-    path = walk(mixed, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    assert plan_mlp(mixed, segment, images) is None
+    path = measure_path(mixed, segment, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
     assert path.engine == "exact"
 
 
 @pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "resnet10"])
 def test_the_ends_are_the_endpoints_over_several_batches(model: str) -> None:
-    network, ends, images, labels = setting(model, num_images=2100)
-    path = walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    network, segment, images, labels = setting(model, num_images=2100)
+    path = measure_path(network, segment, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
     assert path.engine == "fast"
-    for i, end in ((0, ends[0]), (-1, ends[1])):
+    for i, end in ((0, segment.a), (-1, segment.b)):
         network.load_state_dict(end)
         scores = evaluate(network, ResidentImages(images), labels)
         assert (path.losses["test"][i], path.scores["test"][i]) == scores
@@ -128,12 +131,14 @@ def test_the_ends_are_the_endpoints_over_several_batches(model: str) -> None:
 
 @pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "mlp_l1_w17", "resnet10"])
 def test_streamed_images_give_what_resident_ones_give(model: str) -> None:
-    network, ends, images, labels = setting(model, num_images=1100)
+    network, segment, images, labels = setting(model, num_images=1100)
     channels = images.shape[1]
     scaling = Scaling(1.0, (0.0,) * channels, (1.0,) * channels)
     streamed = StreamedImages((Piece(ArraySource(images.numpy()), scaling),), torch.device("cpu"))
     both: tuple[Images, Images] = (ResidentImages(images), streamed)
-    resident_path, streamed_path = (walk(network, ends, alpha_grid(5), {"test": (i, labels)}, "nearest") for i in both)
+    resident_path, streamed_path = (
+        measure_path(network, segment, alpha_grid(5), {"test": (i, labels)}, "nearest") for i in both
+    )
     np.testing.assert_array_equal(streamed_path.losses["test"], resident_path.losses["test"])
     np.testing.assert_array_equal(streamed_path.scores["test"], resident_path.scores["test"])
 
@@ -142,7 +147,7 @@ def test_streamed_images_give_what_resident_ones_give(model: str) -> None:
 def test_a_small_memory_budget_changes_nothing_but_the_number_of_passes(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, ends, images, labels = setting(model)
+    network, segment, images, labels = setting(model)
     passes = []
 
     class Counted(ResidentImages):
@@ -150,13 +155,13 @@ def test_a_small_memory_budget_changes_nothing_but_the_number_of_passes(
             passes.append(order is None)
             return super().batches(order, batch_size)
 
-    plan = plan_mlp(network.eval(), ends, images) or plan_folding(copy.deepcopy(network).eval(), ends, images)
+    plan = plan_mlp(network.eval(), segment, images) or plan_folding(copy.deepcopy(network).eval(), segment, images)
     assert plan is not None
     found = []
     for budget, expected in ((100 * plan.num_bytes(), 1), (2 * plan.num_bytes(), 3), (1, 5)):
         passes.clear()
         monkeypatch.setattr(path_module, "MEMORY_BUDGET", budget)
-        path = walk(network, ends, alpha_grid(5), {"test": (Counted(images), labels)}, "interpolate")
+        path = measure_path(network, segment, alpha_grid(5), {"test": (Counted(images), labels)}, "interpolate")
         assert sum(passes) == expected
         found.append(path.losses["test"])
     np.testing.assert_array_equal(found[0], found[1])
@@ -164,13 +169,13 @@ def test_a_small_memory_budget_changes_nothing_but_the_number_of_passes(
 
 
 def test_a_plan_knows_the_bytes_of_one_network() -> None:
-    network, ends, images, _ = setting("mlp_l3_w9_16_7")
-    mlp = plan_mlp(network.eval(), ends, images)
+    network, segment, images, _ = setting("mlp_l3_w9_16_7")
+    mlp = plan_mlp(network.eval(), segment, images)
     assert mlp is not None
     # behind the first layer: 9 -> 16, 16 -> 7, 7 -> 4, with biases; 4 outputs for each of 1000 images
     assert mlp.num_bytes() == 4 * ((9 * 16 + 16) + (16 * 7 + 7) + (7 * 4 + 4) + 4 * 1000)
-    network, ends, images, _ = setting("resnet10")
-    folded = plan_folding(network.eval(), ends, images)
+    network, segment, images, _ = setting("resnet10")
+    folded = plan_folding(network.eval(), segment, images)
     assert folded is not None
     scales = 2 * (16 + 3 * 32 + 3 * 64 + 3 * 128)  # a bias is left of a scale and a shift
     num_parameters = sum(p.numel() for p in network.parameters())
@@ -180,8 +185,8 @@ def test_a_plan_knows_the_bytes_of_one_network() -> None:
 
 def test_what_cannot_be_folded_is_walked_exactly() -> None:
     model = "timm:vit_tiny_patch16_224"
-    network, ends, images, labels = setting(model, num_images=6)
-    path = walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
+    network, segment, images, labels = setting(model, num_images=6)
+    path = measure_path(network, segment, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "interpolate")
     assert path.engine == "exact"
 
 
@@ -236,11 +241,14 @@ def test_only_what_is_alone_between_convolution_and_batch_norm_is_folded() -> No
             assert module.running_mean is not None
             module.running_mean.normal_()
     images, labels = torch.randn(20, 1, 6, 6), torch.arange(20) % 4
-    plan = plan_folding(copy.deepcopy(a).eval(), (a.state_dict(), b.state_dict()), images[:2])
+    segment = Segment(a.state_dict(), b.state_dict())
+    plan = plan_folding(copy.deepcopy(a).eval(), segment, images[:2])
     assert plan is not None
     assert plan.pairs == (("stem", "norm0"),)
-    ends, splits = (a.state_dict(), b.state_dict()), {"test": (ResidentImages(images), labels)}
-    paths = [walk(a, ends, alpha_grid(4), splits, "interpolate", engine=engine) for engine in ("fast", "exact")]
+    splits = {"test": (ResidentImages(images), labels)}
+    paths = [
+        measure_path(a, segment, alpha_grid(4), splits, "interpolate", engine=engine) for engine in ("fast", "exact")
+    ]
     assert paths[0].engine == "fast"
     assert_agree(paths[0], paths[1], 20)
 
@@ -250,9 +258,9 @@ def test_a_network_that_cannot_be_traced_or_differs_from_its_graph_is_walked_exa
     torch.manual_seed(0)
     a, b = kind(), kind()
     images, labels = torch.rand(20, 1, 6, 6), torch.arange(20) % 4
-    path = walk(
+    path = measure_path(
         a,
-        (a.state_dict(), b.state_dict()),
+        Segment(a.state_dict(), b.state_dict()),
         alpha_grid(3),
         {"test": (ResidentImages(images), labels)},
         "interpolate",
@@ -261,13 +269,13 @@ def test_a_network_that_cannot_be_traced_or_differs_from_its_graph_is_walked_exa
 
 
 def test_networks_side_by_side_are_measured_as_one_after_the_other() -> None:
-    network, ends, images, labels = setting("resnet10")
+    network, segment, images, labels = setting("resnet10")
     num_threads, paths = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
             splits = {"train_a": (ResidentImages(images), labels)}
-            paths.append(walk(network, ends, alpha_grid(8), splits, "interpolate"))
+            paths.append(measure_path(network, segment, alpha_grid(8), splits, "interpolate"))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(num_threads)
@@ -284,31 +292,33 @@ def test_sequences_that_are_no_mlps_have_no_plan() -> None:
         [nn.Flatten(), nn.Linear(4, 3), nn.LayerNorm(3), nn.ReLU(), nn.Linear(3, 2), nn.Identity()],
     ):
         network = nn.Sequential(*layers).eval()
-        assert plan_mlp(network, (network.state_dict(), network.state_dict()), image) is None
+        assert plan_mlp(network, Segment(network.state_dict(), network.state_dict()), image) is None
 
 
 def test_an_engine_that_does_not_exist_is_refused() -> None:
-    network, ends, images, labels = setting("mlp_l1_w17")
+    network, segment, images, labels = setting("mlp_l1_w17")
     with pytest.raises(
         ValueError, match=r"engine 'fsat' is unknown \(did you mean 'fast'\?\); choose from exact, fast"
     ):
-        walk(network, ends, alpha_grid(2), {"test": (ResidentImages(images), labels)}, "interpolate", engine="fsat")
+        measure_path(
+            network, segment, alpha_grid(2), {"test": (ResidentImages(images), labels)}, "interpolate", engine="fsat"
+        )
 
 
 @pytest.mark.parametrize("model", ["mlp_l2_w9_7_bn_dropout", "resnet10"])
 def test_a_training_network_is_left_as_it_was(model: str) -> None:
-    network, ends, images, labels = setting(model)
-    ends = (copy.deepcopy(ends[0]), copy.deepcopy(ends[1]))
+    network, segment, images, labels = setting(model)
+    segment = Segment(copy.deepcopy(segment.a), copy.deepcopy(segment.b))
     before, pixels = copy.deepcopy(network.state_dict()), images.clone()
     network.train()
-    walk(network, ends, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "nearest")
+    measure_path(network, segment, alpha_grid(3), {"test": (ResidentImages(images), labels)}, "nearest")
     assert all(module.training for module in network.modules())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     assert not any(module.inplace for module in network.modules() if isinstance(module, nn.ReLU))
     assert torch.equal(images, pixels)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
-        assert torch.equal(ends[0][name], before[name]), name
+        assert torch.equal(segment.a[name], before[name]), name
 
 
 def test_a_product_as_a_convolution_is_the_product() -> None:
@@ -328,34 +338,34 @@ def test_channels_last_is_what_pytorch_takes_for_it(channels: int) -> None:
 def test_angles_and_distances_along_a_segment() -> None:
     a, b = {"w": torch.tensor([3.0, 0.0]), "other": torch.ones(1)}, {"w": torch.tensor([0.0, 4.0])}
     alphas = np.array([0.0, 0.5, 1.0])
-    angles, distances = from_a((a, b), ["w"], alphas)
+    angles, distances = distances_from_start(Segment(a, b), ["w"], alphas)
     assert angles == pytest.approx([0, np.degrees(np.arctan2(2, 1.5)), 90])
     assert distances == pytest.approx([0, 3.5, 7])
     zero = {"w": torch.zeros(2)}
-    assert np.isnan(from_a((zero, b), ["w"], alphas)[0]).all()
-    assert np.isnan(from_a((a, zero), ["w"], alphas)[0]).tolist() == [False, False, True]
+    assert np.isnan(distances_from_start(Segment(zero, b), ["w"], alphas)[0]).all()
+    assert np.isnan(distances_from_start(Segment(a, zero), ["w"], alphas)[0]).tolist() == [False, False, True]
 
 
 def test_angles_and_distances_are_those_of_the_interpolated_states() -> None:
-    network, ends, _, _ = setting("resnet10")
+    network, segment, _, _ = setting("resnet10")
     names = [name for name, _ in network.named_parameters()]
-    angles, distances = from_a(ends, names, alpha_grid(4))
+    angles, distances = distances_from_start(segment, names, alpha_grid(4))
     for i, alpha in enumerate(alpha_grid(4)):
-        state = weights.interpolate(*ends, float(alpha))
-        assert angles[i] == pytest.approx(weights.angle_deg(ends[0], state, names), rel=1e-6, abs=1e-9)
-        assert distances[i] == pytest.approx(weights.manhattan(ends[0], state, names), rel=1e-6, abs=1e-9)
+        state = segment.point(float(alpha))
+        assert angles[i] == pytest.approx(weights.angle_deg(segment.a, state, names), rel=1e-6, abs=1e-9)
+        assert distances[i] == pytest.approx(weights.manhattan(segment.a, state, names), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("model", ["mlp_l3_w9_16_7_bn", "resnet10"])
 def test_fast_and_exact_agree_on_a_gpu(model: str) -> None:
-    network, ends, images, labels = setting(model)
-    on_gpu = ({k: v.cuda() for k, v in ends[0].items()}, {k: v.cuda() for k, v in ends[1].items()})
+    network, segment, images, labels = setting(model)
+    on_gpu = Segment(*({k: v.cuda() for k, v in end.items()} for end in segment.ends))
     splits = {"test": (ResidentImages(images.cuda()), labels.cuda())}
     with torch.backends.cudnn.flags(allow_tf32=False):
         paths = [
-            walk(network.cuda(), on_gpu, alpha_grid(5), splits, "interpolate", engine=engine)
+            measure_path(network.cuda(), on_gpu, alpha_grid(5), splits, "interpolate", engine=engine)
             for engine in ("fast", "exact")
         ]
     assert paths[0].engine == "fast"

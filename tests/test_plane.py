@@ -19,14 +19,9 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.paths.plane import (
-    Plane,
-    clipped,
-    join_rows,
-    measure_rows,
-    mix,
-)
-from lmc_mlflow.paths.walk import ENGINES
+from lmc_mlflow.paths.curves import barycentric_point, clip_to_triangle
+from lmc_mlflow.paths.plane import Plane, join_rows, measure_rows
+from lmc_mlflow.paths.walk import PATH_ENGINES
 from lmc_mlflow.query.networks import download_verified
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -47,13 +42,13 @@ def test_barycentric_weights_are_one_at_their_own_corner_and_negative_beyond_an_
     assert plane.shares(5, 0) == (0, 1, 0)
     assert plane.shares(0, 2) == pytest.approx((0, 0, 1))
     assert plane.shares(5, 2) == pytest.approx((-1, 1, 1))
-    assert clipped((-1.0, 1.0, 1.0)) == (0, 0.5, 0.5)
-    assert mix(CORNERS, (-1.0, 1.0, 1.0))["w"].tolist() == [4.0, 2.0, 4.0]
+    assert clip_to_triangle((-1.0, 1.0, 1.0)) == (0, 0.5, 0.5)
+    assert barycentric_point(CORNERS, (-1.0, 1.0, 1.0))["w"].tolist() == [4.0, 2.0, 4.0]
 
 
 def test_counts_are_copied_and_not_mixed() -> None:
     corners = tuple({"n": torch.tensor(n)} for n in (3, 5, 7))
-    assert mix(corners, (0.0, 1.0, 0.0))["n"] == 3
+    assert barycentric_point(corners, (0.0, 1.0, 0.0))["n"] == 3
 
 
 def test_the_grid_has_room_around_the_three() -> None:
@@ -86,8 +81,8 @@ def test_every_point_is_the_network_that_its_weights_make(bn: str) -> None:
     assert surface.engine == "fast"
     for row, column in ((0, 0), (1, 1), (2, 2)):
         shares = surface.plane.shares(surface.xs[column], surface.ys[row])
-        state = mix(corners, shares)
-        kept = mix(corners, clipped(shares))
+        state = barycentric_point(corners, shares)
+        kept = barycentric_point(corners, clip_to_triangle(shares))
         network = build_network(spec, 0).eval()
         network.load_state_dict(state | {name: kept[name] for name, _ in network.named_buffers()})
         if bn == "recalibrate":
@@ -127,7 +122,7 @@ def test_a_plane_is_logged_before_and_after_alignment(store: MlflowClient, tmp_p
 def interrupted_after(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process get a Ctrl-C while it measures the row after these."""
     done = []
-    engine = ENGINES["fast"]
+    engine = PATH_ENGINES["fast"]
 
     def stopped(*args: Any, **kwargs: Any) -> Any:
         if len(args[2]) == POINTS:  # a row, and no edge
@@ -136,7 +131,7 @@ def interrupted_after(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
             done.append(1)
         return engine(*args, **kwargs)
 
-    monkeypatch.setitem(ENGINES, "fast", stopped)
+    monkeypatch.setitem(PATH_ENGINES, "fast", stopped)
 
 
 POINTS = 4

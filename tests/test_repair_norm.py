@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow import weights
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.normalization.repair import measure_ends
 from lmc_mlflow.normalization.units import Moments, pool_moments, record_moments, unit_layers
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, network_at
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.walk import measure_path
 
 State = dict[str, Tensor]
 
@@ -45,11 +45,11 @@ def test_a_repaired_unit_has_the_mean_of_both_ends_statistics() -> None:
     # is (3 - 1) / 2 = 1 and the deviation 1; wanted are mean 5.5 and deviation 2.
     # Second units: A's h + 1 is 2, 8 (5, 3), B's 2 h is 16, 12 (14, 2); wanted are mean 9.5 and deviation 2.5.
     a, b, images = chain(3, 1, 1, 1), chain(-1, 8, 2, 0), images_of(0, 2)
-    ends = (a.state_dict(), b.state_dict())
+    segment = Segment(a.state_dict(), b.state_dict())
     scratch = copy.deepcopy(a).requires_grad_(False)
-    network_at(scratch, ends, 0.5, "interpolate", None)
+    network_at(scratch, segment, 0.5, "interpolate", None)
     assert statistics(scratch, images.tensor)["1"] == ([5.5], [1.0])
-    network_at(scratch, ends, 0.5, "repair", images)
+    network_at(scratch, segment, 0.5, "repair", images)
     found = statistics(scratch, images.tensor)
     assert found["1"] == (pytest.approx([5.5]), pytest.approx([2.0]))
     assert found["3"] == (pytest.approx([9.5]), pytest.approx([2.5]))
@@ -63,7 +63,7 @@ def test_the_ends_stay_the_networks_they_are(model: str, alpha: float) -> None:
     spec = NetworkSpec(model, 3, 32, 32, 4)
     ends, images = scattered_ends(spec), torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     scratch = build_network(spec, 0).eval().requires_grad_(False)
-    network_at(scratch, ends, alpha, "repair", ResidentImages(images))
+    network_at(scratch, Segment(*ends), alpha, "repair", ResidentImages(images))
     end = build_network(spec, 0).eval()
     end.load_state_dict(ends[int(alpha)])
     with torch.no_grad():
@@ -89,7 +89,8 @@ def test_nothing_jumps_beside_an_end() -> None:
     ends, generator = scattered_ends(spec), torch.Generator().manual_seed(5)
     images, labels = ResidentImages(torch.randn(2100, 1, 6, 6, generator=generator)), torch.arange(2100) % 3
     alphas = np.array([0.0, 1e-5, 0.5, 1 - 1e-5, 1.0])  # 2,100 images are three batches of different statistics
-    losses = walk(build_network(spec, 0), ends, alphas, {"test": (images, labels)}, "repair", images).losses["test"]
+    splits = {"test": (images, labels)}
+    losses = measure_path(build_network(spec, 0), Segment(*ends), alphas, splits, "repair", images).losses["test"]
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)
     assert losses[3] == pytest.approx(losses[4], abs=1e-4)
 
@@ -128,14 +129,14 @@ def test_a_layer_without_a_bias_is_shifted_too_and_may_be_placed_again() -> None
     a, b, images = build(1.0), build(-1.0), images_of(1, 3)  # 1, 3 (mean 2, deviation 1) and -1, -3 (-2, 1)
     scratch = copy.deepcopy(a)
     for alpha, mean in ((0.25, 1.0), (0.75, -1.0)):
-        network_at(scratch, (a.state_dict(), b.state_dict()), alpha, "repair", images)
+        network_at(scratch, Segment(a.state_dict(), b.state_dict()), alpha, "repair", images)
         assert statistics(scratch, images.tensor)["1"] == (pytest.approx([mean]), pytest.approx([1.0]))
 
 
 def test_a_unit_that_is_constant_midway_is_shifted_and_not_blown_up() -> None:
     a, b, images = chain(1, 0, 1, 0), chain(-1, 0, 1, 0), images_of(1, 3)
     scratch = copy.deepcopy(a).requires_grad_(False)
-    network_at(scratch, (a.state_dict(), b.state_dict()), 0.5, "repair", images)
+    network_at(scratch, Segment(a.state_dict(), b.state_dict()), 0.5, "repair", images)
     assert (scratch[1].weight.item(), scratch[1].bias.item()) == (0.0, 0.0)
 
 
@@ -145,10 +146,10 @@ def test_variance_collapses_midway_and_repair_and_recalibration_bring_it_back() 
     images = ResidentImages(torch.randn(64, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
     for network in networks:  # the running statistics of trained networks are those of their data
         recalibrate(network, [images.tensor])
-    ends, labels = (networks[0].state_dict(), networks[1].state_dict()), torch.arange(64) % 4
+    segment, labels = Segment(networks[0].state_dict(), networks[1].state_dict()), torch.arange(64) % 4
     found = {}
     for bn in BN_POLICIES:
-        path = walk(networks[0], ends, np.array([0.0, 0.5, 1.0]), {"test": (images, labels)}, bn, images)
+        path = measure_path(networks[0], segment, np.array([0.0, 0.5, 1.0]), {"test": (images, labels)}, bn, images)
         assert path.variance_ratio is not None
         found[bn] = path.variance_ratio
     assert found["interpolate"] < 0.8
@@ -170,6 +171,6 @@ def test_a_network_without_hidden_units_has_no_variance_ratio() -> None:
     spec = NetworkSpec("mlp_l1_w4", 1, 2, 2, 3)
     network = nn.Sequential(*[build_network(spec, 0)[i] for i in (0,)], nn.Linear(4, 3), nn.LogSoftmax(1))
     images, labels = ResidentImages(torch.ones(3, 1, 2, 2)), torch.arange(3)
-    state = weights.interpolate(network.state_dict(), network.state_dict(), 0.0)
-    path = walk(network, (state, state), np.array([0.0, 0.5, 1.0]), {"test": (images, labels)}, "interpolate")
+    segment = Segment(network.state_dict(), network.state_dict())
+    path = measure_path(network, segment, np.array([0.0, 0.5, 1.0]), {"test": (images, labels)}, "interpolate")
     assert path.variance_ratio is None

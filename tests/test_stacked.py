@@ -14,7 +14,7 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.parallel import side_by_side
+from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.engines.stacked.draws import plan_epoch
@@ -284,7 +284,7 @@ def test_one_failing_task_stops_the_others() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        side_by_side([fail, wait], 2)
+        run_in_threads([fail, wait], 2)
     assert waited == [True]
 
 

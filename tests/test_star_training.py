@@ -51,13 +51,13 @@ def test_the_gradient_at_t_reaches_the_star_times_1_minus_t() -> None:
     # at t = 1/4 between w = (0, 0) and (4, 0) the network is (1, 0): p_0 = e / (e + 1) for the input 1
     source = {"1.weight": torch.tensor([[4.0], [0.0]])}
     network = SegmentNetwork(linear(0, 0)).train()
-    network.follow([(source, 0.25)])
+    network.set_points([(source, 0.25)])
     mean_loss(network(torch.ones(1, 1, 1, 1)), torch.tensor([0])).backward()
     rest = 1 / (np.e + 1)  # d loss / d w_0 = p_0 - 1 at the point itself
     expected = torch.tensor([[-0.75 * rest], [0.75 * rest]])
     torch.testing.assert_close(network.star[1].weight.grad, expected.float())
     network.zero_grad()
-    network.follow([(source, 1.0)])
+    network.set_points([(source, 1.0)])
     mean_loss(network(torch.ones(1, 1, 1, 1)), torch.tensor([0])).backward()
     assert network.star[1].weight.grad.abs().max() == 0
 
@@ -65,7 +65,7 @@ def test_the_gradient_at_t_reaches_the_star_times_1_minus_t() -> None:
 def test_the_own_loss_is_weighted_by_mu_and_both_by_one_over_one_plus_mu() -> None:
     star, source = linear(0, 0), {"1.weight": torch.tensor([[4.0], [0.0]])}
     network = SegmentNetwork(star, own_loss_weight=3.0).train()
-    network.follow([(source, 0.25)])
+    network.set_points([(source, 0.25)])
     loss = mean_loss(network(torch.ones(1, 1, 1, 1)), torch.tensor([0]))
     on_segment, own = np.log(1 + np.exp(-1)), np.log(2)
     assert loss.item() == pytest.approx((on_segment + 3 * own) / 4, rel=1e-6)
@@ -76,7 +76,7 @@ def test_training_normalizes_by_the_batch_and_keeps_no_running_statistics() -> N
     star.load_state_dict(states(1))
     before = copy.deepcopy(star.state_dict())
     network, source = SegmentNetwork(star).train(), states(2)
-    network.follow([(source, 0.5)])
+    network.set_points([(source, 0.5)])
     outputs = network(IMAGES)
     assert all(torch.equal(value, before[name]) for name, value in star.state_dict().items())
     middle = build_network(SPEC, 1).train()

@@ -11,11 +11,11 @@ from torch import Tensor
 from entry_points.train_pair import main as train_pair
 from entry_points.trajectory import main as trajectory
 from lmc_mlflow import query
-from lmc_mlflow.averaging import average
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import Run, metric_curve
+from lmc_mlflow.weights import average
 from lmc_mlflow.workflows.trajectory.epoch_runs import EpochRuns
 from lmc_mlflow.workflows.trajectory.trajectory import continued
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lmc_mlflow import weights
+from lmc_mlflow.paths.curves import Segment
 
 A = {"w": torch.tensor([1.0, 0.0]), "b": torch.tensor([0.0]), "count": torch.tensor(7)}
 B = {"w": torch.tensor([0.0, 3.0]), "b": torch.tensor([4.0]), "count": torch.tensor(9)}
@@ -32,15 +33,15 @@ def test_an_angle_to_nothing_is_no_number() -> None:
 def test_interpolation_is_exact_at_both_ends_and_copies_counts() -> None:
     torch.manual_seed(0)
     a, b = ({"w": torch.randn(1000) * 10**k, "n": torch.tensor(k)} for k in (0, 5))
-    assert torch.equal(weights.interpolate(a, b, 0.0)["w"], a["w"])
-    assert torch.equal(weights.interpolate(a, b, 1.0)["w"], b["w"])
-    middle = weights.interpolate(A, B, 0.25)
+    assert torch.equal(Segment(a, b).point(0.0)["w"], a["w"])
+    assert torch.equal(Segment(a, b).point(1.0)["w"], b["w"])
+    middle = Segment(A, B).point(0.25)
     assert middle["w"].tolist() == [0.75, 0.75]
     assert middle["count"].item() == 7
 
 
 def test_interpolation_leaves_its_inputs_alone() -> None:
-    result = weights.interpolate(A, B, 0.0)
+    result = Segment(A, B).point(0.0)
     result["w"].zero_()
     result["count"].zero_()
     assert A["w"].tolist() == [1, 0]

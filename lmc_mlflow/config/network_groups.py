@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.alignment import ALIGN_CHOICES, METHOD_OPTIONS, NONE
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.path import BN_POLICIES
 from lmc_mlflow.contract import Tag
 
 PAIRWISE, BEST = "pairwise", "best"
@@ -58,8 +59,8 @@ class PairwiseConfig(Section):
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the path, as in interpolate",
-        choices=("interpolate", "recalibrate", "nearest", "repair"),
+        "batch-norm statistics on the way, as in interpolate",
+        choices=BN_POLICIES,
     )
     barrier: str = option(
         "barrier_over_chord",

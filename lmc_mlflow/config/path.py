@@ -7,6 +7,9 @@ from lmc_mlflow.config.options import Section, option
 BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
 """The names of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
 
+BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
+"""The names of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
+
 
 @dataclass(frozen=True)
 class EndsConfig(Section):

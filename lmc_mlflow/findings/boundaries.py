@@ -1,10 +1,9 @@
-"""Where do two logged networks of points in the plane, and their average, draw the line?"""
+"""Computes the decision boundaries of two logged networks of points in the plane, and of their average."""
 
 import pandas as pd
 import torch
 from mlflow import MlflowClient
 
-from lmc_mlflow import weights
 from lmc_mlflow.alignment import derive_symmetry, match_weights, permute
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.data.datasets import load_dataset
@@ -12,15 +11,17 @@ from lmc_mlflow.data.pixels import Scaling
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.decision_regions import decide, grid_over
 from lmc_mlflow.models.parameters import trainable
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import default_client
+from lmc_mlflow.weights import State
 
 COLUMNS = ["panel", "kind", "x", "y", "probability", "region", "label", "loss", "accuracy"]
 PANELS = ("network A", "network B", "average", "average, B aligned")
 
 
 def decision_boundaries(networks: pd.DataFrame, resolution: int = 150, uri: str | None = None) -> pd.DataFrame:
-    """What two networks, their average, and their average after weight matching decide over the plane.
+    """Compute what two networks, their average, and their average after weight matching decide over the plane.
 
     One row a point: `kind` is `grid` (with the probability of class 1 and the number of the linear region) or
     `test` (a test point with its label); `loss` and `accuracy` are the panel's on the test set. Coordinates are as
@@ -72,9 +73,9 @@ def _check(a: LoggedNetwork, b: LoggedNetwork) -> None:
         raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be averaged: {difference}")
 
 
-def _states(a: LoggedNetwork, b: LoggedNetwork, points: torch.Tensor) -> list[weights.State]:
+def _states(a: LoggedNetwork, b: LoggedNetwork, points: torch.Tensor) -> list[State]:
     network = a.network()
     symmetry = derive_symmetry(network, points[:2])
     matching = match_weights(symmetry, a.state, b.state, seed=0, include=trainable(network))
     aligned = permute(symmetry, b.state, matching.permutations)
-    return [a.state, b.state, weights.interpolate(a.state, b.state, 0.5), weights.interpolate(a.state, aligned, 0.5)]
+    return [a.state, b.state, Segment(a.state, b.state).point(0.5), Segment(a.state, aligned).point(0.5)]

@@ -1,1 +1,1 @@
-"""What lies on the straight line between two networks?"""
+"""Paths between networks: curves, points, measures, barriers and planes."""

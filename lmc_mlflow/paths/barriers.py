@@ -1,4 +1,4 @@
-"""How high is a path? Every definition of a barrier in use, by name, from losses and accuracies on a grid of alphas."""
+"""Computes every barrier of a path by its definition, from losses and accuracies on a grid of alphas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,31 +6,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Curve = NDArray[np.float64]
+Values = NDArray[np.float64]
+"""(T,) one number for each alpha."""
 UNSEEN = "unseen"
 """The split of images that neither network was trained on and that are no test set; no verdict looks at it."""
 
 
-def alpha_grid(num_alphas: int) -> Curve:
-    """Evenly spaced alphas from 0 to 1, both included, and 0.5 where it is not among them."""
+def alpha_grid(num_alphas: int) -> Values:
+    """Make evenly spaced alphas from 0 to 1, both included, and 0.5 where it is not among them."""
     return np.union1d(np.linspace(0, 1, num_alphas), [0.5])
 
 
-def barrier(losses: Curve) -> float:
-    """Highest loss minus the mean of both ends (Frankle et al.; Hepburn et al., equation 1).
+def barrier(losses: Values) -> float:
+    """Compute the highest loss minus the mean of both ends (Frankle et al.; Hepburn et al., equation 1).
 
-    The ends count, so that it is at least half of what the ends differ by.
+    The ends count among the points, so that it is at least half of what the ends differ by.
     """
     return float(losses.max() - (losses[0] + losses[-1]) / 2)
 
 
-def barrier_over_chord(alphas: Curve, losses: Curve) -> float:
-    """Largest height over the straight line between both ends' losses; at least 0 (Entezari et al.)."""
+def barrier_over_chord(alphas: Values, losses: Values) -> float:
+    """Compute the largest height over the straight line between both ends' losses; at least 0 (Entezari et al.)."""
     return float((losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max())
 
 
-def epsilon(losses: Curve) -> float:
-    """Highest loss minus the higher of both ends': the least epsilon with which the ends are epsilon-connected."""
+def epsilon(losses: Values) -> float:
+    """Compute the highest loss minus the higher end's: the least epsilon for which the ends are epsilon-connected."""
     return float(losses.max() - max(losses[0], losses[-1]))
 
 
@@ -47,8 +48,8 @@ class BasinBarrier:
     right: int | None
 
 
-def barrier_in_basin(losses: Curve) -> BasinBarrier:
-    """The barrier measured from the minima beside it (Hepburn et al., section IV-A, figure 3).
+def barrier_in_basin(losses: Values) -> BasinBarrier:
+    """Compute the barrier measured from the minima beside it (Hepburn et al., section IV-A, figure 3).
 
     For every interior point above the lowest loss to its left and the lowest to its right: its
     height over the mean of those two; the largest. 0 where there is none, as on a convex or
@@ -78,8 +79,10 @@ class PathSummary:
     alpha_at_barrier: float
 
 
-def summarize(alphas: Curve, losses: Curve, accuracies: Curve, test_accuracies: Curve) -> PathSummary:
-    """All barriers of a path on one split; with several labels an image the average precision stands for accuracy.
+def summarize(alphas: Values, losses: Values, accuracies: Values, test_accuracies: Values) -> PathSummary:
+    """Compute all barriers of a path on one split.
+
+    With several labels an image the average precision stands for accuracy.
 
     Args:
         alphas: (T,) from 0 to 1.
@@ -105,7 +108,7 @@ def summarize(alphas: Curve, losses: Curve, accuracies: Curve, test_accuracies: 
 
 
 def summary_keys(summary: PathSummary, score: str) -> dict[str, float]:
-    """A summary under the names it is logged by: `accuracy_delta` is `average_precision_delta` where that is the score.
+    """Name the numbers as they are logged: `accuracy_delta` is `average_precision_delta` where that is the score.
 
     Args:
         summary: of a split.
@@ -115,7 +118,7 @@ def summary_keys(summary: PathSummary, score: str) -> dict[str, float]:
 
 
 def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accuracy_delta_threshold: float) -> str:
-    """The verdict of a path: `yes`, `no`, or `apparent`.
+    """Judge a path: `yes`, `no`, or `apparent`.
 
     A split breaks the connection with a `barrier_in_basin` above its threshold or an
     `accuracy_delta` below its own (-6 % is the rule behind the bold print of Hepburn et al.). The test
@@ -135,10 +138,10 @@ def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accur
 
 
 def connected_by_error(error_barriers: Mapping[str, float], threshold: float) -> str:
-    """The verdict of Altintas et al.: connected where the error barrier is below 0.02; answers as in `connected`.
+    """Judge a path as Altintas et al. do: connected where the error barrier is below 0.02; answers as in `connected`.
 
     Args:
-        error_barriers: split -> `error_barrier`; what is no number breaks the connection.
+        error_barriers: split -> `error_barrier`; nan breaks the connection.
         threshold: a fraction.
     """
     return _judged({split: not barrier < threshold for split, barrier in error_barriers.items()})

@@ -1,4 +1,4 @@
-"""What is connected to what, given the barrier between every two? Clusters, a tree of them, the best centre."""
+"""Finds clusters, their tree and the best star candidate among networks from the barriers between every two."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Barriers = NDArray[np.float64]
-"""(N, N), symmetric, 0 on the diagonal; what is not a finite number counts as not connected."""
+"""(N, N), symmetric, 0 on the diagonal; a number that is not finite counts as not connected."""
 
 
 def clusters(barriers: Barriers, threshold: float, members: Sequence[int]) -> list[tuple[int, ...]]:
-    """Connected components: whoever a chain of barriers up to the threshold joins; the largest first.
+    """Find connected components: networks that a chain of barriers up to the threshold joins; the largest first.
 
     Args:
         barriers: between all N.
         threshold: a barrier up to it connects two.
-        members: those of the N that count; the others join nothing.
+        members: those of the N that are considered.
     """
     waiting, found = list(members), []
     while waiting:
@@ -31,7 +31,7 @@ def clusters(barriers: Barriers, threshold: float, members: Sequence[int]) -> li
 
 
 def star_candidate(barriers: Barriers, members: Sequence[int]) -> tuple[int, float] | None:
-    """The member whose largest barrier to any other is least, and that barrier; None with fewer than two members."""
+    """Find the member whose largest barrier to any other is least, and that barrier; None of fewer than two members."""
     if len(members) < 2:
         return None
     largest = {i: max(float(np.nan_to_num(barriers[i, j], nan=np.inf)) for j in members if j != i) for i in members}
@@ -40,11 +40,11 @@ def star_candidate(barriers: Barriers, members: Sequence[int]) -> tuple[int, flo
 
 
 def tree(barriers: Barriers, linkage: str) -> NDArray[np.float64]:
-    """Hierarchical clustering (N - 1, 4): in each row the two clusters that are joined, their distance, their size.
+    """Cluster hierarchically (N - 1, 4): in each row the two clusters that are joined, their distance, their size.
 
-    Numbers from N on are clusters that earlier rows made: the form of SciPy, which seaborn draws. A barrier that is
-    not a finite number counts as twice the largest that is (1 where there is none). Barriers are no metric: the
-    triangle inequality need not hold, and average linkage does not need it.
+    Numbers from N on are clusters of earlier rows: SciPy's form, which seaborn draws. A barrier that is not finite
+    counts as twice the largest that is (1 where there is none). Barriers are no metric: the triangle inequality need
+    not hold, and average linkage does not need it.
 
     Args:
         barriers: between all N, N at least 2.
@@ -64,7 +64,7 @@ def _finite(barriers: Barriers) -> Barriers:
 
 
 def is_constant(accuracy: float, labels: NDArray[np.int64]) -> bool:
-    """Whether an accuracy is no better than always naming the largest class: up to two standard errors above it.
+    """Tell whether an accuracy is no better than that of the largest class: up to two standard errors above it.
 
     Args:
         accuracy: of a network, a fraction.

@@ -1,4 +1,4 @@
-"""What do the networks on the plane through three networks do (Garipov et al., 2018, Appendix A.1)?"""
+"""Measures the networks on the plane through three networks (Garipov et al., 2018, Appendix A.1)."""
 
 import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -6,23 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
-from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.config.choices import lookup, unknown_name
 from lmc_mlflow.models.parameters import trainable
-from lmc_mlflow.normalization import recalibrate
-from lmc_mlflow.paths.barriers import Curve
-from lmc_mlflow.paths.engines.one_pass import Splits
-from lmc_mlflow.paths.points import mixed_batches
-from lmc_mlflow.paths.walk import ENGINES
-from lmc_mlflow.weights import State
+from lmc_mlflow.paths.barriers import Values
+from lmc_mlflow.paths.curves import Corners, Segment, Shares, barycentric_point
+from lmc_mlflow.paths.measures import LOSS, Splits
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import PATH_ENGINES, values_of
+from lmc_mlflow.predictions.scores import SCORE_NAMES
 
-Corners = tuple[State, State, State]
-Shares = tuple[float, float, float]
-"""Barycentric weights of A, B and C."""
 LEAST_ANGLE = 1e-6
 """Sine of the angle at A below which three networks are taken to lie on one line."""
 
@@ -44,7 +41,7 @@ class Plane:
 
     @staticmethod
     def through(corners: Corners, names: Sequence[str]) -> "Plane":
-        """The plane through three states.
+        """Lay the plane through three states.
 
         Args:
             corners: A, B, C.
@@ -63,17 +60,17 @@ class Plane:
         return Plane(long, (along, across))
 
     def points(self) -> dict[str, tuple[float, float]]:
-        """Where A, B and C lie."""
+        """Return where A, B and C lie."""
         return {"A": (0.0, 0.0), "B": (self.b, 0.0), "C": self.c}
 
     def shares(self, x: float, y: float) -> Shares:
-        """Barycentric weights of A, B and C at a point; they sum to 1, and are negative beyond an edge."""
+        """Compute the barycentric weights of A, B and C at a point; they sum to 1, and are negative beyond an edge."""
         of_c = y / self.c[1]
         of_b = (x - of_c * self.c[0]) / self.b
         return 1 - of_b - of_c, of_b, of_c
 
-    def axes(self, num_points: int, margin: float) -> tuple[Curve, Curve]:
-        """Evenly spaced first and second coordinates, with room around the three networks.
+    def axes(self, num_points: int, margin: float) -> tuple[Values, Values]:
+        """Make evenly spaced first and second coordinates, with room around the three networks.
 
         Args:
             num_points: along each axis.
@@ -87,28 +84,12 @@ class Plane:
         return found[0], found[1]
 
 
-def mix(corners: Corners, shares: Shares) -> dict[str, Tensor]:
-    """The sum of three states, weighted; integers are counts and are copied from A."""
-    a, b, c = corners
-    of_a, of_b, of_c = shares
-    return {
-        name: of_a * a[name] + of_b * b[name] + of_c * c[name] if a[name].is_floating_point() else a[name].clone()
-        for name in a
-    }
-
-
-def clipped(shares: Shares) -> Shares:
-    """The weights without their negative part, summing to 1 again: a variance stays one beyond the edges."""
-    kept = [max(0.0, share) for share in shares]
-    return kept[0] / sum(kept), kept[1] / sum(kept), kept[2] / sum(kept)
-
-
 @dataclass(frozen=True)
 class Row:
-    """Loss and score (num_points,) along one row of a plane; engine as in `path.Path`."""
+    """Loss and score (num_points,) along one row of a plane; engine as in `walk.Path`."""
 
-    losses: Curve
-    scores: Curve
+    losses: Values
+    scores: Values
     engine: str
 
 
@@ -122,14 +103,14 @@ class Surface:
         ys: second coordinates.
         losses: mean loss at each point.
         scores: accuracy or average precision.
-        engine: as in `path.Path`.
+        engine: as in `walk.Path`.
     """
 
     plane: Plane
-    xs: Curve
-    ys: Curve
-    losses: Curve
-    scores: Curve
+    xs: Values
+    ys: Values
+    losses: Values
+    scores: Values
     engine: str
 
 
@@ -158,11 +139,13 @@ def measure_rows(
         The index of a row, and the row.
 
     Raises:
-        ValueError: the three lie on one line, or do not fit one another.
+        ValueError: the three lie on one line or do not fit one another, or the policy is not defined on a plane.
     """
     for other in corners[1:]:
         weights.check_compatible(corners[0], other)
-    settle = lookup(POLICIES, bn, "bn")
+    set_statistics = lookup(BN_POLICIES, bn, "bn").on_plane
+    if set_statistics is None:
+        raise unknown_name("bn on a plane", bn, [name for name, row in BN_POLICIES.items() if row.on_plane])
     plane = Plane.through(corners, trainable(network))
     xs, ys = plane.axes(*grid)
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
@@ -172,7 +155,9 @@ def measure_rows(
         shares = [plane.shares(x, y) for x in xs]
         yield (
             index,
-            _measure_row(scratch, corners, shares, data, lambda here: settle(scratch, corners, here, calibration)),
+            _measure_row(
+                scratch, corners, shares, data, lambda here: set_statistics(scratch, corners, here, calibration)
+            ),
         )
 
 
@@ -185,32 +170,24 @@ def join_rows(plane: Plane, grid: tuple[int, float], rows: Mapping[int, Row]) ->
 
 
 def _measure_row(
-    scratch: nn.Module, corners: Corners, shares: Sequence[Shares], data: Splits, settle: Callable[[Shares], None]
+    scratch: nn.Module,
+    corners: Corners,
+    shares: Sequence[Shares],
+    data: Splits,
+    set_statistics: Callable[[Shares], None],
 ) -> Row:
-    """Walk a row, whose points have these barycentric weights, from its first to its last."""
-    left, right = mix(corners, shares[0]), mix(corners, shares[-1])
+    """Measure a row, whose points have these barycentric weights, from its first to its last."""
+    segment = Segment(barycentric_point(corners, shares[0]), barycentric_point(corners, shares[-1]))
     steps = [float(step) for step in np.linspace(0, 1, len(shares))]
     of_step = dict(zip(steps, shares, strict=True))
 
-    def place(step: float) -> nn.Module:
-        scratch.load_state_dict(weights.interpolate(left, right, step))
-        settle(of_step[step])
+    def load_point(step: float) -> nn.Module:
+        scratch.load_state_dict(segment.point(step))
+        set_statistics(of_step[step])
         return scratch
 
-    found, used = ENGINES["fast"](scratch, (left, right), steps, place, data)
+    found, used = PATH_ENGINES["fast"](scratch, segment, steps, load_point, data)
     (points,) = found.values()
-    return Row(np.array([p.loss for p in points]), np.array([p.score for p in points]), used)
-
-
-def _recalibrate(network: nn.Module, _corners: Corners, _shares: Shares, calibration: Images | None) -> None:
-    recalibrate(network, mixed_batches(calibration))
-
-
-def _interpolate(network: nn.Module, corners: Corners, shares: Shares, _calibration: Images | None) -> None:
-    between = mix(corners, clipped(shares))
-    for name, buffer in network.named_buffers():
-        buffer.copy_(between[name])
-
-
-Policy = Callable[[nn.Module, Corners, Shares, Images | None], None]
-POLICIES: Mapping[str, Policy] = {"recalibrate": _recalibrate, "interpolate": _interpolate}
+    values = values_of(points)
+    (score,) = (name for name in SCORE_NAMES if name in values)
+    return Row(values[LOSS], values[score], used)

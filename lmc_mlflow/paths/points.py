@@ -1,58 +1,106 @@
-"""How is a network put at a point of a segment, batch norm's statistics (or all units') included?"""
+"""The table of batch-norm policies, and the networks at points of a curve with their statistics set by one.
+
+A policy says what the statistics of batch norm, or of all hidden units, are between the networks.
+"""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.normalization.repair import EndStatistics, complete, complete_state, measure_ends, repair
-from lmc_mlflow.paths.engines.one_pass import Place
+from lmc_mlflow.paths.curves import Corners, Curve, Shares, barycentric_point, clip_to_triangle
 from lmc_mlflow.seeds import stream
-from lmc_mlflow.weights import State
 
-Ends = tuple[State, State]
 CALIBRATION_BATCH = 1000
-CALIBRATED = ("recalibrate", "repair")
-"""Policies that look at images of both training sides."""
-BatchNormPolicy = Callable[[nn.Module, Ends, float, Images | None], None]
+LoadPoint = Callable[[float], nn.Module]
+"""Loads the network at t into one module, with its statistics, and returns the module; the next call overwrites it."""
 
 
-def placer(network: nn.Module, ends: Ends, bn: str, calibration: Images | None) -> Place:
-    """What puts a network at points of the segment, one after the other (in place), and hands it out.
+@dataclass(frozen=True)
+class BatchNormPolicy:
+    """One row of the table.
+
+    Attributes:
+        needs_images: whether it looks at images of the training sides.
+        on_curve: module, curve and images -> what loads the curve's points into the module.
+        on_plane: sets the statistics of a module that holds the point of the plane with these weights (in place);
+            None: not defined on a plane.
+    """
+
+    needs_images: bool
+    on_curve: Callable[[nn.Module, Curve, Images | None], LoadPoint]
+    on_plane: Callable[[nn.Module, Corners, Shares, Images | None], None] | None = None
+
+
+def point_loader(network: nn.Module, curve: Curve, bn: str, calibration: Images | None) -> LoadPoint:
+    """Make what loads points of a curve into a module, one after the other (in place).
 
     Args:
         network: of the ends' architecture, on their device, in evaluation mode.
-        ends: states of A and B.
+        curve: from A to B.
         bn: a row of `BN_POLICIES`.
-        calibration: images of both training sides, for the policies that `CALIBRATED` names.
+        calibration: images of both training sides, for the policies that need images.
 
     Raises:
         ValueError: no such policy; says which there are.
     """
-    policy = lookup(BN_POLICIES, bn, "bn")
-    if policy is _repair:
-        return _repairing(network, ends, calibration)
+    return lookup(BN_POLICIES, bn, "bn").on_curve(network, curve, calibration)
 
-    def place(alpha: float) -> nn.Module:
-        network.load_state_dict(weights.interpolate(*ends, alpha))
-        policy(network, ends, alpha, calibration)
+
+def network_at(network: nn.Module, curve: Curve, t: float, bn: str, calibration: Images | None) -> nn.Module:
+    """Load one point of a curve (in place). Arguments as in `point_loader`, which loads many faster."""
+    return point_loader(network, curve, bn, calibration)(t)
+
+
+def mixed_batches(calibration: Images | None) -> Iterator[Tensor]:
+    """Yield all images of both training sides in batches that mix the two, in an order that is always the same."""
+    assert calibration is not None, "this batch-norm policy needs the training sides"
+    order = torch.randperm(calibration.shape[0], generator=stream(0, "recalibration"))
+    return calibration.batches(order, CALIBRATION_BATCH)
+
+
+def _interpolated(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
+    """Buffers lie on the curve like weights."""
+
+    def load(t: float) -> nn.Module:
+        network.load_state_dict(curve.point(t))
         return network
 
-    return place
+    return load
 
 
-def network_at(network: nn.Module, ends: Ends, alpha: float, bn: str, calibration: Images | None) -> nn.Module:
-    """Put a network at one point of the segment (in place). Arguments as in `placer`, which does many faster."""
-    return placer(network, ends, bn, calibration)(alpha)
+def _nearest(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
+    """The statistics of the nearer end (A's in the middle): parameters alone lie on the curve."""
+
+    def load(t: float) -> nn.Module:
+        network.load_state_dict(curve.point(t))
+        end = curve.ends[0] if t <= 0.5 else curve.ends[1]
+        for name, buffer in network.named_buffers():
+            buffer.copy_(end[name])
+        return network
+
+    return load
 
 
-def _repairing(network: nn.Module, ends: Ends, calibration: Images | None) -> Place:
-    """As `placer`, for `repair`: the ends are measured once, when the first point is asked for."""
+def _recalibrated(network: nn.Module, curve: Curve, calibration: Images | None) -> LoadPoint:
+    """Reset, then a cumulative average over both training sides, in batches that mix the two."""
+
+    def load(t: float) -> nn.Module:
+        network.load_state_dict(curve.point(t))
+        recalibrate(network, mixed_batches(calibration))
+        return network
+
+    return load
+
+
+def _repaired(network: nn.Module, curve: Curve, calibration: Images | None) -> LoadPoint:
+    """Every hidden unit's mean and deviation lie between the ends', which are measured at the first point."""
 
     def batches() -> Iterator[Tensor]:
         return mixed_batches(calibration)
@@ -60,48 +108,32 @@ def _repairing(network: nn.Module, ends: Ends, calibration: Images | None) -> Pl
     @functools.cache
     def of_ends() -> EndStatistics:
         complete(network, next(batches())[:2])
-        return measure_ends(network, ends, batches)
+        return measure_ends(network, curve.ends, batches)
 
-    def place(alpha: float) -> nn.Module:
-        measured = of_ends()
-        network.load_state_dict(complete_state(network, weights.interpolate(*ends, alpha)))
-        repair(network, measured, alpha, batches)
+    def load(t: float) -> nn.Module:
+        ends = of_ends()
+        network.load_state_dict(complete_state(network, curve.point(t)))
+        repair(network, ends, t, batches)
         return network
 
-    return place
+    return load
 
 
-def mixed_batches(calibration: Images | None) -> Iterator[Tensor]:
-    """All images of both training sides in batches that mix the two, in an order that is always the same."""
-    assert calibration is not None, "this way with batch norm needs the training sides"
-    order = torch.randperm(calibration.shape[0], generator=stream(0, "recalibration"))
-    return calibration.batches(order, CALIBRATION_BATCH)
-
-
-def _interpolate(_network: nn.Module, _ends: Ends, _alpha: float, _calibration: Images | None) -> None:
-    """Buffers lie on the segment like weights; `weights.interpolate` has put them there."""
-
-
-def _nearest(network: nn.Module, ends: Ends, alpha: float, _calibration: Images | None) -> None:
-    """The statistics of the nearer end (A's in the middle): parameters alone are interpolated."""
-    end = ends[0] if alpha <= 0.5 else ends[1]
+def _weigh_on_plane(network: nn.Module, corners: Corners, shares: Shares, _calibration: Images | None) -> None:
+    """Buffers are weighted like weights; beyond an edge the weights are clipped to the triangle."""
+    between = barycentric_point(corners, clip_to_triangle(shares))
     for name, buffer in network.named_buffers():
-        buffer.copy_(end[name])
+        buffer.copy_(between[name])
 
 
-def _recalibrate(network: nn.Module, _ends: Ends, _alpha: float, calibration: Images | None) -> None:
-    """Reset, then a cumulative average over both training sides, in batches that mix the two."""
+def _recalibrate_on_plane(network: nn.Module, _corners: Corners, _shares: Shares, calibration: Images | None) -> None:
     recalibrate(network, mixed_batches(calibration))
 
 
-def _repair(network: nn.Module, ends: Ends, alpha: float, calibration: Images | None) -> None:
-    """Every hidden unit's mean and deviation lie between the ends'."""
-    _repairing(network, ends, calibration)(alpha)
-
-
 BN_POLICIES: Mapping[str, BatchNormPolicy] = {
-    "interpolate": _interpolate,
-    "recalibrate": _recalibrate,
-    "nearest": _nearest,
-    "repair": _repair,
+    "interpolate": BatchNormPolicy(False, _interpolated, _weigh_on_plane),
+    "recalibrate": BatchNormPolicy(True, _recalibrated, _recalibrate_on_plane),
+    "nearest": BatchNormPolicy(False, _nearest),
+    "repair": BatchNormPolicy(True, _repaired),
 }
+"""Name -> policy. `config.path` holds the names again, because the flags must not import PyTorch."""

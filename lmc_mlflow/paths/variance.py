@@ -1,43 +1,49 @@
-"""Does the variance of hidden units collapse in the middle of a path?"""
+"""Measures whether the variance of hidden units collapses in the middle of a path."""
 
 import math
 
 from torch import nn
 
-from lmc_mlflow.batches import some_of
+from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.normalization.units import pool_moments, record_moments, unit_layers
-from lmc_mlflow.paths.engines.one_pass import Splits
+from lmc_mlflow.paths.measures import Splits
 
-LOOKED_AT = (0.0, 0.5, 1.0)
+ALPHAS = (0.0, 0.5, 1.0)
+"""The points that are compared."""
 MOST_IMAGES = 1000
 
 
-class Deviations:
-    """The standard deviations of hidden units at both ends and in the middle, noted as a path is walked."""
+class VarianceRatio:
+    """Standard deviation of hidden units in the middle over that at both ends, recorded while a path is measured."""
 
     def __init__(self, splits: Splits) -> None:
-        self._images = next((some_of(images, MOST_IMAGES) for images, _ in splits.values()), None)
-        self._layers: tuple[str, ...] | None = None
-        self._found: dict[float, dict[str, float]] = {}
+        """Start with nothing.
 
-    def see(self, network: nn.Module, alpha: float) -> None:
-        """Measure a network in evaluation mode if it is one that counts; nothing of it is changed."""
-        if alpha not in LOOKED_AT or self._images is None:
+        Args:
+            splits: name -> images and labels; up to `MOST_IMAGES` images of the first are used.
+        """
+        self._images = next((evenly_spaced(images, MOST_IMAGES) for images, _ in splits.values()), None)
+        self._layers: tuple[str, ...] | None = None
+        self._deviations: dict[float, dict[str, float]] = {}
+
+    def record(self, network: nn.Module, alpha: float) -> None:
+        """Measure a network in evaluation mode if alpha is one of `ALPHAS`; nothing of it is changed."""
+        if alpha not in ALPHAS or self._images is None:
             return
         if self._layers is None:
             self._layers = unit_layers(network, self._images[:2])
         batches = record_moments(network, self._layers, [self._images])
-        self._found[alpha] = {name: float(pool_moments(batches, name).var.sqrt().mean()) for name in self._layers}
+        self._deviations[alpha] = {name: float(pool_moments(batches, name).var.sqrt().mean()) for name in self._layers}
 
-    def ratios(self) -> dict[str, float]:
-        """Layer -> mean deviation of its units at 0.5 over the mean of both ends'; empty if not all three were seen."""
-        if set(self._found) != set(LOOKED_AT):
+    def by_layer(self) -> dict[str, float]:
+        """Compute it for each layer: mean deviation of its units; empty unless all three points were recorded."""
+        if set(self._deviations) != set(ALPHAS):
             return {}
-        a, middle, b = (self._found[alpha] for alpha in LOOKED_AT)
+        a, middle, b = (self._deviations[alpha] for alpha in ALPHAS)
         return {
             name: middle[name] / ((a[name] + b[name]) / 2) if a[name] + b[name] > 0 else math.nan for name in middle
         }
 
-    def ratio(self) -> float | None:
-        """That of the last hidden layer; None without one."""
-        return next(reversed(self.ratios().values()), None)
+    def of_last_layer(self) -> float | None:
+        """Return that of the last hidden layer; None without one."""
+        return next(reversed(self.by_layer().values()), None)

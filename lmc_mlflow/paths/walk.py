@@ -1,178 +1,162 @@
-"""What do the networks (1 - alpha) A + alpha B do, alpha by alpha?"""
+"""Measures the networks at points of a curve, alpha by alpha or all in one pass."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.evaluation import labelled_outputs
 from lmc_mlflow.models.parameters import trainable
-from lmc_mlflow.paths.barriers import Curve, PathSummary, summarize
+from lmc_mlflow.paths.barriers import PathSummary, Values, summarize
+from lmc_mlflow.paths.curves import Curve, distances_from_start
 from lmc_mlflow.paths.engines.folding import plan_folding
 from lmc_mlflow.paths.engines.mlp import plan_mlp
-from lmc_mlflow.paths.engines.one_pass import (
-    MEMORY_BUDGET,
-    Place,
-    Plan,
-    Planner,
-    Splits,
-    measure_together,
-)
-from lmc_mlflow.paths.points import placer
-from lmc_mlflow.paths.variance import Deviations
-from lmc_mlflow.predictions.scores import ACCURACY, Scores, score_name
-
-State = Mapping[str, Tensor]
+from lmc_mlflow.paths.engines.one_pass import MEMORY_BUDGET, Plan, Planner, measure_together
+from lmc_mlflow.paths.measures import LOSS, Row, RowBuilder, Splits
+from lmc_mlflow.paths.points import LoadPoint, point_loader
+from lmc_mlflow.paths.variance import VarianceRatio
+from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
 
 
 @dataclass(frozen=True)
 class Path:
-    """Measurements of a segment: one row an alpha.
+    """Measurements at points of a curve.
 
     Attributes:
         alphas: (T,) from 0 to 1.
-        losses: split -> (T,).
-        scores: split -> (T,), accuracies or average precisions, fractions.
-        score: which of the two, `accuracy` or `average_precision`.
+        values: split -> measure -> (T,); measures are rows of `measures.MEASURES`.
         angles_deg: (T,) angle between the network at alpha and A, trainable parameters.
         manhattan: (T,) distance of the network at alpha from A.
-        engine: the row of `ENGINES` that did it: `exact` too where there was no fast way for the network.
+        engine: the row of `PATH_ENGINES` that did it: `exact` too where there was no fast way for the network.
         variance_ratio: mean standard deviation of the last hidden layer's units at alpha 0.5 over the mean of both
             ends', on up to 1,000 images; None without hidden units or without these alphas.
     """
 
-    alphas: Curve
-    losses: dict[str, Curve]
-    scores: dict[str, Curve]
-    score: str
-    angles_deg: Curve
-    manhattan: Curve
+    alphas: Values
+    values: Mapping[str, Mapping[str, Values]]
+    angles_deg: Values
+    manhattan: Values
     engine: str
     variance_ratio: float | None = None
-    summaries: dict[str, PathSummary] = field(init=False)
 
-    def __post_init__(self) -> None:
-        summaries = {
-            split: summarize(self.alphas, self.losses[split], self.scores[split], self._test_scores(split))
-            for split in self.losses
+    @property
+    def losses(self) -> dict[str, Values]:
+        """Split -> (T,), nats per sample."""
+        return {split: own[LOSS] for split, own in self.values.items()}
+
+    @property
+    def score(self) -> str:
+        """Which score there is, `accuracy` or `average_precision`."""
+        return next((name for own in self.values.values() for name in SCORE_NAMES if name in own), ACCURACY)
+
+    @property
+    def scores(self) -> dict[str, Values]:
+        """Split -> (T,), accuracies or average precisions, fractions."""
+        return {split: own[self.score] for split, own in self.values.items()}
+
+    @cached_property
+    def summaries(self) -> dict[str, PathSummary]:
+        """Split -> its barriers."""
+        losses, scores = self.losses, self.scores
+        return {
+            split: summarize(self.alphas, losses[split], scores[split], scores.get("test", scores[split]))
+            for split in self.values
         }
-        object.__setattr__(self, "summaries", summaries)
-
-    def _test_scores(self, split: str) -> Curve:
-        return self.scores["test"] if "test" in self.scores else self.scores[split]
 
 
-def walk(
+def measure_path(
     network: nn.Module,
-    ends: tuple[State, State],
-    alphas: Curve,
+    curve: Curve,
+    alphas: Values,
     splits: Splits,
     bn: str,
     calibration: Images | None = None,
     engine: str = "fast",
 ) -> Path:
-    """Measure the segment between two states of one network; nothing that is passed in is changed.
+    """Measure the networks at points of a curve; nothing that is passed in is changed.
 
     Args:
         network: gives the architecture and the device; its own weights do not matter.
-        ends: states of A (alpha 0) and B (alpha 1).
+        curve: from A (alpha 0) to B (alpha 1).
         alphas: (T,) from 0 to 1.
         splits: name -> images and labels.
-        bn: what the statistics of units are on the way: a row of `placing.BN_POLICIES`.
-        calibration: images of both training sides together, for the policies that `CALIBRATED` names.
-        engine: a row of `ENGINES`. `fast` and `exact` agree to the rounding of float32, and to the last bit at
+        bn: what the statistics of units are on the way: a row of `points.BN_POLICIES`.
+        calibration: images of both training sides together, for the policies that need images.
+        engine: a row of `PATH_ENGINES`. `fast` and `exact` agree to the rounding of float32, and to the last bit at
             the ends on the split `test`.
 
     Raises:
         ValueError: the states do not fit each other, or the policy or the engine is unknown.
     """
-    weights.check_compatible(*ends)
-    measure = lookup(ENGINES, engine, "engine")
+    weights.check_compatible(*curve.ends)
+    measure = lookup(PATH_ENGINES, engine, "engine")
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    put, deviations = placer(scratch, ends, bn, calibration), Deviations(splits)
+    load, ratio = point_loader(scratch, curve, bn, calibration), VarianceRatio(splits)
 
-    def place(alpha: float) -> nn.Module:
-        deviations.see(put(alpha), alpha)
+    def load_and_record(alpha: float) -> nn.Module:
+        ratio.record(load(alpha), alpha)
         return scratch
 
-    measured, used = measure(scratch, ends, [float(alpha) for alpha in alphas], place, splits)
-    angles, distances = from_a(ends, trainable(network), alphas)
-    return Path(
-        alphas=alphas,
-        losses={split: np.array([s.loss for s in scores]) for split, scores in measured.items()},
-        scores={split: np.array([s.score for s in scores]) for split, scores in measured.items()},
-        score=next((score_name(labels) for _, labels in splits.values()), ACCURACY),
-        angles_deg=angles,
-        manhattan=distances,
-        engine=used,
-        variance_ratio=deviations.ratio(),
-    )
+    rows, used = measure(scratch, curve, [float(alpha) for alpha in alphas], load_and_record, splits)
+    angles, distances = distances_from_start(curve, trainable(network), alphas)
+    values = {split: values_of(own) for split, own in rows.items()}
+    return Path(alphas, values, angles, distances, used, ratio.of_last_layer())
 
 
-Measured = tuple[dict[str, list[Scores]], str]
-"""Split -> one row an alpha, and the engine that was used."""
+def values_of(rows: Sequence[Row]) -> dict[str, Values]:
+    """Turn rows, one a point, into measure -> (T,)."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
 PLANNERS: tuple[Planner, ...] = (plan_mlp, plan_folding)
+Engine = Callable[
+    [nn.Module, Curve, Sequence[float], LoadPoint, Splits],
+    tuple[dict[str, list[Row]], str],
+]
+"""Gives split -> one row an alpha, and the row of `PATH_ENGINES` that was used."""
 
 
 def _exact(
-    _scratch: nn.Module, _ends: tuple[State, State], alphas: Sequence[float], place: Place, splits: Splits
-) -> Measured:
-    """Each network by itself, through `evaluate`, which the endpoints went through too."""
-    measured: dict[str, list[Scores]] = {split: [] for split in splits}
-    for alpha in tqdm(alphas, desc="walking the path", unit="alpha", leave=False, disable=None):
-        network = place(alpha)
+    _scratch: nn.Module, _curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
+) -> tuple[dict[str, list[Row]], str]:
+    """Each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
+    rows: dict[str, list[Row]] = {split: [] for split in splits}
+    for alpha in tqdm(alphas, desc="measuring the path", unit="alpha", leave=False, disable=None):
+        network = load_point(alpha)
         for split, (images, labels) in splits.items():
-            measured[split].append(evaluate(network, images, labels))
-    return measured, "exact"
+            builder = RowBuilder(labels)
+            for outputs, truth in labelled_outputs(network, images, labels):
+                builder.add(outputs, truth)
+            rows[split].append(builder.row())
+    return rows, "exact"
 
 
 def _fast(
-    scratch: nn.Module, ends: tuple[State, State], alphas: Sequence[float], place: Place, splits: Splits
-) -> Measured:
-    """All networks in one pass over the images, if the architecture allows it (`one_pass.py`)."""
-    plan = _plan(scratch, ends, splits)
+    scratch: nn.Module, curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
+) -> tuple[dict[str, list[Row]], str]:
+    """All networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
+    plan = _plan(scratch, curve, splits)
     if plan is None:
-        return _exact(scratch, ends, alphas, place, splits)
-    return measure_together(plan, alphas, place, splits, MEMORY_BUDGET), "fast"
+        return _exact(scratch, curve, alphas, load_point, splits)
+    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET), "fast"
 
 
-ENGINES: Mapping[str, Callable[..., Measured]] = {"fast": _fast, "exact": _exact}
+PATH_ENGINES: Mapping[str, Engine] = {"fast": _fast, "exact": _exact}
+"""Name -> engine; the choices of the flag `path_engine`."""
 
 
-def _plan(scratch: nn.Module, ends: tuple[State, State], splits: Splits) -> Plan | None:
+def _plan(scratch: nn.Module, curve: Curve, splits: Splits) -> Plan | None:
     """The first plan that there is for the network."""
     for images, _ in splits.values():
         sample = next(images.batches(torch.arange(min(2, images.shape[0])), 2))
-        plans = (planner(scratch, ends, sample) for planner in PLANNERS)
+        plans: Iterator[Plan | None] = (planner(scratch, curve, sample) for planner in PLANNERS)
         return next((plan for plan in plans if plan is not None), None)
     return None
-
-
-def from_a(ends: tuple[State, State], names: Sequence[str], alphas: Curve) -> tuple[Curve, Curve]:
-    """Angle (degrees) and Manhattan distance (T,) between A and the networks at alpha, in double precision.
-
-    With D = B - A the network is A + alpha D: |A| + alpha (D . A / |A|) along A and alpha |D'| across it,
-    where D' is what of D is at right angles to A. An arc tangent of the two keeps its digits near 0 and 180.
-    The angle with a network of zeros is nan.
-
-    Args:
-        ends: states of A and B.
-        names: of the tensors that count.
-        alphas: (T,).
-    """
-    a, b = (torch.cat([end[name].detach().double().flatten() for name in names]) for end in ends)
-    step, norm = b - a, float(a.norm())
-    distances = alphas * float(step.abs().sum())
-    if norm == 0:
-        return np.full_like(distances, np.nan), distances
-    along_a = float(step @ a) / norm
-    along, across = norm + alphas * along_a, alphas * float((step - a * (along_a / norm)).norm())
-    angles = np.degrees(np.arctan2(across, along))
-    return np.where((along == 0) & (across == 0), np.nan, angles), distances

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
+from lmc_mlflow.paths.measures import LOSS, MEASURES
+from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION, SCORE_NAMES
 
 
 def score_in(table: pd.DataFrame, template: str = "{}") -> str:
@@ -22,3 +23,13 @@ def score_in(table: pd.DataFrame, template: str = "{}") -> str:
 def in_words(score: str) -> str:
     """Write the score as a label: `average precision`."""
     return score.replace("_", " ")
+
+
+def measures_in(table: pd.DataFrame) -> list[str]:
+    """List the measures of a path that a table has and figures draw: the loss, the score, then the others.
+
+    Args:
+        table: as for `score_in`.
+    """
+    others = [name for name, measure in MEASURES.items() if measure.drawn and name not in (LOSS, *SCORE_NAMES)]
+    return [LOSS, score_in(table), *(name for name in others if name in table and table[name].notna().any())]

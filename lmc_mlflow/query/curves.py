@@ -1,4 +1,4 @@
-"""What are the curves behind the tables? Paths over alpha, learning over epochs, ensembles over their size."""
+"""Reads curves as tables: paths over alpha, learning over epochs, ensembles over their size."""
 
 import json
 import tempfile
@@ -9,11 +9,13 @@ from mlflow import MlflowClient
 from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
+from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client, metric_curve
 
-PATH_COLUMNS = ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
+PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan"]
+"""A table has those measures that are defined for its labels and that its version measured."""
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
@@ -21,12 +23,12 @@ SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
 
 
 def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = False) -> pd.DataFrame:
-    """Every point of the given paths, one row an alpha and split, with the paths' own columns beside it.
+    """Read every point of the given paths, one row an alpha and split, with the paths' own columns beside it.
 
     Args:
         paths: rows of `query.paths()`.
         uri: of the tracking server; None: MLflow's own settings.
-        unaligned: of paths walked with `align`, the way to B as it was logged; the others are left out.
+        unaligned: of paths measured with `align`, the path to B as it was logged; the others are left out.
     """
     if unaligned:
         paths = paths[paths["connected_unaligned"] != ""]
@@ -34,17 +36,17 @@ def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = F
 
 
 def with_points(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """The paths whose runs keep their points: runs imported without artifacts do not."""
+    """Select the paths whose runs keep their points: runs imported without artifacts do not."""
     return _with_artifact(paths, Artifact.PATH, uri)
 
 
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns beside it."""
+    """Read accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns too."""
     return _from_artifact(ensembles, Artifact.SIZES, SIZE_COLUMNS, uri)
 
 
 def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Calibration error and areas against size of the given ensembles (rows of `query.ensembles()`), as above.
+    """Read calibration error and areas against size of the given ensembles (rows of `query.ensembles()`).
 
     Ensembles that were logged before these were measured are passed over.
     """
@@ -54,7 +56,7 @@ def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataF
 
 
 def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Loss and accuracy of the given endpoints (rows of `query.endpoints()`), one row an epoch and split."""
+    """Read loss and accuracy of the given endpoints (rows of `query.endpoints()`), one row an epoch and split."""
     client = _client(uri)
     tables = []
     for run_id in tqdm(endpoints["run_id"], desc="learning curves", leave=False, disable=None):
@@ -86,7 +88,7 @@ def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str |
 def _beside(runs: pd.DataFrame, tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """The curves with the runs' columns; a column of both (accuracy, loss) is the curve's."""
     points = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run_id", *columns])
-    found = [name for name in [*columns, AVERAGE_PRECISION] if name in points]
+    found = [name for name in dict.fromkeys([*columns, AVERAGE_PRECISION]) if name in points]
     rest = [name for name in runs.columns if name not in found]
     return points[["run_id", *found]].merge(runs[rest], on="run_id", how="left")
 

@@ -1,4 +1,4 @@
-"""What is behind a matrix? Its pairs, its networks, the points of every segment."""
+"""Reads the tables of matrices: pairs, networks, and the points of every segment."""
 
 import tempfile
 from pathlib import Path
@@ -19,7 +19,7 @@ POINT_COLUMNS = ["run_a", "run_b", "alpha", "loss", "accuracy"]
 
 
 def matrix_pairs(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Every pair of the given matrices (rows of `query.matrices()`), with every barrier.
+    """Read every pair of the given matrices (rows of `query.matrices()`), with every barrier.
 
     `run_id` is the matrix, `run_a` and `run_b` are the networks.
 
@@ -31,12 +31,12 @@ def matrix_pairs(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame
 
 
 def matrix_networks(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Every network of the given matrices: `network` is its run, `constant` whether it is at chance level."""
+    """Read every network of the given matrices: `network` is its run, `constant` whether it is at chance level."""
     return _rows(matrices, Artifact.MATRIX_NETWORKS, NETWORK_COLUMNS, uri)
 
 
 def matrix_points(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
-    """Loss and accuracy at every alpha of every pair of the given matrices."""
+    """Read every measure at every alpha of every pair of the given matrices."""
     return _rows(matrices, Artifact.MATRIX_POINTS, POINT_COLUMNS, uri)
 
 

@@ -18,10 +18,10 @@ from lmc_mlflow.alignment import (
     permute,
 )
 from lmc_mlflow.alignment.methods.table import METHODS
-from lmc_mlflow.averaging import average
 from lmc_mlflow.config.alignment import MatchingConfig
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.weights import average
 
 logger = logging.getLogger(__name__)
 Permutations = dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""How high are a star's segments, beside those between regular networks, and how long are they?"""
+"""Measures the barriers and lengths of a star's segments and of those between regular networks."""
 
 import copy
 import itertools
@@ -15,10 +15,12 @@ from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid, summary_keys
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import network_at
-from lmc_mlflow.paths.walk import Path, walk
+from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.star.alignment import Aligner, Permutations
+from lmc_mlflow.weights import State
 
 STAR_SOURCE, STAR_HELD_OUT, REGULAR = "star_source", "star_held_out", "regular"
 SPLIT = "test"
@@ -32,9 +34,9 @@ class Bench:
         network: of the architecture, on the device; its weights do not matter.
         images: of the test set.
         labels: of the test set.
-        calibration: training images that batch norm's statistics are averaged over.
+        calibration: the star's training images, for batch-norm policies that need images.
         num_alphas: points of a segment.
-        bn: batch norm's statistics on the segments, the ends included: a row of `BN_POLICIES`.
+        bn: a row of `points.BN_POLICIES`, for every segment, the ends included.
     """
 
     network: nn.Module
@@ -44,16 +46,16 @@ class Bench:
     num_alphas: int
     bn: str = "recalibrate"
 
-    def recalibrated(self, state: weights.State) -> nn.Module:
-        """The network of a state, with batch norm's statistics of the calibration images."""
+    def network_of(self, state: State) -> nn.Module:
+        """Build the network of a state, with its statistics set by the batch-norm policy."""
         scratch = copy.deepcopy(self.network).requires_grad_(False).eval()
-        network_at(scratch, (state, state), 0.0, "recalibrate", self.calibration)
-        return scratch
+        return network_at(scratch, Segment(state, state), 0.0, self.bn, self.calibration)
 
-    def path(self, left: weights.State, right: weights.State) -> Path:
-        """The segment between two states."""
+    def path(self, left: State, right: State) -> Path:
+        """Measure the segment between two states."""
         splits = {SPLIT: (self.images, self.labels)}
-        return walk(self.network, (left, right), alpha_grid(self.num_alphas), splits, self.bn, self.calibration)
+        alphas = alpha_grid(self.num_alphas)
+        return measure_path(self.network, Segment(left, right), alphas, splits, self.bn, self.calibration)
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,20 @@ class Candidate:
     """One end of a segment: a run's id, its state, and the permutation from which it is aligned."""
 
     run_id: str
-    state: weights.State
+    state: State
     start: Permutations
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A measured segment.
+class SegmentResult:
+    """What was measured on a segment.
 
     Attributes:
         kind: `star_source`, `star_held_out` or `regular`.
         run_a: at alpha 0; the star where there is one.
         run_b: at alpha 1; permuted.
         path: its losses and scores.
-        distance: L2, between the ends as they were walked, over trainable parameters.
+        distance: L2, between the ends as they were measured, over trainable parameters.
         distance_unaligned: without the permutation.
     """
 
@@ -87,12 +89,12 @@ class Segment:
 
     @property
     def barrier(self) -> float:
-        """Over the chord, on test data."""
+        """The barrier over the chord, on test data."""
         return self.path.summaries[SPLIT].barrier_over_chord
 
 
 def regular_pairs(num_networks: int, most: int, seed: int) -> list[tuple[int, int]]:
-    """All pairs of networks, or a seeded choice of `most` of them, in order."""
+    """Choose all pairs of networks, or a seeded choice of `most` of them, in order."""
     pairs = list(itertools.combinations(range(num_networks), 2))
     if len(pairs) <= most:
         return pairs
@@ -100,8 +102,10 @@ def regular_pairs(num_networks: int, most: int, seed: int) -> list[tuple[int, in
     return [pairs[i] for i in sorted(rng.choice(len(pairs), most, replace=False))]
 
 
-def measure(bench: Bench, aligner: Aligner, pairs: Sequence[tuple[str, Candidate, Candidate]]) -> Iterator[Segment]:
-    """Align the second network of each pair to the first and walk between them, pair by pair.
+def measure(
+    bench: Bench, aligner: Aligner, pairs: Sequence[tuple[str, Candidate, Candidate]]
+) -> Iterator[SegmentResult]:
+    """Align the second network of each pair to the first and measure the segment between them, pair by pair.
 
     Args:
         bench: the data.
@@ -111,7 +115,7 @@ def measure(bench: Bench, aligner: Aligner, pairs: Sequence[tuple[str, Candidate
     names = trainable(bench.network)
     for i, (kind, a, b) in enumerate(tqdm(pairs, desc="segments", unit="segment", leave=False, disable=None)):
         aligned = aligner.apply(b.state, aligner.towards(a.state, b.state, b.start, "verification", i))
-        yield Segment(
+        yield SegmentResult(
             kind=kind,
             run_a=a.run_id,
             run_b=b.run_id,
@@ -121,8 +125,8 @@ def measure(bench: Bench, aligner: Aligner, pairs: Sequence[tuple[str, Candidate
         )
 
 
-def summarize_segments(segments: Sequence[Segment]) -> dict[str, float]:
-    """Mean, sample standard deviation (of two or more) and maximum by kind, under the names they are logged by."""
+def summarize_segments(segments: Sequence[SegmentResult]) -> dict[str, float]:
+    """Compute mean, sample standard deviation (of two or more) and maximum by kind, named as they are logged."""
     found: dict[str, float] = {}
     for kind in (STAR_SOURCE, STAR_HELD_OUT, REGULAR):
         rows = [segment for segment in segments if segment.kind == kind]
@@ -143,8 +147,8 @@ def summarize_segments(segments: Sequence[Segment]) -> dict[str, float]:
     return found
 
 
-def segment_table(segments: Sequence[Segment]) -> pd.DataFrame:
-    """One row a segment: the content of `barriers.json`."""
+def segment_table(segments: Sequence[SegmentResult]) -> pd.DataFrame:
+    """Make one row a segment: the content of `barriers.json`."""
     rows: list[Mapping[str, object]] = []
     for segment in segments:
         summary = summary_keys(segment.path.summaries[SPLIT], segment.path.score)
@@ -156,8 +160,8 @@ def segment_table(segments: Sequence[Segment]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def point_table(segments: Sequence[Segment]) -> pd.DataFrame:
-    """One row an alpha and segment: the content of `segments.json`."""
+def point_table(segments: Sequence[SegmentResult]) -> pd.DataFrame:
+    """Make one row an alpha and segment: the content of `segments.json`."""
     tables = [
         pd.DataFrame(
             {
@@ -165,8 +169,7 @@ def point_table(segments: Sequence[Segment]) -> pd.DataFrame:
                 "run_a": segment.run_a,
                 "run_b": segment.run_b,
                 "alpha": segment.path.alphas,
-                "loss": segment.path.losses[SPLIT],
-                segment.path.score: segment.path.scores[SPLIT],
+                **segment.path.values[SPLIT],
             }
         )
         for segment in segments

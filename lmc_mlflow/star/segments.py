@@ -1,4 +1,4 @@
-"""At which point of which segment is a step taken, and how does its gradient reach the star alone?"""
+"""Draws points of a star's segments, and trains the star at them: gradients reach the star alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.star import SegmentsConfig
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.weights import State
 
 Positions = Callable[[np.random.Generator, int, SegmentsConfig], NDArray[np.float64]]
 T_DISTRIBUTIONS: Mapping[str, Positions] = {
@@ -23,7 +24,7 @@ T_DISTRIBUTIONS: Mapping[str, Positions] = {
 def draw_points(
     config: SegmentsConfig, num_sources: int, num_draws: int, seed: int, what: str, index: int = 0
 ) -> list[tuple[int, float]]:
-    """Points of the star's segments: each a source, all equally likely, and t, 0 at the star and 1 at the source.
+    """Draw points of the star's segments: each a source, all equally likely, and t, 0 at the star and 1 at the source.
 
     Sources and positions come from two streams, `star/<what>/source` and `star/<what>/t`, so that another
     distribution of t leaves the sources as they are.
@@ -64,14 +65,14 @@ class SegmentNetwork(nn.Module):
         super().__init__()
         self.star = star
         self._own_loss_weight = own_loss_weight
-        self._points: Iterator[tuple[weights.State, float]] = iter(())
+        self._points: Iterator[tuple[State, float]] = iter(())
 
-    def follow(self, points: Iterable[tuple[weights.State, float]]) -> None:
+    def set_points(self, points: Iterable[tuple[State, float]]) -> None:
         """Set the points of the coming steps: a source's state and t for each."""
         self._points = iter(points)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K): of the next point in training mode, of the star itself in evaluation mode."""
+        """Compute (N, C, H, W) -> (N, K): of the next point in training mode, of the star itself in evaluation mode."""
         if not self.training:
             outputs: Tensor = self.star(images)
             return outputs
@@ -82,8 +83,8 @@ class SegmentNetwork(nn.Module):
         own = self._at(source, 0.0, images)
         return (on_segment + self._own_loss_weight * own) / (1 + self._own_loss_weight)
 
-    def _at(self, source: weights.State, t: float, images: Tensor) -> Tensor:
+    def _at(self, source: State, t: float, images: Tensor) -> Tensor:
         named = {**dict(self.star.named_parameters()), **dict(self.star.named_buffers())}
-        point = weights.interpolate({name: named[name] for name in source}, source, t)
-        outputs: Tensor = functional_call(self.star, point, (images,))
+        segment = Segment({name: named[name] for name in source}, source)
+        outputs: Tensor = functional_call(self.star, segment.point(t), (images,))
         return outputs

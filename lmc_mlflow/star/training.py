@@ -52,7 +52,7 @@ def train_star(
         if segments.match_every and (epoch - 1) % segments.match_every == 0:
             sources.match(network.star.state_dict(), epoch)
         points = draw_points(segments, len(sources.states), num_steps, segments.star_seed, "step", epoch)
-        network.follow((sources.states[i], t) for i, t in points)
+        network.set_points((sources.states[i], t) for i, t in points)
         with products(optimization.precision):
             scores = train_epoch(trainee, optimization, flips, epoch)
         trainee.train_seconds += time.perf_counter() - started

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lmc_mlflow.normalization import batch_norms
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.weights import State
 
@@ -74,9 +75,9 @@ class SegmentLoss:
                 count += len(images)
         return total / count
 
-    def _loss(self, permuted: State, alpha: float, images: Tensor, labels: Tensor) -> Tensor:
-        state = {name: value.clone() for name, value in self.a.items() if name not in permuted}  # updated in place
-        state |= {name: torch.lerp(self.a[name], permuted[name], alpha) for name in self.names}
+    def _loss(self, moved: State, alpha: float, images: Tensor, labels: Tensor) -> Tensor:
+        state = {name: value.clone() for name, value in self.a.items() if name not in moved}  # updated in place
+        state |= Segment({name: self.a[name] for name in self.names}, moved).point(alpha)
         return mean_loss(functional_call(self.network, state, (images,)), labels)
 
 

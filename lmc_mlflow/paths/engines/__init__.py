@@ -1,1 +1,1 @@
-"""Fast ways to measure a path, chosen by architecture."""
+"""Fast engines that measure a path in one pass over the images, chosen by architecture."""

@@ -1,8 +1,9 @@
-"""How are all convolutional networks of a segment applied to a batch? Batch norm folded in, small pieces, one by one.
+"""Applies all convolutional networks of a path to a batch: batch norm folded in, small pieces, one by one.
 
 In evaluation mode batch norm is a scale and a shift of each channel, which the convolution before it can do
 itself: a pass over memory less for each. On the CPU channels lie last and a batch is taken in pieces whose
-feature maps stay in the cache (50 images rather than 1000: 3 times faster for ResNet10), networks side by side.
+feature maps stay in the cache (50 images rather than 1000: 3 times faster for ResNet10), networks in parallel threads.
+Nothing here needs the path to be straight.
 """
 
 import copy
@@ -22,9 +23,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from lmc_mlflow.batches import channels_last
 from lmc_mlflow.evaluation import BATCH_SIZE
-from lmc_mlflow.parallel import side_by_side
-from lmc_mlflow.paths.engines.one_pass import Place
-from lmc_mlflow.weights import State
+from lmc_mlflow.parallel import run_in_threads
+from lmc_mlflow.paths.curves import Curve
+from lmc_mlflow.paths.points import LoadPoint
 
 logger = logging.getLogger(__name__)
 PIECE_ON_CPU = 50
@@ -35,8 +36,8 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class FoldedLine:
-    """Networks of a segment; see `one_pass.Line`.
+class FoldedPoints:
+    """Networks at points of a path; see `one_pass.Points`.
 
     Attributes:
         folded: the network at each alpha, without the batch norms that were folded.
@@ -47,14 +48,14 @@ class FoldedLine:
     whole: Mapping[int, nn.Module]
 
     def outputs(self, images: Tensor, exact_ends: bool) -> Tensor:
-        """See `one_pass.Line`."""
+        """Compute outputs (T, n, K); see `one_pass.Points`."""
         whole = self.whole if exact_ends else {}
         found = {t: network(images) for t, network in whole.items()}
         others = [t for t in range(len(self.folded)) if t not in whole]
         if images.device.type == "cpu":
             pieces = [channels_last(piece) for piece in torch.split(images, PIECE_ON_CPU)]
             tasks = [partial(self._apply, t, pieces) for t in others]
-            found |= zip(others, side_by_side(tasks, torch.get_num_threads()), strict=True)
+            found |= zip(others, run_in_threads(tasks, torch.get_num_threads()), strict=True)
         else:
             found |= {t: self._apply(t, [images]) for t in others}
         return torch.stack([found[t] for t in range(len(self.folded))])
@@ -68,53 +69,53 @@ class FoldedLine:
 
 @dataclass(frozen=True)
 class FoldingPlan:
-    """See `one_pass.Plan`."""
+    """How networks with folded batch norms are applied together; see `one_pass.Plan`."""
 
     graph: fx.GraphModule
     pairs: Pairs
     bytes_of_one: int
 
     def num_bytes(self) -> int:
-        """See `one_pass.Plan`."""
+        """Count the memory of one network; see `one_pass.Plan`."""
         return self.bytes_of_one
 
-    def line(self, alphas: Sequence[float], place: Place) -> FoldedLine:
-        """See `one_pass.Plan`."""
+    def points(self, alphas: Sequence[float], load_point: LoadPoint) -> FoldedPoints:
+        """Collect the networks at these alphas; see `one_pass.Plan`."""
         folded, whole = [], {}
         for t, alpha in enumerate(alphas):
-            network = place(alpha)
+            network = load_point(alpha)
             folded.append(copy.deepcopy(self.graph).requires_grad_(False))
             folded[-1].load_state_dict(folded_state(network, self.graph, self.pairs), assign=True)
             if alpha in (0, 1):
                 whole[t] = copy.deepcopy(network)
-        return FoldedLine(tuple(folded), whole)
+        return FoldedPoints(tuple(folded), whole)
 
 
 @torch.no_grad()
-def plan_folding(network: nn.Module, ends: tuple[State, State], sample: Tensor) -> FoldingPlan | None:
-    """The plan for a network in which batch norms stand behind convolutions.
+def plan_folding(network: nn.Module, curve: Curve, sample: Tensor) -> FoldingPlan | None:
+    """Plan for a network in which batch norms stand behind convolutions.
 
     None for a network without such pairs, for one that torch.fx cannot trace, and for one that does not do
     what its graph does (on the sample, at A).
 
     Args:
         network: in evaluation mode; its weights are overwritten.
-        ends: states of A and B.
+        curve: any, from A to B.
         sample: a few images (n, C, H, W).
     """
     try:
         graph, pairs = _trace(network)
     except Exception as error:  # noqa: BLE001  (tracing runs the network's own code, which may raise anything)
-        logger.info("%s cannot be traced (%s): its path is walked exactly", type(network).__name__, error)
+        logger.info("%s cannot be traced (%s): its path is measured network by network", type(network).__name__, error)
         return None
     if not pairs:
         return None
-    network.load_state_dict(ends[0])
+    network.load_state_dict(curve.ends[0])
     state = folded_state(network, graph, pairs)
     expected = network(sample)
     found = functional_call(graph, state, (channels_last(sample) if sample.device.type == "cpu" else sample,))
     if found.shape != expected.shape or not (found - expected).abs().max() <= TOLERANCE * expected.abs().max():
-        logger.info("%s differs from its traced graph: its path is walked exactly", type(network).__name__)
+        logger.info("%s differs from its traced graph: its path is measured network by network", type(network).__name__)
         return None
     outputs = BATCH_SIZE * expected.shape[1] * expected.element_size()
     return FoldingPlan(graph, pairs, sum(tensor.nbytes for tensor in state.values()) + outputs)
@@ -147,7 +148,7 @@ def _trace(network: nn.Module) -> tuple[fx.GraphModule, Pairs]:
 
 
 def folded_state(network: nn.Module, graph: nn.Module, pairs: Pairs) -> dict[str, Tensor]:
-    """The graph's weights and buffers from the network's; copies, with channels last on the CPU."""
+    """Compute the graph's weights and buffers from the network's; copies, with channels last on the CPU."""
     state = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     for conv, norm in pairs:
         eps = network.get_submodule(norm).eps

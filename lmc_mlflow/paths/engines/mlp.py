@@ -1,4 +1,4 @@
-"""How are all MLPs of a segment applied to a batch at once? The first layer is computed for the two ends alone.
+"""Applies all MLPs of a segment to a batch at once; the first layer is computed for the two ends alone.
 
 Before its first activation an MLP is linear in its weights as well as in its images: the pre-activations of the
 network at alpha are (1 - alpha) times A's plus alpha times B's. Two matrix products replace T; for one hidden
@@ -18,8 +18,8 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_weights
 
 from lmc_mlflow.evaluation import BATCH_SIZE
-from lmc_mlflow.paths.engines.one_pass import Place
-from lmc_mlflow.weights import State
+from lmc_mlflow.paths.curves import Curve, Segment
+from lmc_mlflow.paths.points import LoadPoint
 
 Affine = tuple[Tensor, Tensor | None]
 """Weights (out, in) and bias (out,)."""
@@ -57,8 +57,8 @@ class MLPPoint:
 
 
 @dataclass(frozen=True)
-class MLPLine:
-    """MLPs of a segment; see `one_pass.Line`."""
+class MLPPoints:
+    """MLPs at points of a segment; see `one_pass.Points`."""
 
     first: tuple[Affine, Affine]
     points: tuple[MLPPoint, ...]
@@ -66,7 +66,7 @@ class MLPLine:
     output: nn.Module
 
     def outputs(self, images: Tensor, exact_ends: bool) -> Tensor:
-        """See `one_pass.Line`."""
+        """Compute outputs (T, n, K); see `one_pass.Points`."""
         flat = images.flatten(1)
         product = functional.linear if exact_ends else affine  # an exact end starts from an exact first layer
         of_a, of_b = (product(flat, *layer) for layer in self.first)
@@ -94,9 +94,10 @@ class MLPLine:
 
 @dataclass(frozen=True)
 class MLPPlan:
-    """See `one_pass.Plan`. A layer is the names of its linear module and of its batch norm, if it has one.
+    """How MLPs are applied together; see `one_pass.Plan`.
 
-    `slope` is that of all activations below 0: 0 is a ReLU, 1 is none.
+    A layer is the names of its linear module and of its batch norm, if it has one. `slope` is that of all
+    activations below 0: 0 is a ReLU, 1 is none.
     """
 
     layers: tuple[tuple[str, str | None], ...]
@@ -106,13 +107,13 @@ class MLPPlan:
     bytes_of_one: int
 
     def num_bytes(self) -> int:
-        """See `one_pass.Plan`."""
+        """Count the memory of one network; see `one_pass.Plan`."""
         return self.bytes_of_one
 
-    def line(self, alphas: Sequence[float], place: Place) -> MLPLine:
-        """See `one_pass.Plan`."""
-        points = tuple(self._point(alpha, place(alpha)) for alpha in alphas)
-        return MLPLine(self.first, points, self.slope, self.output)
+    def points(self, alphas: Sequence[float], load_point: LoadPoint) -> MLPPoints:
+        """Collect the networks at these alphas; see `one_pass.Plan`."""
+        points = tuple(self._point(alpha, load_point(alpha)) for alpha in alphas)
+        return MLPPoints(self.first, points, self.slope, self.output)
 
     def _point(self, alpha: float, network: nn.Module) -> MLPPoint:
         assert isinstance(network, nn.Sequential)
@@ -133,8 +134,10 @@ class MLPPlan:
         return None if is_between else (weight, bias)
 
 
-def plan_mlp(network: nn.Module, ends: tuple[State, State], _sample: Tensor) -> MLPPlan | None:
-    """The plan for an MLP or a linear network as `models` builds them; None for any other network."""
+def plan_mlp(network: nn.Module, curve: Curve, _sample: Tensor) -> MLPPlan | None:
+    """Plan for an MLP or a linear network as `models` builds them on a straight segment; None for anything else."""
+    if not isinstance(curve, Segment):  # the first layer is linear in alpha on a straight path alone
+        return None
     if type(network) is not nn.Sequential or not SHAPE_OF_AN_MLP.fullmatch(_shape(network)):
         return None
     children = list(network.named_children())
@@ -148,7 +151,7 @@ def plan_mlp(network: nn.Module, ends: tuple[State, State], _sample: Tensor) -> 
     assert isinstance(last, nn.Linear)
     kept = [t for name, t in network.state_dict().items() if name not in (f"{first}.weight", f"{first}.bias")]
     num_bytes = sum(t.nbytes for t in kept) + BATCH_SIZE * last.out_features * last.weight.element_size()
-    at_a, at_b = ((end[f"{first}.weight"], end.get(f"{first}.bias")) for end in ends)
+    at_a, at_b = ((end[f"{first}.weight"], end.get(f"{first}.bias")) for end in curve.ends)
     slope = _slope(network)
     return None if slope is None else MLPPlan(layers, (at_a, at_b), slope, network[-1], num_bytes)
 
@@ -205,7 +208,7 @@ def _folded(network: nn.Module, name: str, norm_name: str | None) -> Affine:
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`functional.linear` of x (n, in), by oneDNN on the CPU.
+    """Compute `functional.linear` of x (n, in), by oneDNN on the CPU.
 
     As a 1x1 convolution of one image that is n pixels high and has the inputs for channels: the same memory in
     the same order. PyTorch leaves matrix products to MKL, which reaches half of oneDNN's speed on some CPUs

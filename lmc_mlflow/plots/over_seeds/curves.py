@@ -1,4 +1,4 @@
-"""How do curves spread over seeds? Learning curves (Hepburn et al., Figs. 5, 20, 21) and paths (Figs. 5, 8, 11, 12)."""
+"""Draws curves over seeds: learning curves (Hepburn et al., Figs. 5, 20, 21) and paths (Figs. 5, 8, 11, 12)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.paths.measures import LOSS, MEASURES
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.score_labels import in_words, score_in
+from lmc_mlflow.plots.score_labels import measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, log_scale, shared_legend
 
 BAND = "mean over seeds, band: sample standard deviation"
 
 
 def learning_over_seeds(curves: pd.DataFrame, side: str | None = None, by: Sequence[str] | None = None) -> Figure:
-    """Training and test loss and accuracy against epochs, one curve for each condition.
+    """Draw training and test loss and accuracy against epochs, one curve for each condition.
 
     Args:
         curves: from `query.learning_curves`.
@@ -36,15 +37,15 @@ def learning_over_seeds(curves: pd.DataFrame, side: str | None = None, by: Seque
         figure, axes = grid_of_panels(len(splits), 2, titled(title, rows, note), height=3.0)
         for split, panels in zip(splits, axes, strict=True):
             for group in groups:
-                _draw(panels, group, group.rows[group.rows["split"] == split], ("epoch", score), "network")
-            _name(panels, "epoch", "training" if split == "train" else "test", score)
+                _draw(panels, group, group.rows[group.rows["split"] == split], "epoch", [LOSS, score], "network")
+            _name(panels, "epoch", "training" if split == "train" else "test", [LOSS, score])
             log_scale(panels[0], rows.loc[rows["split"] == split, "loss"])
         shared_legend(figure, [panel for panels in axes for panel in panels])
     return figure
 
 
 def paths_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
-    """Loss and accuracy against alpha, one curve for each condition, a row of panels for each data set.
+    """Draw every measure against alpha, one curve for each condition, a row of panels for each data set.
 
     Args:
         curves: from `query.path_curves`.
@@ -61,24 +62,24 @@ def paths_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
     rows = rows.assign(alpha=rows["alpha"].astype(float).round(6))
     groups, note = readable(groups_of(rows, by))
     datasets = [dataset for dataset, _ in by_dataset(pd.concat([group.rows for group in groups]))]
+    names = measures_in(rows)
     with house_style():
-        figure, axes = grid_of_panels(len(datasets), 2, titled(title, rows, note), height=3.4)
+        figure, axes = grid_of_panels(len(datasets), len(names), titled(title, rows, note), height=3.4)
         for dataset, panels in zip(datasets, axes, strict=True):
             for group in groups:
-                _draw(panels, group, group.rows[group.rows["dataset"] == dataset], ("alpha", score), "path")
-            _name(panels, "alpha (0: network A, 1: network B)", dataset if len(datasets) > 1 else name, score)
+                _draw(panels, group, group.rows[group.rows["dataset"] == dataset], "alpha", names, "path")
+            _name(panels, "alpha (0: network A, 1: network B)", dataset if len(datasets) > 1 else name, names)
         shared_legend(figure, [panel for panels in axes for panel in panels])
     return figure
 
 
-def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, columns: tuple[str, str], noun: str) -> None:
-    along, score = columns
+def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, along: str, names: list[str], noun: str) -> None:
     if rows.empty:
         return
     label = f"{group.label} ({num_text(rows, noun)})"
-    for panel, value, scale in zip(panels, ("loss", score), (1, 100), strict=True):
-        table = over_seeds(rows, value, along)
-        mean, deviation = scale * table["mean"], scale * table["deviation"]
+    for panel, name in zip(panels, names, strict=True):
+        table, factor = over_seeds(rows, name, along), MEASURES[name].factor
+        mean, deviation = factor * table["mean"], factor * table["deviation"]
         style: dict[str, Any] = {**group.style, "markersize": 3.5, "linewidth": 1.4}
         panel.plot(table[along], mean, label=label, markevery=max(1, len(table) // 20), **style)
         if table["n"].max() > 1:
@@ -87,6 +88,6 @@ def _draw(panels: list[Axes], group: Group, rows: pd.DataFrame, columns: tuple[s
             )
 
 
-def _name(panels: list[Axes], along: str, what: str, score: str) -> None:
-    panels[0].set(xlabel=along, ylabel=f"{what}: loss (nats per sample)")
-    panels[1].set(xlabel=along, ylabel=f"{what}: {in_words(score)} (%)")
+def _name(panels: list[Axes], along: str, what: str, names: list[str]) -> None:
+    for panel, name in zip(panels, names, strict=True):
+        panel.set(xlabel=along, ylabel=f"{what}: {MEASURES[name].axis_label}")

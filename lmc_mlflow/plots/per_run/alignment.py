@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
-from lmc_mlflow.plots.score_labels import in_words, score_in
+from lmc_mlflow.plots.score_labels import measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
 
 NAIVE = "naive"
@@ -41,18 +42,18 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
         title: over the figure.
         method: by which B was aligned.
     """
-    score = score_in(aligned)
+    names = measures_in(aligned)
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
     with house_style():
-        figure, (loss_panel, score_panel) = panels(2, title)
-        for name, table in ((NAIVE, naive), (method, aligned)):
+        figure, axes = panels(len(names), title)
+        for how, table in ((NAIVE, naive), (method, aligned)):
             for split in splits:
                 rows = table[table["split"] == split].sort_values("alpha")
-                style = _line_style(name, split, splits[0])
-                loss_panel.plot(rows["alpha"], rows["loss"], **style)
-                score_panel.plot(rows["alpha"], 100 * rows[score], **style)
-        _name_axes([loss_panel, score_panel], score)
-        shared_legend(figure, [loss_panel])
+                style = _line_style(how, split, splits[0])
+                for panel, name in zip(axes, names, strict=True):
+                    panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
+        _name_axes(axes, names)
+        shared_legend(figure, axes[:1])
     return figure
 
 
@@ -69,9 +70,9 @@ def _label(method: str) -> str:
     return method if method == NAIVE else f"aligned by {method}"
 
 
-def _name_axes(axes: list[Axes], score: str) -> None:
-    for panel, label in zip(axes, ("loss (nats per sample)", f"{in_words(score)} (%)"), strict=True):
-        panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=label)
+def _name_axes(axes: list[Axes], names: list[str]) -> None:
+    for panel, name in zip(axes, names, strict=True):
+        panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
 
 
 def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = "test") -> Figure:
@@ -96,7 +97,7 @@ def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = 
                 _draw(axes[0][column], rows[rows["method"] == method], method, "loss", 1)
                 _draw(axes[1][column], rows[rows["method"] == method], method, score, 100)
             axes[0][column].set_title(f"{rows['dataset'].iloc[0]} {model} ({num_text(rows, 'path')})", fontsize="small")
-            _name_axes([axes[0][column], axes[1][column]], score)
+            _name_axes([axes[0][column], axes[1][column]], ["loss", score])
         shared_legend(figure, [panel for row in axes for panel in row])
     return figure
 

@@ -1,4 +1,4 @@
-"""What does one path look like? Against alpha (Hepburn et al., Fig. 3), and in polar coordinates (Fig. 15)."""
+"""Draws one path: against alpha (Hepburn et al., Fig. 3) and in polar coordinates (Fig. 15)."""
 
 from typing import Any
 
@@ -9,23 +9,25 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.paths.barriers import barrier_in_basin
-from lmc_mlflow.plots.score_labels import in_words, score_in
+from lmc_mlflow.paths.measures import MEASURES
+from lmc_mlflow.plots.score_labels import in_words, measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
 
 
 def path_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Loss and accuracy against alpha for every split.
+    """Draw loss, accuracy and every further measure against alpha, for every split; a panel each.
 
     On the test loss (or the only split's) the two minima and the alpha of the barrier are marked, as
     in Fig. 3; without a barrier the lowest point is.
 
     Args:
-        table: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
+        table: columns alpha, split, loss, accuracy (or average_precision), perhaps more measures: the content of
+            `path.json`.
         title: over the figure.
     """
-    score = score_in(table)
+    names = measures_in(table)
     with house_style():
-        figure, (loss_panel, accuracy_panel) = panels(2, title)
+        figure, axes = panels(len(names), title)
         for split, rows in table.groupby("split", sort=False):
             rows = rows.sort_values("alpha")
             style: dict[str, Any] = {
@@ -34,12 +36,12 @@ def path_figure(table: pd.DataFrame, title: str) -> Figure:
                 "markersize": 3.5,
                 "linewidth": 1.4,
             }
-            loss_panel.plot(rows["alpha"], rows["loss"], **style)
-            accuracy_panel.plot(rows["alpha"], 100 * rows[score], **style)
-        _mark_barrier(loss_panel, accuracy_panel, table)
-        loss_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel="loss (nats per sample)")
-        accuracy_panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=f"{in_words(score)} (%)")
-        legend_below(figure, loss_panel, columns=3)
+            for panel, name in zip(axes, names, strict=True):
+                panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
+        _mark_barrier(axes[0], axes[1], table)
+        for panel, name in zip(axes, names, strict=True):
+            panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
+        legend_below(figure, axes[0], columns=3)
     return figure
 
 
@@ -74,7 +76,7 @@ def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -
 
 
 def polar_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Loss, accuracy and Manhattan distance (radius) against the angle between the network at alpha and A.
+    """Draw loss, accuracy and Manhattan distance (radius) against the angle between the network at alpha and A.
 
     Args:
         table: columns alpha, split, loss, accuracy (or average_precision), angle_deg, manhattan.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.batches import ResidentImages, channels_last
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.parallel import side_by_side
+from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.predictions.scores import Scores, mean_loss
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.optimizers import clip, learning_rate
@@ -60,7 +60,7 @@ class ChannelsLastTraining:
         on_cpu = self._trainees[0].labels.device.type == "cpu"
         num_threads = torch.get_num_threads() if on_cpu and self._config.batch_size <= SMALL_BATCH else 1
         tasks = [task(trainee, plan) for trainee, plan in zip(self._trainees, plans, strict=True)]
-        outputs = side_by_side(tasks, num_threads)
+        outputs = run_in_threads(tasks, num_threads)
         seconds = (time.perf_counter() - started) / len(self._trainees)
         for trainee, plan in zip(self._trainees, plans, strict=True):
             trainee.traces.append(plan.trace)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lmc_mlflow.batches import some_of
+from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.contract import UNALIGNED, Kind, Tag
@@ -19,9 +19,9 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
-from lmc_mlflow.workflows.networks.pair_of_networks import load_ends, log_data, rebuild
+from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, log_data, rebuild
+from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
-from lmc_mlflow.workflows.path.results import Ends, similarity
 
 IMAGES_COMPARED = 256
 
@@ -60,7 +60,7 @@ def align(config: AlignConfig) -> AlignOutcome:
         alignment = find_alignment(
             ends, symmetry, config.aligning.method, config.matching, data.side(ends[0].side), device
         )
-        images = some_of(data.test.images, IMAGES_COMPARED)
+        images = evenly_spaced(data.test.images, IMAGES_COMPARED)
         metrics = {"max_output_difference": output_difference(ends[1], alignment.network, images)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)

@@ -18,7 +18,8 @@ from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.points import CALIBRATED, network_at, placer
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.points import BN_POLICIES, network_at, point_loader
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.prediction_cache import kept_keys, kept_predictions
 from lmc_mlflow.query.runs import search
@@ -175,14 +176,15 @@ def _loaded(end: LoggedNetwork, device: torch.device) -> torch.nn.Module:
 def _path_points(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
     a, b = members.networks
     splits = load_splits(store, (a, b), config.data_root, device)
-    calibration = both_training_sides(splits) if config.bn in CALIBRATED else None
-    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if config.bn in CALIBRATED else ""
+    needs_images = BN_POLICIES[config.bn].needs_images
+    calibration = both_training_sides(splits) if needs_images else None
+    seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if needs_images else ""
     known = kept_keys(store.client, a.split_run)
-    ends = tuple({name: value.to(device) for name, value in end.state.items()} for end in (a, b))
-    put = placer(a.network().to(device), (ends[0], ends[1]), config.bn, calibration)
+    ends = [{name: value.to(device) for name, value in end.state.items()} for end in (a, b)]
+    load_point = point_loader(a.network().to(device), Segment(*ends), config.bn, calibration)
     for alpha in members.alphas:
-        key = _key(weights.interpolate(a.state, b.state, alpha), a, config.bn, f"{seen} {alpha}")
-        yield _Member(a.split_run, key, key in known, partial(put, alpha), splits["test"])
+        key = _key(Segment(a.state, b.state).point(alpha), a, config.bn, f"{seen} {alpha}")
+        yield _Member(a.split_run, key, key in known, partial(load_point, alpha), splits["test"])
 
 
 def _star_points(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
@@ -195,9 +197,10 @@ def _star_points(store: Store, members: Members, config: MembersConfig, device: 
     scratch = star.network().to(device)
     for other, alpha in zip(members.others, members.alphas, strict=True):
         source = members.networks[other]
-        key = _key(weights.interpolate(star.state, source.state, alpha), star, "recalibrate", train.digest)
-        place = partial(network_at, scratch, (states[0], states[other]), alpha, "recalibrate", train.images)
-        yield _Member(star.run.info.run_id, key, key in known, place, data.test)
+        key = _key(Segment(star.state, source.state).point(alpha), star, "recalibrate", train.digest)
+        segment = Segment(states[0], states[other])
+        load = partial(network_at, scratch, segment, alpha, "recalibrate", train.images)
+        yield _Member(star.run.info.run_id, key, key in known, load, data.test)
 
 
 Walker = Callable[[Store, Members, MembersConfig, torch.device], Iterator[_Member]]

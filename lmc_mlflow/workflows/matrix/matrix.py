@@ -9,7 +9,7 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.network_groups import BEST, PAIRWISE
 from lmc_mlflow.contract import MAX_TAG, Kind, Tag, tag
-from lmc_mlflow.paths.points import CALIBRATED
+from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import resolve_run
 from lmc_mlflow.tracking.run import TrackedRun
@@ -58,7 +58,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
             return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate)
         symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
         needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
-        needs_sides = needs_images or config.pairwise.bn in CALIBRATED
+        needs_sides = needs_images or BN_POLICIES[config.pairwise.bn].needs_images
         material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))

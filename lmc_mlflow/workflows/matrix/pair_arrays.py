@@ -25,9 +25,8 @@ def pack(pair: PairMeasurement, num_unsettled: int) -> Arrays:
     path = pair.path
     key = f"{pair.i}-{pair.j}-{path.engine}-{path.score}"
     found: Arrays = {name: np.array(getattr(path, name), dtype=np.float64) for name in _CURVES}
-    for split in path.losses:
-        found[f"loss/{split}"] = np.array(path.losses[split], dtype=np.float64)
-        found[f"score/{split}"] = np.array(path.scores[split], dtype=np.float64)
+    for split, measured in path.values.items():
+        found |= {f"{name}/{split}": np.array(values, dtype=np.float64) for name, values in measured.items()}
     found["lengths"] = np.array([getattr(pair, name) for name in _LENGTHS], dtype=np.float64)
     if path.variance_ratio is not None:
         found["variance_ratio"] = np.array(path.variance_ratio, dtype=np.float64)
@@ -45,10 +44,12 @@ def _unpack_pair(key: str, arrays: Mapping[str, NDArray[Any]]) -> PairMeasuremen
     i, j, engine, score = key.split("-")
     own = {name.removeprefix(f"{key}/"): value for name, value in arrays.items() if name.startswith(f"{key}/")}
     curves = {name: own[name] for name in _CURVES}
-    losses, scores = (
-        {name.split("/")[1]: value for name, value in own.items() if name.startswith(f"{what}/")}
-        for what in ("loss", "score")
-    )
+    values: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for name, value in own.items():
+        if "/" in name:
+            measure, split = name.split("/")
+            # A run that an earlier version interrupted has accuracy or average precision under the name `score`.
+            values.setdefault(split, {})[score if measure == "score" else measure] = value
     ratio = float(own["variance_ratio"]) if "variance_ratio" in own else None
-    path = Path(losses=losses, scores=scores, score=score, engine=engine, variance_ratio=ratio, **curves)
+    path = Path(values=values, engine=engine, variance_ratio=ratio, **curves)
     return PairMeasurement(int(i), int(j), path, *own["lengths"].tolist())

@@ -16,9 +16,10 @@ from lmc_mlflow.config.network_groups import BEST, PAIRWISE, PairwiseConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.graph import is_constant
-from lmc_mlflow.paths.points import CALIBRATED
-from lmc_mlflow.paths.walk import Path, walk
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.predictions.scores import ACCURACY, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.weights import State
@@ -195,8 +196,8 @@ def _walker(
 
     def walk_pair(i: int, j: int, pair: Pair) -> PairMeasurement:
         a, b = ({name: value.to(device) for name, value in end.state.items()} for end in pair)
-        calibration = material.calibration(pair) if settings.bn in CALIBRATED else None
-        path = walk(network, (a, b), alphas, splits, settings.bn, calibration)
+        calibration = material.calibration(pair) if BN_POLICIES[settings.bn].needs_images else None
+        path = measure_path(network, Segment(a, b), alphas, splits, settings.bn, calibration)
         before = networks[i].state, networks[j].state
         return PairMeasurement(i, j, path, *_lengths(pair[0].state, pair[1].state, before, names))
 

@@ -9,6 +9,7 @@ from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.paths.barriers import epsilon, summary_keys
 from lmc_mlflow.paths.graph import Barriers, clusters, star_candidate
+from lmc_mlflow.paths.measures import MEASURES, SUMMARIZED
 from lmc_mlflow.plots.per_run.matrix import matrix_figure
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, PairMeasurement
@@ -53,13 +54,14 @@ def pair_table(measured: MatrixMeasurement) -> pd.DataFrame:
 
 def _pair_row(measured: MatrixMeasurement, pair: PairMeasurement) -> dict[str, object]:
     path, split = pair.path, measured.settings.split
-    losses, scores = path.losses[split], path.scores[split]
+    losses, values = path.losses[split], path.values[split]
     middle = int(np.flatnonzero(path.alphas == 0.5)[0])
     a, b = measured.members[pair.i], measured.members[pair.j]
     row: dict[str, object] = {"run_a": a.run_id, "run_b": b.run_id}
     row |= {**summary_keys(path.summaries[split], path.score), "epsilon": epsilon(losses)}
-    for name, place in (("a", 0), ("middle", middle), ("b", -1)):
-        row |= {f"loss_{name}": float(losses[place]), f"{path.score}_{name}": float(scores[place])}
+    row |= {f"{key}_barrier": MEASURES[key].barrier(values[key]) for key in values if key not in SUMMARIZED}
+    for name, index in (("a", 0), ("middle", middle), ("b", -1)):
+        row |= {f"{key}_{name}": float(values[key][index]) for key in values}
     lengths = ("distance", "distance_unaligned", "angle_deg", "angle_deg_unaligned")
     row |= {name: getattr(pair, name) for name in lengths}
     limit, constant = measured.settings.limit, a.constant or b.constant
@@ -94,8 +96,7 @@ def point_table(measured: MatrixMeasurement) -> pd.DataFrame:
                 "run_a": ids[pair.i],
                 "run_b": ids[pair.j],
                 "alpha": pair.path.alphas,
-                "loss": pair.path.losses[split],
-                pair.path.score: pair.path.scores[split],
+                **pair.path.values[split],
             }
         )
         for pair in measured.pairs

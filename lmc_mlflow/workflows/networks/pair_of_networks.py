@@ -15,6 +15,9 @@ from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.weights import check_compatible
 
+Ends = tuple[LoggedNetwork, LoggedNetwork]
+"""The networks at alpha 0 and 1."""
+
 
 def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNetwork]:
     """Load the two networks that a configuration names, verified to fit each other.

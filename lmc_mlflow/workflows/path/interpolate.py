@@ -12,8 +12,9 @@ from lmc_mlflow.config.path import PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid, connected, connected_by_error
-from lmc_mlflow.paths.points import CALIBRATED
-from lmc_mlflow.paths.walk import Path, walk
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -30,22 +31,16 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.pair_of_networks import (
+    Ends,
     both_training_sides,
     check_splits,
     load_ends,
     load_splits,
     log_data,
 )
+from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.results import (
-    Ends,
-    describe_path,
-    path_curves,
-    path_metrics,
-    path_table,
-    reference_angle,
-    similarity_by_tensor,
-)
+from lmc_mlflow.workflows.path.results import describe_path, path_curves, path_metrics, path_table
 
 
 @dataclass(frozen=True)
@@ -108,13 +103,13 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
 
 def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.device, ends: Ends) -> Path:
     a, b = ({name: value.to(device) for name, value in end.state.items()} for end in ends)
-    return walk(
+    return measure_path(
         ends[0].network().to(device),
-        (a, b),
+        Segment(a, b),
         alpha_grid(config.num_alphas),
         {name: (splits[name].images, splits[name].labels) for name in config.splits},
         config.bn,
-        both_training_sides(splits) if config.bn in CALIBRATED else None,
+        both_training_sides(splits) if BN_POLICIES[config.bn].needs_images else None,
         config.path_engine,
     )
 

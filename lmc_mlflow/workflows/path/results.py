@@ -1,23 +1,18 @@
-"""What is logged of a walked path: which numbers, curves, table and words?"""
+"""Prepares what is logged of a path: numbers, curves, the table of points and the description."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
-from lmc_mlflow import weights
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.models.parameters import num_parameters, trainable, weight_arrays
-from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.paths.barriers import summary_keys
 from lmc_mlflow.paths.walk import Path
-from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.seeds import derive_seed
-
-Ends = tuple[LoggedNetwork, LoggedNetwork]
+from lmc_mlflow.workflows.networks.pair_of_networks import Ends
+from lmc_mlflow.workflows.networks.similarity import similarity
 
 
 def path_metrics(ends: Ends, path: Path) -> dict[str, float]:
-    """The numbers of every split and of the ends, under the names they are logged by."""
+    """Collect the numbers of every split and of the ends, under the names they are logged by."""
     metrics = {
         f"{split}/{key}": value
         for split, summary in path.summaries.items()
@@ -29,87 +24,33 @@ def path_metrics(ends: Ends, path: Path) -> dict[str, float]:
 
 
 def path_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Loss and score of every split over round(1000 alpha)."""
-    curves = {}
-    for split in path.losses:
-        for key, values in (("path_loss", path.losses[split]), (f"path_{path.score}", path.scores[split])):
-            points = zip(path.alphas, values, strict=True)
-            curves[f"{split}/{key}"] = [(round(1000 * alpha), float(value)) for alpha, value in points]
-    return curves
-
-
-def path_table(path: Path) -> pd.DataFrame:
-    """One row an alpha and split: the content of `path.json`."""
-    tables = [
-        pd.DataFrame(
-            {
-                "alpha": path.alphas,
-                "split": split,
-                "loss": path.losses[split],
-                path.score: path.scores[split],
-                "angle_deg": path.angles_deg,
-                "manhattan": path.manhattan,
-            }
-        )
-        for split in path.losses
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def similarity(a: LoggedNetwork, b: LoggedNetwork) -> dict[str, float]:
-    """How far apart two networks are."""
-    network = a.network()
-    names, kernels = trainable(network), weight_arrays(network)
-    manhattan = weights.manhattan(a.state, b.state, names)
-    euclidean_squared = weights.euclidean_squared(a.state, b.state, names)
+    """List every measure of every split over round(1000 alpha)."""
+    steps = [round(1000 * alpha) for alpha in path.alphas]
     return {
-        "cosine": weights.cosine(a.state, b.state, names),
-        "angle_deg": weights.angle_deg(a.state, b.state, names),
-        "angle_weights_deg": weights.angle_deg(a.state, b.state, kernels),
-        "manhattan": manhattan,
-        "manhattan_per_parameter": manhattan / num_parameters(network),
-        "euclidean_squared": euclidean_squared,
-        "euclidean_squared_per_parameter": euclidean_squared / num_parameters(network),
+        f"{split}/path_{name}": list(zip(steps, map(float, values), strict=True))
+        for split, measured in path.values.items()
+        for name, values in measured.items()
     }
 
 
-def similarity_by_tensor(a: LoggedNetwork, b: LoggedNetwork) -> pd.DataFrame:
-    """How far apart two networks are in each trained tensor: the content of `similarity.json`.
-
-    Returns:
-        Columns tensor, parameters, cosine, angle_deg (None where one of the two is all zeros), manhattan,
-        euclidean_squared; in the order of the network.
-    """
-    rows = []
-    for name in trainable(a.network()):
-        row = {"tensor": name, "parameters": a.state[name].numel()}
-        row |= {key: measure(a.state, b.state, [name]) for key, measure in _MEASURES.items()}
-        rows.append({key: None if value != value else value for key, value in row.items()})
-    return pd.DataFrame(rows, dtype=object)
-
-
-_MEASURES = {
-    "cosine": weights.cosine,
-    "angle_deg": weights.angle_deg,
-    "manhattan": weights.manhattan,
-    "euclidean_squared": weights.euclidean_squared,
-}
-
-
-def reference_angle(end: LoggedNetwork) -> float:
-    """The angle between two random initializations of the network, all trainable parameters, in degrees."""
-    random = [build_network(end.spec, derive_seed(0, "reference", i)).state_dict() for i in (0, 1)]
-    return weights.angle_deg(random[0], random[1], trainable(end.network()))
+def path_table(path: Path) -> pd.DataFrame:
+    """Make one row an alpha and split: the content of `path.json`."""
+    distances = {"angle_deg": path.angles_deg, "manhattan": path.manhattan}
+    tables = [
+        pd.DataFrame({"alpha": path.alphas, "split": split, **measured, **distances})
+        for split, measured in path.values.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def describe_path(
     ends: Ends, config: PathConfig, path: Path, verdicts: tuple[str, str], metrics: Mapping[str, float], note: str = ""
 ) -> str:
-    """The description of a path's run.
+    """Write the description of a path's run.
 
     Args:
         ends: as they were logged.
-        config: how the path was walked and judged.
+        config: how the path was measured and judged.
         path: the run's.
         verdicts: on it, by loss and accuracy, and by error.
         metrics: as logged.

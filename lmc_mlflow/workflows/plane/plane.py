@@ -9,8 +9,10 @@ from lmc_mlflow.config.commands import PlaneConfig
 from lmc_mlflow.contract import Kind, Tag, tag
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.plane import Corners, Plane, join_rows, measure_rows
-from lmc_mlflow.paths.walk import walk
+from lmc_mlflow.paths.curves import Corners, Segment
+from lmc_mlflow.paths.plane import Plane, join_rows, measure_rows
+from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.store import open_store
@@ -49,7 +51,12 @@ def plane(config: PlaneConfig) -> Outcome:
             return Outcome.of(wanted.finished, FINISHED_BEFORE)
         symmetry = None if config.surface.align == NONE else find_symmetry(networks[0])
         material = load_material(
-            store, networks, config.surface.split, corners.data_root, device, config.surface.bn == "recalibrate"
+            store,
+            networks,
+            config.surface.split,
+            corners.data_root,
+            device,
+            BN_POLICIES[config.surface.bn].needs_images,
         )
         labels, model = labels_of(networks), networks[0].config.model.model
         name = f"plane {networks[0].config.data.dataset} {model} through {'; '.join(labels)}"
@@ -107,7 +114,7 @@ def _measure(
     settings, states = config.surface, _states(networks, device)
     network = networks[0].network().to(device)
     split = {settings.split: (material.measured.images, material.measured.labels)}
-    calibration = material.calibration(networks) if settings.bn == "recalibrate" else None
+    calibration = material.calibration(networks) if BN_POLICIES[settings.bn].needs_images else None
     grid = (settings.num_points, settings.margin)
     rows = unpack(panel, known)
     for index, row in measure_rows(network, states, grid, split, settings.bn, calibration, tuple(rows)):
@@ -116,8 +123,8 @@ def _measure(
     surface = join_rows(Plane.through(states, trainable(network)), grid, rows)
     metrics: dict[str, float] = {}
     for name, i, j in EDGES:
-        ends = (states[i], states[j])
-        path = walk(network, ends, alpha_grid(NUM_ALPHAS), split, settings.bn, calibration)
+        edge = Segment(states[i], states[j])
+        path = measure_path(network, edge, alpha_grid(NUM_ALPHAS), split, settings.bn, calibration)
         summary = path.summaries[settings.split]
         metrics |= {
             f"{name}/{key}": getattr(summary, key) for key in ("barrier", "barrier_over_chord", "error_barrier")

@@ -50,7 +50,7 @@ class StarRecorder:
     def on_epoch(self, epoch: int, scores: Scores) -> None:
         """Measure and log an epoch in one call, and write the progress when it is time."""
         star, bench = self._star_state(), self._training.bench
-        network = bench.recalibrated(star)
+        network = bench.network_of(star)
         tested = evaluate(network, bench.images, bench.labels)
         metrics = {
             "train/loss": scores.loss,

@@ -20,7 +20,7 @@ from lmc_mlflow.predictions.scores import ACCURACY
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.star import measures
 from lmc_mlflow.star.alignment import Aligner, Sources
-from lmc_mlflow.star.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, Segment
+from lmc_mlflow.star.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, SegmentResult
 from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.star.verdict import verdict
 from lmc_mlflow.tracking.run import TrackedRun
@@ -63,7 +63,7 @@ def log_star(
     assert isinstance(wrapped, SegmentNetwork)
     if config.segments.match_every:
         training.sources.match(wrapped.star.state_dict(), training.optimization.epochs + 1)
-    network = training.bench.recalibrated(wrapped.star.state_dict())
+    network = training.bench.network_of(wrapped.star.state_dict())
     _log_network(run, config, inputs, training, network)
     segments = list(measures.measure(training.bench, training.aligner, _pairs(run, config, inputs, training, network)))
     metrics = measures.summarize_segments(segments) | _accuracies(inputs, training, segments)
@@ -120,7 +120,7 @@ def _moved(network: LoggedNetwork, device: torch.device) -> dict[str, Tensor]:
     return {name: value.to(device) for name, value in network.state.items()}
 
 
-def _accuracies(inputs: StarInputs, training: StarTraining, segments: Sequence[Segment]) -> dict[str, float]:
+def _accuracies(inputs: StarInputs, training: StarTraining, segments: Sequence[SegmentResult]) -> dict[str, float]:
     """Score the star and those held out as on their segments, the sources and their ensemble as they were logged."""
     score = segments[0].path.score
     found = {f"{score}/star": float(segments[0].path.scores[measures.SPLIT][0])}
@@ -138,11 +138,11 @@ def _accuracies(inputs: StarInputs, training: StarTraining, segments: Sequence[S
     return found | {f"{score}/ensemble": scores["mean_prediction_accuracy"].value}
 
 
-def _score_of_b(segment: Segment) -> float:
+def _score_of_b(segment: SegmentResult) -> float:
     return float(segment.path.scores[measures.SPLIT][-1])
 
 
-def _judge(config: StarConfig, segments: Sequence[Segment]) -> str:
+def _judge(config: StarConfig, segments: Sequence[SegmentResult]) -> str:
     """Judge by those held out where there are any, else by the sources; the star must be as good as all of them."""
     of_star = [segment for segment in segments if segment.kind != REGULAR]
     decisive = [segment for segment in of_star if segment.kind == STAR_HELD_OUT] or of_star
@@ -156,7 +156,7 @@ def _judge(config: StarConfig, segments: Sequence[Segment]) -> str:
 
 
 def _description(
-    config: StarConfig, inputs: StarInputs, segments: Sequence[Segment], metrics: dict[str, float], judged: str
+    config: StarConfig, inputs: StarInputs, segments: Sequence[SegmentResult], metrics: dict[str, float], judged: str
 ) -> str:
     score = segments[0].path.score
     rows = "\n".join(

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lmc_mlflow.averaging import average
 from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
@@ -21,6 +20,7 @@ from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.weights import average
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_once

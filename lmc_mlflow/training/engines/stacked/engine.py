@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.parallel import side_by_side
+from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.engines.stacked.norms import Norm, norms_of
@@ -159,7 +159,7 @@ class StackedTraining:
             return lambda stopped: stack.train([plans[id(t)] for t in stack.trainees], epoch, stopped)
 
         on_cpu = self._trainees[0].labels.device.type == "cpu"
-        outputs = side_by_side([task(stack) for stack in self._stacks], torch.get_num_threads() if on_cpu else 1)
+        outputs = run_in_threads([task(stack) for stack in self._stacks], torch.get_num_threads() if on_cpu else 1)
         scores: dict[int, Scores] = {}
         for stack, of_stack in zip(self._stacks, outputs, strict=True):
             stack.store()
