@@ -32,7 +32,7 @@ from lmc_mlflow.bundles.records import Point, RunRecord
 from lmc_mlflow.manifest import sha256_of
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.bundle.export_runs import related
+from lmc_mlflow.workflows.bundle.export_runs import find_related
 from lmc_mlflow.workflows.pair.recorder import Recorder
 
 import_ = importlib.import_module("entry_points.import").main
@@ -702,8 +702,8 @@ def test_runs_that_belong_together_are_exported_together() -> None:
         ]
     )
     p, q = {"p", "pa", "pb"}, {"q", "qa", "qb"}
-    assert related(["path"], store) == {"path", "sweep"} | p | q
-    assert related(["few"], store) == {"few", "sweep"} | p
-    assert related(["pa"], store) == {"sweep"} | p
-    assert related(["gone"], store) == {"gone", "sweep"} | p
-    assert related(["sweep"], store) == set(store) - {"few", "gone"}
+    assert find_related(["path"], store) == {"path", "sweep"} | p | q
+    assert find_related(["few"], store) == {"few", "sweep"} | p
+    assert find_related(["pa"], store) == {"sweep"} | p
+    assert find_related(["gone"], store) == {"gone", "sweep"} | p
+    assert find_related(["sweep"], store) == set(store) - {"few", "gone"}

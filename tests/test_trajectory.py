@@ -17,7 +17,7 @@ from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import Run, metric_curve
 from lmc_mlflow.weights import average
 from lmc_mlflow.workflows.trajectory.epoch_runs import EpochRuns
-from lmc_mlflow.workflows.trajectory.trajectory import continued
+from lmc_mlflow.workflows.trajectory.trajectory import continue_optimization
 
 HERE = ["--device=cpu", "--threads=1"]
 
@@ -68,12 +68,12 @@ def test_what_is_not_given_is_as_it_was_trained_but_the_rate_is_constant() -> No
     own = OptimizationConfig(
         epochs=10, optimizer="sgd", lr=0.1, momentum=0.9, nesterov=True, schedule="cosine", warmup_epochs=2.0
     )
-    on = continued(own, TrajectoryConfig(run="x", epochs=4, lr=0.05))
+    on = continue_optimization(own, TrajectoryConfig(run="x", epochs=4, lr=0.05))
     assert on == replace(own, epochs=14, lr=0.05, schedule="constant", warmup_epochs=0.0)
-    adam = continued(own, TrajectoryConfig(run="x", optimizer="adam"))
+    adam = continue_optimization(own, TrajectoryConfig(run="x", optimizer="adam"))
     assert (adam.optimizer, adam.momentum, adam.nesterov, adam.lr, adam.epochs) == ("adam", 0.0, False, 0.1, 30)
     with pytest.raises(ValueError, match="momentum and nesterov belong to optimizer=sgd"):
-        continued(own, TrajectoryConfig(run="x", optimizer="adam", momentum=0.5))
+        continue_optimization(own, TrajectoryConfig(run="x", optimizer="adam", momentum=0.5))
 
 
 def test_sgd_trained_on_is_bit_equal_to_sgd_never_stopped(store: MlflowClient) -> None:

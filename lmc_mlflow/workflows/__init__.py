@@ -1,1 +1,1 @@
-"""What can be asked for? Configurations and run ids in, run ids out; every piece of work is a tracked run."""
+"""The commands: configurations and run ids in, run ids out; every piece of work is a tracked run."""

@@ -36,7 +36,7 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
     """Find runs of ours left RUNNING by processes that are gone, in all experiments, and end them if asked to.
 
     A run whose process lives is never changed, nor is a run that is not ours. Locks of processes that are gone
-    hold nobody up; they are removed all the same.
+    stop no other process; they are removed too.
     """
     store = open_store()
     running = search(store.client, f"{RUNNING} and tags.`{Tag.KIND}` != ''")

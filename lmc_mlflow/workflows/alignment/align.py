@@ -83,7 +83,7 @@ def _name(ends: Ends, method: str) -> str:
 
 
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:
-    """Tags of B, whose network it is, and of how it was made."""
+    """Give the tags of B, whose network it is, and of how it was made."""
     return inherited_tags(ends[1]) | {
         Tag.RUN_A: ends[0].run.info.run_id,
         Tag.RUN_B: ends[1].run.info.run_id,

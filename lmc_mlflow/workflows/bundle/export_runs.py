@@ -98,11 +98,11 @@ def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
     if not matching:
         raise ValueError(f"no run matches query={wanted.query!r} experiment={wanted.experiment!r}; nothing is exported")
     everything = {run.info.run_id: run for run in search(store.client, "")}
-    kept = related(matching, everything)
+    kept = find_related(matching, everything)
     return sorted((everything[i] for i in kept), key=lambda run: (run.info.start_time, run.info.run_id))
 
 
-def related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
+def find_related(matching: list[str], everything: Mapping[str, Run]) -> set[str]:
     """Collect the ids of all runs without which some runs could not be read.
 
     Runs below those that match come along. So do the ends, members and pairs that any run names, the endpoints

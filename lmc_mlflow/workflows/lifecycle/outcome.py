@@ -1,4 +1,4 @@
-"""What a command tells of the run that it has logged or found."""
+"""The outcome of a command: the run that it has logged or found."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,6 +28,6 @@ class Outcome:
 
     @classmethod
     def of(cls, run: Run, how: str, **further: Any) -> Self:
-        """Tell what the store holds of a run; `further` are the fields of a subclass."""
+        """Make the outcome from what the store holds of a run; `further` are the fields of a subclass."""
         info = run.info
         return cls(info.run_id, info.run_name or "", how, dict(run.data.metrics), info.experiment_id, **further)

@@ -157,7 +157,7 @@ class LearningCurves:
             self._run.log_metrics(missing, step=epoch)
 
     def _epochs(self, key: str) -> set[int]:
-        """Those that were logged by an earlier process."""
+        """List the epochs that an earlier process has logged."""
         if self._resumed and key not in self._logged:
             self._logged[key] = set(metric_curve(self._run.client, self._run.run_id, key))
         return self._logged.get(key, set())

@@ -175,7 +175,7 @@ def _members(networks: Sequence[LoggedNetwork], material: Material, device: torc
 def _pairing(
     reference: str, networks: Sequence[LoggedNetwork], members: Sequence[Member], aligner: _Aligner
 ) -> tuple[Callable[[int, int], Pair], str]:
-    """A function that gives members i and j, aligned, and the run id of the common reference, if there is one."""
+    """Give a function from i and j to the two aligned members, and the run id of the common reference, if any."""
     if reference == PAIRWISE:
         return lambda i, j: (networks[i], aligner.towards(networks[i], networks[j])), ""
     ids = [member.run_id for member in members]
@@ -188,7 +188,7 @@ def _pairing(
 def _walker(
     config: MatrixConfig, networks: Sequence[LoggedNetwork], material: Material, device: torch.device
 ) -> Callable[[int, int, Pair], PairMeasurement]:
-    """A function that measures one pair."""
+    """Give a function that measures one pair."""
     settings = config.pairwise
     network = networks[0].network().to(device)
     names, alphas = trainable(network), alpha_grid(settings.num_alphas)

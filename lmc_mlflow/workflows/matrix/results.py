@@ -72,7 +72,7 @@ def _pair_row(measured: MatrixMeasurement, pair: PairMeasurement) -> dict[str, o
 
 
 def _barrier(measured: MatrixMeasurement, pair: PairMeasurement) -> float:
-    """By the definition that the configuration names."""
+    """Give the barrier of a pair by the definition that the configuration names."""
     losses, name = pair.path.losses[measured.settings.split], measured.settings.barrier
     if name == "epsilon":
         return epsilon(losses)
@@ -113,7 +113,7 @@ def _eligible(measured: MatrixMeasurement) -> list[int]:
 
 
 def _graph(measured: MatrixMeasurement, barriers: Barriers) -> tuple[Groups, Candidate]:
-    """Clusters at the threshold and the best star candidate, networks at chance level left out of both."""
+    """Find the clusters at the threshold and the best star candidate, networks at chance level left out of both."""
     groups = clusters(barriers, measured.settings.limit, _eligible(measured))
     found = star_candidate(barriers, _eligible(measured))
     return groups, None if found is None else (measured.members[found[0]].run_id, found[1])

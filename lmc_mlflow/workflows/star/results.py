@@ -26,7 +26,7 @@ from lmc_mlflow.star.verdict import verdict
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.networks.derived import log_checkpoint
-from lmc_mlflow.workflows.star.runs import star_name, trained_as
+from lmc_mlflow.workflows.star.runs import pair_config_of, star_name
 from lmc_mlflow.workflows.star.sources import StarInputs
 
 KINDS = {
@@ -83,7 +83,7 @@ def log_star(
 def _log_network(
     run: TrackedRun, config: StarConfig, inputs: StarInputs, training: StarTraining, network: Module
 ) -> None:
-    trained = trained_as(config, inputs, training.optimization)
+    trained = pair_config_of(config, inputs, training.optimization)
     digests = {"data": inputs.data.digest, "test": inputs.data.test.digest, "train": inputs.train.digest}
     log_checkpoint(run, network.state_dict(), inputs.sources[0].spec, trained, inputs.side, run.run_id, digests)
     orders = {

@@ -15,7 +15,7 @@ TRAINED = ("data", "model", "noise", "optimization")
 """Sections of a pair's configuration that are logged of a star too, as an endpoint logs them."""
 
 
-def trained_as(config: StarConfig, inputs: StarInputs, optimization: OptimizationConfig) -> TrainPairConfig:
+def pair_config_of(config: StarConfig, inputs: StarInputs, optimization: OptimizationConfig) -> TrainPairConfig:
     """Describe a star's training by a pair's configuration, so that its checkpoint can be used as an endpoint's.
 
     Dropout and data are the first source's.
@@ -49,7 +49,7 @@ def open_star(
     wanted: WantedRun, config: StarConfig, inputs: StarInputs, optimization: OptimizationConfig
 ) -> TrackedRun:
     """Open the run, or reopen the interrupted one, and log all that is known before training."""
-    as_pair = to_params(trained_as(config, inputs, optimization))
+    as_pair = to_params(pair_config_of(config, inputs, optimization))
     params = {key: text for key, text in as_pair.items() if key.split(".")[0] in TRAINED} | to_params(config)
     content = {"sources": list(config.joined.sources), "held_out": list(config.joined.held_out)}
     first_file = (Artifact.STAR_SOURCES, json.dumps(content, indent=1))

@@ -44,7 +44,7 @@ class StarInputs:
 
     @property
     def networks(self) -> tuple[LoggedNetwork, ...]:
-        """The sources, then those held out."""
+        """List the sources, then those held out."""
         return self.sources + self.held_out
 
 

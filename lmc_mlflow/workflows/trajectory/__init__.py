@@ -1,1 +1,1 @@
-"""The command `trajectory`: trains a logged network on and logs every epoch."""
+"""The command `trajectory`: trains a logged network further and logs the network of every epoch."""

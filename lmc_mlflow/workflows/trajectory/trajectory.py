@@ -73,7 +73,7 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     start = load_network(store.client, config.trajectory.run)
-    optimization = continued(start.config.optimization, config.trajectory)
+    optimization = continue_optimization(start.config.optimization, config.trajectory)
     trained = replace(start.config, optimization=optimization)
     plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device))
     with run_once(store, Kind.TRAJECTORY, trajectory_identity(start, optimization)) as wanted:
@@ -81,7 +81,7 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     return _outcome(store, run_id, wanted.how("trained"))
 
 
-def continued(own: OptimizationConfig, more: TrajectoryConfig) -> OptimizationConfig:
+def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> OptimizationConfig:
     """Set how a network is trained further: as it was but for what is given, at a constant rate; epochs count on.
 
     Raises:
