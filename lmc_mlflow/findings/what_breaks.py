@@ -39,7 +39,7 @@ def what_breaks(paths: pd.DataFrame) -> str:
     rows = rows.assign(source=pd.Series(sources, rows.index, dtype=str), percent=100 * rows["test/error_barrier"])
     heads = [_by_source(rows, ORDER, False), *(_by_source(rows, s, True) for s in (COVARIATE, IMBALANCE))]
     lines = [line for setting in SETTINGS if setting in rows for line in _lines(rows, setting)]
-    return markdown(heads, lines, f"{RULE} Below {NEGLIGIBLE['error_barrier']:g} % it counts for nothing.")
+    return markdown(heads, lines, f"{RULE} Below {NEGLIGIBLE['error_barrier']:g} % it is not counted.")
 
 
 def _by_source(rows: pd.DataFrame, source: str, lowers: bool) -> str:

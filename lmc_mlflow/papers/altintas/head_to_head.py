@@ -63,7 +63,7 @@ def _said(way: int | None) -> str:
 def answer_head_to_head(table: pd.DataFrame) -> str:
     """Write one sentence for each source of noise, from the table of `head_to_head`."""
     if table.empty:
-        return "**Not decided**: no two batch sizes with enough seeds were walked under one condition yet."
+        return "**Not decided**: no two batch sizes with enough seeds were measured under one condition yet."
     lines = []
     for source in SOURCES:
         part = table[table["source"] == source]
