@@ -1,11 +1,17 @@
 """How do trainings that need not wait for each other share the CPU?"""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import torch
 from torch import Tensor
+
+
+def num_cores() -> int:
+    """Count the cores that this process may use, which a batch system can limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side(tasks: Sequence[Callable[[Event], Tensor]], num_threads: int) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""How does a raw archive become a store that training reads fast, and what is in it?"""
+"""Prepares a raw archive as a store that training reads fast, and describes the store."""
 
 import os
 import shlex
@@ -12,13 +12,14 @@ from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
 from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import open_store as open_tracking
 
 
 @dataclass(frozen=True)
 class PrepareDataOutcome:
-    """Where the store is, what is in it, what was done to these bands, and what data_root finds it."""
+    """Where the store is, what it holds, what was done to these bands, and the data_root that finds it."""
 
     store: Path
     record: StoreRecord
@@ -28,11 +29,11 @@ class PrepareDataOutcome:
 
 
 def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) -> PrepareDataOutcome:
-    """Prepare the bands that are asked for, or hold prepared ones against their checksums (`verify`).
+    """Prepare the bands that are asked for, or compare prepared ones with their checksums (`verify`).
 
     Args:
         config: of the command.
-        on_estimate: told in one line how much there is to do, before it starts.
+        on_estimate: is given one line that says how much there is to do, before it starts.
     """
     wanted = config.prepare
     launched = open_tracking() if LAUNCHER_RUN in os.environ else None
@@ -44,7 +45,7 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         verify(store, bands_of(wanted.bands))
         outcome = PrepareDataOutcome(store.root, store.record, bands_of(wanted.bands), "verified", data_root)
     else:
-        processes = _num_cores() if wanted.processes is None else wanted.processes
+        processes = num_cores() if wanted.processes is None else wanted.processes
         report = prepare(root, folder, wanted.bands, processes, on_estimate)
         how = f"converted {', '.join(report.converted)}" if report.converted else "all there already"
         outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
@@ -55,7 +56,7 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
 
 
 def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
-    """What there is to say of a prepared store, and what to type next."""
+    """Describe a prepared store, and say what to type next."""
     record = outcome.record
     lines = [f"bigearthnet {record.version}: {record.num_patches:,} patches in {outcome.store} ({outcome.how})"]
     lines += [f"  dropped: {count:,} patches {reason}" for reason, count in record.dropped.items()]
@@ -73,10 +74,3 @@ def prepared_lines(outcome: PrepareDataOutcome) -> list[str]:
         "-P model=vgg_like "
         f"-P data_root={shlex.quote(str(outcome.data_root))}",
     ]
-
-
-def _num_cores() -> int:
-    """Cores that this process may use, which a batch system can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
