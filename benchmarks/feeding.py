@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from benchmarks.rounds import alternate
-from lmc_mlflow.data.pixels import BandSource, Scaling
+from lmc_mlflow.data.pixels import BandSource
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, open_store
-from lmc_mlflow.data.streaming import Piece, StreamedImages, settle
+from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.streaming import ScaledSource, StreamedImages, move_to_device
 from tests.bigearthnet_archives import write_lmdb, write_v2
 
 BATCH_SIZE = 256
@@ -100,7 +101,7 @@ def memory(sizes: tuple[int, ...] = MEMORY_SIZES) -> list[dict[str, Any]]:
 
 def _streamed(store: PatchStore) -> StreamedImages:
     source = BandSource(store, np.arange(len(store.names)), (BAND,))
-    return StreamedImages((Piece(source, Scaling.of("centered", source)),), CPU)
+    return StreamedImages((ScaledSource(source, Scaling.of("centered", source)),), CPU)
 
 
 def _loader(files: GeoTiffs, order: torch.Tensor, num_workers: int) -> "DataLoader[torch.Tensor]":
@@ -119,7 +120,7 @@ def _grow(folder: str, memory_gb: float) -> None:
     _drain(StreamedImages(pieces, CPU).batches(torch.arange(BATCH_SIZE), BATCH_SIZE))
     Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
     before = _resident("VmRSS")
-    images = settle(pieces, CPU, memory_gb)
+    images = move_to_device(pieces, CPU, memory_gb)
     for seed in (0, 1):
         order = torch.randperm(len(store.names), generator=torch.Generator().manual_seed(seed))
         _drain(images.batches(order, BATCH_SIZE))

@@ -4,8 +4,10 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(seed: int, name: str, index: int = 0) -> int:
@@ -17,17 +19,21 @@ def derive_seed(seed: int, name: str, index: int = 0) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def stream(seed: int, name: str, index: int = 0) -> torch.Generator:
+def stream(seed: int, name: str, index: int = 0) -> "torch.Generator":
     """Make a fresh CPU generator of that stream."""
+    import torch
+
     return torch.Generator().manual_seed(derive_seed(seed, name, index))
 
 
 @contextmanager
-def global_stream(seed: int, device: torch.device) -> Iterator[None]:
+def global_stream(seed: int, device: "torch.device") -> Iterator[None]:
     """Start PyTorch's global generators from `seed` within the block; after it they are as before.
 
     Network initialization, dropout and the replay of the paper's draws have no other way in.
     """
+    import torch
+
     devices = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -36,6 +42,8 @@ def global_stream(seed: int, device: torch.device) -> Iterator[None]:
 
 def set_determinism(deterministic: bool) -> None:
     """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back."""
+    import torch
+
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Only where it changes (2: on, with errors; 0: off), because the call imports torch._inductor, more than a second.

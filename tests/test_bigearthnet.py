@@ -34,10 +34,10 @@ from mlflow import MlflowClient
 
 from entry_points.prepare_data import main as prepare_data
 from lmc_mlflow.data.holdout import random80
-from lmc_mlflow.data.readers.bigearthnet import converting
+from lmc_mlflow.data.readers.bigearthnet import conversion
 from lmc_mlflow.data.readers.bigearthnet import prepare as preparing
 from lmc_mlflow.data.readers.bigearthnet.archives import open_archive
-from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of, rendering
+from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of, channels_of
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES, CORINE
 from lmc_mlflow.data.readers.bigearthnet.prepare import PrepareReport, prepare
 from lmc_mlflow.data.readers.bigearthnet.resampling import to_full_size
@@ -121,9 +121,9 @@ def test_there_are_12_bands_in_three_sizes() -> None:
 
 
 def test_a_rendering_is_three_bands_or_any_one() -> None:
-    assert rendering("natural") == ("B04", "B03", "B02")
-    assert rendering("agriculture") == ("B11", "B08", "B02")
-    assert rendering("B8A") == ("B8A",)
+    assert channels_of("natural") == ("B04", "B03", "B02")
+    assert channels_of("agriculture") == ("B11", "B08", "B02")
+    assert channels_of("B8A") == ("B8A",)
     assert bands_of(["natural", "infrared", "B02"]) == ("B04", "B03", "B02", "B08")
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_rendering_lists_the_choices() -> None:
     with pytest.raises(
         ValueError, match=r"rendering 'natral' is unknown \(did you mean 'natural'\?\); choose from B01"
     ):
-        rendering("natral")
+        channels_of("natral")
     with pytest.raises(ValueError, match="bands: name at least one of"):
         bands_of([])
 
@@ -463,7 +463,7 @@ def test_several_processes_write_what_one_does(long_archive: tuple[Path, Path], 
 
 
 def test_a_converting_process_needs_neither_torch_nor_mlflow() -> None:
-    code = "import sys, entry_points.prepare_data, lmc_mlflow.data.readers.bigearthnet.converting; "
+    code = "import sys, entry_points.prepare_data, lmc_mlflow.data.readers.bigearthnet.conversion; "
     code += "print({'torch', 'mlflow', 'pandas'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
@@ -488,7 +488,7 @@ def test_a_killed_conversion_goes_on_where_it_was(
         file.write('{"chunk": 2, "sha2')  # a kill in the middle of a line
     converted: list[int] = []
     done = [json.loads(line)["chunk"] for line in (store / "B08.progress").read_text().splitlines()[1:]]
-    monkeypatch.setattr(converting, "_convert", counted(converted))
+    monkeypatch.setattr(conversion, "_convert", counted(converted))
     prepared(long_archive[0], TWO, store)
     assert done
     assert sorted(converted) == sorted(set(range(3)) - set(done))
@@ -510,7 +510,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def counted(chunks: list[int]):
-    original = converting._convert
+    original = conversion._convert
 
     def convert(job, band):
         if band == "B08":
@@ -530,7 +530,7 @@ def test_a_kill_between_the_last_renames_is_made_good(long_archive: tuple[Path, 
         with pytest.raises(ValueError, match="unfinished"):
             open_store(store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(converting, "_convert", None)
+        patch.setattr(conversion, "_convert", None)
         prepared(long_archive[0], TWO, store)
     assert content_of(store) == content_of(long_archive[1])
 

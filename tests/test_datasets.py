@@ -14,9 +14,10 @@ from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 from torchvision.transforms import functional as transforms
 
 from lmc_mlflow.config.data import DataConfig
-from lmc_mlflow.data.datasets import Dataset, load_dataset
+from lmc_mlflow.data.datasets import DATASETS, Dataset, load_dataset
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
-from lmc_mlflow.data.pixels import ArraySource, Scaling
+from lmc_mlflow.data.pixels import ArraySource
+from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.sides import Sides
 
 CPU = torch.device("cpu")
@@ -93,7 +94,7 @@ def test_digits_are_grey_images_of_28_by_28_in_ten_classes() -> None:
     assert digits.test.array.shape == (355, 1, 28, 28)
     assert digits.train.array.dtype == digits.test.array.dtype == np.uint8
     assert digits.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
-    assert not digits.flips
+    assert not DATASETS["digits"].flips
 
 
 def test_every_fifth_digit_of_a_class_is_held_out() -> None:
@@ -128,7 +129,7 @@ def test_mnist_is_read_from_its_own_files(tmp_path: Path) -> None:
     assert mnist.test.array[:, 0, 0, 0].tolist() == [4, 5]
     assert mnist.test_labels.tolist() == [5, 6]
     assert mnist.classes == tuple("0123456789")
-    assert not mnist.flips
+    assert not DATASETS["mnist"].flips
 
 
 @pytest.mark.parametrize("left", [0, 3, 10, 16, 1000], ids=lambda left: f"{left}_bytes_left")
@@ -171,7 +172,7 @@ def test_fashion_mnist_is_read_from_the_same_format_in_its_own_folder(tmp_path: 
     assert fashion.train.array[:, 0, 27, 27].tolist() == [1, 2, 3]
     assert fashion.test_labels.tolist() == [5, 6]
     assert fashion.classes[9] == "Ankle boot"
-    assert not fashion.flips
+    assert not DATASETS["fashion_mnist"].flips
 
 
 def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +202,7 @@ def test_cifar100_is_read_with_its_fine_labels(tmp_path: Path, monkeypatch: pyte
     assert cifar.train.array[0, :, 5, 5].tolist() == [1, 2, 3]
     assert (cifar.train_labels.tolist(), cifar.test_labels.tolist()) == ([42], [99])
     assert len(cifar.classes) == 100
-    assert cifar.flips
+    assert DATASETS["cifar100"].flips
 
 
 def test_cifar10_is_read_from_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +216,7 @@ def test_cifar10_is_read_from_its_own_files(tmp_path: Path, monkeypatch: pytest.
     assert cifar.test.array[0, :, 31, 0].tolist() == [9, 100, 200]
     assert cifar.test_labels.tolist() == [9]
     assert cifar.classes[:2] == ("thing0", "thing1")
-    assert cifar.flips
+    assert DATASETS["cifar10"].flips
 
 
 def test_a_changed_cifar10_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

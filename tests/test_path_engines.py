@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images, ResidentImages, channels_last
-from lmc_mlflow.data.pixels import ArraySource, Scaling
-from lmc_mlflow.data.streaming import Piece, StreamedImages
+from lmc_mlflow.data.pixels import ArraySource
+from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.streaming import ScaledSource, StreamedImages
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths import walk as path_module
@@ -134,7 +135,7 @@ def test_streamed_images_give_what_resident_ones_give(model: str) -> None:
     network, segment, images, labels = setting(model, num_images=1100)
     channels = images.shape[1]
     scaling = Scaling(1.0, (0.0,) * channels, (1.0,) * channels)
-    streamed = StreamedImages((Piece(ArraySource(images.numpy()), scaling),), torch.device("cpu"))
+    streamed = StreamedImages((ScaledSource(ArraySource(images.numpy()), scaling),), torch.device("cpu"))
     both: tuple[Images, Images] = (ResidentImages(images), streamed)
     resident_path, streamed_path = (
         measure_path(network, segment, alpha_grid(5), {"test": (i, labels)}, "nearest") for i in both

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from lmc_mlflow import query
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.paths.walk import ENGINES
+from lmc_mlflow.paths.walk import PATH_ENGINES
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
@@ -190,8 +190,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     for kind, recorder in (("pair", Recorder), ("trajectory", EpochRuns), ("star", StarRecorder)):
         monkeypatch.setattr(recorder, "on_epoch", counting(kind, recorder.on_epoch))
     monkeypatch.setattr(matrix_pairs, "walk", counting("matrix", matrix_pairs.walk))
-    row = counting("plane", ENGINES["fast"], lambda args: len(args[2]) == POINTS)  # and not an edge
-    monkeypatch.setitem(ENGINES, "fast", row)
+    row = counting("plane", PATH_ENGINES["fast"], lambda args: len(args[2]) == POINTS)  # and not an edge
+    monkeypatch.setitem(PATH_ENGINES, "fast", row)
     return count
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.data.loading import load_shifted
-from lmc_mlflow.data.pixels import ArraySource, BandSource, Scaling
+from lmc_mlflow.data.pixels import ArraySource, BandSource
 from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, open_store
 from lmc_mlflow.data.readers.bigearthnet.store_files import (
     PATCHES,
@@ -35,7 +36,8 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
     sums_file,
     write_record,
 )
-from lmc_mlflow.data.streaming import READ_AHEAD, Piece, StreamedImages, join, settle
+from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.streaming import READ_AHEAD, ScaledSource, StreamedImages, join, move_to_device
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.workflows.pair.runs import make_trainees
 
@@ -90,18 +92,18 @@ def in_bands(store: PatchStore, *bands: str) -> BandSource:
     return BandSource(store, np.arange(10), bands)
 
 
-def centered(source: ArraySource | BandSource) -> Piece:
-    return Piece(source, Scaling.of("centered", source))
+def centered(source: ArraySource | BandSource) -> ScaledSource:
+    return ScaledSource(source, Scaling.of("centered", source))
 
 
-PIECES: dict[str, Callable[[PatchStore], tuple[Piece, ...]]] = {
-    "bytes": lambda _store: (Piece(of_bytes(), HALF_OF),),
+PIECES: dict[str, Callable[[PatchStore], tuple[ScaledSource, ...]]] = {
+    "bytes": lambda _store: (ScaledSource(of_bytes(), HALF_OF),),
     "bytes in three channels": lambda _store: (centered(of_bytes(channels=3)),),
     "floats": lambda _store: (centered(floats()),),
     "16 bits": lambda store: (centered(in_bands(store, "B08", "B02")),),
     "three pieces": lambda _store: (
         centered(of_bytes(3, seed=1)),
-        Piece(of_bytes(2, seed=2), HALF_OF),
+        ScaledSource(of_bytes(2, seed=2), HALF_OF),
         centered(of_bytes(5, seed=3)),
     ),
     "two renderings": lambda store: (centered(in_bands(store, "B02")), centered(in_bands(store, "B08"))),
@@ -121,7 +123,7 @@ def raw_of(source: ArraySource | BandSource) -> NDArray[np.float32]:
     return np.stack([pixels_of(10, band) for band in source.bands], axis=1).astype(np.float32)
 
 
-def scaled(piece: Piece) -> NDArray[np.float32]:
+def scaled(piece: ScaledSource) -> NDArray[np.float32]:
     """(x / full scale - mean) / deviation, each step rounded to 32 bits."""
     scaling = piece.scaling
     mean, deviation = (np.array(c, np.float32)[:, None, None] for c in (scaling.mean, scaling.deviation))
@@ -141,7 +143,7 @@ def test_resident_and_streamed_images_hand_out_the_same_numbers(
     pieces = PIECES[kind](patches)
     expected = np.concatenate([scaled(piece) for piece in pieces])
     chosen = torch.from_numpy(expected if order is None else expected[order.numpy()])
-    for images in (settle(pieces, CPU, memory_gb=4), settle(pieces, CPU, memory_gb=0)):
+    for images in (move_to_device(pieces, CPU, memory_gb=4), move_to_device(pieces, CPU, memory_gb=0)):
         assert images.shape == expected.shape
         batches = [batch.clone() for batch in images.batches(order, BATCH)]
         assert all(batch.dtype == torch.float32 for batch in batches)
@@ -151,28 +153,28 @@ def test_resident_and_streamed_images_hand_out_the_same_numbers(
 
 def test_ten_images_in_batches_of_four_leave_two_for_the_last() -> None:
     for memory_gb in (0, 4):
-        images = settle((Piece(of_bytes(), HALF_OF),), CPU, memory_gb)
+        images = move_to_device((ScaledSource(of_bytes(), HALF_OF),), CPU, memory_gb)
         assert [len(batch) for batch in images.batches(None, 4)] == [4, 4, 2]
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_images_are_joined_one_after_the_other_wherever_they_lie(order: Tensor | None) -> None:
-    first, second = (Piece(of_bytes(5, seed=seed), HALF_OF) for seed in (1, 2))
-    both = settle((first, second), CPU, memory_gb=4)
+    first, second = (ScaledSource(of_bytes(5, seed=seed), HALF_OF) for seed in (1, 2))
+    both = move_to_device((first, second), CPU, memory_gb=4)
     assert isinstance(both, ResidentImages)
     for here in (0, 4):
         for there in (0, 4):
-            joined = join(settle((first,), CPU, here), settle((second,), CPU, there))
+            joined = join(move_to_device((first,), CPU, here), move_to_device((second,), CPU, there))
             assert isinstance(joined, ResidentImages) == (here == there == 4)
             assert joined.shape == (10, 1, 6, 5)
             assert same_bits(joined, both, order)
 
 
 def test_images_stay_on_the_device_where_their_floats_fill_no_more_than_memory_gb() -> None:
-    pieces = (Piece(of_bytes(3), HALF_OF), Piece(of_bytes(7), HALF_OF))
+    pieces = (ScaledSource(of_bytes(3), HALF_OF), ScaledSource(of_bytes(7), HALF_OF))
     num_bytes = 4 * 10 * 6 * 5  # a float has four
-    assert isinstance(settle(pieces, CPU, num_bytes / 2**30), ResidentImages)
-    assert isinstance(settle(pieces, CPU, (num_bytes - 1) / 2**30), StreamedImages)
+    assert isinstance(move_to_device(pieces, CPU, num_bytes / 2**30), ResidentImages)
+    assert isinstance(move_to_device(pieces, CPU, (num_bytes - 1) / 2**30), StreamedImages)
 
 
 # reading ahead
@@ -185,7 +187,7 @@ class Watched(ArraySource):
     read: list[list[int]] = field(default_factory=list)
     fails_at: int | None = None
 
-    def take(self, rows: Tensor) -> Tensor:
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         if self.fails_at in rows.tolist():
             raise OSError(f"row {self.fails_at} cannot be read")
         found = super().take(rows)
@@ -195,7 +197,7 @@ class Watched(ArraySource):
 
 def watched(fails_at: int | None = None) -> tuple[Watched, StreamedImages]:
     source = Watched(of_bytes(40).array, fails_at=fails_at)
-    return source, StreamedImages((Piece(source, HALF_OF),), CPU)
+    return source, StreamedImages((ScaledSource(source, HALF_OF),), CPU)
 
 
 def readers() -> list[str]:
@@ -281,9 +283,10 @@ def test_memory_is_no_part_of_a_result_s_identity() -> None:
 
 def test_reflectance_above_the_largest_signed_number_is_not_negative(patches: PatchStore) -> None:
     source = in_bands(patches, "B02")
-    raw = source.take(torch.tensor([0]))
-    assert raw.dtype == torch.int16  # 16 unsigned bits in truth
-    (batch,) = StreamedImages((Piece(source.rows(np.array([0])), Scaling.of("unit", source)),), CPU).batches(None, 1)
+    raw = source.take(np.array([0]))
+    assert raw.dtype == np.int16  # holds 16 unsigned bits
+    first = ScaledSource(source.rows(np.array([0])), Scaling.of("unit", source))
+    (batch,) = StreamedImages((first,), CPU).batches(None, 1)
     assert torch.equal(batch, torch.full((1, 1, 120, 120), 6.0))  # 60,000 / 10,000
     ends = torch.from_numpy(np.array([0, 1, 32_767, 32_768, 65_535], dtype=np.uint16).view(np.int16))
     units = Scaling.of("unit", source).apply(ends[:, None, None, None]).flatten()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
@@ -14,7 +13,6 @@ from lmc_mlflow.data.shifts.two_sample import (
     SideSample,
     TwoSample,
     choose,
-    classifier_two_sample,
     label_divergence,
     two_sample,
 )
@@ -26,7 +24,7 @@ Digits = Callable[[str], tuple[SideSample, SideSample]]
 def digits() -> Digits:
     dataset = load_dataset(DataConfig())
     labels = dataset.train_labels
-    images = dataset.train.take(torch.arange(len(labels))).numpy()
+    images = dataset.train.take(np.arange(len(labels)))
 
     def split(shift: str) -> tuple[SideSample, SideSample]:
         sides = split_sides(shift, labels, 10, split_seed=0)
@@ -42,8 +40,14 @@ def noise_images(num_images: int, seed: int, labels: np.ndarray | None = None) -
     return images if labels is None else images + 10 * labels[:, None, None, None]
 
 
+def choose_and_test(side_a: SideSample, side_b: SideSample, num_samples: int, seed: int) -> TwoSample | None:
+    """The two-sample test of the images that `choose` takes from both sides."""
+    a, b = choose(side_a.labels, side_b.labels, side_a.samples, side_b.samples, num_samples, seed)
+    return two_sample(side_a.take(a), side_b.take(b), seed)
+
+
 def answer(side_a: SideSample, side_b: SideSample, num_samples: int = 400, seed: int = 0) -> TwoSample:
-    found = classifier_two_sample(side_a, side_b, num_samples, seed)
+    found = choose_and_test(side_a, side_b, num_samples, seed)
     assert found is not None
     assert found.low <= found.accuracy <= found.high
     return found
@@ -153,12 +157,12 @@ def test_constant_images_give_one_half() -> None:
 def test_too_little_data_has_no_answer(num_images: int, num_scenes: int) -> None:
     labels, samples = np.zeros(num_images, dtype=np.int64), np.arange(num_images) % num_scenes
     side = SideSample(noise_images(num_images, 0), labels, samples)
-    assert classifier_two_sample(side, side, 1000, 0) is None
+    assert choose_and_test(side, side, 1000, 0) is None
 
 
 def test_sides_without_a_common_class_have_no_answer() -> None:
     a, b = (SideSample(noise_images(60, 0), np.full(60, c), np.arange(60)) for c in (0, 1))
-    assert classifier_two_sample(a, b, 1000, 0) is None
+    assert choose_and_test(a, b, 1000, 0) is None
 
 
 def test_sides_that_cannot_be_compared_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Which options say what travels from one store to another?"""
+"""The options that say which runs are carried from one store to another."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class ExportConfig(Section):
     figures: bool = option(True, "false: leave figures and pages out too: numbers alone")
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if not self.out.endswith(SUFFIX):
             raise ValueError(f"out={self.out!r}: give the path of the bundle, as in out=runs{SUFFIX}")
 
@@ -38,7 +38,7 @@ class ImportConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if not self.bundles:
             raise ValueError(f"bundles: name at least one, as in bundles=runs{SUFFIX}")
         if len(set(self.bundles)) < len(self.bundles):

@@ -1,4 +1,4 @@
-"""Which options say what the images are?"""
+"""The options that say what the images are."""
 
 from dataclasses import dataclass
 
@@ -52,7 +52,7 @@ class DataConfig(Section):
     )
 
     def check(self) -> None:
-        """Rules that tie the fields together."""
+        """Check the rules that tie the fields together."""
         if not self.translates and self.translate_pixels != 2:
             raise ValueError(
                 f"translate_pixels belongs to augmentation=translate or flip_translate, not {self.augmentation}; "
@@ -61,7 +61,7 @@ class DataConfig(Section):
 
     @property
     def translates(self) -> bool:
-        """Whether images are translated at random."""
+        """Return whether images are translated at random."""
         return self.augmentation in ("translate", "flip_translate")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.alignment import METHOD_OPTIONS, ImageMatchingConfig, MatchingConfig
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.path import BN_POLICIES
 from lmc_mlflow.contract import where
 
 AS_SOURCE = "; auto: as the first source was trained"
@@ -114,7 +115,7 @@ class StarVerdictConfig(Section):
     bn: str = option(
         "recalibrate",
         "batch-norm statistics on every segment, as in interpolate; recalibrated on the star's training images",
-        choices=("interpolate", "recalibrate", "nearest", "repair"),
+        choices=BN_POLICIES,
     )
     max_regular_pairs: int = option(
         25, "pairs of sources and held-out networks that the star is compared with, at most", minimum=0

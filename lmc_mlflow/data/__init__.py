@@ -1,1 +1,1 @@
-"""Which images does each side see?"""
+"""Loads data sets and divides them into the two sides of a shift."""

@@ -1,4 +1,4 @@
-"""What is a data set in memory? Training and test images with their labels."""
+"""A data set in memory: training and test images with their labels."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,7 @@
-"""How does a name become images and labels?"""
+"""The table of data sets, and how a row of it is read.
+
+Nothing here imports torch, so that flags and grids can be checked against the table at once.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
@@ -19,6 +20,7 @@ from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
 from lmc_mlflow.data.readers.bigearthnet.splits import train_test
 from lmc_mlflow.data.readers.bigearthnet.store import open_store
 from lmc_mlflow.data.readers.csv_table import read_table
+from lmc_mlflow.data.readers.digits import read_digits
 from lmc_mlflow.data.readers.downloads import (
     load_cifar10,
     load_cifar100,
@@ -43,33 +45,35 @@ class Dataset:
     test: Source
     test_labels: NDArray[Any]
     classes: tuple[str, ...]
-    flips: bool
-    """Whether random horizontal flips are this data set's usual augmentation."""
 
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One line of the table of data sets.
+    """One row of the table of data sets: how it is read, and the facts about it.
 
     Attributes:
         meaning: for the help text and the README.
-        read: from a configuration to images and labels in memory, or to a prepared store.
-        flips: whether random horizontal flips are usual for these images.
+        read: from a configuration to images and labels in memory, or to a prepared store on disk.
+        flips: whether random horizontal flips are the usual augmentation of these images.
         takes: options of the data section that only some data sets have a use for.
+        usual_split: what `test_split=auto` means.
+        in_bands: whether the images are bands of which a shift chooses; all other shifts are refused.
     """
 
     meaning: str
     read: Callable[[DataConfig], "Parts | Dataset"]
     flips: bool = False
     takes: tuple[str, ...] = ()
+    usual_split: str = "official"
+    in_bands: bool = False
 
 
 def load_dataset(config: DataConfig) -> Dataset:
-    """The data set of a configuration.
+    """Read the data set of a configuration.
 
     Raises:
         ValueError: unknown name, an option that is not this data set's, or files that are missing or damaged;
-            says where they were looked for.
+            the message says where they were looked for.
     """
     row = lookup(DATASETS, config.dataset, "dataset")
     for name, default in OPTIONAL.items():
@@ -81,75 +85,36 @@ def load_dataset(config: DataConfig) -> Dataset:
     if isinstance(found, Dataset):
         return found
     if config.test_split == "random80" and "test_split" not in row.takes:
-        found = _split_anew(found, config.split_seed)
+        found = _split_again(found, config.split_seed)
     train, test = ArraySource(found.train_images), ArraySource(found.test_images)
-    return Dataset(train, found.train_labels, test, found.test_labels, found.classes, row.flips)
+    return Dataset(train, found.train_labels, test, found.test_labels, found.classes)
 
 
-def _split_anew(parts: Parts, split_seed: int) -> Parts:
-    """All images together, four fifths of them for training."""
+def _split_again(parts: Parts, split_seed: int) -> Parts:
+    """Pool all images, and draw four fifths of them for training."""
     images = np.concatenate([parts.train_images, parts.test_images])
     labels = np.concatenate([parts.train_labels, parts.test_labels])
     train, test = random80(len(labels), split_seed)
     return Parts(images[train], labels[train], images[test], labels[test], parts.classes)
 
 
-def _load_digits(_config: DataConfig) -> Parts:
-    """1,797 handwritten digits of 8 x 8, brought to 28 x 28; every fifth of a class is for testing."""
-    from sklearn.datasets import load_digits
-
-    raw = load_digits()
-    small = torch.from_numpy(np.asarray(raw.images, dtype=np.float32))[:, None] * (255 / 16)
-    large = functional.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
-    images = large.round().clamp(0, 255).to(torch.uint8).numpy()
-    labels = np.asarray(raw.target, dtype=np.int64)
-    held_out = np.zeros(len(labels), dtype=bool)
-    for c in range(10):
-        held_out[np.flatnonzero(labels == c)[4::5]] = True
-    classes = tuple(str(c) for c in range(10))
-    return Parts(images[~held_out], labels[~held_out], images[held_out], labels[held_out], classes)
-
-
-def _load_image_folder(config: DataConfig) -> Parts:
-    return read_image_folders(Path(config.data_root), config.image_size)
-
-
-def _load_moons(_config: DataConfig) -> Parts:
-    return read_moons()
-
-
-def _load_tiny_imagenet(config: DataConfig) -> Parts:
-    return read_tiny_imagenet(Path(config.data_root))
-
-
-def _load_npz(config: DataConfig) -> Parts:
-    return read_npz(Path(config.data_root), config.validation)
-
-
-def _load_table(config: DataConfig) -> Parts:
+def _read_csv(config: DataConfig) -> Parts:
     return read_table(
         Path(config.data_root), config.image_size, config.test_split, config.validation, config.split_seed
     )
 
 
-def _load_bigearthnet(config: DataConfig) -> Dataset:
-    """Patches of the store that prepare_data made; the shift says which bands are read."""
-    if not config.shift.startswith("bands_"):
-        raise ValueError(
-            f"bigearthnet: shift={config.shift!r} does not say which bands to read; choose bands_<x>_<y>, as in "
-            "bands_B02_B08"
-        )
+def _open_bigearthnet(config: DataConfig) -> Dataset:
     store = open_store(Path(config.data_root))
-    split = "random80" if config.test_split == "auto" else config.test_split
+    split = DATASETS["bigearthnet"].usual_split if config.test_split == "auto" else config.test_split
     train, test = train_test(store, split, config.validation, config.split_seed)
-    sources = (BandSource(store, train), BandSource(store, test))
-    return Dataset(sources[0], store.labels[train], sources[1], store.labels[test], CLASSES, flips=False)
+    return Dataset(BandSource(store, train), store.labels[train], BandSource(store, test), store.labels[test], CLASSES)
 
 
 OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}
 DATASETS: Mapping[str, DatasetRow] = {
     "digits": DatasetRow(
-        "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files", _load_digits
+        "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files", lambda _: read_digits()
     ),
     "mnist": DatasetRow("60,000 + 10,000 handwritten digits of 28 x 28; downloaded on first use", load_mnist),
     "cifar10": DatasetRow(
@@ -159,22 +124,30 @@ DATASETS: Mapping[str, DatasetRow] = {
     "cifar100": DatasetRow("50,000 + 10,000 photographs of 100 classes; downloaded; flips", load_cifar100, flips=True),
     "tiny_imagenet": DatasetRow(
         "100,000 + 10,000 photographs of 64 x 64 in 200 classes, as tiny-imagenet-200 unpacks; flips",
-        _load_tiny_imagenet,
+        lambda config: read_tiny_imagenet(Path(config.data_root)),
         flips=True,
     ),
     "bigearthnet": DatasetRow(
         "480,038 Sentinel-2 patches of 120 x 120 with several of 19 labels each; made ready by prepare_data",
-        _load_bigearthnet,
+        _open_bigearthnet,
         takes=("test_split", "validation"),
+        usual_split="random80",
+        in_bands=True,
     ),
-    "moons": DatasetRow("two interleaved half circles of points in the plane; needs no files", _load_moons),
-    "npz": DatasetRow("your own images, or one of MedMNIST: an .npz file", _load_npz, takes=("validation",)),
+    "moons": DatasetRow("two interleaved half circles of points in the plane; needs no files", lambda _: read_moons()),
+    "npz": DatasetRow(
+        "your own images, or one of MedMNIST: an .npz file",
+        lambda config: read_npz(Path(config.data_root), config.validation),
+        takes=("validation",),
+    ),
     "csv": DatasetRow(
         "your own images: data_root with labels.csv (file, label or labels, split)",
-        _load_table,
+        _read_csv,
         takes=("image_size", "test_split", "validation"),
     ),
     "imagefolder": DatasetRow(
-        "your own images: data_root with train/<class>/ and test/<class>/", _load_image_folder, takes=("image_size",)
+        "your own images: data_root with train/<class>/ and test/<class>/",
+        lambda config: read_image_folders(Path(config.data_root), config.image_size),
+        takes=("image_size",),
     ),
 }

@@ -1,4 +1,4 @@
-"""Which samples are for testing, where a data set does not say?"""
+"""Draws the test samples of a data set that does not say which they are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ Indices = NDArray[np.int64]
 
 
 def random80(num_samples: int, split_seed: int) -> tuple[Indices, Indices]:
-    """Four fifths for training, the rest for testing, both in ascending order.
+    """Draw four fifths of the samples for training and keep the rest for testing; both in ascending order.
 
     The training part holds floor(0.8 N) samples: 384,030 of BigEarthNet's 480,038 (Hepburn et al.).
     It depends on N and split_seed alone.

@@ -1,4 +1,7 @@
-"""How does a data configuration become sides A and B and the test set, ready for the training device?"""
+"""Loads the data of a configuration: sides A and B and the test set, scaled and on the training device.
+
+One road: reader, split into sides, what each side sees of an image, scaling, device.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
+from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
-from lmc_mlflow.data.datasets import Dataset, load_dataset
-from lmc_mlflow.data.pixels import Scaling, Source
-from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
+from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, load_dataset
+from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
 from lmc_mlflow.data.shifts.renderings import Rendering
 from lmc_mlflow.data.shifts.sides import Indices, Sides
-from lmc_mlflow.data.streaming import Piece, join, settle
+from lmc_mlflow.data.streaming import ScaledSource, join, move_to_device
 from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")
@@ -25,7 +29,7 @@ BOTH = "both"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, and where they came from."""
+    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, and the digest of what they are."""
 
     images: Images
     labels: Tensor
@@ -37,7 +41,18 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class ShiftedData:
-    """A data set under a shift: what both sides train on and are tested on."""
+    """A data set under a shift: what both sides train on and are tested on.
+
+    Attributes:
+        a: training images of side A.
+        b: training images of side B.
+        test: the test images; where the sides see other renderings, side A's and then side B's of all of them.
+        sides: which training samples each side holds.
+        classes: names of the classes, in the order of the labels.
+        flips: whether training images are flipped at random.
+        digest: of the whole data set, training and test, before any split or scaling.
+        translate: the largest random translation of a training image in pixels.
+    """
 
     a: LabelledImages
     b: LabelledImages
@@ -46,122 +61,147 @@ class ShiftedData:
     classes: tuple[str, ...]
     flips: bool
     digest: str
-    """Of the whole data set, training and test, before any split or scaling."""
     translate: int = 0
-    """The largest random translation of a training image in pixels."""
 
     def side(self, name: str) -> LabelledImages:
-        """Side `A` or `B`, or `both`: one after the other, or once where they are one subset."""
+        """Return side `A` or `B`, or `both`: one after the other, or once where they are one subset."""
         if name == BOTH:
-            return _together(self.a, self.b)
+            return _join_sides(self.a, self.b)
         return {"A": self.a, "B": self.b}[name]
 
 
-def _together(a: LabelledImages, b: LabelledImages) -> LabelledImages:
+def _join_sides(a: LabelledImages, b: LabelledImages) -> LabelledImages:
     if a.digest == b.digest:
         return a
-    digest = hashlib.sha256(f"{a.digest} {b.digest}".encode()).hexdigest()[:32]
+    digest = _short_digest(f"{a.digest} {b.digest}")
     return LabelledImages(join(a.images, b.images), torch.cat([a.labels, b.labels]), digest)
 
 
+@dataclass(frozen=True)
+class _Subset:
+    """Images of a side or of the test set before they are scaled and moved to the device."""
+
+    sources: tuple[ScaledSource, ...]
+    labels: NDArray[Any]
+    digest: str
+
+
 def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None = None) -> ShiftedData:
-    """Load, split, render, scale and move the data of a configuration.
+    """Read, split, render, scale and move the data of a configuration.
 
     Args:
         config: what to load.
         device: where the tensors go.
-        sides: the split to use instead of making it anew (a logged `split.npz`).
+        sides: the split to use instead of drawing it again (a logged `split.npz`).
 
     Raises:
         ValueError: whatever is wrong with the data set, the shift or the split.
     """
+    rendering = rendering_of(config.shift)
+    row = _row_of(config)
     dataset = load_dataset(config)
-    num_train = len(dataset.train_labels)
     if sides is None:
         sides = split_sides(config.shift, dataset.train_labels, len(dataset.classes), config.split_seed)
-    elif max(sides.a.max(), sides.b.max()) >= num_train:
-        raise ValueError(
-            f"split: names sample {max(sides.a.max(), sides.b.max())}, {config.dataset} has {num_train}; "
-            "it is another data set"
-        )
-    parts = _Parts(config, dataset, device, rendering_of(config.shift))
-    side_a = parts.train(sides.a, "A")
-    _, _, height, width = side_a.images.shape
-    if config.translates and config.translate_pixels >= min(height, width):
-        raise ValueError(
-            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
-        )
+    _check_sides(config, dataset, sides)
+    subsets, digest = _subsets(config, dataset, rendering, sides)
+    _check_labels(config, subsets)
+    _check_translation(config, subsets[0])
+    a, b, test = subsets
+    side_a = _on_device(a, device, config.memory_gb)
     return ShiftedData(
         a=side_a,
-        b=side_a if sides.b is sides.a and parts.rendering is None else parts.train(sides.b, "B"),
-        test=parts.test(),
+        b=side_a if b is a else _on_device(b, device, config.memory_gb),
+        test=_on_device(test, device, config.memory_gb),
         sides=sides,
         classes=dataset.classes,
-        flips=dataset.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),
-        digest=parts.digest,
+        flips=row.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),
+        digest=digest,
         translate=config.translate_pixels if config.translates else 0,
     )
 
 
-class _Parts:
-    """Renders, scales and digests the parts of one data set under one shift."""
+def _row_of(config: DataConfig) -> DatasetRow:
+    """Look up the data set, and refuse a shift that does not fit it before anything is read."""
+    row = lookup(DATASETS, config.dataset, "dataset")
+    chooses_bands = shift_row(config.shift).chooses_bands
+    if row.in_bands and not chooses_bands:
+        raise ValueError(
+            f"{config.dataset}: shift={config.shift!r} does not say which bands to read; choose bands_<x>_<y>, as in "
+            "bands_B02_B08"
+        )
+    if chooses_bands and not row.in_bands:
+        names = ", ".join(name for name, other in DATASETS.items() if other.in_bands)
+        raise ValueError(f"shift {config.shift!r} needs the bands of dataset={names}; choose another shift")
+    return row
 
-    def __init__(self, config: DataConfig, dataset: Dataset, device: torch.device, rendering: Rendering | None) -> None:
-        self.rendering = rendering
-        self._dataset = dataset
-        self._device = device
-        self._config = config
-        seed = config.split_seed
-        train, test = dataset.train, dataset.test
-        if rendering is not None:
-            train, test = rendering.side_a(train), rendering.side_a(test)
-        self._train, self._test = train, test
-        self._train_digest = train.digest(dataset.train_labels)
-        self._test_digest = test.digest(dataset.test_labels)
-        self.digest = hashlib.sha256(f"{self._train_digest}{self._test_digest}".encode()).hexdigest()[:32]
-        self._scale = Scaling.of(config.normalization, train)
-        self._scale_b = self._scale
-        if rendering is not None and rendering.own_scale:  # another instrument has its own mean and deviation
-            self._scale_b = Scaling.of(config.normalization, rendering.side_b(dataset.train, seed))
 
-    def train(self, chosen: Indices, side: str) -> LabelledImages:
-        digest = subset_digest(self._train_digest, chosen)
-        labels = self._dataset.train_labels[chosen]
-        self._refuse_unlabelled(labels, f"side {side}")
-        if side == "B" and self.rendering is not None:
-            seed = derive_seed(self._config.split_seed, "rendering/train")
-            source = self.rendering.side_b(self._dataset.train.rows(chosen), seed)
-            pieces = (Piece(source, self._scale_b),)
-            return self._labelled(pieces, labels, self._rendered(digest, source, labels))
-        return self._labelled((Piece(self._train.rows(chosen), self._scale),), labels, digest)
+def _subsets(
+    config: DataConfig, dataset: Dataset, rendering: Rendering | None, sides: Sides
+) -> tuple[tuple[_Subset, _Subset, _Subset], str]:
+    """Divide and render the images: side A, side B and the test set, and the digest of the whole data set."""
+    train, test = dataset.train, dataset.test
+    if rendering is not None:
+        train, test = rendering.side_a(train), rendering.side_a(test)
+    train_digest, test_digest = train.digest(dataset.train_labels), test.digest(dataset.test_labels)
+    digest = _short_digest(f"{train_digest}{test_digest}")
+    scaling = Scaling.of(config.normalization, train)
 
-    def test(self) -> LabelledImages:
-        """The test images; where the sides see other renderings, side A's and then side B's of all of them."""
-        pieces, labels, digest = [Piece(self._test, self._scale)], self._dataset.test_labels, self._test_digest
-        self._refuse_unlabelled(labels, "the test set")
-        if self.rendering is not None:
-            seed = derive_seed(self._config.split_seed, "rendering/test")
-            source = self.rendering.side_b(self._dataset.test, seed)
-            pieces.append(Piece(source, self._scale_b))
-            digest = self._rendered(digest, source, labels)
-            labels = np.concatenate([labels, labels])
-        return self._labelled(tuple(pieces), labels, digest)
+    def training_subset(chosen: Indices) -> _Subset:
+        source = ScaledSource(train.rows(chosen), scaling)
+        return _Subset((source,), dataset.train_labels[chosen], _digest_of_rows(train_digest, chosen))
 
-    def _refuse_unlabelled(self, labels: NDArray[Any], part: str) -> None:
-        if labels.ndim == 2 and not labels.any():
+    a = training_subset(sides.a)
+    tested = _Subset((ScaledSource(test, scaling),), dataset.test_labels, test_digest)
+    if rendering is None:
+        return (a, a if sides.b is sides.a else training_subset(sides.b), tested), digest
+    scaling_b = scaling
+    if rendering.own_scale:  # another instrument has its own mean and deviation
+        scaling_b = Scaling.of(config.normalization, rendering.side_b(dataset.train, config.split_seed))
+    source = rendering.side_b(dataset.train.rows(sides.b), derive_seed(config.split_seed, "rendering/train"))
+    labels = dataset.train_labels[sides.b]
+    digest_b = _short_digest(f"{_digest_of_rows(train_digest, sides.b)} {source.digest(labels)}")
+    b = _Subset((ScaledSource(source, scaling_b),), labels, digest_b)
+    source = rendering.side_b(dataset.test, derive_seed(config.split_seed, "rendering/test"))
+    tested_by_both = _Subset(
+        (*tested.sources, ScaledSource(source, scaling_b)),
+        np.concatenate([tested.labels, tested.labels]),
+        _short_digest(f"{test_digest} {source.digest(tested.labels)}"),
+    )
+    return (a, b, tested_by_both), digest
+
+
+def _check_sides(config: DataConfig, dataset: Dataset, sides: Sides) -> None:
+    num_train, last = len(dataset.train_labels), max(sides.a.max(), sides.b.max())
+    if last >= num_train:
+        raise ValueError(f"split: names sample {last}, {config.dataset} has {num_train}; it is another data set")
+
+
+def _check_labels(config: DataConfig, subsets: tuple[_Subset, _Subset, _Subset]) -> None:
+    for name, subset in zip(("side A", "side B", "the test set"), subsets, strict=True):
+        if subset.labels.ndim == 2 and not subset.labels.any():
             raise ValueError(
-                f"{self._config.dataset}: none of the {len(labels)} images of {part} has a label, which leaves average "
-                "precision undefined; choose another split, shift or data set"
+                f"{config.dataset}: none of the {len(subset.labels)} images of {name} has a label, which leaves "
+                "average precision undefined; choose another split, shift or data set"
             )
 
-    def _rendered(self, digest: str, source: Source, labels: NDArray[Any]) -> str:
-        return hashlib.sha256(f"{digest} {source.digest(labels)}".encode()).hexdigest()[:32]
 
-    def _labelled(self, pieces: tuple[Piece, ...], labels: NDArray[Any], digest: str) -> LabelledImages:
-        images = settle(pieces, self._device, self._config.memory_gb)
-        return LabelledImages(images, torch.from_numpy(labels).to(self._device), digest)
+def _check_translation(config: DataConfig, subset: _Subset) -> None:
+    _, _, height, width = subset.sources[0].source.shape
+    if config.translates and config.translate_pixels >= min(height, width):
+        raise ValueError(
+            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
+        )
 
 
-def subset_digest(train_digest: str, chosen: Indices) -> str:
-    """Digest of a subset: of the training set's digest and the indices, in order."""
+def _on_device(subset: _Subset, device: torch.device, memory_gb: float) -> LabelledImages:
+    images = move_to_device(subset.sources, device, memory_gb)
+    return LabelledImages(images, torch.from_numpy(subset.labels).to(device), subset.digest)
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _digest_of_rows(train_digest: str, chosen: Indices) -> str:
+    """Compute the digest of a subset from the training set's digest and the indices, in order."""
     return hashlib.sha256(train_digest.encode() + np.ascontiguousarray(chosen).tobytes()).hexdigest()[:32]

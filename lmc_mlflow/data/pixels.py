@@ -1,4 +1,4 @@
-"""Where do raw pixels lie, and how are they scaled? In an array in memory, or in a prepared store on disk."""
+"""Sources of raw pixels: an array in memory, or a prepared store on disk."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,9 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, gather
 from lmc_mlflow.data.readers.bigearthnet.store_files import PATCH_SHAPE
@@ -24,23 +22,23 @@ class Source(Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """N, C, H, W."""
+        """Return N, C, H, W."""
 
     @property
     def full_scale(self) -> float:
-        """What counts as 1 in `normalization=unit`: 255 for bytes, 10,000 for Sentinel-2 reflectance."""
+        """Return the value that counts as 1 in `normalization=unit`: 255 for bytes, 10,000 for reflectance."""
 
-    def take(self, rows: Tensor) -> Tensor:
-        """Raw images (n, C, H, W) of these rows, on the CPU."""
+    def take(self, rows: Indices) -> NDArray[Any]:
+        """Read the raw images (n, C, H, W) of these rows."""
 
     def rows(self, chosen: Indices) -> "Source":
-        """The source that holds these rows alone, in this order."""
+        """Return the source that holds these rows alone, in this order."""
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel, where `full_scale` counts as 1."""
+        """Compute the mean and the standard deviation of each channel, where `full_scale` counts as 1."""
 
     def digest(self, labels: NDArray[Any]) -> str:
-        """Digest of pixels and labels, in 32 hex digits."""
+        """Compute the digest of pixels and labels, in 32 hex digits."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +49,25 @@ class ArraySource:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """N, C, H, W."""
+        """Return N, C, H, W."""
         n, c, h, w = self.array.shape
         return n, c, h, w
 
     @property
     def full_scale(self) -> float:
-        """255 for bytes."""
+        """Return 255 for bytes, 1 for other numbers."""
         return 255.0 if self.array.dtype == np.uint8 else 1.0
 
-    def take(self, rows: Tensor) -> Tensor:
-        """See `Source`."""
-        return torch.from_numpy(self.array[rows.numpy()])
+    def take(self, rows: Indices) -> NDArray[Any]:
+        """Copy the images of these rows."""
+        return self.array[rows]
 
     def rows(self, chosen: Indices) -> "ArraySource":
-        """See `Source`; copies."""
+        """Copy these rows into a source of their own."""
         return ArraySource(self.array[chosen])
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """See `Source`; exact for bytes, from their histogram."""
+        """Compute mean and deviation as `Source` says; exact for bytes, from their histogram."""
         if self.array.dtype != np.uint8:
             axes = (0, 2, 3)
             exact = self.array.astype(np.float64)
@@ -84,7 +82,7 @@ class ArraySource:
         return tuple(means), tuple(deviations)
 
     def digest(self, labels: NDArray[Any]) -> str:
-        """Of shapes, pixels and labels (MLflow's own digest reads a few images only)."""
+        """Compute the digest of shapes, pixels and labels (MLflow's own digest reads a few images only)."""
         digest = hashlib.sha256(f"{self.array.shape} {labels.shape}".encode())
         digest.update(np.ascontiguousarray(self.array).data)
         digest.update(np.ascontiguousarray(labels).data)
@@ -93,7 +91,7 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class BandSource:
-    """Patches of a prepared store in some of its bands; no band at first: a shift says which."""
+    """Patches of a prepared store in some of its bands; it has no band until a shift chooses them."""
 
     store: PatchStore
     chosen: Indices
@@ -101,75 +99,42 @@ class BandSource:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """N, C, 120, 120."""
+        """Return N, C, 120, 120."""
         return len(self.chosen), len(self.bands), *PATCH_SHAPE
 
     @property
     def full_scale(self) -> float:
-        """10,000: a reflectance of 1."""
+        """Return 10,000, which stands for a reflectance of 1."""
         return REFLECTANCE
 
     def in_bands(self, bands: Sequence[str]) -> "BandSource":
-        """The same patches in other bands."""
+        """Return the same patches in these bands."""
         return BandSource(self.store, self.chosen, tuple(bands))
 
-    def take(self, rows: Tensor) -> Tensor:
-        """See `Source`: 16 unsigned bits in int16, as PyTorch converts its uint16 on few devices."""
-        where = self.chosen[rows.numpy()]
+    def take(self, rows: Indices) -> NDArray[Any]:
+        """Read patches: 16 unsigned bits in int16, because PyTorch converts its uint16 on few devices only."""
+        where = self.chosen[rows]
         raw = np.empty((len(where), *self.shape[1:]), dtype=np.int16)
         for channel, pixels in enumerate(self._mapped):
             raw[:, channel] = gather(pixels, where).view(np.int16)
-        return torch.from_numpy(raw)
+        return raw
 
     @cached_property
     def _mapped(self) -> "list[np.memmap[Any, np.dtype[np.uint16]]]":
         return [self.store.pixels(band) for band in self.bands]
 
     def rows(self, chosen: Indices) -> "BandSource":
-        """See `Source`; nothing is read."""
+        """Return the source of these rows; nothing is read."""
         return BandSource(self.store, self.chosen[chosen], self.bands)
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """See `Source`; exact, from the sums that the store keeps of every patch."""
+        """Compute mean and deviation as `Source` says; exact, from the sums that the store keeps of every patch."""
         found = [self.store.statistics(band, self.chosen) for band in self.bands]
         return tuple(mean / REFLECTANCE for mean, _ in found), tuple(dev / REFLECTANCE for _, dev in found)
 
     def digest(self, labels: NDArray[Any]) -> str:
-        """Of the bands' checksums, the patches chosen and their labels; no pixel is read."""
+        """Compute the digest of the bands' checksums, the chosen patches and their labels; no pixel is read."""
         digest = hashlib.sha256(f"{self.store.digest(self.bands)} {self.bands}".encode())
         digest.update(np.ascontiguousarray(self.chosen).data)
         digest.update(np.ascontiguousarray(labels).data)
         return digest.hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Per-channel (x / full_scale - mean) / deviation."""
-
-    full_scale: float
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-
-    @staticmethod
-    def of(normalization: str, source: Source) -> "Scaling":
-        """The constants of `centered` (from all of the source), `half` or `unit`."""
-        channels = source.shape[1]
-        if normalization == "unit":
-            return Scaling(source.full_scale, (0.0,) * channels, (1.0,) * channels)
-        if normalization == "half":
-            return Scaling(source.full_scale, (0.5,) * channels, (0.5,) * channels)
-        means, deviations = source.statistics()
-        return Scaling(source.full_scale, means, tuple(d if d > 0 else 1.0 for d in deviations))  # constant: 0
-
-    def apply(self, raw: Tensor) -> Tensor:
-        """Raw images (N, C, H, W) -> float32, in the operations of torchvision's ToTensor and Normalize."""
-        if raw.dtype == torch.int16:  # unsigned in truth
-            raw = raw.to(torch.int32).bitwise_and_(0xFFFF)
-        out = raw.to(torch.float32, copy=True)
-        if self.full_scale != 1:
-            out.div_(self.full_scale)
-        if set(self.mean) == {0.0} and set(self.deviation) == {1.0}:
-            return out
-        mean = torch.tensor(self.mean, device=out.device)[:, None, None]
-        deviation = torch.tensor(self.deviation, device=out.device)[:, None, None]
-        return out.sub_(mean).div_(deviation)

@@ -1,5 +1,6 @@
 """Computes the decision boundaries of two logged networks of points in the plane, and of their average."""
 
+import numpy as np
 import pandas as pd
 import torch
 from mlflow import MlflowClient
@@ -7,7 +8,7 @@ from mlflow import MlflowClient
 from lmc_mlflow.alignment import derive_symmetry, match_weights, permute
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.data.datasets import load_dataset
-from lmc_mlflow.data.pixels import Scaling
+from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.decision_regions import decide, grid_over
 from lmc_mlflow.models.parameters import trainable
@@ -43,7 +44,7 @@ def decision_boundaries(networks: pd.DataFrame, resolution: int = 150, uri: str 
     _check(a, b)
     dataset = load_dataset(a.config.data)
     scaling = Scaling.of(a.config.data.normalization, dataset.train)
-    points = scaling.apply(dataset.test.take(torch.arange(len(dataset.test_labels))))
+    points = scaling.apply(torch.from_numpy(dataset.test.take(np.arange(len(dataset.test_labels)))))
     labels = torch.from_numpy(dataset.test_labels)
     grid = grid_over(points, resolution)
     tables = []

@@ -36,7 +36,7 @@ class Bench:
         labels: of the test set.
         calibration: the star's training images, for batch-norm policies that need images.
         num_alphas: points of a segment.
-        bn: a row of `points.BN_POLICIES`, for every segment, the ends included.
+        bn: a row of `points.BN_POLICIES`, on the segments, the ends included.
     """
 
     network: nn.Module
@@ -47,9 +47,9 @@ class Bench:
     bn: str = "recalibrate"
 
     def network_of(self, state: State) -> nn.Module:
-        """Build the network of a state, with its statistics set by the batch-norm policy."""
+        """Build the network of a state; batch norm's statistics are computed anew, as training keeps none."""
         scratch = copy.deepcopy(self.network).requires_grad_(False).eval()
-        return network_at(scratch, Segment(state, state), 0.0, self.bn, self.calibration)
+        return network_at(scratch, Segment(state, state), 0.0, "recalibrate", self.calibration)
 
     def path(self, left: State, right: State) -> Path:
         """Measure the segment between two states."""

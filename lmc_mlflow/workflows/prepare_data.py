@@ -19,7 +19,7 @@ from lmc_mlflow.tracking.store import open_store as open_tracking
 
 @dataclass(frozen=True)
 class PrepareDataOutcome:
-    """Where the store is, what is in it, what was done to these bands, and what data_root finds it."""
+    """Where the store is, what it holds, what was done to these bands, and the data_root that finds it."""
 
     store: Path
     record: StoreRecord

@@ -1,1 +1,1 @@
-"""Readers of data sets on disk, a file for each format."""
+"""Readers of data sets on disk, one file for each format."""

@@ -1,4 +1,4 @@
-"""How does a folder of images with a labels.csv become images and labels?"""
+"""Reads a folder of images with a labels.csv."""
 
 import csv
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ class Table:
 
 
 def read_table(data_root: Path, image_size: int | None, split: str, validation: str, split_seed: int) -> Parts:
-    """The images that data_root/labels.csv lists.
+    """Read the images that data_root/labels.csv lists.
 
     Its columns: `file`, relative to data_root; `label`, one class, or `labels`, any number of them with
-    `|` between; and, if the parts are given, `split`: train, validation or test. Others are passed over.
+    `|` between; and, if the parts are given, `split`: train, validation or test. Other columns are ignored.
     Classes are in sorted order.
 
     Args:

@@ -1,4 +1,4 @@
-"""How does a folder of images, one folder a class, become one array?"""
+"""Reads images from folders, one folder for each class."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ class FolderImages:
 
 
 def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
-    """Every image below `root`/<class>/ that Pillow can read, in sorted order.
+    """Read every image below `root`/<class>/ that Pillow can read, in sorted order.
 
     Args:
         root: a folder of class folders.
@@ -41,7 +41,7 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
     if not root.is_dir():
         raise ValueError(f"imagefolder: {root} is no folder; data_root must hold train/<class>/ and test/<class>/")
     try:
-        for _ in os.walk(root, onerror=_refuse, followlinks=True):  # torchvision passes over what it may not read
+        for _ in os.walk(root, onerror=_refuse, followlinks=True):  # torchvision skips what it may not read
             pass
         classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
         Image.init()
@@ -75,7 +75,7 @@ def _refuse(error: OSError) -> None:
 
 
 def read_image(path: Path, image_size: int | None, dataset: str) -> NDArray[np.uint8]:
-    """One image (C, H, W) of one or three channels.
+    """Read one image (C, H, W) of one or three channels.
 
     Args:
         path: a file of any format that Pillow reads.
@@ -100,7 +100,7 @@ def read_image(path: Path, image_size: int | None, dataset: str) -> NDArray[np.u
 
 
 def read_image_folders(root: Path, image_size: int | None) -> Parts:
-    """`root`/train/<class>/ and `root`/test/<class>/.
+    """Read the images below `root`/train/<class>/ and `root`/test/<class>/.
 
     Raises:
         ValueError: as `read_image_folder`, or the two hold other classes or image sizes.

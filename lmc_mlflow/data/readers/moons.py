@@ -1,4 +1,4 @@
-"""What are the two moons? 2,000 points of the plane on two interleaved half circles."""
+"""Makes the two moons: 2,000 points of the plane on two interleaved half circles."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ TRAIN_STATE, TEST_STATE = 0, 1
 
 
 def read_moons() -> Parts:
-    """Scikit-learn's make_moons, each point an image of one pixel with two channels, x and y.
+    """Make scikit-learn's moons, each point an image of one pixel with two channels, x and y.
 
     The permutation slides use the moons without giving sizes or noise. Noise 0.1 is the round number that their
     results allow: networks of width 32 and 512 end at test loss 0.012 and 0.004 there, at 0.0014 and 0.0003 on

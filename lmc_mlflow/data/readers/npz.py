@@ -1,4 +1,4 @@
-"""How does an .npz file of images and labels, such as those of MedMNIST, become a data set?"""
+"""Reads an .npz file of images and labels, such as those of MedMNIST."""
 
 import zlib
 from pathlib import Path
@@ -13,12 +13,12 @@ from lmc_mlflow.data.arrays import Parts
 from lmc_mlflow.errors import first_line
 
 MOST_CHANNELS = 16
-"""More than this in the last axis is a volume and no image."""
+"""An array with more than this in its last axis is a volume, not an image."""
 Arrays = dict[str, NDArray[Any]]
 
 
 def read_npz(data_root: Path, validation: str) -> Parts:
-    """The images of an .npz file in the layout of MedMNIST (Yang et al.).
+    """Read the images of an .npz file in the layout of MedMNIST (Yang et al.).
 
     It holds train_images, train_labels, test_images, test_labels, and often val_images and val_labels.
     Images are uint8, (N, H, W) or (N, H, W, C). Labels are classes 0..K-1, (N,) or (N, 1), or zeros and
@@ -65,7 +65,7 @@ def _training(arrays: Arrays, validation: str) -> NDArray[Any]:
 
 
 def _find(data_root: Path) -> Path:
-    """The .npz file that data_root is, or holds."""
+    """Find the .npz file that data_root is, or holds."""
     try:
         if not data_root.is_dir():
             if not data_root.exists():
@@ -81,7 +81,7 @@ def _find(data_root: Path) -> Path:
 
 
 def _read_arrays(file: Path, validation: str) -> Arrays:
-    """The arrays that are needed; the validation labels always, where there are any, as they may name a class."""
+    """Read the arrays that are needed; the validation labels too where there are any, as they may name a class."""
     needed = ["train_images", "train_labels", "test_images", "test_labels"]
     if validation == "train":
         needed += ["val_images", "val_labels"]
@@ -112,7 +112,7 @@ def _check_names(found: list[str], needed: list[str]) -> None:
 
 
 def _channels_first(file: Path, name: str, images: NDArray[Any]) -> NDArray[np.uint8]:
-    """(N, H, W) or (N, H, W, C) -> (N, C, H, W)."""
+    """Bring images (N, H, W) or (N, H, W, C) to (N, C, H, W)."""
     if images.dtype != np.uint8:
         raise ValueError(f"npz: {file}: {name} is {images.dtype}, not uint8; store pixels as whole numbers in 0..255")
     if images.ndim == 3:
@@ -126,7 +126,7 @@ def _channels_first(file: Path, name: str, images: NDArray[Any]) -> NDArray[np.u
 
 
 def _checked_labels(file: Path, labels: Arrays) -> tuple[Arrays, int]:
-    """Classes (N,) int64 or zeros and ones (N, K) uint8, all parts alike, and the number of classes K."""
+    """Check labels: classes (N,) int64 or zeros and ones (N, K) uint8, all parts alike; count the classes K."""
     flat = {part: array[:, 0] if array.shape[1:] == (1,) else array for part, array in labels.items()}
     for part, array in flat.items():
         if array.dtype.kind not in "biu":

@@ -1,4 +1,4 @@
-"""How does Tiny ImageNet, as its archive unpacks, become images and labels?"""
+"""Reads Tiny ImageNet as its archive unpacks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Labelled = list[tuple[Path, int]]
 
 
 def read_tiny_imagenet(data_root: Path) -> Parts:
-    """Tiny ImageNet's training images, and its validation images as the test part (its test images have no labels).
+    """Read the training images, and the validation images as the test part (the test images have no labels).
 
     Classes are in the order of their WordNet ids; grey images become colour.
 
@@ -54,7 +54,7 @@ def _find(data_root: Path) -> Path:
 
 
 def _class_names(words: Path, ids: Sequence[str]) -> tuple[str, ...]:
-    """The first of the words that words.txt has for an id, with the id where two share it."""
+    """Name each class by the first of its words in words.txt, with the id where two classes share it."""
     synonyms = dict(line.split("\t", 1) for line in _lines(words) if "\t" in line)
     for wnid in ids:
         if wnid not in synonyms:
@@ -65,7 +65,7 @@ def _class_names(words: Path, ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def _annotated(folder: Path, ids: Sequence[str]) -> Labelled:
-    """The validation images in the order of val_annotations.txt: file, id, and a box that nobody needs here."""
+    """List the validation images in the order of val_annotations.txt: file, id, and a box that is not needed."""
     annotations = folder / "val_annotations.txt"
     index = {wnid: label for label, wnid in enumerate(ids)}
     found = {}

@@ -1,1 +1,1 @@
-"""Shifts: how a data set is divided between side A and side B."""
+"""The shifts: which samples each side holds, and what each side sees of an image."""

@@ -1,20 +1,21 @@
-"""What does side B's camera do to its images? Bytes in, bytes of the same shape out."""
+"""The table of corruptions of images, and rotation: bytes in, bytes of the same shape out."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
 from tqdm import tqdm
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
@@ -32,13 +33,13 @@ class Corruption:
 
 
 def corrupt(images: Pixels, kind: str, severity: int, seed: int) -> Pixels:
-    """The images as a worse camera takes them, after CIFAR-10-C (Hendrycks & Dietterich 2019, their constants).
+    """Corrupt the images as CIFAR-10-C does (Hendrycks & Dietterich 2019, their constants).
 
     Theirs truncates to bytes, this rounds half up.
 
     Args:
         images: (N, C, H, W).
-        kind: a row of KINDS.
+        kind: a row of CORRUPTIONS.
         severity: 1 (slight) to 5.
         seed: of the noise, the only random one; the draws are the same at every severity, and image i's do
             not depend on how many images follow it.
@@ -47,25 +48,25 @@ def corrupt(images: Pixels, kind: str, severity: int, seed: int) -> Pixels:
         ValueError: unknown kind, a severity outside 1 to 5, or `jpeg` of images with other than 1 or 3 channels.
     """
     constant = constant_of(kind, severity)
-    corruption = KINDS[kind]
+    corruption = CORRUPTIONS[kind]
     rng = np.random.default_rng(derive_seed(seed, "corrupt/noise"))
     return _in_chunks(images, f"corrupting by {kind}", lambda chunk: corruption.apply(chunk, constant, rng))
 
 
 def constant_of(kind: str, severity: int) -> float:
-    """What a kind is applied with at a severity of 1 to 5; its unit stands in the kind's row.
+    """Return the constant of a kind at a severity of 1 to 5; its unit stands in the kind's row.
 
     Raises:
         ValueError: there is no such kind or severity; the message lists those there are.
     """
-    corruption = lookup(KINDS, kind, "corruption")
+    corruption = lookup(CORRUPTIONS, kind, "corruption")
     if severity not in range(1, 6):
         raise ValueError(f"corruption {kind!r}: severity {severity} is unknown; choose from 1, 2, 3, 4, 5")
     return corruption.constants[severity - 1]
 
 
 def rotate(images: Pixels, degrees: float) -> Pixels:
-    """The images (N, C, H, W) turned counter-clockwise about their centre: bilinear, zeros outside, the same size.
+    """Turn the images (N, C, H, W) counter-clockwise about their centre: bilinear, zeros outside, the same size.
 
     Raises:
         ValueError: the angle is infinite or no number.
@@ -75,11 +76,11 @@ def rotate(images: Pixels, degrees: float) -> Pixels:
     if not math.isfinite(degrees):
         raise ValueError(f"rotation by {degrees} degrees: the angle must be a finite number")
 
-    def turned(chunk: Pixels) -> Pixels:
+    def turn(chunk: Pixels) -> Pixels:
         bilinear = transforms.InterpolationMode.BILINEAR
         return _bytes(transforms.rotate(_tensor(chunk), degrees, interpolation=bilinear).numpy())
 
-    return _in_chunks(images, "rotating", turned)
+    return _in_chunks(images, "rotating", turn)
 
 
 def _in_chunks(images: Pixels, task: str, apply: Callable[[Pixels], Pixels]) -> Pixels:
@@ -100,6 +101,7 @@ def _noise(images: Pixels, deviation: float, rng: np.random.Generator) -> Pixels
 
 
 def _blur(images: Pixels, sigma: float, _rng: np.random.Generator) -> Pixels:
+    from torch.nn import functional
     from torchvision.transforms.v2 import functional as transforms
 
     # As scipy's gaussian_filter in CIFAR-10-C: cut at 4 sigma, edges repeated. torchvision mirrors its edges,
@@ -136,18 +138,20 @@ def _jpeg(images: Pixels, quality: float, _rng: np.random.Generator) -> Pixels:
     return compressed
 
 
-def _tensor(images: Pixels) -> torch.Tensor:
-    """In double precision, where no order of summation moves a value across a half: any chunk, the same bytes."""
+def _tensor(images: Pixels) -> "Tensor":
+    """Convert to double precision, where no order of summation moves a value across a half: any chunk, same bytes."""
+    import torch
+
     return torch.from_numpy(images.astype(np.float64))
 
 
 def _bytes(values: NDArray[np.floating[Any]]) -> Pixels:
-    """Rounded half up, so that a shift by 25.5 moves even and odd bytes alike."""
+    """Round half up, so that a shift by 25.5 moves even and odd bytes alike."""
     rounded: Pixels = np.floor(np.clip(values, 0, 255) + 0.5).astype(np.uint8)
     return rounded
 
 
-KINDS: Mapping[str, Corruption] = {
+CORRUPTIONS: Mapping[str, Corruption] = {
     "noise": Corruption(
         "Gaussian noise of this standard deviation, of pixels in [0, 1]", (0.04, 0.06, 0.08, 0.09, 0.10), _noise
     ),

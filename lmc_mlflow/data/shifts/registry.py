@@ -1,4 +1,7 @@
-"""How does one data set become two sides? The table of shifts: which samples each side holds, and what it sees."""
+"""The table of shifts: which samples each side holds, and what it sees of an image.
+
+Nothing here imports torch, so that flags and grids can be checked against the table at once.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,17 +29,29 @@ Split = Callable[[re.Match[str], Labels, int, int], Sides]
 
 @dataclass(frozen=True)
 class Shift:
-    """A family of shifts: how its names look, how one of them splits labels (N,) of K classes, and what side B sees."""
+    """A row of the table: a family of shifts whose names look alike.
+
+    Attributes:
+        form: how the names look, for messages and help texts.
+        meaning: for the help text and the README.
+        pattern: matches the names.
+        split: divides labels (N,) of K classes, or (N, K), into the samples of both sides.
+        render: makes what the sides see of an image; None: both see it as it is.
+        divides_by_class: whether every image must have one class.
+        chooses_bands: whether the images must be of bands, of which the shift chooses.
+    """
 
     form: str
     meaning: str
     pattern: re.Pattern[str]
     split: Split
     render: Callable[[re.Match[str]], Rendering] | None = None
+    divides_by_class: bool = False
+    chooses_bands: bool = False
 
 
 def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -> Sides:
-    """The two sides of a shift.
+    """Divide the training samples into the two sides of a shift.
 
     Args:
         shift: `label_5050`, `label_2080`, ..., `none`.
@@ -45,9 +60,15 @@ def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -
         split_seed: the split depends on it and on nothing else that is random.
 
     Raises:
-        ValueError: unknown shift, or a side left without samples.
+        ValueError: unknown shift, images of several labels that it would divide by class, or a side left without
+            samples.
     """
-    family, found = _family_of(shift)
+    family, found = _match(shift)
+    if family.divides_by_class and labels.ndim == 2:
+        others = ", ".join(other.form for other in SHIFTS.values() if not other.divides_by_class)
+        raise ValueError(
+            f"shift {shift!r} divides images by their class, and these have several labels each; choose {others}"
+        )
     sides = family.split(found, labels, num_classes, split_seed)
     if len(sides.a) == 0 or len(sides.b) == 0:
         raise ValueError(
@@ -57,16 +78,25 @@ def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -
 
 
 def rendering_of(shift: str) -> Rendering | None:
-    """What the sides of a shift see of an image, or None where both see it as it is.
+    """Return what the sides of a shift see of an image, or None where both see it as it is.
 
     Raises:
         ValueError: unknown shift, band or corruption, or sides of different channel counts.
     """
-    family, found = _family_of(shift)
+    family, found = _match(shift)
     return None if family.render is None else family.render(found)
 
 
-def _family_of(shift: str) -> tuple[Shift, re.Match[str]]:
+def shift_row(shift: str) -> Shift:
+    """Look up the row of a shift by its name.
+
+    Raises:
+        ValueError: unknown shift; the message lists the forms there are.
+    """
+    return _match(shift)[0]
+
+
+def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
         found = family.pattern.fullmatch(shift)
         if found:
@@ -81,6 +111,7 @@ SHIFTS: Mapping[str, Shift] = {
         "is the covariate shift",
         re.compile(r"label_(\d\d)(\d\d)"),
         label_split,
+        divides_by_class=True,
     ),
     "subset": Shift(
         "subset_<fraction>",
@@ -93,6 +124,7 @@ SHIFTS: Mapping[str, Shift] = {
         "each class is divided by a draw from Dirichlet(c, c), the label skew of federated learning",
         re.compile(r"dirichlet_(\d+(?:\.\d+)?)"),
         dirichlet_split,
+        divides_by_class=True,
     ),
     "corrupt": Shift(
         "corrupt_<kind>_<severity>",
@@ -115,6 +147,7 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"bands_([A-Za-z0-9]+)_([A-Za-z0-9]+)"),
         no_split,
         other_bands,
+        chooses_bands=True,
     ),
     "none": Shift("none", "both sides see the same data; only noise can differ", re.compile(r"none"), no_split),
 }

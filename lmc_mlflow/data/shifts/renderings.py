@@ -1,4 +1,4 @@
-"""What does each side see of an image? Another band, a corruption, a rotation."""
+"""Renderings: what each side sees of an image, such as another band, a corruption or a rotation."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
-from lmc_mlflow.data.readers.bigearthnet.bands import rendering as bands_of
+from lmc_mlflow.data.readers.bigearthnet.bands import channels_of
 from lmc_mlflow.data.shifts.corruptions import constant_of, corrupt, rotate
 
 
@@ -20,7 +20,7 @@ class Rendering:
         side_a: of a data set's source.
         side_b: the same, with the seed of whatever is random in it.
         own_scale: whether side B's images are normalized by constants of their own (another
-            instrument) rather than side A's (the same instrument, gone bad).
+            instrument) rather than side A's (the same instrument, of worse quality).
     """
 
     side_a: Callable[[Source], Source]
@@ -29,18 +29,22 @@ class Rendering:
 
 
 def corrupted(found: re.Match[str]) -> Rendering:
-    """`corrupt_<kind>_<severity>`: side B's camera is a worse one."""
+    """Corrupt side B's images, for `corrupt_<kind>_<severity>`.
+
+    Raises:
+        ValueError: an unknown corruption or severity.
+    """
     kind, severity = found[1], int(found[2])
     constant_of(kind, severity)
-    return Rendering(_plain, lambda s, seed: ArraySource(corrupt(_bytes(found, s), kind, severity, seed)), False)
+    return Rendering(_unchanged, lambda s, seed: ArraySource(corrupt(_bytes(found, s), kind, severity, seed)), False)
 
 
 def rotated(found: re.Match[str]) -> Rendering:
-    """`rotate_<degrees>`: side B's images are turned counter-clockwise."""
-    return Rendering(_plain, lambda s, _seed: ArraySource(rotate(_bytes(found, s), float(found[1]))), False)
+    """Turn side B's images counter-clockwise, for `rotate_<degrees>`."""
+    return Rendering(_unchanged, lambda s, _seed: ArraySource(rotate(_bytes(found, s), float(found[1]))), False)
 
 
-def _plain(source: Source) -> Source:
+def _unchanged(source: Source) -> Source:
     return source
 
 
@@ -51,25 +55,24 @@ def _bytes(found: re.Match[str], source: Source) -> NDArray[np.uint8]:
 
 
 def other_bands(found: re.Match[str]) -> Rendering:
-    """`bands_<x>_<y>`: side A sees a patch in one band or combination, side B in another (Hepburn et al.).
+    """Show side A one band or combination of a patch and side B another, for `bands_<x>_<y>` (Hepburn et al.).
 
     Raises:
         ValueError: an unknown band, or sides of different channel counts.
     """
-    first, second = bands_of(found[1]), bands_of(found[2])
+    first, second = channels_of(found[1]), channels_of(found[2])
     if len(first) != len(second):
         raise ValueError(
             f"shift {found[0]!r}: {found[1]} has {len(first)} channels and {found[2]} has {len(second)}; one "
             "network cannot take both"
         )
     return Rendering(
-        lambda source: _patches(found, source).in_bands(first),
-        lambda source, _seed: _patches(found, source).in_bands(second),
+        lambda source: _patches(source).in_bands(first),
+        lambda source, _seed: _patches(source).in_bands(second),
         own_scale=True,
     )
 
 
-def _patches(found: re.Match[str], source: Source) -> BandSource:
-    if not isinstance(source, BandSource):
-        raise ValueError(f"shift {found[0]!r} needs the bands of dataset=bigearthnet; choose another shift")
+def _patches(source: Source) -> BandSource:
+    assert isinstance(source, BandSource), "loading refuses such a shift for images without bands"
     return source

@@ -1,4 +1,4 @@
-"""Which samples does each side hold? Index lists that depend on the labels and split_seed alone."""
+"""Splits: index lists of the samples of each side, which depend on the labels and split_seed alone."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Sides:
 
 
 def _shuffled_classes(labels: Labels, num_classes: int, split_seed: int) -> list[Indices]:
-    """The members of each class, shuffled; where an image has several labels, all images are one class."""
+    """Shuffle the members of each class; where an image has several labels, all images are one class."""
     if labels.ndim == 2:
         labels, num_classes = np.zeros(len(labels), dtype=np.int64), 1
     shuffled = []
@@ -39,7 +39,7 @@ def _mixed(side: Indices, split_seed: int) -> Indices:
 
 
 def label_split(found: re.Match[str], labels: Labels, num_classes: int, split_seed: int) -> Sides:
-    """Side A holds XX % of the lower half of the label range and YY % of the upper half, side B the rest.
+    """Give side A XX % of the lower half of the label range and YY % of the upper half, and side B the rest.
 
     At 50/50 both sides hold floor(n / 2) of a class with n samples, and position i of both sides
     has the same label; an odd sample is left out (29,997 a side on MNIST).
@@ -49,7 +49,6 @@ def label_split(found: re.Match[str], labels: Labels, num_classes: int, split_se
         raise ValueError(
             f"shift {found[0]!r}: {lower} + {upper} is {lower + upper}; the two must add up to 100, as in label_2080"
         )
-    _refuse_several_labels(found, labels)
     if lower == upper:
         return halves(found, labels, num_classes, split_seed)
     a, b = [], []
@@ -62,7 +61,7 @@ def label_split(found: re.Match[str], labels: Labels, num_classes: int, split_se
 
 
 def subset_split(found: re.Match[str], labels: Labels, num_classes: int, split_seed: int) -> Sides:
-    """Side A holds this fraction of every class, side B the rest: the same labels in shares, sides of unequal size."""
+    """Give side A this fraction of every class, and side B the rest: the same shares of labels, unequal sizes."""
     fraction = _positive(found)
     if fraction >= 1:
         raise ValueError(f"shift {found[0]!r}: the fraction must lie between 0 and 1, as in subset_0.25")
@@ -70,9 +69,8 @@ def subset_split(found: re.Match[str], labels: Labels, num_classes: int, split_s
 
 
 def dirichlet_split(found: re.Match[str], labels: Labels, num_classes: int, split_seed: int) -> Sides:
-    """Each class is divided between the sides by a draw from Dirichlet(c, c): the label skew of federated learning
-    (Hsu et al.); small c gives nearly every class to one side, large c approaches halves."""
-    _refuse_several_labels(found, labels)
+    """Divide each class between the sides by a draw from Dirichlet(c, c), the label skew of federated learning (Hsu
+    et al.): small c gives nearly every class to one side, large c approaches halves."""
     concentration = _positive(found)
     rng = np.random.default_rng(derive_seed(split_seed, "split/dirichlet"))
     return _cut(labels, num_classes, split_seed, list(rng.dirichlet([concentration] * 2, size=num_classes)[:, 0]))
@@ -95,24 +93,16 @@ def _positive(found: re.Match[str]) -> float:
 
 
 def no_split(_found: re.Match[str], labels: Labels, _num_classes: int, split_seed: int) -> Sides:
-    """Both sides hold all samples, in one seeded order."""
+    """Give all samples to both sides, in one seeded order."""
     everything = _mixed(np.arange(len(labels)), split_seed)
     return Sides(everything, everything)
 
 
 def halves(_found: re.Match[str], labels: Labels, num_classes: int, split_seed: int) -> Sides:
-    """As label_5050: floor(n / 2) of each class to each side, the same label at the same position."""
+    """Give each side floor(n / 2) of each class, the same label at the same position, as label_5050 does."""
     a, b = [], []
     for members in _shuffled_classes(labels, num_classes, split_seed):
         half = len(members) // 2
         a.append(members[:half])
         b.append(members[half : 2 * half])
     return Sides(_mixed(np.concatenate(a), split_seed), _mixed(np.concatenate(b), split_seed))
-
-
-def _refuse_several_labels(found: re.Match[str], labels: Labels) -> None:
-    if labels.ndim == 2:
-        raise ValueError(
-            f"shift {found[0]!r} divides images by their class, and these have several labels each; "
-            "choose none, subset_<fraction>, corrupt_..., rotate_... or, for bigearthnet, bands_..."
-        )

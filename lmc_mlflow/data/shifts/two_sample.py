@@ -1,4 +1,4 @@
-"""How different are the two sides? A classifier that tells their images apart, and how far their labels diverge."""
+"""Measures how different the two sides are: a classifier two-sample test, and the divergence of their labels."""
 
 import math
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SideSample:
     samples: Indices
 
     def take(self, positions: Indices) -> "SideSample":
-        """The images at these positions."""
+        """Return the images at these positions."""
         return SideSample(self.images[positions], self.labels[positions], self.samples[positions])
 
 
@@ -46,12 +46,6 @@ class TwoSample:
     num_samples: int
 
 
-def classifier_two_sample(side_a: SideSample, side_b: SideSample, num_samples: int, seed: int) -> TwoSample | None:
-    """`choose`, then `two_sample` of what was chosen, for images that are in memory."""
-    positions_a, positions_b = choose(side_a.labels, side_b.labels, side_a.samples, side_b.samples, num_samples, seed)
-    return two_sample(side_a.take(positions_a), side_b.take(positions_b), seed)
-
-
 def choose(
     labels_a: NDArray[Any],
     labels_b: NDArray[Any],
@@ -60,7 +54,7 @@ def choose(
     num_samples: int,
     seed: int,
 ) -> tuple[Indices, Indices]:
-    """Positions into both sides, as many of each class on either, so that the class does not tell the side.
+    """Choose positions into both sides, as many of each class on either, so that the class does not tell the side.
 
     A class contributes in proportion to what its scarcer side holds. Chosen are the samples that come first in
     one shuffle of the ids of both sides: where the sides hold the same ids, the same are chosen.

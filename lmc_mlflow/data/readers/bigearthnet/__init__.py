@@ -1,1 +1,1 @@
-"""How do BigEarthNet's Sentinel-2 patches become pixels that training reads fast, with labels and checksums?"""
+"""Prepares and reads BigEarthNet: Sentinel-2 patches with several labels each, in a store with checksums."""

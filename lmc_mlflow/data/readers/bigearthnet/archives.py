@@ -1,4 +1,4 @@
-"""Which patches does a folder hold, with which labels, in which of the three layouts?"""
+"""Opens an unpacked archive of BigEarthNet in any of its three layouts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
-from lmc_mlflow.data.readers.bigearthnet.official import NOT_IN_SPLIT, OFFICIAL
 from lmc_mlflow.data.readers.bigearthnet.readers import GeoTiffReader, LmdbReader, PatchReader
 from lmc_mlflow.data.readers.bigearthnet.resampling import Pixels
+from lmc_mlflow.data.readers.bigearthnet.splits import NOT_IN_SPLIT, OFFICIAL
 from lmc_mlflow.data.readers.bigearthnet.version_one import WITHOUT_LABEL, find_folder, scan_folder
 
 METADATA = "metadata.parquet"
@@ -31,7 +31,7 @@ class Archive:
     reader: PatchReader
 
     def read(self, patch: str, band: str) -> Pixels:
-        """Pixels (n, n) in the band's native size.
+        """Read the pixels (n, n) in the band's native size.
 
         Raises:
             ValueError: missing or damaged, or not what a band looks like.
@@ -40,7 +40,7 @@ class Archive:
 
 
 def open_archive(root: Path) -> Archive:
-    """The archive in a folder, as it unpacks: version 2.0 (GeoTIFFs), its LMDB encoding, or version 1.0.
+    """Open the archive in a folder, as it unpacks: version 2.0 (GeoTIFFs), its LMDB encoding, or version 1.0.
 
     Raises:
         ValueError: none of the three, or its metadata are damaged.
@@ -69,7 +69,7 @@ def open_archive(root: Path) -> Archive:
 
 
 def _described(root: Path, version: str, reader: PatchReader) -> Archive:
-    """The patches that metadata.parquet lists."""
+    """Describe the patches that metadata.parquet lists."""
     path = root / METADATA
     try:
         table = pd.read_parquet(path, columns=["patch_id", "labels", "split"])

@@ -1,4 +1,4 @@
-"""Which bands has a patch, and what are three of them together called?"""
+"""The table of Sentinel-2 bands, and the named combinations of three of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ FULL_SIZE = 120
 
 @dataclass(frozen=True)
 class Band:
-    """One line of the table of bands: central wavelength in nm, metres per pixel on the ground."""
+    """A row of the table of bands: central wavelength in nm, metres per pixel on the ground."""
 
     wavelength: int
     metres: int
 
     @property
     def size(self) -> int:
-        """Pixels along each side of a patch as it is archived."""
+        """Return the pixels along each side of a patch as it is archived."""
         return FULL_SIZE * 10 // self.metres
 
 
@@ -32,36 +32,36 @@ BANDS: Mapping[str, Band] = {
     "B07": Band(783, 20),
     "B08": Band(842, 10),
     "B8A": Band(865, 20),
-    "B09": Band(945, 60),  # as in ESA's Sentinel-2 tables; 940 is met as well
+    "B09": Band(945, 60),  # as in ESA's Sentinel-2 tables; other sources say 940
     "B11": Band(1610, 20),
     "B12": Band(2190, 20),
 }
 """All bands of level 2A; B10 sees the upper atmosphere alone and is not in the archives."""
 
-RENDERINGS: Mapping[str, tuple[str, ...]] = {
+CHANNELS: Mapping[str, tuple[str, ...]] = {
     "natural": ("B04", "B03", "B02"),
     "infrared": ("B08", "B04", "B03"),
     "agriculture": ("B11", "B08", "B02"),
     **{band: (band,) for band in BANDS},
 }
-"""What an image is made of, channels in order: three bands together, or any band alone."""
+"""Name -> bands of an image, channels in order: three bands together, or any band alone."""
 
 
-def rendering(name: str) -> tuple[str, ...]:
-    """The bands of a rendering, channels in order.
+def channels_of(name: str) -> tuple[str, ...]:
+    """Return the bands of a band or combination, channels in order.
 
     Raises:
         ValueError: unknown; lists the choices.
     """
-    return lookup(RENDERINGS, name, "rendering")
+    return lookup(CHANNELS, name, "rendering")
 
 
 def bands_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Every band that is named or part of a rendering that is named, each once, in that order.
+    """List every band that is named or part of a named combination, each once, in that order.
 
     Raises:
         ValueError: an unknown name, or none at all.
     """
     if not names:
-        raise ValueError(f"bands: name at least one of {', '.join(sorted(RENDERINGS))}")
-    return tuple(dict.fromkeys(band for name in names for band in lookup(RENDERINGS, name, "band")))
+        raise ValueError(f"bands: name at least one of {', '.join(sorted(CHANNELS))}")
+    return tuple(dict.fromkeys(band for name in names for band in lookup(CHANNELS, name, "band")))

@@ -1,4 +1,4 @@
-"""Which 19 classes are there, and which of the 43 CORINE labels of version 1.0 becomes which?"""
+"""The table of the 19 classes, and of the 43 CORINE labels of version 1.0 that they come from."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How much disk and time will a conversion take? Told before it starts, from patches that were really read."""
+"""Estimates the disk space and time of a conversion, by converting a few patches first."""
 
 import time
 from collections.abc import Sequence
@@ -7,30 +7,30 @@ from pathlib import Path
 import numpy as np
 
 from lmc_mlflow.data.readers.bigearthnet.archives import Archive
-from lmc_mlflow.data.readers.bigearthnet.converting import ChunkJob
+from lmc_mlflow.data.readers.bigearthnet.conversion import ChunkJob
 from lmc_mlflow.data.readers.bigearthnet.resampling import to_full_size
-from lmc_mlflow.data.readers.bigearthnet.store_files import layout_of, partial, size_of
+from lmc_mlflow.data.readers.bigearthnet.store_files import layout_of, partial_file, size_of
 
 NUM_SAMPLED = 64
 """Patches that are read to measure."""
 
 
 def bytes_missing(root: Path, bands: Sequence[str], num_patches: int) -> int:
-    """Disk space that these bands will still take; their unfinished files have holes where nothing is written yet."""
+    """Compute the disk space that these bands will still take; unfinished files have holes where nothing is written."""
     missing = 0
     for band in bands:
         for path, header in layout_of(root, band, num_patches).items():
-            unfinished = partial(path)
+            unfinished = partial_file(path)
             there = unfinished.stat().st_blocks * 512 if unfinished.is_file() else 0
             missing += max(0, size_of(header) - there)
     return missing
 
 
 def estimate_line(archive: Archive, root: Path, bands: Sequence[str], jobs: Sequence[ChunkJob], processes: int) -> str:
-    """One line for the user: how much, where to, how long.
+    """Write one line for the user: how much, where to, how long.
 
     Raises:
-        ValueError: one of the patches read cannot be.
+        ValueError: a patch cannot be read.
     """
     num_patches = len(archive.patches)
     rows = np.unique(np.linspace(0, num_patches - 1, min(num_patches, NUM_SAMPLED)).astype(np.int64))
@@ -53,12 +53,12 @@ def estimate_line(archive: Archive, root: Path, bands: Sequence[str], jobs: Sequ
 
 
 def readable_bytes(count: int) -> str:
-    """As MB or GB (powers of 1000)."""
+    """Write a number of bytes as MB or GB (powers of 1000)."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def readable_time(seconds: float) -> str:
-    """As seconds, minutes or hours."""
+    """Write a duration as seconds, minutes or hours."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

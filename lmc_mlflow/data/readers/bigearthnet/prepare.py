@@ -1,4 +1,4 @@
-"""How does an archive become a store? Chunk by chunk, resumed after any kill, never taken for whole too soon."""
+"""Converts an archive to a store, chunk by chunk; resumes after a kill, and names a band only once it is whole."""
 
 import fcntl
 import hashlib
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.data.readers.bigearthnet.archives import Archive, open_archive
 from lmc_mlflow.data.readers.bigearthnet.bands import bands_of
-from lmc_mlflow.data.readers.bigearthnet.converting import ChunkJob, ChunkResult
+from lmc_mlflow.data.readers.bigearthnet.conversion import ChunkJob, ChunkResult
 from lmc_mlflow.data.readers.bigearthnet.estimate import bytes_missing, estimate_line, readable_bytes
 from lmc_mlflow.data.readers.bigearthnet.progress import record_chunk, start_band
 from lmc_mlflow.data.readers.bigearthnet.store import exact_statistics
@@ -26,7 +26,7 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
     digest_of_digests,
     is_whole,
     layout_of,
-    partial,
+    partial_file,
     patches_digest,
     progress_file,
     read_record,
@@ -57,9 +57,9 @@ def prepare(
     Args:
         archive_root: folder of the unpacked archive.
         store_root: folder of the store, made if there is none.
-        bands: bands or renderings.
+        bands: bands or named combinations of them.
         processes: that convert at once.
-        on_estimate: told in one line how much there is to do, before it starts.
+        on_estimate: is given one line that says how much there is to do, before it starts.
 
     Raises:
         ValueError: no archive, a patch that cannot be read, too little disk space, a store of another
@@ -98,7 +98,7 @@ def _record_of(root: Path, digest: str) -> StoreRecord | None:
 
 
 def _missing(root: Path, record: StoreRecord | None, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Bands to convert: not in the store, or with a file that was lost or cut since."""
+    """List the bands to convert: not in the store, or with a file that was lost or cut since."""
     if record is None:
         return wanted
     return tuple(band for band in wanted if band not in record.bands or not is_whole(root, band, record.num_patches))
@@ -138,7 +138,7 @@ def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
     """Give the files their final names; only then does store.json name them."""
     rows = dict(record.bands)
     for band, chunks in done.items():
-        sums = np.load(partial(sums_file(root, band)))
+        sums = np.load(partial_file(sums_file(root, band)))
         digests = tuple(chunks[i].sha256 for i in sorted(chunks))
         mean, deviation = exact_statistics(sums)
         rows[band] = BandRecord(
@@ -151,7 +151,7 @@ def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
             max(result.maximum for result in chunks.values()),
         )
         for path in layout_of(root, band, record.num_patches):
-            partial(path).replace(path)
+            partial_file(path).replace(path)
     whole = StoreRecord(record.version, record.num_patches, record.patches, record.dropped, rows)
     write_record(root, whole)
     for band in done:
@@ -161,7 +161,7 @@ def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Within the block no other process prepares this store; the system ends the lock with the process."""
+    """Lock the store against other processes; the system releases the lock when this process ends."""
     with (root / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

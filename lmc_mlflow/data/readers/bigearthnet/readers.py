@@ -1,4 +1,4 @@
-"""How are the pixels of one band of one patch read from an archive?"""
+"""Reads the pixels of one band of one patch from an archive."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ class PatchReader(Protocol):
     """Reads from one archive; small, so that it travels to other processes."""
 
     def read(self, patch: str, band: str) -> Pixels:
-        """Pixels (n, n) in the band's native size.
+        """Read the pixels (n, n) in the band's native size.
 
         Raises:
             ValueError: missing or damaged, or not what a band looks like.
@@ -39,7 +39,7 @@ class GeoTiffReader:
     """Version 2.0 groups patches by product, which is the patch's name without row and column."""
 
     def read(self, patch: str, band: str) -> Pixels:
-        """Pixels (n, n) in the band's native size; raises ValueError naming the file."""
+        """Read the pixels (n, n) in the band's native size; a ValueError names the file."""
         product = patch.rsplit("_", 2)[0] if self.by_product else ""
         path = self.folder / product / patch / f"{patch}_{band}.tif"
         try:
@@ -61,7 +61,7 @@ class LmdbReader:
     folder: Path
 
     def read(self, patch: str, band: str) -> Pixels:
-        """Pixels (n, n) in the band's native size; raises ValueError naming patch and database."""
+        """Read the pixels (n, n) in the band's native size; a ValueError names the patch and the database."""
         where = f"patch {patch} in {self.folder}"
         try:
             with _database(self.folder).begin(buffers=True) as transaction:
@@ -75,7 +75,7 @@ class LmdbReader:
 
 
 def _tensor(value: memoryview, name: str) -> Pixels:
-    """One tensor of a safetensors value (length of the header, header, data); touches no other tensor's pages."""
+    """Read one tensor of a safetensors value (length of the header, header, data) and no other tensor's pages."""
     start = 8 + int.from_bytes(value[:8], "little")
     if start > len(value):
         raise ValueError("cut short")
@@ -91,7 +91,7 @@ def _tensor(value: memoryview, name: str) -> Pixels:
 
 @functools.lru_cache(maxsize=8)
 def _database(folder: Path) -> Any:
-    """One process may open a database only once."""
+    """Open a database; one process may do so only once."""
     return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
 
 

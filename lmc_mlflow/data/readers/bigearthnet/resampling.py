@@ -1,4 +1,4 @@
-"""How does a band of 20 m or 60 m come to 120 x 120 pixels?"""
+"""Resamples a band of 20 m or 60 m to 120 x 120 pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ SIZES = sorted({band.size for band in BANDS.values()})
 
 
 def to_full_size(pixels: Pixels) -> Pixels:
-    """A patch (n, n) as (120, 120): bilinear, pixel centres kept, edges held, halves rounded to even.
+    """Resample a patch (n, n) to (120, 120): bilinear, pixel centres and edges kept, halves rounded to even.
 
     The same as torch's `interpolate(mode="bilinear", align_corners=False)`, but in whole numbers until the
     one division, so that every machine writes the same store to the last bit.

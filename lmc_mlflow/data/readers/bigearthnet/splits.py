@@ -1,20 +1,24 @@
-"""Which patches are for training, and which for testing?"""
+"""The splits of BigEarthNet: which patches are for training, and which for testing."""
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.data.holdout import random80
-from lmc_mlflow.data.readers.bigearthnet.official import OFFICIAL
 from lmc_mlflow.data.readers.bigearthnet.store import PatchStore
 
 Rows = NDArray[np.int64]
+OFFICIAL: Mapping[str, int] = {"train": 0, "validation": 1, "test": 2}
+"""Part of the makers' own split -> the number it is stored as, for each patch."""
+NOT_IN_SPLIT = 255
 VALIDATION = {"unused": ("train",), "train": ("train", "validation")}
 """What validation patches are for -> the parts of the official split that are trained on."""
 
 
 def train_test(store: PatchStore, split: str, validation: str, split_seed: int) -> tuple[Rows, Rows]:
-    """Rows of the store for training and for testing, each sorted.
+    """Choose the rows of the store for training and for testing, each sorted.
 
     Args:
         store: names the patches; its order is that of their names.

@@ -1,4 +1,4 @@
-"""How does training read a prepared store, and how does it know that the store is whole?"""
+"""Opens, reads and verifies a prepared store of patches."""
 
 import hashlib
 import math
@@ -47,11 +47,11 @@ class PatchStore:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The bands that are prepared."""
+        """List the bands that are prepared."""
         return tuple(sorted(self.record.bands))
 
     def pixels(self, band: str) -> "np.memmap[Any, np.dtype[np.uint16]]":
-        """Raw pixels (N, 120, 120) of a band, mapped from the disk; `gather` reads rows of it fast.
+        """Map the raw pixels (N, 120, 120) of a band from the disk; `gather` reads rows of it fast.
 
         Raises:
             ValueError: not prepared; names the command that does it.
@@ -64,7 +64,7 @@ class PatchStore:
         return pixels
 
     def statistics(self, band: str, rows: NDArray[np.int64]) -> tuple[float, float]:
-        """Mean and standard deviation over all pixels of these patches, in raw units, exact but for the last rounding.
+        """Compute mean and standard deviation over all pixels of these patches, in raw units, exact up to rounding.
 
         Raises:
             ValueError: not prepared, no rows, or sums that were altered.
@@ -78,7 +78,7 @@ class PatchStore:
         return exact_statistics(sums[rows])
 
     def digest(self, bands: Sequence[str]) -> str:
-        """Digest of the patches and the pixels of these bands, in 32 hex digits; wherever the store lies.
+        """Compute the digest of the patches and of these bands' pixels, in 32 hex digits, whatever the folder.
 
         Raises:
             ValueError: a band that is not prepared.
@@ -96,10 +96,10 @@ class PatchStore:
 
 
 def gather(pixels: "np.memmap[Any, np.dtype[np.uint16]]", rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Patches (B, 120, 120) of a band, copied into memory; a cold disk is told of all of them beforehand.
+    """Copy patches (B, 120, 120) of a band into memory; the system is told of all of them beforehand.
 
-    Without that each patch waits for the one before it. They are read and not mapped: pages of a
-    mapping, up to 2 MiB around every patch, would count as this process's memory.
+    Otherwise each patch waits for the one before it where the disk's cache is empty. Patches are read and not
+    mapped: pages of a mapping, up to 2 MiB around every patch, would count as this process's memory.
     """
     found = np.empty((len(rows), *pixels.shape[1:]), dtype=pixels.dtype)
     each = found[0].nbytes if len(rows) else 0
@@ -119,7 +119,7 @@ def gather(pixels: "np.memmap[Any, np.dtype[np.uint16]]", rows: NDArray[np.int64
 
 
 def exact_statistics(sums: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean and standard deviation (over N, not N - 1) from sums and sums of squares (N, 2) of whole patches.
+    """Compute mean and standard deviation (over N, not N - 1) from sums and sums of squares (N, 2) of whole patches.
 
     The squares of 480,038 patches can pass 64 bits, so their halves are added apart and joined in
     Python's unbounded integers.
@@ -131,7 +131,7 @@ def exact_statistics(sums: NDArray[np.int64]) -> tuple[float, float]:
 
 
 def open_store(root: Path) -> PatchStore:
-    """The store in a folder or in lmc_store below it.
+    """Open the store in a folder, or in lmc_store below it.
 
     Raises:
         ValueError: no store (says which command makes it), an unfinished one, or files that are not whole.
@@ -166,7 +166,7 @@ def open_store(root: Path) -> PatchStore:
 
 
 def read_patches(root: Path) -> tuple[NDArray[np.bytes_], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Names, labels and official split of a store.
+    """Read names, labels and official split of a store.
 
     Raises:
         ValueError: missing or damaged.
@@ -181,7 +181,7 @@ def read_patches(root: Path) -> tuple[NDArray[np.bytes_], NDArray[np.uint8], NDA
 
 
 def verify(store: PatchStore, bands: Sequence[str]) -> None:
-    """Read bands of a store again and hold every chunk against its checksum.
+    """Read bands of a store again and compare every chunk with its checksum.
 
     Raises:
         ValueError: naming the band and chunk that differ, or a band that is not prepared.

@@ -1,4 +1,4 @@
-"""Which files make up a prepared store, and what does store.json say of them?"""
+"""The files of a prepared store, and store.json, which describes them."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ class BandRecord:
     """What store.json says of one band; the statistics are over all patches, in raw units."""
 
     sha256: str
-    """Of the chunks' digests."""
+    """Digest of the chunks' digests."""
     chunks: tuple[str, ...]
     sums: str
     """sha256 of the sums."""
@@ -52,27 +52,27 @@ class StoreRecord:
 
 
 def pixels_file(root: Path, band: str) -> Path:
-    """Pixels (N, 120, 120) of a band."""
+    """Name the file of a band's pixels (N, 120, 120)."""
     return root / f"{band}.npy"
 
 
 def sums_file(root: Path, band: str) -> Path:
-    """Of each patch the sum of its pixels and the sum of their squares, (N, 2)."""
+    """Name the file of sums (N, 2): of each patch the sum of its pixels and the sum of their squares."""
     return root / f"{band}.sums.npy"
 
 
 def progress_file(root: Path, band: str) -> Path:
-    """The chunks of an unfinished band that are done."""
+    """Name the file that lists the finished chunks of an unfinished band."""
     return root / f"{band}.progress"
 
 
-def partial(path: Path) -> Path:
-    """The name that a file goes by until its band is whole."""
+def partial_file(path: Path) -> Path:
+    """Return the name that a file has until its band is whole."""
     return path.with_name(f"{path.name}.partial")
 
 
 def layout_of(root: Path, band: str, num_patches: int) -> dict[Path, bytes]:
-    """Header of each array file of a band; file and header tell its size through `size_of`."""
+    """Return the header of each array file of a band; `size_of` computes the file's size from it."""
     return {
         pixels_file(root, band): _header((num_patches, *PATCH_SHAPE), PIXEL_TYPE),
         sums_file(root, band): _header((num_patches, 2), SUM_TYPE),
@@ -80,7 +80,7 @@ def layout_of(root: Path, band: str, num_patches: int) -> dict[Path, bytes]:
 
 
 def size_of(header: bytes) -> int:
-    """Bytes of the .npy file that starts with this header."""
+    """Compute the bytes of the .npy file that starts with this header."""
     stream = io.BytesIO(header)
     np.lib.format.read_magic(stream)
     shape, _, kind = np.lib.format.read_array_header_1_0(stream)
@@ -88,13 +88,13 @@ def size_of(header: bytes) -> int:
 
 
 def is_whole(root: Path, band: str, num_patches: int) -> bool:
-    """Whether a band's files are there in their full size."""
+    """Check whether a band's files are there in their full size."""
     sizes = {path: size_of(header) for path, header in layout_of(root, band, num_patches).items()}
     return all(path.is_file() and path.stat().st_size == size for path, size in sizes.items())
 
 
 def patches_digest(names: NDArray[np.bytes_], labels: NDArray[np.uint8], official: NDArray[np.uint8]) -> str:
-    """sha256 of what patches.npz holds, whatever version of NumPy wrote it."""
+    """Compute the sha256 of what patches.npz holds, whatever version of NumPy wrote it."""
     digest = hashlib.sha256(b"\n".join(names.tolist()))
     digest.update(np.ascontiguousarray(labels).data)
     digest.update(np.ascontiguousarray(official).data)
@@ -102,12 +102,12 @@ def patches_digest(names: NDArray[np.bytes_], labels: NDArray[np.uint8], officia
 
 
 def digest_of_digests(digests: Sequence[str]) -> str:
-    """sha256 of a list of them."""
+    """Compute the sha256 of a list of digests."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def read_record(root: Path) -> StoreRecord | None:
-    """What store.json says; None where there is none.
+    """Read store.json; None where there is none.
 
     Raises:
         ValueError: damaged, or of another format.
@@ -126,17 +126,17 @@ def read_record(root: Path) -> StoreRecord | None:
 
 
 def write_record(root: Path, record: StoreRecord) -> None:
-    """Replace store.json at one stroke."""
+    """Replace store.json in one step."""
     write_whole(root / RECORD, json.dumps({"format": FORMAT, **asdict(record)}, indent=1).encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there either whole or not at all."""
-    with partial(path).open("wb") as file:
+    with partial_file(path).open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    partial(path).replace(path)
+    partial_file(path).replace(path)
 
 
 def _header(shape: tuple[int, ...], kind: "np.dtype[np.generic]") -> bytes:

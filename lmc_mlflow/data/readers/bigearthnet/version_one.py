@@ -1,4 +1,4 @@
-"""Which patches does a folder of version 1.0 hold? A folder a patch, 43 CORINE labels in a file beside its bands."""
+"""Reads the patches of version 1.0: a folder for each patch, with 43 CORINE labels in a file beside its bands."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES, CORINE
-from lmc_mlflow.data.readers.bigearthnet.official import NOT_IN_SPLIT, OFFICIAL
+from lmc_mlflow.data.readers.bigearthnet.splits import NOT_IN_SPLIT, OFFICIAL
 
 PATCH_NAME = re.compile(r"S2[A-D]_MSIL2A_\w+_\d+_\d+")
 WITHOUT_LABEL = "without a label among the 19"
@@ -39,7 +39,7 @@ class Scan:
 
 
 def find_folder(root: Path) -> Path | None:
-    """The folder whose subfolders are patches, where there is one: root/BigEarthNet-v1.0 or root itself."""
+    """Find the folder whose subfolders are patches: root/BigEarthNet-v1.0, root itself, or none."""
     for folder in (root / "BigEarthNet-v1.0", root):
         if folder.is_dir():
             with os.scandir(folder) as entries:
@@ -79,14 +79,14 @@ def scan_folder(root: Path, folder: Path) -> Scan:
 
 
 def _listed(path: Path) -> frozenset[str]:
-    """Patch names, one a line (a list of BigEarthNet-MM has the radar patch's name after a comma)."""
+    """Read patch names, one a line (a list of BigEarthNet-MM has the radar patch's name after a comma)."""
     if not path.is_file():
         return frozenset()
     return frozenset(line.split(",")[0].strip() for line in path.read_text().splitlines())
 
 
 def _read_labels(folder: Path, names: list[str]) -> NDArray[np.uint8]:
-    """Labels (N, 19); threads, because a cold disk keeps each waiting."""
+    """Read labels (N, 19) in threads, because each file waits for the disk."""
     batches = [names[i : i + BATCH] for i in range(0, len(names), BATCH)]
     parts: list[NDArray[np.uint8]] = [np.zeros((0, len(CLASSES)), dtype=np.uint8)]
     with (

@@ -1,11 +1,11 @@
-"""How are chunks converted by several processes, none of which outlives the command?"""
+"""Converts chunks in several processes, none of which outlives the command."""
 
 import multiprocessing
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from lmc_mlflow.data.readers.bigearthnet.converting import (
+from lmc_mlflow.data.readers.bigearthnet.conversion import (
     ChunkJob,
     ChunkResult,
     convert_chunk,
@@ -16,7 +16,7 @@ Converted = tuple[ChunkJob, dict[str, ChunkResult]]
 
 
 def convert_all(jobs: Sequence[ChunkJob], processes: int) -> Generator[Converted, None, None]:
-    """Every job with its result, as they are done; once it is closed, or stopped by a signal, no worker is left.
+    """Yield every job with its result as it is done; when the iterator is closed or stopped, no worker is left.
 
     Raises:
         ValueError: a patch cannot be read, or a worker was killed from outside.

@@ -1,6 +1,6 @@
-"""How does one chunk of patches become pixels, sums and a checksum in a store?
+"""Converts one chunk of patches to pixels, sums and a checksum in a store.
 
-Runs in processes of its own, so nothing here imports torch, which would cost each of them seconds and memory.
+It runs in worker processes, so nothing here imports torch, which would cost each of them seconds and memory.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
     PIXEL_TYPE,
     SUM_TYPE,
     layout_of,
-    partial,
+    partial_file,
     pixels_file,
     sums_file,
 )
@@ -71,7 +71,7 @@ def _convert(job: ChunkJob, band: str) -> ChunkResult:
     for path, rows in ((pixels_file(job.store, band), pixels), (sums_file(job.store, band), sums)):
         # Written, not mapped: a full disk is then an error and not the end of the process.
         start = len(headers[path]) + job.chunk * CHUNK * rows[0].nbytes
-        with partial(path).open("r+b") as file:
+        with partial_file(path).open("r+b") as file:
             file.seek(start)
             file.write(rows.data)
             file.flush()
@@ -80,7 +80,7 @@ def _convert(job: ChunkJob, band: str) -> ChunkResult:
 
 
 def end_with_parent() -> None:
-    """For a worker process: Ctrl-C is the parent's to handle, and a worker whose parent was killed ends too."""
+    """Make this worker process ignore Ctrl-C, which its parent handles, and end when its parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
