@@ -23,7 +23,7 @@ from lmc_mlflow.models.pruning import (
     prune,
     widen,
 )
-from lmc_mlflow.plots.per_run import unit_similarity as units
+from lmc_mlflow.plots.per_run import unit_similarity
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.seeds import stream
@@ -183,9 +183,9 @@ def test_rules_that_take_nothing_out_change_nothing() -> None:
 def test_the_heat_map_shows_cosines_of_the_strongest_units_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch, num_units: int, most: int, said: str
 ) -> None:
-    monkeypatch.setattr(units, "MOST_UNITS", most)
+    monkeypatch.setattr(unit_similarity, "MOST_UNITS", most)
     table = np.full((num_units, num_units), 0.5) + 0.5 * np.eye(num_units)
-    figure = units.unit_similarity(table, np.arange(num_units, 0, -1.0), ["weak"] * num_units, "title")
+    figure = unit_similarity.unit_similarity(table, np.arange(num_units, 0, -1.0), ["weak"] * num_units, "title")
     (panel,) = (axes for axes in figure.axes if axes.get_xlabel() == said)
     shown = panel.collections[0].get_array()
     assert shown is not None
@@ -195,7 +195,7 @@ def test_the_heat_map_shows_cosines_of_the_strongest_units_and_leaves_nothing_op
 
 
 def test_a_layer_without_units_is_said_to_be_empty() -> None:
-    figure = units.unit_similarity(np.zeros((0, 0)), np.zeros(0), [], "title")
+    figure = unit_similarity.unit_similarity(np.zeros((0, 0)), np.zeros(0), [], "title")
     assert [text.get_text() for text in figure.axes[0].texts] == ["no unit is left"]
 
 
