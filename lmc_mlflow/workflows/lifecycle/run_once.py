@@ -100,11 +100,13 @@ class RunSession:
         Raises:
             AtWorkError: another process is making it now.
         """
-        previous = PreviousRuns() if force else find_previous(self._store, kind, identity)
-        if previous.finished is None and kind in LOCKED_KINDS:
+        is_locked = kind in LOCKED_KINDS
+        previous = find_previous(self._store, kind, identity) if is_locked or not force else PreviousRuns()
+        if is_locked and (previous.finished is None or force):
             self._lock(kind, identity)
-            if not force:  # it may have been finished before the lock was free
-                previous = find_previous(self._store, kind, identity)
+            previous = find_previous(self._store, kind, identity)  # it may have been finished meanwhile
+        if force:
+            previous = PreviousRuns()
         interrupted = previous.interrupted if previous.finished is None else None
         return WantedRun(self, kind, dict(identity), previous.finished, interrupted)
 

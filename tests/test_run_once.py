@@ -1,0 +1,149 @@
+"""A run is looked up, opened or resumed, and closed in one place; progress is written and read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import runs_of_kind
+from mlflow import MlflowClient
+
+from lmc_mlflow.contract import Kind
+from lmc_mlflow.tracking.locks import find_locks, hold_locks
+from lmc_mlflow.tracking.process import process_tags
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.workflows.lifecycle.previous_runs import RESUMED_KINDS, AtWorkError, find_previous
+from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, Progress, save_when_stopped
+from lmc_mlflow.workflows.lifecycle.run_once import LOCKED_KINDS, RunStart, new_run, run_once
+
+IDENTITY = {"lmc.fingerprint": "f", "lmc.data_digest": "d"}
+START = RunStart("a name", {"lmc.model": "m"}, {"section.field": "1"}, ("first.txt", "text"))
+
+
+def make(kind: str, force: bool = False, error: BaseException | None = None) -> tuple[str, str]:
+    """Make a run, or find it; its id and how it came about."""
+    with run_once(open_store(), kind, IDENTITY, force) as wanted:
+        if wanted.finished is not None:
+            return wanted.finished.info.run_id, wanted.how("made")
+        run = wanted.open(START)
+        if error is not None:
+            raise error
+    return run.run_id, wanted.how("made")
+
+
+def artifacts(client: MlflowClient, run_id: str) -> set[str]:
+    return {found.path for found in client.list_artifacts(run_id)}
+
+
+def test_a_new_run_has_its_identity_tags_params_and_first_file_and_ends_with_a_manifest(store: MlflowClient) -> None:
+    run_id, how = make(Kind.MATRIX)
+    run = store.get_run(run_id)
+    assert (run.info.run_name, run.info.status, how) == ("a name", "FINISHED", "made")
+    assert {**IDENTITY, "lmc.model": "m", "lmc.kind": "matrix"}.items() <= run.data.tags.items()
+    assert run.data.params == {"section.field": "1"}
+    assert artifacts(store, run_id) == {"first.txt", "manifest.json"}
+
+
+@pytest.mark.parametrize("kind", [*RESUMED_KINDS, Kind.PRUNED])
+def test_what_is_finished_is_found_unless_it_is_forced(store: MlflowClient, kind: str) -> None:
+    first, _ = make(kind)
+    assert make(kind) == (first, "finished before")
+    again, how = make(kind, force=True)
+    assert (again != first, how) == (True, "made")
+    assert len(runs_of_kind(store, kind)) == 2
+    assert find_locks(open_store()) == []
+
+
+@pytest.mark.parametrize("kind", [*RESUMED_KINDS, Kind.PRUNED])
+def test_what_was_interrupted_is_resumed_where_its_kind_writes_progress(store: MlflowClient, kind: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make(kind, error=KeyboardInterrupt())
+    (stopped,) = runs_of_kind(store, kind)
+    assert stopped.info.status == "KILLED"
+    assert "manifest.json" not in artifacts(store, stopped.info.run_id)
+    run_id, how = make(kind)
+    resumed = kind in RESUMED_KINDS
+    assert (run_id == stopped.info.run_id, how) == (resumed, "resumed" if resumed else "made")
+    assert "manifest.json" in artifacts(store, run_id)
+
+
+def test_an_error_ends_the_run_failed_with_its_first_line(store: MlflowClient) -> None:
+    with pytest.raises(ValueError, match="first"):
+        make(Kind.PLANE, error=ValueError("first line\nsecond line"))
+    (failed,) = runs_of_kind(store, "plane")
+    assert (failed.info.status, failed.data.tags["lmc.error"]) == ("FAILED", "first line")
+
+
+@pytest.mark.parametrize("kind", RESUMED_KINDS)
+def test_a_run_that_a_living_process_writes_is_left_to_it(store: MlflowClient, kind: str) -> None:
+    store.create_run("0", tags={"lmc.kind": kind, **IDENTITY, **process_tags()})
+    with pytest.raises(AtWorkError, match="is at work on this configuration now"):
+        make(kind)
+    assert len(runs_of_kind(store, kind)) == 1
+
+
+@pytest.mark.parametrize("kind", LOCKED_KINDS)
+def test_a_locked_configuration_is_left_to_the_process_that_locked_it(store: MlflowClient, kind: str) -> None:
+    opened = open_store()
+    with hold_locks(opened) as lock:
+        lock(f"{kind}-0-f-d")
+        with pytest.raises(AtWorkError, match="another process is at work on this configuration now"):
+            make(kind)
+    assert runs_of_kind(store, kind) == []
+    assert make(kind)[1] == "made"
+
+
+def test_the_run_that_mlflow_run_has_started_is_used_or_says_where_to_look(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (store.create_run("0").info.run_id for _ in range(2))
+    monkeypatch.setenv("MLFLOW_RUN_ID", first)
+    assert make(Kind.MATRIX) == (first, "made")
+    monkeypatch.setenv("MLFLOW_RUN_ID", second)
+    assert make(Kind.MATRIX) == (first, "finished before")
+    assert store.get_run(second).data.tags["lmc.see"] == first
+
+
+def test_a_command_that_makes_a_new_run_each_time_does_not_look(store: MlflowClient) -> None:
+    for _ in range(2):
+        with new_run(open_store(), Kind.PATH, START):
+            pass
+    assert [run.info.status for run in runs_of_kind(store, "path")] == ["FINISHED", "FINISHED"]
+    assert find_previous(open_store(), Kind.PATH, {"lmc.model": "m"}).finished is not None
+
+
+@pytest.fixture
+def run(store: MlflowClient) -> TrackedRun:
+    return TrackedRun(store, store.create_run("0").info.run_id, "0")
+
+
+def test_progress_is_read_back_by_another_process_and_written_when_it_is_time(run: TrackedRun) -> None:
+    first = Progress(run, every=1000)
+    assert first.known() == {}
+    first.add({"1/x": np.array([0.5, 1.5])})
+    assert Progress(run).known() == {}  # it is not time yet
+    with pytest.raises(KeyboardInterrupt), save_when_stopped(first):
+        raise KeyboardInterrupt
+    second = Progress(run, every=0)
+    assert second.known()["1/x"].tolist() == [0.5, 1.5]
+    second.add({"2/x": np.array(3)})
+    third = Progress(run).known()
+    assert set(third) == {"1/x", "2/x"}
+    assert int(third["2/x"]) == 3
+
+
+def test_progress_that_was_cut_short_leaves_what_was_written_before(run: TrackedRun, tmp_path: Path) -> None:
+    progress = Progress(run, every=0)
+    progress.add({"1": np.zeros(2)})
+    progress.add({"2": np.zeros(2)})
+    newest = max((tmp_path / "mlruns").rglob("slot_*.safetensors"), key=lambda path: path.stat().st_size)
+    newest.write_bytes(newest.read_bytes()[:20])
+    assert set(Progress(run).known()) == {"1"}
+
+
+def test_an_epoch_that_an_interrupted_process_has_logged_is_not_logged_twice(
+    store: MlflowClient, run: TrackedRun
+) -> None:
+    LearningCurves(run, resumed=False).log(1, {"a": 1.0})
+    LearningCurves(run, resumed=True).log(1, {"a": 1.0, "b": 2.0})
+    assert [len(store.get_metric_history(run.run_id, key)) for key in "ab"] == [1, 1]
