@@ -18,7 +18,8 @@ from lmc_mlflow.alignment import (
 )
 from lmc_mlflow.alignment.methods.soft import permute_softly, sinkhorn
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.weights import euclidean_squared, interpolate
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.weights import euclidean_squared
 
 SPEC = NetworkSpec("mlp_l2_w16_12", 1, 8, 8, 10)
 EXAMPLE = torch.zeros(2, 1, 8, 8)
@@ -91,7 +92,7 @@ def test_the_loss_between_two_trained_networks_falls(objective: str, model: str)
     assert found.objective[-1] < 0.9 * found.objective[0]
     if objective == "midpoint" and not model.endswith("_bn"):
         for state, value in ((b, found.objective[0]), (permute(symmetry, b, found.permutations), found.objective[-1])):
-            ends[0].load_state_dict(interpolate(a, state, 0.5))
+            ends[0].load_state_dict(Segment(a, state).point(0.5))
             with torch.no_grad():
                 assert float(functional.nll_loss(ends[0](images), labels)) == pytest.approx(value, rel=1e-5)
             ends[0].load_state_dict(a)
