@@ -128,6 +128,9 @@ def test_every_pair_is_measured_as_interpolate_measures_it(filled: MlflowClient,
     assert run.data.metrics["share_connected"] == (pairs["barrier_over_chord"] <= 0.1).mean()
     points = table(filled, run, "points.csv", tmp_path)
     assert len(points) == 6 * 11
+    errors = points[(points["run_a"] == trained[0]) & (points["run_b"] == trained[2])].set_index("alpha")["ece"]
+    assert row[["ece_a", "ece_middle", "ece_b"]].tolist() == errors[[0.0, 0.5, 1.0]].tolist()
+    assert row["ece_barrier"] == pytest.approx(errors.max() - (errors[0.0] + errors[1.0]) / 2)
 
 
 def test_a_finished_matrix_is_not_measured_again(filled: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,12 +29,23 @@ def test_every_kind_of_labels_has_the_loss_and_one_score(labels: Tensor) -> None
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 def test_numbers_do_not_depend_on_the_batches(batch_size: int) -> None:
-    # Probabilities of class 0: 0.9, 0.8, 0.6, 0.25; the second and the third are wrong.
-    first = torch.tensor([0.9, 0.8, 0.6, 0.25], dtype=torch.float64)
+    # Probabilities of class 0: 0.9, 0.79, 0.61, 0.25; the second and the third are wrong.
+    first = torch.tensor([0.9, 0.79, 0.61, 0.25], dtype=torch.float64)
     outputs, labels = torch.stack([first, 1 - first], dim=1).log().float(), torch.tensor([0, 1, 1, 1])
     found = row_of(outputs, labels, batch_size)
-    assert found["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.2) + math.log(0.4) + math.log(0.75)) / 4)
+    assert found["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.21) + math.log(0.39) + math.log(0.75)) / 4)
     assert found["accuracy"] == 0.5
+    # Of 15 bins 0.9 lies in the 14th (right), 0.79 and 0.75 in the 12th (wrong, right), 0.61 in the 10th (wrong).
+    assert found["ece"] == pytest.approx((0.1 + abs(0.79 + 0.75 - 1) + 0.61) / 4, abs=1e-6)
+
+
+def test_outputs_that_are_no_numbers_have_no_calibration_error() -> None:
+    outputs = torch.tensor([[math.nan, math.nan], [-0.1, -2.0]])
+    assert math.isnan(row_of(outputs, torch.tensor([0, 1]), 2)["ece"])
+
+
+def test_several_labels_an_image_have_no_calibration_error() -> None:
+    assert "ece" not in measures_for(KINDS[SEVERAL_LABELS])
 
 
 def test_a_barrier_of_a_measure_is_how_much_worse_the_worst_point_is_than_the_ends() -> None:
