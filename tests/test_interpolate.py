@@ -29,6 +29,7 @@ SPLIT_KEYS = {
     "alpha_at_barrier",
     "path_loss",
     "path_accuracy",
+    "path_ece",
 }
 ONCE = {
     "cosine",
@@ -73,8 +74,10 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     assert {"path.json", "figures/path.png", "figures/polar.png", "manifest.json"} <= names
     content = json.loads((files / "path.json").read_text())
     table = pd.DataFrame(content["data"], columns=content["columns"])
-    assert list(table.columns) == ["alpha", "split", "loss", "accuracy", "angle_deg", "manhattan"]
+    assert list(table.columns) == ["alpha", "split", "loss", "accuracy", "ece", "angle_deg", "manhattan"]
     assert len(table) == 3 * 7
+    errors = metric_curve(store, run.info.run_id, "test/path_ece")
+    assert errors == dict(zip(sorted(curve), table.loc[table["split"] == "test", "ece"], strict=True))
     layers = json.loads((files / "similarity.json").read_text())
     by_tensor = pd.DataFrame(layers["data"], columns=layers["columns"])
     assert by_tensor["tensor"].tolist()[:4] == ["linear1.weight", "linear1.bias", "norm1.weight", "norm1.bias"]

@@ -20,7 +20,7 @@ from lmc_mlflow.paths.curves import Curve, distances_from_start
 from lmc_mlflow.paths.engines.folding import plan_folding
 from lmc_mlflow.paths.engines.mlp import plan_mlp
 from lmc_mlflow.paths.engines.one_pass import MEMORY_BUDGET, Plan, Planner, measure_together
-from lmc_mlflow.paths.measures import LOSS, Row, RowBuilder, Splits
+from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, RowBuilder, Splits
 from lmc_mlflow.paths.points import LoadPoint, point_loader
 from lmc_mlflow.paths.variance import VarianceRatio
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
@@ -46,6 +46,11 @@ class Path:
     manhattan: Values
     engine: str
     variance_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        """Put the measures into the order of their table, which what is read back may not have."""
+        ordered = {split: {name: own[name] for name in MEASURES if name in own} for split, own in self.values.items()}
+        object.__setattr__(self, "values", ordered)
 
     @property
     def losses(self) -> dict[str, Values]:
