@@ -61,7 +61,7 @@ def reopen_run(store: Store, run: Run) -> TrackedRun:
 
 def take_launcher_run() -> str | None:
     """The id of the run that `mlflow run` has started for this process, handed out once."""
-    return os.environ.pop(LAUNCHER_RUN, None)
+    return os.environ.pop(LAUNCHER_RUN, None) or None
 
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:
