@@ -9,8 +9,6 @@ PREFIX = "lmc."
 """Before the name of every tag of ours."""
 LAUNCHER_RUN = "MLFLOW_RUN_ID"
 """Environment variable in which `mlflow run` names the run that it has started."""
-TASK_VARIABLE = "LMC_TASK"
-"""Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
 LOCK_PREFIX = "lmc-claim-"
 """Before the name of a registered model that is a lock."""
 
