@@ -153,15 +153,15 @@ RUNNING = "attributes.status = 'RUNNING'"
 
 
 def tag(name: str) -> str:
-    """The tag of a name without prefix, as in `dataset`."""
+    """Return the tag of a name without prefix, as in `dataset`."""
     return PREFIX + name
 
 
 def where(**tags: str) -> str:
-    """A search filter over tags without prefix: `where(kind="pair")` is "tags.`lmc.kind` = 'pair'"."""
+    """Write a search filter over tags without prefix: `where(kind="pair")` is "tags.`lmc.kind` = 'pair'"."""
     return where_tags({tag(name): value for name, value in tags.items()})
 
 
 def where_tags(tags: Mapping[str, str]) -> str:
-    """A search filter: every tag has its value."""
+    """Write a search filter: every tag has its value."""
     return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())

@@ -77,7 +77,7 @@ def signals_wait(seconds: float = 10.0) -> Iterator[None]:
 
 @contextmanager
 def working_on(task: str) -> Iterator[None]:
-    """Within the block the tags of this process name the task of a sweep that it works on."""
+    """Name the task of a sweep that this process works on in its tags while the block lasts."""
     token = _TASK.set(task)
     try:
         yield
