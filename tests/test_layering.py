@@ -49,7 +49,7 @@ HOMES = {
     "lmdb": ("lmc_mlflow.data.readers.bigearthnet",),
     "timm": ("lmc_mlflow.models.registry",),
     "sklearn": (
-        "lmc_mlflow.data.datasets",
+        "lmc_mlflow.data.readers.digits",
         "lmc_mlflow.data.readers.moons",
         "lmc_mlflow.data.shifts.two_sample",
         "lmc_mlflow.predictions",

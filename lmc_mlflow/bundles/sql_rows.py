@@ -1,7 +1,6 @@
-"""Reads and writes the rows of MLflow's own tables that are a run, since no client can choose a run's id.
+"""Reads and writes the rows of MLflow's own tables that are a run, since no client can choose a run's id."""
 
-`tests/test_bundles.py` checks every fact about these tables that is relied on.
-"""
+# `tests/test_bundles.py` checks every fact about these tables that is relied on.
 
 import uuid
 from collections.abc import Iterable, Sequence
