@@ -23,18 +23,15 @@ def preview_lines(grid: Grid, snapshot: Snapshot, workers: int) -> list[str]:
             seconds = cell_seconds(cell, status, snapshot)
             known += seconds or 0.0
             unknown += seconds is None
-            left = (
-                "" if status.word == FINISHED else f", {readable_time(seconds)}" if seconds is not None else ", unknown"
-            )
+            left = "unknown" if seconds is None else readable_time(seconds)
+            left = "" if status.word == FINISHED else f", {left}"
             lines.append(f"{job.name} seed {cell.config.model.seed}: {status.word}{left}")
             if status.why:
                 lines.append(f"    {status.why}")
         if job.seed_steps:
             names = ", ".join(step.name for step in job.seed_steps)
             lines.append(f"{job.name}, all seeds: {statuses[number, None].word} ({names})")
-    words = [
-        statuses[number, cell.config.model.seed].word for number, job in enumerate(grid.jobs) for cell in job.cells
-    ]
+    words = [status.word for (_, seed), status in statuses.items() if seed is not None]
     sums = ", ".join(f"{words.count(word)} {word}" for word in STATUS_WORDS if word in words)
     lines.append(f"{counted(len(words), 'cell')}: {sums}")
     parts = [f"about {readable_time(known / workers)} for {counted(workers, 'worker')}"] if known else []
