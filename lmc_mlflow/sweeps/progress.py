@@ -8,8 +8,8 @@ from lmc_mlflow.contract import Kind, Tag, where, where_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import LMC, PATH, GridStep, Identity, identity_of_run, identity_of_step
-from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
 
 FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO = "finished", "running", "interrupted", "failed", "to do"
 STATUS_WORDS = (FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO)
@@ -85,14 +85,14 @@ def runs_of_step(store: Store, identity: Identity) -> list[Run]:
 
 def status_of_runs(runs: Sequence[Run]) -> Status:
     """Say how far the thing is that these runs, oldest first, attempted."""
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    if finished:
-        return Status(FINISHED, pair=finished[-1].info.run_id)
-    if not runs:
-        return Status(TO_DO)
-    if any(run.info.status == "RUNNING" and is_alive(run.data.tags) for run in runs):
+    found = sort_runs(runs)
+    if found.finished is not None:
+        return Status(FINISHED, pair=found.finished.info.run_id)
+    if found.at_work is not None:
         return Status(RUNNING)
-    last = runs[-1]
+    last = found.interrupted
+    if last is None:
+        return Status(TO_DO)
     if last.info.status == "FAILED":
         return Status(FAILED, last.data.tags.get(Tag.ERROR, ""), int(last.info.end_time or 0))
     return Status(INTERRUPTED)
