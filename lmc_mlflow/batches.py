@@ -1,4 +1,4 @@
-"""Batches of images: from one tensor on the device, or from anything else that hands them out."""
+"""Batches of images: from one tensor on the device, or from any other source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
