@@ -93,7 +93,7 @@ def measure_path(
         curve: from A (alpha 0) to B (alpha 1).
         alphas: (T,) from 0 to 1.
         splits: name -> images and labels.
-        bn: what the statistics of units are on the way: a row of `points.BN_POLICIES`.
+        bn: how the statistics of units are set at a point: a row of `points.BN_POLICIES`.
         calibration: images of both training sides together, for the policies that need images.
         engine: a row of `PATH_ENGINES`. `fast` and `exact` agree to the rounding of float32, and to the last bit at
             the ends on the split `test`.
@@ -132,7 +132,7 @@ Engine = Callable[
 def _exact(
     _scratch: nn.Module, _curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
 ) -> tuple[dict[str, list[Row]], str]:
-    """Each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
+    """Measure each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
     rows: dict[str, list[Row]] = {split: [] for split in splits}
     for alpha in tqdm(alphas, desc="measuring the path", unit="alpha", leave=False, disable=None):
         network = load_point(alpha)
@@ -147,7 +147,7 @@ def _exact(
 def _fast(
     scratch: nn.Module, curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
 ) -> tuple[dict[str, list[Row]], str]:
-    """All networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
+    """Measure all networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
     plan = _plan(scratch, curve, splits)
     if plan is None:
         return _exact(scratch, curve, alphas, load_point, splits)
@@ -159,7 +159,7 @@ PATH_ENGINES: Mapping[str, Engine] = {"fast": _fast, "exact": _exact}
 
 
 def _plan(scratch: nn.Module, curve: Curve, splits: Splits) -> Plan | None:
-    """The first plan that there is for the network."""
+    """Find the first plan that takes the network and the curve."""
     for images, _ in splits.values():
         sample = next(images.batches(torch.arange(min(2, images.shape[0])), 2))
         plans: Iterator[Plan | None] = (planner(scratch, curve, sample) for planner in PLANNERS)
