@@ -360,7 +360,7 @@ def test_the_other_answers_of_the_first_screen() -> None:
 
 def test_tracked_runs_on_digits_are_judged(store: MlflowClient) -> None:
     # Three epochs: the barriers of two seeds, 0 and 0.08, are too far apart to tell on which side of 0.1 the mean is.
-    assert train_pair([*QUICK, "--seeds=1,20"]) == 0
+    assert train_pair([*QUICK, "--seeds=1,20", "--c2st_samples=100"]) == 0
     for run in runs_of_kind(store, "pair"):
         assert interpolate([f"--pair={run.info.run_id}", "--num_alphas=3", "--device=cpu", "--threads=1"]) == 0
     verdict = judged("H-02a", with_overfitting(prepare(read_frames(()), {})))
