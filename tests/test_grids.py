@@ -242,3 +242,11 @@ def test_cells_that_two_tables_share_are_trained_once() -> None:
     )
     assert len(vi & viii) == 8 * 5  # all its centered rows
     assert len(vi & vii) == 6 * 5  # CIFAR-10 at 50/50: two rates of both ResNets, two VGGs
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_shipped_grid_measures_the_shift_between_the_sides_on_few_images(name: str) -> None:
+    cells = read_grid(name, {}, (), ()).cells
+    assert all(0 < cell.config.shift_test.c2st_samples <= 500 for cell in cells)
+    content = yaml.safe_load((ROOT / "grids" / f"{name}.yaml").read_text())
+    assert "c2st_samples" in content["defaults"]

@@ -97,6 +97,8 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "head_to_head": head_to_head(errors, min_seeds),
     }
     tables |= {name: with_pairs_behind(name, tables[name], ready) for name in TRAINED}
+    shifts = with_pairs_behind("head_to_head", tables["head_to_head"], ready)
+    tables["head_to_head"] = shifts.drop(columns=["trained", "training"])
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
     notes = {"head_to_head": answer_head_to_head(tables["head_to_head"])}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}

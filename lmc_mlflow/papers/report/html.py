@@ -99,11 +99,9 @@ def _cell_text(row: "pd.Series[Any]", differing: Sequence[str]) -> str:
 
 def behind_lines(row: "pd.Series[Any]") -> list[str]:
     """Write how far the networks of a row were trained and how large the shift of their data is, a line each."""
-    if not row.get("trained", ""):
-        return []
-    lines = [training_text(row)]
-    lines += [f"C2ST {row['c2st']}"] if row["c2st"] else []
-    return lines + ([f"label divergence {row['label_divergence']} bits"] if row["label_divergence"] else [])
+    lines = [training_text(row)] if row.get("trained", "") else []
+    lines += [f"C2ST {row['c2st']}"] if row.get("c2st", "") else []
+    return lines + ([f"label divergence {row['label_divergence']} bits"] if row.get("label_divergence", "") else [])
 
 
 def _policy(row: "pd.Series[Any]", link: Link) -> list[str]:
@@ -156,12 +154,12 @@ def plain_table(frame: pd.DataFrame, link: Link) -> str:
     rows = []
     for _, row in frame.iterrows():
         cells = [_cell(name, row[name]) for name in shown]
-        cells += ["<br>".join(map(escape, behind_lines(row)))] if "trained" in frame else []
+        cells += ["<br>".join(map(escape, behind_lines(row)))] if "c2st" in frame else []
         if "paper" in frame:
             cells[0] = _named(str(row[shown[0]]), escape(str(row["paper"])))
         rows.append(cells + ([runs(row["run_ids"], link) + command(row.get("command", ""))] if folded else []))
     heads = [_HEADS.get(name, name.replace("_", " ")) for name in shown]
-    heads += (["trained"] if "trained" in frame else []) + (["runs"] if folded else [])
+    heads += (["training, shift"] if "c2st" in frame else []) + (["runs"] if folded else [])
     return table(heads, rows)
 
 

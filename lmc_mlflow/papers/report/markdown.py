@@ -96,10 +96,10 @@ def training_text(row: "pd.Series[Any]") -> str:
 
 def _behind(table: pd.DataFrame) -> dict[str, "pd.Series[str]"]:
     """Return what the pairs behind the rows logged, by heading; without what none of them logged."""
-    if "trained" not in table or table.empty:
+    if "c2st" not in table or table.empty:
         return {}
     found = {"C2ST": table["c2st"], "label divergence": table["label_divergence"]}
-    found["trained"] = table.apply(training_text, axis=1)
+    found |= {"trained": table.apply(training_text, axis=1)} if "trained" in table else {}
     return {head: texts for head, texts in found.items() if texts.ne("").any()}
 
 
