@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
-from paper_frames import ENSEMBLE, LOST, PATH, answers, frames, paths, runs
+from paper_frames import ENSEMBLE, LOST, answers, frames, paths, runs
 
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
@@ -25,9 +25,7 @@ from lmc_mlflow.papers.claims import (
     claims_content,
     judge_all,
 )
-from lmc_mlflow.papers.hepburn.batch_norm_question import answer_batch_norm_question
 from lmc_mlflow.papers.hepburn.claims import printed_conditions
-from lmc_mlflow.papers.hepburn.tables import path_table
 from lmc_mlflow.workflows.report.report import read_frames
 
 RESNET = {"model": "resnet10", "batch_size": 1024}
@@ -334,28 +332,6 @@ def test_the_claims_are_logged_with_evidence_and_runs() -> None:
     assert verdict["answer"] == "supported"
     assert verdict["run_ids"] == ["run000", "run001", "run002", "run003"]
     assert len(verdict["evidence"]) == 1
-
-
-def resnets(heights: dict[str, float]) -> str:
-    rows = [
-        PATH | RESNET | UNEQUAL | {"bn": bn, "test/barrier": height, "test/accuracy_delta": -height / 10}
-        for bn, height in heights.items()
-    ]
-    return answer_batch_norm_question(path_table(frames(paths(*rows)), "table_vii", 2))
-
-
-def test_the_question_of_the_first_screen_is_answered_with_numbers() -> None:
-    said = resnets({"interpolate": 2.0, "recalibrate": 0.05, "nearest": 3.0})
-    assert "1 of 8 cells" in said
-    assert "interpolate 2.00 (delta -20.0 points; vanished in 0 of 1)" in said
-    assert "recalibrate 0.05 (delta -0.5 points; vanished in 1 of 1)" in said
-    assert "the paper's 3.86 (-39.5 points)" in said
-    assert said.endswith("it is one of running statistics, not of basins.")
-
-
-def test_the_other_answers_of_the_first_screen() -> None:
-    assert resnets({"interpolate": 2.0, "recalibrate": 2.0, "nearest": 2.0}).endswith("not of running statistics.")
-    assert resnets({"interpolate": 2.0, "recalibrate": 0.0}).startswith("No data yet: none of 8 cells")
 
 
 def test_tracked_runs_on_digits_are_judged(store: MlflowClient) -> None:

@@ -143,6 +143,20 @@ def test_table_4_is_of_pairs_and_needs_no_path() -> None:
     cell = table[(table["dataset"] == "mnist") & (table["layers"] == 4) & (table["lr"] == 0.1)].iloc[0]
     assert (cell["n"], cell["accuracy_pct"], cell["command"]) == (2, pytest.approx(91), "")
     assert table["command"].ne("").sum() == 23
+    assert (cell["printed_pct"], cell["mark"]) == ("98.41 or 98.34", "differs")
+    assert set(table[table["dataset"] != "mnist"]["printed_pct"]) == {"not in this project"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [((98.33, 98.34), "depends on the reading"), ((98.4, 98.42), "depends on the reading"), ((99.0, 99.01), "same")],
+)
+def test_a_mark_of_table_4_is_given_where_both_readings_have_it(ours: tuple[float, float], said: str) -> None:
+    pairs = store_of({"model": "mlp_l3_w128"}).pairs.assign(optimizer="sgd", warmup_epochs=0.0)
+    pairs["test/accuracy"] = [value / 100 for value in ours]
+    table = accuracies(frames(pairs=pairs), 2)  # 98.41 depth by depth, 98.34 rate by rate
+    cell = table[(table["dataset"] == "mnist") & (table["layers"] == 4) & (table["lr"] == 0.1)].iloc[0]
+    assert cell["mark"].startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
-from lmc_mlflow.findings.sentences import each_condition, markdown, rows_having
+from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
@@ -108,9 +108,13 @@ def similarity(paths: pd.DataFrame) -> str:
 
 
 def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
-    """Conclude whether larger batches and lower learning rates lower the barrier: Markdown, from `query.paths`."""
+    """Conclude whether larger batches and lower learning rates lower the barrier: Markdown, from `query.paths`.
+
+    A verdict counts a path once, under the first batch-norm policy it was measured with; the lines show all.
+    """
     rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
+    rows = rows.assign(counted=is_first_policy(rows))
     heads, lines = [], []
     for axis, word, example, descending in (("batch_size", "larger", 256, False), ("lr", "smaller", 0.0001, True)):
         counts = ComparisonCounts()
@@ -120,7 +124,8 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                 first, last = (
                     per_seed(part[part[axis] == value], "test/barrier_in_basin") for value in (values[0], values[-1])
                 )
-                counts.add_difference(difference(first, last))
+                if part["counted"].all():
+                    counts.add_difference(difference(first, last))
                 lines.append(
                     f"- {label}: barrier in basin {mean_text(first, 3)} at {axis} {values[0]:g}, "
                     f"{mean_text(last, 3)} at {values[-1]:g}"
