@@ -10,6 +10,10 @@ Values = NDArray[np.float64]
 """(T,) one number for each alpha."""
 UNSEEN = "unseen"
 """The split of images that neither network was trained on and that are no test set; no verdict looks at it."""
+OF_LOSSES = ("barrier", "barrier_over_chord", "barrier_in_basin")
+OF_ACCURACIES = ("error_barrier", "error_barrier_normalized", "accuracy_delta", "min_accuracy_delta")
+"""Fields of `PathSummary` that have an interval: those of the loss on all data, those of accuracies where labels are
+classes. An average precision needs the ranks of all samples in every resample, and has none."""
 
 
 def alpha_grid(num_alphas: int) -> Values:
@@ -76,7 +80,8 @@ def barrier_in_basin(losses: Values) -> BasinBarrier:
 def heights_in_basin(losses: Values) -> tuple[Values, NDArray[np.intp]]:
     """Compute `barrier_in_basin` of many paths (..., T): heights (...) and indices (...) of their tops.
 
-    Of equally high ones the first is the top. An infinite loss between finite ones is an infinite barrier; any other loss that is not finite makes it nan.
+    Of equally high ones the first is the top. An infinite loss between finite ones is an infinite barrier; any other
+    loss that is not finite makes it nan.
     """
     inner = losses[..., 1:-1]
     lowest_left = np.minimum.accumulate(losses, axis=-1)[..., :-2]

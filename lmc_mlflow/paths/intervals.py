@@ -6,19 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmc_mlflow.paths.barriers import Values, summarize_rows
+from lmc_mlflow.paths.barriers import OF_ACCURACIES, OF_LOSSES, Values, summarize_rows
 from lmc_mlflow.paths.samples import PathSamples
 from lmc_mlflow.predictions.ensembles import Interval
 from lmc_mlflow.seeds import derive_seed
 
-OF_LOSSES = ("barrier", "barrier_over_chord", "barrier_in_basin")
-OF_ACCURACIES = ("error_barrier", "error_barrier_normalized", "accuracy_delta", "min_accuracy_delta")
-"""Fields of `PathSummary` that have an interval: those of the loss on all data, those of accuracies where labels are
-classes. An average precision needs the ranks of all samples in every resample, and has none."""
 VALUES_AT_ONCE = 2**22
 """Of the matrix of resamples: 32 MB."""
-
-
 Intervals = Mapping[str, Interval]
 """Field of `PathSummary` -> value and interval."""
 
