@@ -18,6 +18,7 @@ from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
+from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def open_pair(
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
     name, tags, params = pair_name(config), _tags(config), to_params(config)
+    if wanted.interrupted is not None and begun_earlier(wanted.interrupted):
+        params.pop(FIRST_EPOCH)  # the same command finds it again after the next interruption
     first_file = ("config.json", json.dumps(to_nested(config), indent=1))
     pair = wanted.open(RunStart(name, tags, params, first_file), parent)
     known: dict[str | None, Run] = {}
