@@ -11,6 +11,7 @@ from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
+from lmc_mlflow import query
 from lmc_mlflow.config.canonical import fingerprint, from_nested, to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
@@ -67,9 +68,10 @@ def interrupt_in_epoch(epoch: int, flags: list[str], monkeypatch: pytest.MonkeyP
             raise KeyboardInterrupt
         usual(self, number, reports)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Recorder, "on_epoch", stopped)
-        train_pair(config(*flags))
+        with pytest.raises(KeyboardInterrupt):
+            train_pair(config(*flags))
 
 
 def make_as_an_earlier_version_did(store: MlflowClient, run_ids: list[str]) -> None:
@@ -107,8 +109,11 @@ def test_an_interrupted_pair_of_an_earlier_version_goes_on_with_the_draws_it_beg
     assert tags[0] == tags[1] == fingerprint(config(*EARLIER))
     assert load_network(store, resumed.endpoints["A"]).config.noise.paper_first_epoch == 1
 
+    make_as_an_earlier_version_did(store, [whole.run_id])
     printed = train_pair(config(*PAPER))
     assert printed.how == "trained"
+    table = query.pairs().set_index("run_id")["paper_first_epoch"]
+    assert [table[outcome.run_id] for outcome in (resumed, whole, printed)] == [1, 1, 0]
     assert not equal(weights(store, printed), weights(store, whole))
     run = store.get_run(printed.run_id)
     assert run.data.tags["lmc.fingerprint"] == fingerprint(config(*PAPER)) != tags[0]

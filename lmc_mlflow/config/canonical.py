@@ -25,6 +25,14 @@ class Parameter:
     default: Any
     rule: Option
 
+    def value_before(self, section: Mapping[str, Any]) -> Any:
+        """Give what a configuration meant that was stored before the option was there.
+
+        Args:
+            section: the other fields of its section, as texts.
+        """
+        return self.default if self.rule.before is None or not self.rule.says_something(section) else self.rule.before
+
 
 def section_types(command: type) -> dict[str, type]:
     """Return section name -> section class of a command's configuration."""
@@ -94,8 +102,8 @@ def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) 
     """
     texts = {name: text for section in nested.values() for name, text in section.items()}
     for p in parameters(command).values():
-        if p.name not in texts and p.rule.before is not None and p.rule.says_something(nested.get(p.section, {})):
-            texts[p.name] = write_value(p.rule.before)
+        if p.name not in texts and p.rule.before is not None:
+            texts[p.name] = write_value(p.value_before(nested.get(p.section, {})))
     return from_texts(command, texts)
 
 

@@ -33,9 +33,9 @@ def score_ensemble(
     """Compute every score of an ensemble, under its logged name.
 
     `nll`, `brier`, `ece` and both AUROCs are of the averaged probabilities. `nll` averages them as logarithms: it has
-    no upper limit, and is infinite where every member gives the label the probability 0. `brier` is the squared distance
-    from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the highest
-    probability and by (minus) the entropy.
+    no upper limit, and is infinite where every member gives the label the probability 0. `brier` is the squared
+    distance from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the
+    highest probability and by (minus) the entropy.
 
     Args:
         log_probabilities: (M, N, K) of M >= 2 members.

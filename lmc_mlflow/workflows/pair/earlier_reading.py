@@ -34,8 +34,8 @@ def has_interrupted(store: Store, identity: dict[str, str]) -> bool:
     begun = [run for run in runs if begun_earlier(run)]
     if begun:
         logger.warning(
-            "pair %s was begun by an earlier version, which seeded epochs from 1 (paper_first_epoch=1): it goes on with "
-            "the draws it began with; force=true trains a pair with epochs seeded from 0, as printed",
+            "pair %s was begun by an earlier version, which seeded epochs from 1 (paper_first_epoch=1): it goes on "
+            "with the draws it began with; force=true trains a pair with epochs seeded from 0, as printed",
             begun[-1].info.run_id,
         )
     return bool(begun)

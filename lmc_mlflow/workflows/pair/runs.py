@@ -18,6 +18,7 @@ from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
 from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 
@@ -102,8 +103,11 @@ def open_pair(
         start = RunStart(f"{name} side {side}", own, params)
         endpoints[side] = wanted.session.open(Kind.ENDPOINT, start, known.get(side), pair)
     pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, Artifact.SPLIT)
-    for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
-        _log_inputs(run, config, data, side)
+    inputs = {side: InputImages(data.side(side), config.data, side) for side in SIDES}
+    test, num_classes = InputImages(data.test, config.data), len(data.classes)
+    log_data(pair, {f"train_{side.lower()}": inputs[side] for side in SIDES} | {"test": test}, num_classes)
+    for side, run in endpoints.items():
+        log_data(run, {f"train_{side.lower()}": inputs[side], "test": test}, num_classes)
     return PairRuns(pair, endpoints)
 
 
@@ -117,11 +121,3 @@ def _tags(config: TrainPairConfig) -> dict[str, str]:
         Tag.LR: f"{config.optimization.lr:g}",
         Tag.BATCH_SIZE: str(config.optimization.batch_size),
     }
-
-
-def _log_inputs(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, side: str) -> None:
-    name, root = config.data.dataset, config.data.data_root
-    part = data.side(side)
-    profile = {"num_images": len(part), "num_classes": len(data.classes)}
-    run.log_dataset(f"{name} {config.data.shift} side {side}", part.digest, root, profile, f"train_{side.lower()}")
-    run.log_dataset(f"{name} test", data.test.digest, root, {"num_images": len(data.test)}, "test")
