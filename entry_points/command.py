@@ -30,7 +30,7 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
     flags = sys.argv[1:] if argv is None else list(argv)
     config_type = COMMANDS[name].config
     if {"-h", "--help"} & set(flags):
-        say(flag_parser(name, config_type).format_help())
+        say(flag_parser(name, config_type, _catalogues()).format_help())
         return 0
     try:
         config = parse_flags(name, config_type, flags)
@@ -54,6 +54,19 @@ def say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
+
+
+def _catalogues() -> dict[str, Sequence[str]]:
+    """Return the names of data sets, shifts and networks, which stand in tables that need neither torch nor mlflow."""
+    from lmc_mlflow.data.datasets import DATASETS
+    from lmc_mlflow.data.shifts.registry import SHIFTS
+    from lmc_mlflow.models.families import MODEL_FORMS
+
+    return {
+        "dataset": list(DATASETS),
+        "shift": [family.form for family in SHIFTS.values()],
+        "model": list(MODEL_FORMS),
+    }
 
 
 def _refuse(name: str, error: BaseException, way_out: str = "") -> int:

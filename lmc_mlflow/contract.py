@@ -9,8 +9,6 @@ PREFIX = "lmc."
 """Before the name of every tag of ours."""
 LAUNCHER_RUN = "MLFLOW_RUN_ID"
 """Environment variable in which `mlflow run` names the run that it has started."""
-TASK_VARIABLE = "LMC_TASK"
-"""Environment variable that names the task a sweep gave this process; one process at a time works on a task."""
 LOCK_PREFIX = "lmc-claim-"
 """Before the name of a registered model that is a lock."""
 
@@ -89,6 +87,8 @@ class Tag:
     CONNECTED = "lmc.connected"
     CONNECTED_UNALIGNED = "lmc.connected_unaligned"
     CONNECTED_BY_ERROR = "lmc.connected_by_error"
+    CONNECTED_INTERVAL = "lmc.connected_interval"
+    CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
     CONVERGED = "lmc.converged"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
@@ -132,6 +132,8 @@ class Artifact:
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
+    SAMPLES = "samples.npz"
+    SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
@@ -155,15 +157,15 @@ RUNNING = "attributes.status = 'RUNNING'"
 
 
 def tag(name: str) -> str:
-    """The tag of a name without prefix, as in `dataset`."""
+    """Return the tag of a name without prefix, as in `dataset`."""
     return PREFIX + name
 
 
 def where(**tags: str) -> str:
-    """A search filter over tags without prefix: `where(kind="pair")` is "tags.`lmc.kind` = 'pair'"."""
+    """Write a search filter over tags without prefix: `where(kind="pair")` is "tags.`lmc.kind` = 'pair'"."""
     return where_tags({tag(name): value for name, value in tags.items()})
 
 
 def where_tags(tags: Mapping[str, str]) -> str:
-    """A search filter: every tag has its value."""
+    """Write a search filter: every tag has its value."""
     return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())

@@ -25,9 +25,9 @@ from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.bundles import merge as merging
-from lmc_mlflow.bundles.archive import opened
-from lmc_mlflow.bundles.artifact_locations import RemotePlace, digests_at, place_of
-from lmc_mlflow.bundles.reconcile import Fate, fate_of
+from lmc_mlflow.bundles.archive import open_bundle
+from lmc_mlflow.bundles.artifact_locations import RemoteLocation, artifact_digests, location_of
+from lmc_mlflow.bundles.reconcile import Resolution, resolve
 from lmc_mlflow.bundles.records import Point, RunRecord
 from lmc_mlflow.manifest import sha256_of
 from lmc_mlflow.query.networks import load_network
@@ -295,7 +295,7 @@ def imported(capsys: pytest.CaptureFixture[str], bundle: Path) -> str:
 def test_without_checkpoints_a_bundle_holds_numbers_tables_and_figures(source: Source) -> None:
     kept = {}
     for path in (source.full, source.lean, source.numbers):
-        with opened(path) as bundle:
+        with open_bundle(path) as bundle:
             kept[path] = {name.split("/", 2)[2] for name in bundle.files if name.startswith("artifacts/")}
     assert {"checkpoint/model.safetensors", "split.npz", "predictions.npz"} <= kept[source.full]
     assert kept[source.lean] == {
@@ -315,7 +315,7 @@ def test_what_was_left_out_is_said_and_filled_in_by_a_fuller_bundle(
     with pytest.raises(ValueError, match=r"has no artifact checkpoint/model\.safetensors"):
         load_network(target, end)
     assert export([f"--out={tmp_path}/relayed.zip"]) == 0  # a store with gaps is exported with them
-    with opened(tmp_path / "relayed.zip") as relayed, opened(source.numbers) as first:
+    with open_bundle(tmp_path / "relayed.zip") as relayed, open_bundle(source.numbers) as first:
         assert relayed.files == first.files
     assert import_([f"--bundles={source.full}"]) == 0
     assert "lmc.left_out" not in target.get_run(end).data.tags
@@ -389,18 +389,18 @@ def record(status: str, kind: str = "pair", **metrics: tuple[Point, ...]) -> Run
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "fate"),
+    ("theirs", "ours", "resolution"),
     [
-        (("FINISHED", 2), ("FINISHED", 2), Fate.SAME),
-        (("KILLED", 1), ("KILLED", 1), Fate.SAME),
-        (("FINISHED", 2), ("KILLED", 1), Fate.BEHIND),
-        (("FINISHED", 2), ("KILLED", 2), Fate.BEHIND),
-        (("KILLED", 2), ("KILLED", 1), Fate.BEHIND),
-        (("RUNNING", 2), ("KILLED", 1), Fate.BEHIND),
-        (("KILLED", 1), ("RUNNING", 1), Fate.BEHIND),
-        (("RUNNING", 1), ("KILLED", 1), Fate.AHEAD),
-        (("KILLED", 1), ("KILLED", 2), Fate.AHEAD),
-        (("KILLED", 1), ("FINISHED", 2), Fate.AHEAD),
+        (("FINISHED", 2), ("FINISHED", 2), Resolution.SAME),
+        (("KILLED", 1), ("KILLED", 1), Resolution.SAME),
+        (("FINISHED", 2), ("KILLED", 1), Resolution.BEHIND),
+        (("FINISHED", 2), ("KILLED", 2), Resolution.BEHIND),
+        (("KILLED", 2), ("KILLED", 1), Resolution.BEHIND),
+        (("RUNNING", 2), ("KILLED", 1), Resolution.BEHIND),
+        (("KILLED", 1), ("RUNNING", 1), Resolution.BEHIND),
+        (("RUNNING", 1), ("KILLED", 1), Resolution.AHEAD),
+        (("KILLED", 1), ("KILLED", 2), Resolution.AHEAD),
+        (("KILLED", 1), ("FINISHED", 2), Resolution.AHEAD),
         (("KILLED", 2), ("FINISHED", 1), None),
         (("FINISHED", 1), ("KILLED", 2), None),
         (("FINISHED", 2), ("FINISHED", 1), None),
@@ -408,19 +408,19 @@ def record(status: str, kind: str = "pair", **metrics: tuple[Point, ...]) -> Run
     ],
 )
 def test_of_two_copies_of_a_run_the_further_one_is_kept(
-    theirs: tuple[str, int], ours: tuple[str, int], fate: Fate | None
+    theirs: tuple[str, int], ours: tuple[str, int], resolution: Resolution | None
 ) -> None:
     points: tuple[Point, ...] = ((1, 10, 0.5), (2, 20, None))
     a, b = (record(status, loss=points[:number]) for status, number in (theirs, ours))
-    if fate is None:
+    if resolution is None:
         with pytest.raises(ValueError, match="different content"):
-            fate_of(a, b, is_deleted=False)
-        diaries = [record(one.status, "sweep", **one.metrics) for one in (a, b)]
-        assert fate_of(*diaries, is_deleted=False) is Fate.APART
+            resolve(a, b, is_deleted=False)
+        sweeps = [record(one.status, "sweep", **one.metrics) for one in (a, b)]
+        assert resolve(*sweeps, is_deleted=False) is Resolution.DIVERGED
     else:
-        assert fate_of(a, b, is_deleted=False) is fate
-    assert fate_of(a, b, is_deleted=True) is Fate.DELETED
-    assert fate_of(a, None, is_deleted=False) is Fate.NEW
+        assert resolve(a, b, is_deleted=False) is resolution
+    assert resolve(a, b, is_deleted=True) is Resolution.DELETED
+    assert resolve(a, None, is_deleted=False) is Resolution.NEW
 
 
 def test_a_run_that_was_deleted_here_stays_deleted(
@@ -481,7 +481,7 @@ def rewrite(good: Path, bad: Path, kind: str) -> None:
 
 def test_whatever_byte_is_flipped_nothing_wrong_is_read(source: Source, tmp_path: Path) -> None:
     content = source.numbers.read_bytes()
-    with opened(source.numbers) as whole:
+    with open_bundle(source.numbers) as whole:
         files = whole.files
         texts = {name: whole.text(name) for name in files}
     draws = random.Random(0)
@@ -493,7 +493,7 @@ def test_whatever_byte_is_flipped_nothing_wrong_is_read(source: Source, tmp_path
             content[:position] + bytes([content[position] ^ 1 << draws.randrange(8)]) + content[position + 1 :]
         )
         try:
-            with opened(damaged) as bundle:
+            with open_bundle(damaged) as bundle:
                 assert bundle.files == files
                 assert {name: bundle.text(name) for name in files} == texts
         except ValueError as error:
@@ -636,14 +636,14 @@ def test_behind_a_server_artifacts_go_to_its_folder(
 
 
 def test_places_that_mlflow_itself_reaches_are_read_and_written_through_it(tmp_path: Path) -> None:
-    place = RemotePlace(f"file://{tmp_path}/far")
+    place = RemoteLocation(f"file://{tmp_path}/far")
     assert place.paths() == []
     place.put({"a/b.txt": lambda file: file.write(b"x"), "c.txt": lambda file: file.write(b"y")})
     assert place.paths() == ["a/b.txt", "c.txt"]
-    assert digests_at(place) == digests_at(place_of(str(tmp_path / "far")))
+    assert artifact_digests(place) == artifact_digests(location_of(str(tmp_path / "far")))
     place.remove(["c.txt"])
     assert place.paths() == ["a/b.txt"]
-    assert isinstance(place_of("s3://bucket/1/x/artifacts"), RemotePlace)
+    assert isinstance(location_of("s3://bucket/1/x/artifacts"), RemoteLocation)
 
 
 # Exporting

@@ -1,11 +1,15 @@
 """A grid is read completely and checked by the rules of flags, and the paper's grids have the paper's values."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
 
+from lmc_mlflow.config.sweep import SWEEP_ENGINES
+from lmc_mlflow.sweeps.engines import local
+from lmc_mlflow.sweeps.engines.table import ENGINES
 from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.grid_file import grid_file, read_grid
 from lmc_mlflow.sweeps.status import grid_yaml
@@ -72,7 +76,7 @@ def test_a_cell_may_have_seeds_and_steps_of_its_own(grid) -> None:
 
 def test_ensembles_of_seeds_belong_to_all_cells_of_a_job(grid) -> None:
     read = grid(FOUR_CELLS.replace("cells:", "  - ensemble: {sampling: seeds, side: [A, B]}\ncells:"))
-    assert [(step.kind, step.side) for step in read.jobs[0].together] == [("seeds", "A"), ("seeds", "B")]
+    assert [(step.kind, step.side) for step in read.jobs[0].seed_steps] == [("seeds", "A"), ("seeds", "B")]
     assert {step.kind for step in read.jobs[0].cells[0].then} == {"path"}
 
 
@@ -93,7 +97,7 @@ def test_ensembles_of_seeds_belong_to_all_cells_of_a_job(grid) -> None:
         ("cells: [{lr: }]", "cell 1: lr=None: give a value"),
         ("cells: [{lr: 0.1}, {lr: 1e-1}]", "cell 2 is cell 1 again (seed 1)"),
         ("cells: [{lr: [0.1, '0.10']}]", "cell 1 (lr=0.10) is cell 1 (lr=0.1) again (seed 1)"),
-        ("cells: [{lr: 0.1, lr: 0.2}]", "line 1: 'lr' stands there twice"),
+        ("cells: [{lr: 0.1, lr: 0.2}]", "line 1: 'lr' is given twice"),
         ("cells: [{lr: 0.1}]\nseed: [1]", "key 'seed' is unknown (did you mean 'seeds'?)"),
         ("cells: [{lr: 0.1, seeds: [1, 1]}]", "cell 1: seeds: 1, 1: each seed once"),
         ("cells: [{lr: 0.1, seeds: [a]}]", "cell 1: seeds='a': give a whole number"),
@@ -103,7 +107,7 @@ def test_ensembles_of_seeds_belong_to_all_cells_of_a_job(grid) -> None:
         ("cells: [{then: [interpolat: {}]}]", "step 1 (interpolat): step 'interpolat' is unknown (did you mean"),
         ("cells: [{then: [interpolate: {bn: near}]}]", "cell 1: then, step 1 (interpolate): bn 'near' is unknown"),
         ("cells: [{then: [interpolate: {pair: x}]}]", "step 1 (interpolate): pair: the sweep gives it; leave it out"),
-        ("cells: [{then: [interpolate: , interpolate: ]}]", "step 2 (interpolate): interpolate stands there twice"),
+        ("cells: [{then: [interpolate: , interpolate: ]}]", "step 2 (interpolate): interpolate is listed twice"),
         ("cells: [{then: [ensemble: {bn: nearest}]}]", "give sampling: lmc (points of the pair's path) or seeds"),
         ("cells: [{then: [ensemble: {sampling: seed}]}]", "sampling 'seed' is unknown (did you mean 'seeds'?)"),
         ("cells: [{then: [ensemble: {sampling: seeds}]}]", "sampling: seeds needs side: A, B or [A, B]"),
@@ -158,8 +162,8 @@ def test_only_asks_for_what_the_grid_says_before_override_changes_it(grid) -> No
 
 def test_an_ensemble_of_seeds_is_left_out_where_not_all_seeds_are_wanted(grid) -> None:
     text = FOUR_CELLS.replace("cells:", "  - ensemble: {sampling: seeds, side: A}\ncells:")
-    assert all(job.together for job in grid(text).jobs)
-    assert not any(job.together for job in grid(text, only="seed=1").jobs)
+    assert all(job.seed_steps for job in grid(text).jobs)
+    assert not any(job.seed_steps for job in grid(text, only="seed=1").jobs)
 
 
 def test_the_same_work_has_the_same_digest_whatever_it_is_called(grid) -> None:
@@ -242,6 +246,53 @@ def test_cells_that_two_tables_share_are_trained_once() -> None:
     )
     assert len(vi & viii) == 8 * 5  # all its centered rows
     assert len(vi & vii) == 6 * 5  # CIFAR-10 at 50/50: two rates of both ResNets, two VGGs
+
+
+DIGESTS = {  # as version 34125ca logged them: the digest finds the run of an interrupted sweep
+    "quickstart": "4bd322f3f5dc9423",
+    "paper_table_iii": "1ec79efbd0c5409c",
+    "paper_table_vi": "dda210bf790ba6ac",
+    "paper_table_vii": "7e850730f2081784",
+    "paper_table_viii": "ff8be2feaa2cb56f",
+    "paper_fig_7": "35e275478d62eff2",
+    "template": "773c3def8b71f7c1",
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_a_grid_has_the_digest_that_earlier_versions_logged(name: str) -> None:
+    assert read_grid(name, {}, (), ()).digest == DIGESTS[name]
+
+
+def test_every_sweep_engine_that_the_options_name_can_be_started() -> None:
+    assert list(ENGINES) == list(SWEEP_ENGINES)
+
+
+ECHO = """
+import os, sys
+from multiprocessing.connection import Connection
+pipe = Connection(int(sys.argv[1]))
+pipe.recv()
+pipe.send([os.environ["CUDA_VISIBLE_DEVICES"], os.environ["MLFLOW_EXPERIMENT_ID"]])
+"""
+
+
+def test_workers_take_the_gpus_in_turn_and_this_process_keeps_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "echo_environment.py").write_text(ECHO)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(local, "WORKER_MODULE", "echo_environment")
+    before = dict(os.environ)
+    engine = local.LocalEngine(3, {"MLFLOW_EXPERIMENT_ID": "7"}, ["4", "6"])
+    for number in range(3):
+        engine.submit(number)
+    told = {}
+    while len(told) < 3:
+        told |= {result.task: result.outcomes for result in engine.finished(1.0)}
+    engine.close()
+    assert told == {0: ["4", "7"], 1: ["6", "7"], 2: ["4", "7"]}
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("name", GRIDS)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
 
@@ -27,6 +28,7 @@ from lmc_mlflow.plots.per_run.matrix import matrix_figure
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.tracking.process import process_tags
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
+from lmc_mlflow.workflows.matrix.pair_arrays import unpack
 
 HERE = ["--device=cpu", "--threads=1"]
 CHAIN = np.array([[0, 0.05, 0.5, 0.9], [0.05, 0, 0.08, 0.9], [0.5, 0.08, 0, 0.9], [0.9, 0.9, 0.9, 0]])
@@ -126,6 +128,9 @@ def test_every_pair_is_measured_as_interpolate_measures_it(filled: MlflowClient,
     assert run.data.metrics["share_connected"] == (pairs["barrier_over_chord"] <= 0.1).mean()
     points = table(filled, run, "points.csv", tmp_path)
     assert len(points) == 6 * 11
+    errors = points[(points["run_a"] == trained[0]) & (points["run_b"] == trained[2])].set_index("alpha")["ece"]
+    assert row[["ece_a", "ece_middle", "ece_b"]].tolist() == errors[[0.0, 0.5, 1.0]].tolist()
+    assert row["ece_barrier"] == pytest.approx(errors.max() - (errors[0.0] + errors[1.0]) / 2)
 
 
 def test_a_finished_matrix_is_not_measured_again(filled: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,6 +264,20 @@ def test_an_interrupted_matrix_goes_on_under_its_id_and_walks_no_pair_twice(
         first, second = (table(filled, run, name, tmp_path) for run in (resumed, whole))
         pd.testing.assert_frame_equal(first, second)
     assert resumed.data.metrics == whole.data.metrics
+
+
+def test_a_pair_that_an_older_version_kept_is_taken_over() -> None:
+    curves = {name: torch.tensor([0.0, 0.5, 1.0]) for name in ("alphas", "angles_deg", "manhattan")}
+    scores = {"score/test": torch.tensor([0.9, 0.5, 0.8]), "loss/test": torch.tensor([1.0, 2.0, 1.5])}
+    kept = {**curves, **scores, "lengths": torch.arange(4.0)}
+    found, num_unsettled = unpack({f"3-7-fast-accuracy/{name}": tensor.numpy() for name, tensor in kept.items()})
+    pair = found[3, 7]
+    assert num_unsettled == 0
+    assert (pair.i, pair.j, pair.path.engine, pair.path.score) == (3, 7, "fast", "accuracy")
+    assert list(pair.path.values["test"]) == ["loss", "accuracy"]
+    assert pair.path.losses["test"].tolist() == [1.0, 2.0, 1.5]
+    assert pair.path.scores["test"].tolist() == kept["score/test"].tolist()
+    assert (pair.distance, pair.angle_deg_unaligned) == (0.0, 3.0)
 
 
 def test_two_processes_do_not_measure_one_matrix(filled: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,17 @@ def test_a_barrier_and_its_minima_are_marked() -> None:
     assert {"test", "training side A"} <= set(found)
 
 
+def test_a_measure_that_a_table_has_gets_a_panel_with_its_unit_and_one_that_it_lacks_none() -> None:
+    old = table([1, 2, 1])
+    assert [panel.get_ylabel() for panel in path_figure(old, "title").axes] == [
+        "loss (nats per sample)",
+        "accuracy (%)",
+    ]
+    panel = path_figure(old.assign(ece=0.25), "title").axes[2]
+    assert panel.get_ylabel() == "expected calibration error (%)"
+    assert list(panel.lines[0].get_ydata()) == [25, 25, 25]
+
+
 def test_without_a_barrier_the_lowest_point_is_marked() -> None:
     found = marks(path_figure(table([1, 0.5, 0, 0.5, 1]), "title"))
     assert found["lowest test loss, no barrier"] == ([0.5], [0.0])

@@ -13,8 +13,9 @@ from mlflow import MlflowClient
 from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow import query
+from lmc_mlflow import plots, query
 from lmc_mlflow.contract import Tag, tag
+from lmc_mlflow.manifest import render_manifest, sha256_of
 from lmc_mlflow.query import rows
 
 PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
@@ -74,6 +75,22 @@ def test_path_curves_are_those_of_the_artifacts(filled: MlflowClient) -> None:
     assert first["alpha"].tolist() == [0, 0.5, 1]
     assert first["loss"].iloc[0] == query.endpoints().set_index("run_id").loc[paths["run_a"][0], "test/loss"]
     assert first["seed_a"].tolist() == [1, 1, 1]
+
+
+def test_a_path_of_a_version_that_measured_less_is_read_beside_newer_ones(filled: MlflowClient, tmp_path: Path) -> None:
+    old = query.paths()["run_id"][0]
+    file = tmp_path / f"mlruns/0/{old}/artifacts/path.json"
+    content = json.loads(file.read_text())
+    table = pd.DataFrame(content["data"], columns=content["columns"]).drop(columns="ece")
+    file.write_text(json.dumps(table.to_dict(orient="split", index=False)))
+    manifest = file.parent / "manifest.json"
+    manifest.write_text(render_manifest(json.loads(manifest.read_text())["sha256"] | {"path.json": sha256_of(file)}))
+    curves = query.path_curves(query.paths())
+    assert (curves["ece"].isna() == (curves["run_id"] == old)).all()
+    alone = query.path_curves(query.paths().head(1))
+    assert "ece" not in alone
+    for frame, panels in ((curves, 3), (alone, 2)):
+        assert len(plots.paths_over_seeds(frame).axes) == panels
 
 
 def test_learning_curves_have_a_row_an_epoch_and_split(filled: MlflowClient) -> None:

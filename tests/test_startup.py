@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.catalogues import CATALOGUES
 from lmc_mlflow.config.commands import COMMANDS, GROUPS
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
@@ -42,6 +41,8 @@ HEAVY = {
     "torch",
     "torchvision",
 }
+TABLES_NEED = {"numpy", "PIL"}
+"""What the tables of data sets and shifts load, a third of a second: help lists their names."""
 TYPED = {
     name: next((p.name for p in parameters(row.config).values() if p.kind in (bool, int, float)), None)
     for name, row in COMMANDS.items()
@@ -98,7 +99,8 @@ def test_what_one_command_prints_loads_no_command_s_workflow() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_loads_nothing_heavy(name: str) -> None:
-    assert heavy_after(name, "--help") == (set(), 0, "")
+    heavy, status, errors = heavy_after(name, "--help")
+    assert (heavy - TABLES_NEED, status, errors) == (set(), 0, "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -179,12 +181,13 @@ def test_every_command_is_described_in_one_line_and_has_a_group() -> None:
         assert "\n" not in row.description
 
 
-def test_the_names_that_help_lists_are_those_of_the_tables() -> None:
-    assert {
-        "dataset": tuple(DATASETS),
-        "shift": tuple(family.form for family in SHIFTS.values()),
-        "model": MODEL_FORMS,
-    } == CATALOGUES
+def test_help_lists_every_data_set_shift_and_network(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train_pair(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name in (*DATASETS, *(family.form for family in SHIFTS.values()), *MODEL_FORMS):
+        assert name in text
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("lmc_mlflow/config/*.py")), ids=lambda path: path.stem)

@@ -29,7 +29,7 @@ from lmc_mlflow.tracking.locks import (
     release,
     stale_locks,
 )
-from lmc_mlflow.tracking.process import is_alive, process_tags
+from lmc_mlflow.tracking.process import is_alive, process_tags, working_on
 from lmc_mlflow.tracking.store import open_store
 
 SMALL = """
@@ -367,14 +367,14 @@ def test_repair_removes_the_locks_of_dead_processes(store: MlflowClient, capsys:
     assert [lock.name for lock in find_locks(opened)] == [alive.name]
 
 
-def test_an_earlier_process_of_ones_own_task_is_dead_even_on_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LMC_TASK", "task-1")
-    before = {**process_tags(), "lmc.host": "another-machine", "lmc.pid": "1"}
-    assert before["lmc.task"] == "task-1"
-    assert not is_alive(before, 30)
-    assert is_alive(process_tags(), 30)
-    monkeypatch.setenv("LMC_TASK", "task-2")
-    assert is_alive(before, 30)  # another task's: its heartbeat is young
+def test_an_earlier_process_of_ones_own_task_is_dead_even_on_another_machine() -> None:
+    with working_on("task-1"):
+        before = {**process_tags(), "lmc.host": "another-machine", "lmc.pid": "1"}
+        assert before["lmc.task"] == "task-1"
+        assert not is_alive(before, 30)
+        assert is_alive(process_tags(), 30)
+    with working_on("task-2"):
+        assert is_alive(before, 30)  # another task's: its heartbeat is young
 
 
 def test_the_weights_of_a_sweep_are_those_of_train_pair(store: MlflowClient) -> None:

@@ -1,1 +1,1 @@
-"""How do runs travel from one store to another? One file with everything, and a merge that keeps ids."""
+"""Bundles: files that carry runs from one store to another, and their merge into a store, which keeps ids."""

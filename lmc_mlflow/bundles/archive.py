@@ -1,4 +1,4 @@
-"""How is a bundle written so that it is whole or not there, and read so that no damage passes?"""
+"""Writes a bundle so that it is whole or not there, and reads one so that damage is found."""
 
 import hashlib
 import json
@@ -18,15 +18,19 @@ BUNDLE_MANIFEST = "manifest.json"
 RUNS = "runs.jsonl"
 ARTIFACTS = "artifacts"
 CHUNK = 1 << 20
-EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip can hold: the same store gives the same bytes."""
-PACKED_ALREADY = (".npz", ".safetensors", ".png", ".jpg")
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip can hold; always the same, so that the same store gives the same bytes."""
+COMPRESSED_SUFFIXES = (".npz", ".safetensors", ".png", ".jpg")
 Reader = Callable[[str], IO[bytes]]
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError, ValueError)
 
 
 class BundleWriter:
-    """A bundle that is being written: remembers the digest of every file."""
+    """Writes the files of a bundle.
+
+    Attributes:
+        files: name -> `sha256` and `size` of every file that was written.
+    """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -45,11 +49,11 @@ class BundleWriter:
             self._add(name, source, size)
 
     def _add(self, name: str, source: IO[bytes], size: int) -> None:
-        entry = zipfile.ZipInfo(name, EPOCH)
+        entry = zipfile.ZipInfo(name, ZIP_TIME)
         entry.file_size = size
         entry.external_attr = 0o644 << 16
-        packed = name.endswith(PACKED_ALREADY)
-        entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+        compressed = name.endswith(COMPRESSED_SUFFIXES)
+        entry.compress_type = zipfile.ZIP_STORED if compressed else zipfile.ZIP_DEFLATED
         digest = hashlib.sha256()
         with self._archive.open(entry, "w") as target:
             while chunk := source.read(CHUNK):
@@ -59,12 +63,12 @@ class BundleWriter:
 
 
 @contextmanager
-def writing(out: Path, facts: Mapping[str, Any]) -> Iterator[BundleWriter]:
-    """Yields a writer; the bundle appears under its name when the block ends well, and else not at all.
+def write_bundle(out: Path, facts: Mapping[str, Any]) -> Iterator[BundleWriter]:
+    """Yield a writer; the bundle appears under its name when the block ends without an error, else not at all.
 
     Args:
         out: path of the bundle.
-        facts: what the bundle says of itself, besides its format and files.
+        facts: what the manifest of the bundle says, besides its format and files.
 
     Raises:
         ValueError: the folder does not exist, or there is such a file already.
@@ -82,7 +86,7 @@ def writing(out: Path, facts: Mapping[str, Any]) -> Iterator[BundleWriter]:
 
 
 def check_free(out: Path) -> None:
-    """Find out whether a bundle can be written there.
+    """Check that a bundle can be written there.
 
     Raises:
         ValueError: it cannot.
@@ -108,7 +112,7 @@ class Bundle:
     files: Mapping[str, Mapping[str, Any]]
 
     def copy(self, name: str, target: IO[bytes] | None = None) -> None:
-        """Copy a file while its digest is taken; without a target it is only held against its digest.
+        """Copy a file and check its digest; without a target, only check it.
 
         Raises:
             ValueError: it is not the file that was written.
@@ -119,7 +123,7 @@ class Bundle:
             if target is not None:
                 target.write(chunk)
         if digest.hexdigest() != self.files[name]["sha256"]:
-            raise _damaged(self.path, f"the sha256 of {name} is another than was written down")
+            raise _damaged(self.path, f"the sha256 of {name} is not the one in the manifest")
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         try:
@@ -130,21 +134,21 @@ class Bundle:
             raise _damaged(self.path, f"{name}: {error}") from None
 
     def text(self, name: str) -> str:
-        """The text of a file."""
+        """Read the text of a file."""
         with tempfile.TemporaryFile() as copied:
             self.copy(name, copied)
             copied.seek(0)
             return copied.read().decode()
 
     def artifacts(self, run_id: str) -> dict[str, str]:
-        """Artifact path -> name in the bundle, of one run."""
+        """List the artifacts of one run: artifact path -> name in the bundle."""
         start = f"{ARTIFACTS}/{run_id}/"
         return {name.removeprefix(start): name for name in self.files if name.startswith(start)}
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle, every byte verified.
+def open_bundle(path: Path) -> Iterator[Bundle]:
+    """Open a bundle and verify every byte.
 
     Raises:
         ValueError: there is none, it is damaged or incomplete, or of a newer format.
@@ -165,10 +169,10 @@ def opened(path: Path) -> Iterator[Bundle]:
 
 
 def _verified(path: Path, read: Reader, names: set[str]) -> Bundle:
-    bundle = Bundle(path, read, _listed(path, read))
-    strange = names ^ {*bundle.files, BUNDLE_MANIFEST}
-    if strange:
-        raise _damaged(path, f"{min(strange)} is in the bundle or in its {BUNDLE_MANIFEST}, not in both")
+    bundle = Bundle(path, read, _read_manifest(path, read))
+    unmatched = names ^ {*bundle.files, BUNDLE_MANIFEST}
+    if unmatched:
+        raise _damaged(path, f"{min(unmatched)} is in the bundle or in its {BUNDLE_MANIFEST}, not in both")
     for name in bundle.files:
         if name.startswith("/") or "\\" in name or ".." in name.split("/") or str(PurePosixPath(name)) != name:
             raise _damaged(path, f"{name!r} is no path inside a bundle")
@@ -179,7 +183,7 @@ def _verified(path: Path, read: Reader, names: set[str]) -> Bundle:
     return bundle
 
 
-def _listed(path: Path, read: Reader) -> dict[str, dict[str, Any]]:
+def _read_manifest(path: Path, read: Reader) -> dict[str, dict[str, Any]]:
     try:
         with read(BUNDLE_MANIFEST) as file:
             content = json.load(file)

@@ -1,4 +1,4 @@
-"""Where do a run's artifacts lie in this store, and how do they get there whole?"""
+"""The locations of a run's artifacts, a folder or a server, to which artifacts are added whole."""
 
 import shutil
 import tempfile
@@ -19,32 +19,32 @@ Writer = Callable[[IO[bytes]], None]
 """Writes the content of one artifact into a file."""
 
 
-class Place(Protocol):
-    """Where the artifacts of one run lie."""
+class ArtifactLocation(Protocol):
+    """The location of one run's artifacts."""
 
     def paths(self) -> list[str]:
-        """The paths of all artifacts, sorted."""
+        """List the paths of all artifacts, sorted."""
 
     def fetch(self, path: str, folder: Path, /) -> Path:
-        """A local copy of an artifact, in that folder, or the artifact itself where it is a local file."""
+        """Copy an artifact into that folder; where it is a local file, return its own path instead."""
 
     def put(self, files: dict[str, Writer]) -> None:
-        """Add artifacts, or replace them."""
+        """Add or replace artifacts."""
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove artifacts."""
 
 
-def place_of(uri: str) -> Place:
-    """The place behind an artifact URI."""
+def location_of(uri: str) -> ArtifactLocation:
+    """Find the location behind an artifact URI."""
     parsed = urlparse(uri)
     if parsed.scheme in ("", "file"):
-        return FolderPlace(Path(url2pathname(parsed.path) if parsed.scheme else uri))
-    return RemotePlace(uri)
+        return FolderLocation(Path(url2pathname(parsed.path) if parsed.scheme else uri))
+    return RemoteLocation(uri)
 
 
-def place_behind_server(uri: str, destination: Path | None) -> Place:
-    """The place behind an artifact URI, without asking the server that stores artifacts.
+def location_behind_server(uri: str, destination: Path | None) -> ArtifactLocation:
+    """Find the location behind an artifact URI without asking the server that stores artifacts.
 
     Args:
         uri: of a run.
@@ -55,39 +55,39 @@ def place_behind_server(uri: str, destination: Path | None) -> Place:
     """
     parsed = urlparse(uri)
     if parsed.scheme != BY_SERVER:
-        return place_of(uri)
+        return location_of(uri)
     if destination is None:
         raise ValueError(
             f"artifacts at {uri} are stored by a server; give artifacts=<its --artifacts-destination folder>"
         )
-    return FolderPlace(destination / parsed.path.strip("/"))
+    return FolderLocation(destination / parsed.path.strip("/"))
 
 
-def digests_at(place: Place) -> dict[str, str]:
-    """Artifact path -> sha256 of all that are there."""
+def artifact_digests(location: ArtifactLocation) -> dict[str, str]:
+    """Compute the digests of all artifacts at a location: artifact path -> sha256."""
     digests = {}
-    for path in place.paths():
+    for path in location.paths():
         with tempfile.TemporaryDirectory() as folder:
-            digests[path] = sha256_of(place.fetch(path, Path(folder)))
+            digests[path] = sha256_of(location.fetch(path, Path(folder)))
     return digests
 
 
 @dataclass(frozen=True)
-class FolderPlace:
+class FolderLocation:
     """A folder of this machine."""
 
     folder: Path
 
     def paths(self) -> list[str]:
-        """The paths of all artifacts, sorted."""
+        """List the paths of all artifacts, sorted."""
         return sorted(p.relative_to(self.folder).as_posix() for p in self.folder.rglob("*") if p.is_file())
 
     def fetch(self, path: str, _folder: Path, /) -> Path:
-        """The artifact itself."""
+        """Return the path of the artifact itself."""
         return self.folder / path
 
     def put(self, files: dict[str, Writer]) -> None:
-        """Add artifacts, or replace them: all are written beside the folder first, then renamed."""
+        """Add or replace artifacts: all are written beside the folder first, then renamed."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         staging = self.folder.with_name(f".lmc_import_{uuid.uuid4().hex}")
         try:
@@ -112,13 +112,13 @@ class FolderPlace:
 
 
 @dataclass(frozen=True)
-class RemotePlace:
-    """A place that MLflow's own artifact code reaches: a server, S3 and its like."""
+class RemoteLocation:
+    """A location that MLflow's own artifact code reaches: a server, S3 and the like."""
 
     uri: str
 
     def paths(self) -> list[str]:
-        """The paths of all artifacts, sorted."""
+        """List the paths of all artifacts, sorted."""
         return sorted(self._walk(None))
 
     def _walk(self, folder: str | None) -> Iterator[str]:
@@ -129,11 +129,11 @@ class RemotePlace:
                 yield item.path
 
     def fetch(self, path: str, folder: Path, /) -> Path:
-        """A download."""
+        """Download an artifact into the folder."""
         return Path(self._repository().download_artifacts(path, str(folder)))
 
     def put(self, files: dict[str, Writer]) -> None:
-        """Add artifacts, or replace them."""
+        """Add or replace artifacts."""
         with tempfile.TemporaryDirectory() as folder:
             _write_all(files, Path(folder))
             self._repository().log_artifacts(folder)

@@ -1,4 +1,4 @@
-"""Which database is behind the tracking store, and can it be written to?"""
+"""Opens the database behind the tracking store for an import."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lmc_mlflow.bundles.artifact_locations import Place, place_behind_server
+from lmc_mlflow.bundles.artifact_locations import ArtifactLocation, location_behind_server
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.store import Store, StoreError
 
@@ -41,7 +41,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session in which SQLite keeps foreign keys and waits for other writers, as MLflow's own does."""
+        """Open a session in which SQLite checks foreign keys and waits for other writers, as MLflow's own does."""
         with Session(self.store.engine) as session:
             if self.store.engine.dialect.name == "sqlite":
                 session.connection().exec_driver_sql("PRAGMA busy_timeout = 20000")
@@ -49,12 +49,12 @@ class Database:
                 session.rollback()
             yield session
 
-    def place(self, uri: str) -> Place:
-        """Where a run's artifacts lie."""
-        return place_behind_server(uri, self.destination)
+    def artifact_location(self, uri: str) -> ArtifactLocation:
+        """Find the location of a run's artifacts."""
+        return location_behind_server(uri, self.destination)
 
     def experiment(self, name: str) -> Experiment | None:
-        """The experiment of a name, if there is one; `Default` is experiment 0 however it is called here.
+        """Look up an experiment by its name, if there is one; `Default` is experiment 0 whatever its name is here.
 
         Raises:
             ValueError: it is deleted.
@@ -67,13 +67,13 @@ class Database:
         return found
 
     def make_experiment(self, name: str) -> Experiment:
-        """A new experiment, its artifacts where this store keeps those of new experiments."""
+        """Make an experiment, with its artifacts where this store keeps those of new experiments."""
         made: Experiment = self.store.get_experiment(self.store.create_experiment(name))
         return made
 
 
 def is_server(uri: str) -> bool:
-    """Whether a tracking URI names a server, not a database."""
+    """Return whether a tracking URI names a server, not a database."""
     return urlparse(uri).scheme in ("http", "https")
 
 

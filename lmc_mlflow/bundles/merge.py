@@ -1,4 +1,4 @@
-"""How is a bundle merged into a store, wholly or not at all?"""
+"""Merges a bundle into a store, wholly or not at all."""
 
 import functools
 from collections import Counter
@@ -11,64 +11,64 @@ from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from lmc_mlflow.bundles.archive import RUNS, Bundle
-from lmc_mlflow.bundles.artifact_locations import Place, digests_at
+from lmc_mlflow.bundles.artifact_locations import ArtifactLocation, artifact_digests
 from lmc_mlflow.bundles.database import Database
-from lmc_mlflow.bundles.reconcile import Fate, fate_of, is_diary
+from lmc_mlflow.bundles.reconcile import Resolution, resolve, tells_status
 from lmc_mlflow.bundles.records import RunRecord, from_line
 from lmc_mlflow.bundles.sql_rows import (
     add_run,
     complete_run,
+    find_runs,
     note_left_out,
-    stored_record,
-    stored_runs,
+    read_record,
 )
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import StoreError
 
-KEPT_FOLDER = Artifact.PREDICTIONS_FOLDER
-"""What runs keep after they are sealed: it may differ from machine to machine, and the store's stays."""
+UNSEALED_FOLDER = Artifact.PREDICTIONS_FOLDER
+"""Artifacts added after a run is sealed: they may differ from machine to machine, and the store's stay."""
 SCRATCH_FOLDER = Artifact.RESUME_FOLDER
-"""What a finished run does not have any more."""
+"""Artifacts that a finished run no longer has."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is done with one run of a bundle.
+class RunPlan:
+    """The planned import of one run of a bundle.
 
     Attributes:
         record: the run.
-        fate: what becomes of it.
+        resolution: what the import does with it.
         experiment_id: of its experiment here.
         uri: of its artifacts here.
-        place: the same, to write to.
+        location: the same, to write to.
         add: artifact path -> name in the bundle, of those that the store lacks or has older.
         absent: paths that the store will not have.
         scratch: paths that the store has and a finished run has not.
     """
 
     record: RunRecord
-    fate: Fate
+    resolution: Resolution
     experiment_id: str
     uri: str
-    place: Place
+    location: ArtifactLocation
     add: Mapping[str, str]
     absent: tuple[str, ...]
     scratch: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Merged:
-    """How many runs had which fate, and how many artifacts were added."""
+class MergeResult:
+    """How many runs had which resolution, how many artifacts were added, and in which experiments the runs are."""
 
-    fates: Counter[Fate]
+    resolutions: Counter[Resolution]
     num_artifacts: int
     experiments: frozenset[str]
 
 
 def read_records(bundle: Bundle) -> list[RunRecord]:
-    """The runs of a bundle.
+    """Read the runs of a bundle.
 
     Raises:
         ValueError: they cannot be read, or do not fit its artifacts.
@@ -84,8 +84,8 @@ def read_records(bundle: Bundle) -> list[RunRecord]:
     return records
 
 
-def merge(bundle: Bundle, database: Database) -> Merged:
-    """Merge a bundle: everything is checked, then artifacts are put in place, then one transaction adds the runs.
+def merge(bundle: Bundle, database: Database) -> MergeResult:
+    """Merge a bundle: check everything, then add the artifacts, then add the runs in one transaction.
 
     Killed at any moment it leaves at most artifacts that no run names yet, and experiments without
     runs; the same command uses both.
@@ -95,71 +95,76 @@ def merge(bundle: Bundle, database: Database) -> Merged:
     """
     records = read_records(bundle)
     with database.session() as session:
-        rows = stored_runs(session, [record.run_id for record in records])
-        fates = {record.run_id: _fate(session, record, rows.get(record.run_id)) for record in records}
+        rows = find_runs(session, [record.run_id for record in records])
+        resolutions = {record.run_id: _resolve(session, record, rows.get(record.run_id)) for record in records}
         known = {run_id: (str(row.experiment_id), row.artifact_uri) for run_id, row in rows.items()}
     for record in records:
         database.experiment(record.experiment)  # refused before anything is made
-    records.sort(key=lambda record: record.run_id not in known)  # what can be refused is looked at first
-    steps = [_step(bundle, database, record, fates[record.run_id], known) for record in records]
-    todo = [step for step in steps if step.add]
-    for step in tqdm(todo, desc="artifacts", unit="run", leave=False, disable=None):
-        step.place.put({path: functools.partial(bundle.copy, name) for path, name in step.add.items()})
-    _write_rows(database, steps)
-    for step in steps:
-        step.place.remove(step.scratch)
-    return Merged(
-        Counter(step.fate for step in steps),
-        sum(len(step.add) for step in steps),
-        frozenset(step.experiment_id for step in steps),
+    records.sort(key=lambda record: record.run_id not in known)  # what can be refused comes first
+    plans = [_plan(bundle, database, record, resolutions[record.run_id], known) for record in records]
+    with_artifacts = [plan for plan in plans if plan.add]
+    for plan in tqdm(with_artifacts, desc="artifacts", unit="run", leave=False, disable=None):
+        plan.location.put({path: functools.partial(bundle.copy, name) for path, name in plan.add.items()})
+    _write_rows(database, plans)
+    for plan in plans:
+        plan.location.remove(plan.scratch)
+    return MergeResult(
+        Counter(plan.resolution for plan in plans),
+        sum(len(plan.add) for plan in plans),
+        frozenset(plan.experiment_id for plan in plans),
     )
 
 
-def _fate(session: Session, record: RunRecord, row: Any) -> Fate:
+def _resolve(session: Session, record: RunRecord, row: Any) -> Resolution:
     if row is None:
-        return Fate.NEW
-    ours = stored_record(session, row)
-    fate = fate_of(record, ours, row.lifecycle_stage == "deleted")
+        return Resolution.NEW
+    ours = read_record(session, row)
+    resolution = resolve(record, ours, row.lifecycle_stage == "deleted")
     is_live = ours.status == "RUNNING" and Tag.HOST in ours.tags and is_alive(ours.tags)
-    if is_live and fate is Fate.BEHIND:
+    if is_live and resolution is Resolution.BEHIND:
         raise ValueError(f"run {ours.run_id} is being written here at this moment; wait for it, then import again")
-    return Fate.AHEAD if is_live else fate
+    return Resolution.AHEAD if is_live else resolution
 
 
-def _step(
-    bundle: Bundle, database: Database, record: RunRecord, fate: Fate, known: Mapping[str, tuple[str, str]]
-) -> Step:
-    """Plan one run; the only thing that is changed is that an experiment that is missing is made."""
+def _plan(
+    bundle: Bundle,
+    database: Database,
+    record: RunRecord,
+    resolution: Resolution,
+    known: Mapping[str, tuple[str, str]],
+) -> RunPlan:
+    """Plan the import of one run; nothing is changed, except that a missing experiment is made."""
     if record.run_id in known:
         experiment_id, uri = known[record.run_id]
     else:
         experiment = database.experiment(record.experiment) or database.make_experiment(record.experiment)
         experiment_id = experiment.experiment_id
         uri = f"{experiment.artifact_location.rstrip('/')}/{record.run_id}/artifacts"
-    place = database.place(uri)
+    location = database.artifact_location(uri)
     files = bundle.artifacts(record.run_id)
-    if fate in (Fate.AHEAD, Fate.APART, Fate.DELETED):
-        return Step(record, fate, experiment_id, uri, place, {}, (), ())
-    present = digests_at(place)
+    if resolution in (Resolution.AHEAD, Resolution.DIVERGED, Resolution.DELETED):
+        return RunPlan(record, resolution, experiment_id, uri, location, {}, (), ())
+    present = artifact_digests(location)
     digests = {path: bundle.files[name]["sha256"] for path, name in files.items()}
     differing = [path for path in files if path in present and present[path] != digests[path]]
-    if fate is not Fate.BEHIND:
-        altered = [path for path in differing if path.split("/")[0] != KEPT_FOLDER]
-        if altered and is_diary(record):
-            return Step(record, Fate.APART, experiment_id, uri, place, {}, (), ())
+    if resolution is not Resolution.BEHIND:
+        altered = [path for path in differing if path.split("/")[0] != UNSEALED_FOLDER]
+        if altered and tells_status(record):
+            return RunPlan(record, Resolution.DIVERGED, experiment_id, uri, location, {}, (), ())
         if altered:
             raise ValueError(
-                f"run {record.run_id} ({record.name}): its artifact {altered[0]} at {uri} is another than in the "
-                "bundle; nothing of this bundle was imported"
+                f"run {record.run_id} ({record.name}): its artifact {altered[0]} at {uri} differs from the one "
+                "in the bundle; nothing of this bundle was imported"
             )
         differing = []
     add = {path: name for path, name in files.items() if path not in present or path in differing}
     absent = tuple(path for path in record.left_out if path not in present)
     scratch = [path for path in present if record.is_finished and path.split("/")[0] == SCRATCH_FOLDER]
-    return Step(record, fate, experiment_id, uri, place, add, absent, tuple(p for p in scratch if p not in files))
+    removed = tuple(path for path in scratch if path not in files)
+    return RunPlan(record, resolution, experiment_id, uri, location, add, absent, removed)
 
 
-def _write_rows(database: Database, steps: Sequence[Step]) -> None:
+def _write_rows(database: Database, plans: Sequence[RunPlan]) -> None:
     """Add or complete all runs in one transaction.
 
     Raises:
@@ -167,13 +172,13 @@ def _write_rows(database: Database, steps: Sequence[Step]) -> None:
     """
     try:
         with database.session() as session, session.begin():
-            for step in tqdm(steps, desc="runs", unit="run", leave=False, disable=None):
-                if step.fate is Fate.NEW:
-                    add_run(session, step.record, step.experiment_id, step.uri)
-                elif step.fate is Fate.BEHIND:
-                    complete_run(session, step.record, step.experiment_id)
-                if step.fate in (Fate.NEW, Fate.BEHIND) or step.add:
-                    note_left_out(session, step.record.run_id, step.absent)
+            for plan in tqdm(plans, desc="runs", unit="run", leave=False, disable=None):
+                if plan.resolution is Resolution.NEW:
+                    add_run(session, plan.record, plan.experiment_id, plan.uri)
+                elif plan.resolution is Resolution.BEHIND:
+                    complete_run(session, plan.record, plan.experiment_id)
+                if plan.resolution in (Resolution.NEW, Resolution.BEHIND) or plan.add:
+                    note_left_out(session, plan.record.run_id, plan.absent)
     except SQLAlchemyError as error:
         reason = first_line(error)
         raise StoreError(f"no run was imported ({reason}); give the same command again") from None

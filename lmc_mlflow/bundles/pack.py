@@ -1,4 +1,4 @@
-"""What does a store hold of a run? Everything about it, and its artifacts, verified against its own manifest."""
+"""Packs a run for a bundle: its record, and its artifacts, verified against the run's own manifest."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.bundles.artifact_locations import Place
+from lmc_mlflow.bundles.artifact_locations import ArtifactLocation
 from lmc_mlflow.bundles.metric_histories import Histories
 from lmc_mlflow.bundles.records import LEFT_OUT, InputRecord, RunRecord
 from lmc_mlflow.contract import SEALED_KINDS, Artifact, Tag
@@ -15,27 +15,26 @@ from lmc_mlflow.manifest import verify
 ARRAY_FOLDERS = (Artifact.CHECKPOINT_FOLDER, Artifact.RESUME_FOLDER, Artifact.PREDICTIONS_FOLDER)
 ARRAY_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".html")
-"""Kinds of runs that never finish without a manifest."""
 
 
 def is_wanted(path: str, checkpoints: bool, figures: bool) -> bool:
-    """Whether an artifact comes along."""
+    """Return whether an artifact is packed."""
     where = Path(path)
     is_array = where.parts[0] in ARRAY_FOLDERS or where.suffix in ARRAY_SUFFIXES
     return (checkpoints or not is_array) and (figures or where.suffix not in FIGURE_SUFFIXES)
 
 
-def left_out(present: list[str], missing: list[str], chosen: list[str]) -> tuple[str, ...]:
-    """Artifacts that a run has and that do not come along; kept predictions can be made again and do not count."""
+def artifacts_left_out(present: list[str], missing: list[str], chosen: list[str]) -> tuple[str, ...]:
+    """List the artifacts of a run that are not packed; predictions can be computed again and do not count."""
     return tuple(
         path for path in sorted({*present, *missing} - {*chosen}) if Path(path).parts[0] != Artifact.PREDICTIONS_FOLDER
     )
 
 
-def fetch(place: Place, wanted: list[str], folder: Path) -> dict[str, Path]:
-    """Artifact path -> local copy, or the artifact itself where it is a local file.
+def fetch_artifacts(location: ArtifactLocation, wanted: list[str], folder: Path) -> dict[str, Path]:
+    """Fetch artifacts and verify them: artifact path -> local copy, or the artifact itself where it is a local file.
 
-    Those that the run's manifest lists are held against it; predictions that were kept later are not listed.
+    Each that the run's manifest lists is compared with it; predictions that were kept later are not listed.
 
     Raises:
         ValueError: one is altered, or cannot be read.
@@ -45,17 +44,17 @@ def fetch(place: Place, wanted: list[str], folder: Path) -> dict[str, Path]:
         target = folder / str(len(files))
         target.mkdir()
         try:
-            files[path] = place.fetch(path, target)
+            files[path] = location.fetch(path, target)
         except (MlflowException, OSError) as error:
             raise ValueError(f"artifact {path} cannot be read ({error})") from None
     if Artifact.MANIFEST in files:
-        known = listed(files[Artifact.MANIFEST])
+        known = paths_in_manifest(files[Artifact.MANIFEST])
         verify(files[Artifact.MANIFEST], {path: local for path, local in files.items() if path in known})
     return files
 
 
-def listed(manifest: Path) -> set[str]:
-    """The paths that a manifest lists; none if it is damaged, which `verify` reports."""
+def paths_in_manifest(manifest: Path) -> set[str]:
+    """List the paths in a manifest; none if it is damaged, which `verify` reports."""
     try:
         return set(json.loads(manifest.read_text())["sha256"])
     except (ValueError, KeyError, TypeError):
@@ -63,7 +62,7 @@ def listed(manifest: Path) -> set[str]:
 
 
 def missing_artifacts(run: Run, present: list[str], manifest: Path | None) -> list[str]:
-    """Artifacts that a run has and the store has not, because it was imported without them.
+    """List the artifacts of a run that the store lacks, because it was imported without them.
 
     Raises:
         ValueError: they are missing though they should be there.
@@ -76,20 +75,20 @@ def missing_artifacts(run: Run, present: list[str], manifest: Path | None) -> li
                 "were its artifacts moved?"
             )
         return sorted(known - set(present))
-    lost = sorted(listed(manifest) - {*present, *known})
+    lost = sorted(paths_in_manifest(manifest) - {*present, *known})
     if lost:
         raise ValueError(f"artifact {lost[0]} is in its {Artifact.MANIFEST} and not at {run.info.artifact_uri}")
     return sorted(known - set(present))
 
 
 def record_of(run: Run, experiment: str, metrics: Histories, absent: tuple[str, ...]) -> RunRecord:
-    """All there is to say of a run, its artifacts apart.
+    """Make the record of a run: everything but its artifacts.
 
     Args:
         run: as a search gives it.
         experiment: name of its experiment.
         metrics: every point that was logged.
-        absent: artifacts that do not come along.
+        absent: artifacts that are not packed.
     """
     info = run.info
     return RunRecord(

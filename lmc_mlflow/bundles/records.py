@@ -1,4 +1,4 @@
-"""What of a run travels, and as which line of text?"""
+"""The record of a run in a bundle, and its line of text."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ Point = tuple[int, int, float | None]
 
 @dataclass(frozen=True)
 class InputRecord:
-    """A data set that a run was given; `tags` hold its context."""
+    """A data set that a run used; `tags` hold its context."""
 
     name: str
     digest: str
@@ -46,7 +46,7 @@ class RunRecord:
         tags: name -> text.
         metrics: key -> every point that was logged, in the order of steps.
         inputs: data sets.
-        left_out: paths of artifacts that it has and that did not come along.
+        left_out: paths of its artifacts that are not in the bundle.
     """
 
     run_id: str
@@ -64,20 +64,20 @@ class RunRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came to its end."""
+        """Return whether the run came to its end."""
         return self.status == "FINISHED"
 
 
 def to_line(record: RunRecord) -> str:
-    """One line of JSON, the same for the same record."""
+    """Write a record as one line of JSON, the same for the same record."""
     return json.dumps(dataclasses.asdict(record), sort_keys=True, allow_nan=False)
 
 
 def from_line(line: str) -> RunRecord:
-    """The inverse of `to_line`.
+    """Read a record from its line.
 
     Raises:
-        ValueError: the line does not say what a run's line has to say.
+        ValueError: the line is not that of a run.
     """
     try:
         content = json.loads(line)

@@ -1,7 +1,6 @@
-"""Which rows of MLflow's own tables are a run? Its client cannot choose a run's id, so rows are written here.
+"""Reads and writes the rows of MLflow's own tables that are a run, since no client can choose a run's id."""
 
-`tests/test_bundles.py` holds every fact about these tables that is relied on.
-"""
+# `tests/test_bundles.py` checks every fact about these tables that is relied on.
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -20,19 +19,19 @@ from mlflow.store.tracking.dbmodels.models import (
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from lmc_mlflow.bundles.metric_histories import stored_histories
+from lmc_mlflow.bundles.metric_histories import read_histories
 from lmc_mlflow.bundles.records import LEFT_OUT, Point, RunRecord
 
 TAG_LENGTH = 8000
 
 
-def stored_runs(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
-    """Run id -> row, of those that the store knows, deleted ones too."""
+def find_runs(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
+    """Find the rows of runs that the store knows, deleted ones too: run id -> row."""
     return {run_id: row for run_id in run_ids if (row := session.get(SqlRun, run_id)) is not None}
 
 
-def stored_record(session: Session, row: Any) -> RunRecord:
-    """A run as the store has it, without its inputs."""
+def read_record(session: Session, row: Any) -> RunRecord:
+    """Read a run as the store has it, without its inputs."""
     return RunRecord(
         run_id=row.run_uuid,
         experiment="",
@@ -43,7 +42,7 @@ def stored_record(session: Session, row: Any) -> RunRecord:
         user=row.user_id,
         params=_texts(session, SqlParam, row.run_uuid),
         tags=_texts(session, SqlTag, row.run_uuid),
-        metrics=stored_histories(session, row.run_uuid),
+        metrics=read_histories(session, row.run_uuid),
         inputs=(),
         left_out=(),
     )
@@ -76,7 +75,7 @@ def add_run(session: Session, record: RunRecord, experiment_id: str, artifact_ur
 
 
 def complete_run(session: Session, record: RunRecord, experiment_id: str) -> None:
-    """Bring an unfinished run up to a further copy of it; tags that the copy does not have stay."""
+    """Replace an unfinished run by a further copy of it; tags that the copy does not have stay."""
     session.execute(update(SqlRun).where(SqlRun.run_uuid == record.run_id).values(_ending(record)))
     for table in (SqlParam, SqlMetric, SqlLatestMetric):
         session.execute(delete(table).where(table.run_uuid == record.run_id))
@@ -92,7 +91,7 @@ def complete_run(session: Session, record: RunRecord, experiment_id: str) -> Non
 
 
 def note_left_out(session: Session, run_id: str, paths: Sequence[str]) -> None:
-    """Say in a tag which artifacts of a run the store does not have; no tag where it has them all."""
+    """Name in a tag the artifacts of a run that the store does not have; no tag where it has them all."""
     session.execute(delete(SqlTag).where(SqlTag.run_uuid == run_id, SqlTag.key == LEFT_OUT))
     if paths:
         _add(session, SqlTag, [{"run_uuid": run_id, "key": LEFT_OUT, "value": ",".join(paths)[:TAG_LENGTH]}])
@@ -120,7 +119,7 @@ def _metric(run_id: str, key: str, point: Point) -> dict[str, Any]:
 
 
 def _recency(point: Point) -> tuple[int, int, float]:
-    """MLflow's rule for the latest point: the last step, then the last time, then the highest value (NaN is 0)."""
+    """Rank points by MLflow's rule for the latest: last step, then last time, then highest value (NaN is 0)."""
     step, timestamp, value = point
     return step, timestamp, 0.0 if value is None else value
 

@@ -42,11 +42,11 @@ class DataConfig(Section):
         choices=("auto", "none", "flip", "translate", "flip_translate"),
     )
     translate_pixels: int = option(
-        2, "largest translation in each direction, in pixels; what comes in is 0", minimum=1, maximum=1000
+        2, "largest translation in each direction, in pixels; pixels from outside are 0", minimum=1, maximum=1000
     )
     memory_gb: float = option(
         4.0,
-        "images of a side or the test set that would fill more memory than this are read batch by batch instead",
+        "if the images of a side or of the test set would fill more memory than this, they are read batch by batch",
         minimum=0.0,
         identity=False,
     )
@@ -71,7 +71,7 @@ class ShiftTestConfig(Section):
 
     c2st_samples: int = option(
         1000,
-        "images of both sides together that a small classifier is to tell apart (0.5: no shift); 0: not measured",
+        "images of both sides together for the classifier two-sample test (accuracy 0.5: no shift); 0: not measured",
         minimum=0,
         identity=False,
     )
@@ -86,4 +86,4 @@ class PrepareConfig(Section):
     bands: tuple[str, ...] = option(("B02", "B08"), "bands or combinations (natural, infrared, agriculture)")
     store: str = option("", "folder of the store; empty: lmc_store below data_root")
     processes: int | None = option(None, "processes that convert; auto: one a core", minimum=1)
-    verify: bool = option(False, "true: read a finished store again and hold it against its checksums")
+    verify: bool = option(False, "true: read a finished store again and compare it with its checksums")

@@ -1,11 +1,10 @@
 """Parses a command line to a configuration, and writes the help text."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeVar
 
 from lmc_mlflow.config.canonical import from_texts, parameters
-from lmc_mlflow.config.catalogues import CATALOGUES
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.config.options import write_value
 
@@ -19,12 +18,15 @@ class _OneLineParser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def flag_parser(name: str, command: type) -> argparse.ArgumentParser:
+def flag_parser(
+    name: str, command: type, catalogues: Mapping[str, Sequence[str]] | None = None
+) -> argparse.ArgumentParser:
     """Make the parser of one entry point; every flag takes a value.
 
     Args:
         name: entry point.
         command: its configuration class.
+        catalogues: option -> names that its help lists besides the choices of the configuration.
     """
     parser = _OneLineParser(
         prog=f"python -m entry_points.{name}",
@@ -33,7 +35,7 @@ def flag_parser(name: str, command: type) -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     for parameter in parameters(command).values():
-        choices = parameter.rule.choices or CATALOGUES.get(parameter.name, ())
+        choices = parameter.rule.choices or (catalogues or {}).get(parameter.name, ())
         listed = f"\n  one of: {', '.join(choices)}" if choices else ""
         parser.add_argument(
             f"--{parameter.name}",

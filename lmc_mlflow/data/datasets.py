@@ -1,7 +1,6 @@
-"""The table of data sets, and how a row of it is read.
+"""The table of data sets, and how a row of it is read."""
 
-Nothing here imports torch, so that flags and grids can be checked against the table at once.
-"""
+# Nothing here imports torch, so that flags and grids can be checked against the table at once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

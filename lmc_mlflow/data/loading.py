@@ -1,7 +1,4 @@
-"""Loads the data of a configuration: sides A and B and the test set, scaled and on the training device.
-
-One road: reader, split into sides, what each side sees of an image, scaling, device.
-"""
+"""Loads the data of a configuration: sides A and B and the test set, scaled and on the training device."""
 
 import hashlib
 from dataclasses import dataclass
@@ -87,7 +84,7 @@ class _Subset:
 
 
 def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None = None) -> ShiftedData:
-    """Read, split, render, scale and move the data of a configuration.
+    """Read, split, render, scale and move the data of a configuration, in this order.
 
     Args:
         config: what to load.

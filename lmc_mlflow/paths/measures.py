@@ -4,11 +4,13 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.paths.barriers import Values, barrier
+from lmc_mlflow.predictions.calibration import weighted_ece
 from lmc_mlflow.predictions.scores import (
     ACCURACY,
     AVERAGE_PRECISION,
@@ -91,12 +93,26 @@ def _average_precision(parts: list[Part], _num_samples: int) -> float:
     return weighted_average_precision(outputs, labels)
 
 
+def _confidence(outputs: Tensor, labels: Tensor) -> Part:
+    confidence, guesses = outputs.max(dim=1)
+    return confidence, guesses == labels
+
+
+def _calibration_error(parts: list[Part], _num_samples: int) -> float:
+    log_confidence, correct = (torch.cat(columns).cpu().numpy() for columns in zip(*parts, strict=True))
+    if not np.isfinite(log_confidence).all():
+        return float("nan")
+    confidence = np.exp(log_confidence.astype(np.float64))
+    return float(weighted_ece(confidence, correct, np.ones((1, len(correct))))[0])
+
+
 MEASURES: Mapping[str, Measure] = {
     LOSS: Measure("loss", NATS, (CLASSES, SEVERAL_LABELS), _loss_sum, _mean),
     ACCURACY: Measure("accuracy", FRACTION, (CLASSES,), _num_correct, _mean, higher_is_better=True),
     AVERAGE_PRECISION: Measure(
         "average precision", FRACTION, (SEVERAL_LABELS,), _kept, _average_precision, higher_is_better=True
     ),
+    "ece": Measure("expected calibration error", FRACTION, (CLASSES,), _confidence, _calibration_error),
 }
 """Name -> measure. A name is a column of `path.json`, and `<split>/path_<name>` a metric curve."""
 

@@ -1,1 +1,1 @@
-"""How are many pairs made? Grids of configurations, worked through by processes of this machine or by a Ray cluster."""
+"""Sweeps: grids of configurations, computed by processes of this machine or by a Ray cluster."""

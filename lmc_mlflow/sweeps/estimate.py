@@ -1,28 +1,28 @@
-"""How long may the rest of a grid take? By what finished runs of the store took."""
+"""Estimates how long the rest of a grid takes, from the finished runs of the store."""
 
 from collections.abc import Iterable
 from statistics import median
 
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.grid import Cell
-from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, State
-from lmc_mlflow.sweeps.steps import Step
+from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, Status
+from lmc_mlflow.sweeps.steps import PATH, GridStep
 
 EXACT_MATCH = ("data.dataset", "model.model", "optimization.batch_size", "optimization.engine")
 ANY_BATCH = EXACT_MATCH[:2]
 
 
-def cell_seconds(cell: Cell, state: State, snapshot: Snapshot) -> float | None:
-    """What is left of a cell in seconds of one process; None where nothing like it has finished.
+def cell_seconds(cell: Cell, status: Status, snapshot: Snapshot) -> float | None:
+    """Estimate what is left of a cell in seconds of one process; None where nothing like it has finished.
 
     A pair counts the seconds per epoch that finished pairs of the same dataset, network, batch size
     and engine took in training (or, where there are none, of any batch size and engine); a path or
     ensemble what others of the same network took.
     """
-    if state.word == FINISHED:
+    if status.word == FINISHED:
         return 0.0
-    seconds = [0.0 if state.pair else _training_seconds(cell, snapshot)]
+    seconds = [0.0 if status.pair else _training_seconds(cell, snapshot)]
     seconds += [_step_seconds(step, cell, snapshot) for step in cell.then]
     known = [value for value in seconds if value is not None]
     return None if seconds[0] is None else sum(known)
@@ -48,8 +48,8 @@ def _training_seconds(cell: Cell, snapshot: Snapshot) -> float | None:
     return None
 
 
-def _step_seconds(step: Step, cell: Cell, snapshot: Snapshot) -> float | None:
-    kind = "path" if step.kind == "path" else "ensemble"
+def _step_seconds(step: GridStep, cell: Cell, snapshot: Snapshot) -> float | None:
+    kind = Kind.PATH if step.kind == PATH else Kind.ENSEMBLE
     like = _durations(
         run
         for runs in snapshot.steps.values()
@@ -69,8 +69,8 @@ def _durations(runs: Iterable[Run]) -> list[float]:
     ]
 
 
-def in_words(seconds: float) -> str:
-    """A duration for people."""
+def readable_time(seconds: float) -> str:
+    """Write a duration as seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

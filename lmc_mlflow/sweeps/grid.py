@@ -1,40 +1,47 @@
-"""What is a grid made of? Cells, which differ in their seed alone within a job."""
+"""The parts of a grid: jobs, whose cells differ in their seed alone."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.sweeps.steps import Step
+from lmc_mlflow.sweeps.steps import GridStep
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration with one seed, and what follows it."""
+    """One configuration with one seed, and the steps that follow its training.
+
+    Attributes:
+        job: number of its job in the grid.
+        config: what is trained.
+        then: what is made of the trained pair.
+    """
 
     job: int
     config: TrainPairConfig
-    then: tuple[Step, ...]
+    then: tuple[GridStep, ...]
 
     @property
     def key(self) -> str:
-        """What tells it from all other cells."""
+        """Return the fingerprint, which tells it from all other cells."""
         return fingerprint(self.config)
 
 
 @dataclass(frozen=True)
 class Job:
-    """The cells that differ in their seed alone, and what is made of all of them together."""
+    """The cells that differ in their seed alone, and the steps that need all of them."""
 
     name: str
     cells: tuple[Cell, ...]
-    together: tuple[Step, ...]
+    seed_steps: tuple[GridStep, ...]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid as it is worked through."""
+    """All jobs of a grid, in order."""
 
     name: str
     description: str
@@ -42,11 +49,20 @@ class Grid:
 
     @property
     def cells(self) -> list[Cell]:
-        """All cells, in the order of the grid."""
+        """List all cells, in the order of the grid."""
         return [cell for job in self.jobs for cell in job.cells]
 
     @property
     def digest(self) -> str:
-        """Of the cells and what follows them: the same for the same work."""
-        lines = [[[cell.key for cell in job.cells], repr(job.cells[0].then), repr(job.together)] for job in self.jobs]
+        """Compute the digest of the cells and the steps that follow: the same for the same work."""
+        lines = [
+            [[cell.key for cell in job.cells], _digest_text(job.cells[0].then), _digest_text(job.seed_steps)]
+            for job in self.jobs
+        ]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
+
+
+def _digest_text(steps: Sequence[GridStep]) -> str:
+    """Write steps as text; the digests of it stand in users' stores, so it never changes."""
+    texts = [f"Step(kind={step.kind!r}, texts={step.texts!r}, side={step.side!r})" for step in steps]
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"

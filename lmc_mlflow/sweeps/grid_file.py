@@ -1,4 +1,4 @@
-"""Which cells does a YAML grid hold? Read and validated whole, by the same rules as flags, before anything runs."""
+"""Reads a YAML grid and validates all of it, by the same rules as flags, before anything runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,34 +15,34 @@ from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
 from lmc_mlflow.models.families import check_model
-from lmc_mlflow.papers.printed import SEEDS
+from lmc_mlflow.papers.printed import SEEDS as SEEDS_OF_HEPBURN
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
 from lmc_mlflow.sweeps.selection import (
     NOT_IN_CELLS,
-    kept_seeds,
     read_only,
     read_override,
+    wanted_seeds,
 )
-from lmc_mlflow.sweeps.steps import Texts, products, read_steps, values_of
+from lmc_mlflow.sweeps.steps import SEEDS, Texts, products, read_steps, values_of
 from lmc_mlflow.tracking.provenance import PROJECT_ROOT
 
 KEYS = ("description", "seeds", "defaults", "then", "cells")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, not a silent loss of the first."""
+    """YAML in which a repeated key is an error, not a silent loss of the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """See yaml.SafeLoader."""
+        """Construct a mapping as yaml.SafeLoader does, without repeated keys."""
         seen = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in seen:
             if seen.count(key) > 1:
-                raise ValueError(f"line {node.start_mark.line + 1}: {key!r} stands there twice")
+                raise ValueError(f"line {node.start_mark.line + 1}: {key!r} is given twice")
         return super().construct_mapping(node, deep)
 
 
 def grid_file(grid: str) -> Path:
-    """The file of a grid: a name of the folder grids/, or a path.
+    """Find the file of a grid: a name of the folder grids/, or a path.
 
     Raises:
         ValueError: there is no such file; lists the names there are.
@@ -65,14 +65,14 @@ class _Entry:
     then: Any
 
 
-def read_grid(grid: str, place: Mapping[str, str], only: tuple[str, ...], override: tuple[str, ...]) -> Grid:
-    """A grid, every cell of which is known to be one that flags could give.
+def read_grid(grid: str, machine: Mapping[str, str], only: tuple[str, ...], override: tuple[str, ...]) -> Grid:
+    """Read a grid, and check that flags could give every cell of it.
 
     Args:
         grid: its name or file.
-        place: data_root and what the networks run on, for every cell that does not say.
+        machine: data_root and what the networks run on, for every cell that does not say.
         only: `name=value` texts; cells without such a value are left out.
-        override: `name=value` texts, set in every cell; cells that become one are one.
+        override: `name=value` texts, set in every cell; cells that become equal are one.
 
     Raises:
         ValueError: naming the cell and what is wrong with it.
@@ -82,16 +82,16 @@ def read_grid(grid: str, place: Mapping[str, str], only: tuple[str, ...], overri
     try:
         content = yaml.load(path.read_text(), _StrictLoader)
         entries = _entries(content)
-        whole = [_job(number, entry, place, {}) for number, entry in enumerate(entries)]
-        _refuse_repeated(entries, whole)
-        kept = [(entry, kept_seeds(job, wanted)) for entry, job in zip(entries, whole, strict=True)]
+        all_jobs = [_job(number, entry, machine, {}) for number, entry in enumerate(entries)]
+        _refuse_repeated(entries, all_jobs)
+        kept = [(entry, wanted_seeds(job, wanted)) for entry, job in zip(entries, all_jobs, strict=True)]
         jobs = [
-            _job(i, replace(entry, seeds=seeds), place, changes, seeds == entry.seeds)
+            _job(i, replace(entry, seeds=seeds), machine, changes, seeds == entry.seeds)
             for i, (entry, seeds) in enumerate((e, k) for e, k in kept if k)
         ]
         if not jobs:
-            raise ValueError(f"only={','.join(only)}: none of its {sum(len(j.cells) for j in whole)} cells is so")
-        return Grid(path.stem, str(content.get("description", "")), _named(_merged(jobs)))
+            raise ValueError(f"only={','.join(only)}: none of its {sum(len(j.cells) for j in all_jobs)} cells is so")
+        return Grid(path.stem, str(content.get("description", "")), _name_jobs(_merge_equal(jobs)))
     except yaml.YAMLError as error:
         raise ValueError(f"grid {path}: no YAML ({' '.join(str(error).split())})") from None
     except ValueError as error:
@@ -112,7 +112,7 @@ def _entries(content: Any) -> list[_Entry]:
             if not isinstance(cell, dict) or not isinstance(defaults, dict):
                 raise ValueError("give its parameters as {name: value, ...}")
             given = {str(name): value for name, value in {**defaults, **cell}.items()}
-            seeds = _seeds(given.pop("seeds", content.get("seeds", list(SEEDS))))
+            seeds = _seeds(given.pop("seeds", content.get("seeds", list(SEEDS_OF_HEPBURN))))
             then = given.pop("then", content.get("then", []))
             entries += [_Entry(f"{label}{_short(texts, cell)}", texts, seeds, then) for texts in products(given)]
         except ValueError as error:
@@ -121,7 +121,7 @@ def _entries(content: Any) -> list[_Entry]:
 
 
 def _short(texts: Mapping[str, str], cell: Mapping[str, Any]) -> str:
-    """Which of the cells that lists multiply it is."""
+    """Say which of the cells that lists multiply it is."""
     varied = [f"{name}={texts[name]}" for name, value in cell.items() if isinstance(value, list) and name in texts]
     return f" ({', '.join(varied)})" if varied else ""
 
@@ -133,28 +133,28 @@ def _seeds(given: Any) -> tuple[int, ...]:
     return seeds
 
 
-def _job(number: int, entry: _Entry, place: Texts, changes: Texts, whole: bool = True) -> Job:
-    """The cells of an entry, checked; what is made of all seeds is left out where not all are there."""
+def _job(number: int, entry: _Entry, machine: Texts, changes: Texts, all_seeds: bool = True) -> Job:
+    """Make and check the cells of an entry; steps that need all seeds are left out where not all are there."""
     known = parameters(TrainPairConfig)
     try:
         for name in entry.texts:
             if name in NOT_IN_CELLS:
                 raise ValueError(f"{name}: {NOT_IN_CELLS[name]}; leave it out")
-        texts = {**place, **entry.texts, **{name: text for name, text in changes.items() if name in known}}
+        texts = {**machine, **entry.texts, **{name: text for name, text in changes.items() if name in known}}
         configs = [from_texts(TrainPairConfig, {**texts, "seed": str(seed)}) for seed in entry.seeds]
         _check_names(configs[0])
         steps = read_steps(entry.then, changes)
-        together = tuple(step for step in steps if step.kind == "seeds")
-        if together and len(entry.seeds) < 2 and whole:
+        seed_steps = tuple(step for step in steps if step.kind == SEEDS)
+        if seed_steps and len(entry.seeds) < 2 and all_seeds:
             raise ValueError("an ensemble of seeds needs at least two seeds")
     except ValueError as error:
         raise ValueError(f"{entry.label}: {error}") from None
-    then = tuple(step for step in steps if step.kind != "seeds")
-    return Job("", tuple(Cell(number, config, then) for config in configs), together if whole else ())
+    then = tuple(step for step in steps if step.kind != SEEDS)
+    return Job("", tuple(Cell(number, config, then) for config in configs), seed_steps if all_seeds else ())
 
 
 def _check_names(config: TrainPairConfig) -> None:
-    """What flags leave open until the data are there, as far as it can be known before."""
+    """Check the names of data set, shift and network, as far as is possible without the data."""
     lookup(DATASETS, config.data.dataset, "dataset")
     split_sides(config.data.shift, np.repeat(np.arange(10), 100), 10, config.data.split_seed)
     rendering_of(config.data.shift)
@@ -170,20 +170,20 @@ def _refuse_repeated(entries: list[_Entry], jobs: list[Job]) -> None:
             seen[cell.key] = entry.label
 
 
-def _merged(jobs: list[Job]) -> list[Job]:
-    """Jobs whose cells have become one another's are one."""
+def _merge_equal(jobs: list[Job]) -> list[Job]:
+    """Merge the jobs whose cells have become equal."""
     seen: set[str] = set()
     kept = []
     for job in jobs:
         cells = tuple(cell for cell in job.cells if cell.key not in seen)
         seen |= {cell.key for cell in cells}
         if cells:
-            kept.append(replace(job, cells=cells, together=job.together if cells == job.cells else ()))
+            kept.append(replace(job, cells=cells, seed_steps=job.seed_steps if cells == job.cells else ()))
     return kept
 
 
-def _named(jobs: list[Job]) -> tuple[Job, ...]:
-    """Each with the name of what sets it apart."""
+def _name_jobs(jobs: list[Job]) -> tuple[Job, ...]:
+    """Name each job by the parameters in which the jobs differ."""
     known = [p for p in parameters(TrainPairConfig).values() if p.rule.identity and p.name != "seed"]
     texts = [
         {p.name: write_value(getattr(getattr(job.cells[0].config, p.section), p.name)) for p in known} for job in jobs
@@ -194,5 +194,5 @@ def _named(jobs: list[Job]) -> tuple[Job, ...]:
     for number, (job, text) in enumerate(zip(jobs, texts, strict=True)):
         name = " ".join([*(text[key] for key in always), *(f"{key}={text[key]}" for key in varied)])
         cells = tuple(replace(cell, job=number) for cell in job.cells)
-        named.append(Job(name, cells, job.together))
+        named.append(Job(name, cells, job.seed_steps))
     return tuple(named)

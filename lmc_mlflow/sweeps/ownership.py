@@ -1,4 +1,4 @@
-"""Which process keeps a sweep's run? The first; others join it, and one of them goes on where the first is gone."""
+"""Decides which process owns a sweep's run: the first one; others join it, and one takes over if the owner dies."""
 
 import time
 from collections.abc import Callable
@@ -15,23 +15,23 @@ from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 
-OPENED = Tag.OPENED
 PATIENCE_SECONDS = 60.0
+"""How long a process that joins waits for the run that the owner is about to open."""
 
 
 def sweeps_of(store: Store, grid: Grid) -> list[Run]:
-    """The runs of sweeps of a grid, oldest first."""
+    """Search the runs of sweeps of a grid, oldest first."""
     where = has_tags(kind=Kind.SWEEP, grid_digest=grid.digest)
     return search(store.client, where, [store.experiment_id])
 
 
-class Lead:
-    """The sweep's run, and whether this process keeps it.
+class SweepRun:
+    """The sweep's run, and whether this process owns it.
 
     Attributes:
-        run: the run that everything hangs under.
-        leads: whether it is this process that describes it and ends it.
-        since: when it was opened, in milliseconds since 1970; 0 for who opened it.
+        run: the run that is the parent of all others.
+        is_owner: whether this process describes it and ends it.
+        since: when it was opened, in milliseconds since 1970; 0 in the process that opened it.
     """
 
     def __init__(
@@ -46,33 +46,33 @@ class Lead:
         self._grid = grid
         self._lock = lock
         self._runs = runs
-        self.leads = False
+        self.is_owner = False
         self.since = 0
         try:
             lock(self._key)
         except LockedError as taken:
             self.run, self.since = self._join(taken)
         else:
-            self.leads = True
+            self.is_owner = True
             self.run = self._open(config)
 
     @property
     def _key(self) -> str:
         return f"sweep-{self._store.experiment_id}-{self._grid.digest}"
 
-    def try_to_lead(self) -> None:
-        """Go on with the run if the process that kept it is gone."""
+    def take_over_if_free(self) -> None:
+        """Become the owner of the run if the process that owned it is gone."""
         try:
             self._lock(self._key)
         except LockedError:
             return
         run = self._store.client.get_run(self.run.run_id)
-        self.leads = True
+        self.is_owner = True
         if run.info.status != "FINISHED":
             self.run = self._runs.reopen(self._store, run)
 
     def _open(self, config: SweepConfig) -> TrackedRun:
-        """The run of an interrupted sweep of this grid, or a new one."""
+        """Reopen the run of an interrupted sweep of this grid, or open a new one."""
         tags = {Tag.GRID: self._grid.name, Tag.GRID_DIGEST: self._grid.digest}
         interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
@@ -80,12 +80,12 @@ class Lead:
             point_launcher_at(self._store, opened.run_id, "went on with a sweep")
         else:
             opened = self._runs.open(self._store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
-        opened.set_tags({OPENED: str(time.time_ns() // 1_000_000)})
+        opened.set_tags({Tag.OPENED: str(time.time_ns() // 1_000_000)})
         opened.log_params(to_params(config))
         return opened
 
     def _join(self, taken: LockedError) -> tuple[TrackedRun, int]:
-        """The run that another process keeps; it may be about to open it.
+        """Find the run that another process owns, which may be about to open it.
 
         Raises:
             LockedError: there is none after a minute.
@@ -93,7 +93,7 @@ class Lead:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             for run in sweeps_of(self._store, self._grid):
-                opened = run.data.tags.get(OPENED)
+                opened = run.data.tags.get(Tag.OPENED)
                 if run.info.status == "RUNNING" and opened and is_alive(run.data.tags):
                     point_launcher_at(self._store, run.info.run_id, "joined a sweep")
                     return TrackedRun(self._store.client, run.info.run_id, run.info.experiment_id), int(opened)

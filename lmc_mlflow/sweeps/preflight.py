@@ -1,4 +1,4 @@
-"""Can every cell of a grid be trained here? Data and networks are tried before anything runs."""
+"""Checks that every cell of a grid can be trained here: loads its data and builds its networks before anything runs."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ from lmc_mlflow.workflows.pair.runs import network_spec
 
 
 def data_digests(grid: Grid) -> Mapping[DataConfig, str]:
-    """Load each data set of a grid once, build each of its networks once, and keep nothing but digests.
+    """Load each data set of a grid once, build each of its networks once, and return the digests of the data.
 
     Raises:
-        ValueError: naming the cells whose data or network cannot be had.
+        ValueError: naming the cells whose data or network are not available.
     """
     digests: dict[DataConfig, str] = {}
     for section in dict.fromkeys(job.cells[0].config.data for job in grid.jobs):

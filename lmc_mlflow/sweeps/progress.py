@@ -1,23 +1,30 @@
-"""How far is each cell of a grid in the store? A few searches for all of them, not one query a cell."""
+"""Reads from the store how far each cell of a grid is, with one search for each kind of run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.contract import Kind, Tag, where
+from lmc_mlflow.contract import Kind, Tag, where, where_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
-from lmc_mlflow.sweeps.steps import Identity, Step, made, wanted
-from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.sweeps.steps import LMC, PATH, GridStep, Identity, identity_of_run, identity_of_step
 from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
 
 FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO = "finished", "running", "interrupted", "failed", "to do"
-STATES = (FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO)
+STATUS_WORDS = (FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO)
 
 
 @dataclass(frozen=True)
-class State:
-    """How far something is; where it failed, why and when (milliseconds since 1970)."""
+class Status:
+    """How far a cell or a step is.
+
+    Attributes:
+        word: one of STATUS_WORDS.
+        why: where it failed, the reason.
+        ended: where it failed, the time in milliseconds since 1970.
+        pair: run id of the finished pair, if there is one.
+    """
 
     word: str
     why: str = ""
@@ -32,7 +39,7 @@ class Snapshot:
     Attributes:
         pairs: (fingerprint, digest of the data) -> runs, oldest first.
         ends: pair run -> its endpoints A and B.
-        steps: what a path or ensemble is -> its runs.
+        steps: identity of a path or ensemble -> its runs.
     """
 
     pairs: Mapping[tuple[str, str], list[Run]]
@@ -40,14 +47,14 @@ class Snapshot:
     steps: Mapping[Identity, list[Run]]
 
     def of_pair(self, fingerprint: str, digest: str | None) -> list[Run]:
-        """The runs of a configuration, on these data or, without a digest, on any."""
+        """List the runs of a configuration on these data, or without a digest on any data."""
         if digest is not None:
             return self.pairs.get((fingerprint, digest), [])
         return [run for (known, _), runs in self.pairs.items() if known == fingerprint for run in runs]
 
 
-def look(store: Store) -> Snapshot:
-    """Read the store: one search a kind of run."""
+def read_snapshot(store: Store) -> Snapshot:
+    """Read the store: one search for each kind of run."""
 
     def runs(kind: str) -> list[Run]:
         return search(store.client, where(kind=kind), [store.experiment_id])
@@ -62,54 +69,53 @@ def look(store: Store) -> Snapshot:
         sides.setdefault(tags.get("mlflow.parentRunId", ""), {})[tags.get(Tag.SIDE, "")] = run.info.run_id
     steps: dict[Identity, list[Run]] = {}
     for run in [*runs(Kind.PATH), *runs(Kind.ENSEMBLE)]:
-        steps.setdefault(made(run.data.tags), []).append(run)
+        steps.setdefault(identity_of_run(run.data.tags), []).append(run)
     return Snapshot(pairs, {pair: (ends.get("A", ""), ends.get("B", "")) for pair, ends in sides.items()}, steps)
 
 
 def runs_of_step(store: Store, identity: Identity) -> list[Run]:
-    """The runs of one path or ensemble."""
-    tags = {Tag.KIND: Kind.PATH if identity[0] == "path" else "ensemble", Tag.FINGERPRINT: identity[-1]}
-    if identity[0] == "path":
-        tags |= {Tag.RUN_A: identity[1], Tag.RUN_B: identity[2]}
+    """Search the runs of one path or ensemble."""
+    if identity[0] == PATH:
+        tags = {Tag.KIND: Kind.PATH, Tag.RUN_A: identity[1], Tag.RUN_B: identity[2]}
     else:
-        tags |= {Tag.SAMPLING: identity[0], Tag.PAIR if identity[0] == "lmc" else Tag.MEMBERS: identity[1]}
-    where = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    return search(store.client, where, [store.experiment_id])
+        made_of = Tag.PAIR if identity[0] == LMC else Tag.MEMBERS
+        tags = {Tag.KIND: Kind.ENSEMBLE, Tag.SAMPLING: identity[0], made_of: identity[1]}
+    return search(store.client, where_tags({**tags, Tag.FINGERPRINT: identity[-1]}), [store.experiment_id])
 
 
-def state_of_runs(runs: list[Run]) -> State:
-    """How far the thing is that these runs, oldest first, attempted."""
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    if finished:
-        return State(FINISHED, pair=finished[-1].info.run_id)
-    if not runs:
-        return State(TO_DO)
-    if any(run.info.status == "RUNNING" and is_alive(run.data.tags) for run in runs):
-        return State(RUNNING)
-    last = runs[-1]
+def status_of_runs(runs: Sequence[Run]) -> Status:
+    """Say how far the thing is that these runs, oldest first, attempted."""
+    found = sort_runs(runs)
+    if found.finished is not None:
+        return Status(FINISHED, pair=found.finished.info.run_id)
+    if found.at_work is not None:
+        return Status(RUNNING)
+    last = found.interrupted
+    if last is None:
+        return Status(TO_DO)
     if last.info.status == "FAILED":
-        return State(FAILED, last.data.tags.get(Tag.ERROR, ""), int(last.info.end_time or 0))
-    return State(INTERRUPTED)
+        return Status(FAILED, last.data.tags.get(Tag.ERROR, ""), int(last.info.end_time or 0))
+    return Status(INTERRUPTED)
 
 
-def state_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> State:
-    """How far a cell is: its pair and every step that follows it.
+def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status:
+    """Say how far a cell is: its pair and every step that follows it.
 
     Args:
         cell: of a grid.
         snapshot: of the store.
         digest: of its data; None where they have not been loaded: pairs on any data count.
     """
-    pair = state_of_runs(snapshot.of_pair(cell.key, digest))
+    pair = status_of_runs(snapshot.of_pair(cell.key, digest))
     if pair.word != FINISHED:
         return pair
     ends = snapshot.ends.get(pair.pair, ("", ""))
-    states = [_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then]
-    return _worst(states, pair.pair)
+    statuses = [_status_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then]
+    return _combine(statuses, pair.pair)
 
 
-def state_of_together(job: Job, pairs: list[str], snapshot: Snapshot) -> State:
-    """How far the ensembles of all seeds of a job are.
+def status_of_seed_steps(job: Job, pairs: Sequence[str], snapshot: Snapshot) -> Status:
+    """Say how far the ensembles of all seeds of a job are.
 
     Args:
         job: with its steps.
@@ -117,23 +123,23 @@ def state_of_together(job: Job, pairs: list[str], snapshot: Snapshot) -> State:
         snapshot: of the store.
     """
     ends = [snapshot.ends.get(pair, ("", "")) for pair in pairs]
-    states = []
-    for step in job.together:
+    statuses = []
+    for step in job.seed_steps:
         members = [end["AB".index(step.side)] for end in ends]
-        states.append(_of_step(step, "", members, job.cells[0].config, snapshot))
-    return _worst(states, "")
+        statuses.append(_status_of_step(step, "", members, job.cells[0].config, snapshot))
+    return _combine(statuses, "")
 
 
-def _of_step(
-    step: Step, pair: str, members: "tuple[str, ...] | list[str]", like: TrainPairConfig, snapshot: Snapshot
-) -> State:
-    return state_of_runs(snapshot.steps.get(wanted(step, pair, members, like), []))
+def _status_of_step(
+    step: GridStep, pair: str, members: Sequence[str], like: TrainPairConfig, snapshot: Snapshot
+) -> Status:
+    return status_of_runs(snapshot.steps.get(identity_of_step(step, pair, members, like), []))
 
 
-def _worst(states: list[State], pair: str) -> State:
-    """One state for several steps of a trained pair."""
+def _combine(statuses: Sequence[Status], pair: str) -> Status:
+    """Combine the statuses of the steps of a trained pair: running before failed before unfinished."""
     for word in (RUNNING, FAILED):
-        for state in states:
-            if state.word == word:
-                return State(word, state.why, state.ended, pair)
-    return State(FINISHED if all(state.word == FINISHED for state in states) else INTERRUPTED, pair=pair)
+        for status in statuses:
+            if status.word == word:
+                return Status(word, status.why, status.ended, pair)
+    return Status(FINISHED if all(status.word == FINISHED for status in statuses) else INTERRUPTED, pair=pair)

@@ -1,9 +1,9 @@
-"""How does work flow between a schedule, an engine and the store, until nothing is left?"""
+"""Runs the loop of a sweep: hands out cells to an engine and records what became of them, until nothing is left."""
 
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Never
 
 from tqdm import tqdm
@@ -12,149 +12,156 @@ from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.sweeps.engines.table import Engine
 from lmc_mlflow.sweeps.grid import Grid, Job
-from lmc_mlflow.sweeps.ownership import Lead
+from lmc_mlflow.sweeps.ownership import SweepRun
 from lmc_mlflow.sweeps.progress import (
     FAILED,
     FINISHED,
     TO_DO,
     Snapshot,
-    State,
-    look,
-    state_of_cell,
-    state_of_together,
+    Status,
+    read_snapshot,
+    status_of_cell,
+    status_of_seed_steps,
 )
-from lmc_mlflow.sweeps.schedule import Portion, Schedule, Unit
-from lmc_mlflow.sweeps.status import log_files, name_of, show
+from lmc_mlflow.sweeps.schedule import Portion, Schedule, WorkItem
+from lmc_mlflow.sweeps.status import item_name, log_files, update_run
 from lmc_mlflow.sweeps.worker import Task
 from lmc_mlflow.tracking.store import Store
 
 POLL_SECONDS = 0.5
-LOOK_SECONDS = 2.0
-"""Between two looks at what other processes do, at least; ten times as long as a look takes, if that is more."""
+SNAPSHOT_SECONDS = 2.0
+"""Least time between two snapshots of the store; ten times as long as one takes to read, if that is more."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """What tasks are told: where their runs go, and what their networks run on."""
-
-    store: Store
-    environment: Mapping[str, str]
-    runtime: RuntimeConfig
-
-
-def states_of(grid: Grid, snapshot: Snapshot, digests: Mapping[DataConfig, str] | None) -> dict[Unit, State]:
-    """How far every cell of a grid, and every job's ensembles of seeds, are in the store."""
-    states: dict[Unit, State] = {}
+def statuses_of(grid: Grid, snapshot: Snapshot, digests: Mapping[DataConfig, str] | None) -> dict[WorkItem, Status]:
+    """Say how far every cell of a grid, and every job's ensembles of seeds, are in the store."""
+    statuses: dict[WorkItem, Status] = {}
     for number, job in enumerate(grid.jobs):
         digest = None if digests is None else digests[job.cells[0].config.data]
-        mine = [state_of_cell(cell, snapshot, digest) for cell in job.cells]
-        states |= {(number, cell.config.model.seed): s for cell, s in zip(job.cells, mine, strict=True)}
-        if job.together:
-            pairs = [state.pair for state in mine]
-            states[number, None] = state_of_together(job, pairs, snapshot) if all(pairs) else State(TO_DO)
-    return states
+        of_cells = [status_of_cell(cell, snapshot, digest) for cell in job.cells]
+        statuses |= {(number, cell.config.model.seed): s for cell, s in zip(job.cells, of_cells, strict=True)}
+        if job.seed_steps:
+            pairs = [status.pair for status in of_cells]
+            statuses[number, None] = status_of_seed_steps(job, pairs, snapshot) if all(pairs) else Status(TO_DO)
+    return statuses
 
 
-def to_attempt(states: Mapping[Unit, State], since: int) -> dict[Unit, State]:
-    """What failed before counts as to do; but not what failed in another process of the same sweep, since it began."""
+def retry_earlier_failures(statuses: Mapping[WorkItem, Status], since: int) -> dict[WorkItem, Status]:
+    """Turn what failed before this sweep began into work to do; failures of its other processes stay failures.
+
+    Args:
+        statuses: as the store has them.
+        since: when the sweep that this process has joined began, in milliseconds; 0: it has joined none.
+    """
     return {
-        unit: State(TO_DO) if state.word == FAILED and not (since and state.ended >= since) else state
-        for unit, state in states.items()
+        item: Status(TO_DO) if status.word == FAILED and not (since and status.ended >= since) else status
+        for item, status in statuses.items()
     }
 
 
-class Loop:
-    """One process's part in a sweep."""
+class RunLoop:
+    """The part of one process in a sweep.
 
-    def __init__(self, grid: Grid, digests: Mapping[DataConfig, str], schedule: Schedule, lead: Lead, place: Place):
+    Attributes:
+        tasks: names of the tasks that it has handed out.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        digests: Mapping[DataConfig, str],
+        schedule: Schedule,
+        sweep_run: SweepRun,
+        store: Store,
+        runtime: RuntimeConfig,
+    ) -> None:
         self._grid = grid
         self._digests = digests
         self._schedule = schedule
-        self._lead = lead
-        self._place = place
+        self._sweep_run = sweep_run
+        self._store = store
+        self._runtime = runtime
         self._portions: dict[str, Portion] = {}
         self.tasks: set[str] = set()
-        self._next_look = 0.0
+        self._next_snapshot = 0.0
 
     def run(self, engine: Engine, tell: Callable[[str], None]) -> None:
-        """Hand out what is to be done and note what is over, until nothing is left that this process may do.
+        """Hand out what is to be done and record what has ended, until nothing is left that this process may do.
 
-        A process that keeps the sweep's run waits for what others work on, and takes it over if they
-        die; one that joined leaves it to them.
+        The process that owns the sweep's run waits for what others compute, and takes it over if they
+        die; one that has joined leaves it to them.
         """
-        self._show(with_files=True)
-        total = len(self._schedule.states)
+        self._update_run(with_files=True)
+        total = len(self._schedule.statuses)
         with tqdm(total=total, desc="sweep", unit="cell", disable=None, smoothing=0) as bar:
             while True:
-                self._progress(bar)
-                while engine.has_room() and (portion := self._schedule.take()) is not None:
+                self._draw_progress(bar)
+                while engine.has_room() and (portion := self._schedule.take_next()) is not None:
                     self._submit(engine, portion)
                 if not self._portions:
-                    if self._leave_to_others() or not self._schedule.elsewhere():
+                    if self._leaves_rest_to_others() or not self._schedule.elsewhere():
                         return
-                    self._look(tell)
-                changed = False
-                for done in engine.finished(POLL_SECONDS):
-                    portion = self._portions.pop(done.task.name)
-                    self._schedule.put_back(portion, done.reports, done.why)
+                    self._update_elsewhere(tell)
+                results = engine.finished(POLL_SECONDS)
+                for result in results:
+                    portion = self._portions.pop(result.task.name)
+                    self._schedule.record(portion, result.outcomes, result.why)
                     for seed in portion[1]:
                         self._tell((portion[0], seed), tell)
-                    changed = True
-                if changed:
-                    self._show()
+                if results:
+                    self._update_run()
 
     def _submit(self, engine: Engine, portion: Portion) -> None:
         number, seeds = portion
         job = self._grid.jobs[number]
         cells = [
-            replace(cell, config=replace(cell.config, runtime=self._place.runtime))
+            replace(cell, config=replace(cell.config, runtime=self._runtime))
             for cell in job.cells
             if seeds == (None,) or cell.config.model.seed in seeds
         ]
         task = Task(
             name=uuid.uuid4().hex,
-            job=Job(job.name, tuple(cells), job.together),
+            job=Job(job.name, tuple(cells), job.seed_steps),
             pairs=self._schedule.pairs(number) if seeds == (None,) else (),
-            sweep=self._lead.run.run_id,
-            experiment_id=self._place.store.experiment_id,
-            environment=self._place.environment,
+            sweep=self._sweep_run.run.run_id,
+            experiment_id=self._store.experiment_id,
         )
         self._portions[task.name] = portion
         self.tasks.add(task.name)
         engine.submit(task)
 
-    def _leave_to_others(self) -> bool:
-        if not self._lead.leads:
-            self._lead.try_to_lead()
-        return not self._lead.leads
+    def _leaves_rest_to_others(self) -> bool:
+        if not self._sweep_run.is_owner:
+            self._sweep_run.take_over_if_free()
+        return not self._sweep_run.is_owner
 
-    def _look(self, tell: Callable[[str], None]) -> None:
-        """What has become of cells that other processes work on?"""
+    def _update_elsewhere(self, tell: Callable[[str], None]) -> None:
+        """Read from the store what has become of cells that other processes compute."""
         started = time.monotonic()
-        if started < self._next_look:
+        if started < self._next_snapshot:
             return
-        states = states_of(self._grid, look(self._place.store), self._digests)
+        statuses = statuses_of(self._grid, read_snapshot(self._store), self._digests)
         before = self._schedule.count(FINISHED)
-        for unit in self._schedule.elsewhere():
-            self._schedule.learn(unit, states[unit])
-            self._tell(unit, tell)
+        for item in self._schedule.elsewhere():
+            self._schedule.update(item, statuses[item])
+            self._tell(item, tell)
         if self._schedule.count(FINISHED) != before:
-            self._show()
-        self._next_look = time.monotonic() + max(LOOK_SECONDS, 10 * (time.monotonic() - started))
+            self._update_run()
+        self._next_snapshot = time.monotonic() + max(SNAPSHOT_SECONDS, 10 * (time.monotonic() - started))
 
-    def _tell(self, unit: Unit, tell: Callable[[str], None]) -> None:
-        state = self._schedule.states[unit]
-        if state.word in (FINISHED, FAILED):
-            why = f": {state.why}" if state.word == FAILED else f", pair {state.pair}" if state.pair else ""
+    def _tell(self, item: WorkItem, tell: Callable[[str], None]) -> None:
+        status = self._schedule.statuses[item]
+        if status.word in (FINISHED, FAILED):
+            why = f": {status.why}" if status.word == FAILED else f", pair {status.pair}" if status.pair else ""
             with tqdm.external_write_mode():
-                tell(f"{state.word} {self._grid.jobs[unit[0]].name} {name_of(unit[1])}{why}")
+                tell(f"{status.word} {self._grid.jobs[item[0]].name} {item_name(item[1])}{why}")
 
-    def _progress(self, bar: "tqdm[Never]") -> None:
-        bar.n = sum(state.word in (FINISHED, FAILED) for state in self._schedule.states.values())
+    def _draw_progress(self, bar: "tqdm[Never]") -> None:
+        bar.n = sum(status.word in (FINISHED, FAILED) for status in self._schedule.statuses.values())
         bar.refresh()
 
-    def _show(self, with_files: bool = False) -> None:
-        if self._lead.leads:
-            show(self._lead.run, self._grid, self._schedule)
+    def _update_run(self, with_files: bool = False) -> None:
+        if self._sweep_run.is_owner:
+            update_run(self._sweep_run.run, self._grid, self._schedule)
             if with_files:
-                log_files(self._lead.run, self._grid, self._schedule)
+                log_files(self._sweep_run.run, self._grid, self._schedule)

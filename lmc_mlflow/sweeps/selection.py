@@ -1,4 +1,4 @@
-"""Which cells of a grid are wanted, and what is changed in all of them? `only` and `override`."""
+"""Reads the options `only` and `override`: which cells of a grid are wanted, and what is changed in all of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.sweeps.grid import Job
-from lmc_mlflow.sweeps.steps import THE_SWEEPS
+from lmc_mlflow.sweeps.steps import GIVEN_BY_SWEEP
 
 NOT_IN_CELLS = {
     "seed": "the grid's seeds say it",
@@ -28,7 +28,7 @@ def _assignments(what: str, texts: tuple[str, ...]) -> Iterator[tuple[str, str]]
 
 
 def read_only(texts: tuple[str, ...]) -> dict[str, set[Any]]:
-    """Parameter -> the values that are wanted.
+    """Read `only`: parameter -> the values that are wanted.
 
     Raises:
         ValueError: no such parameter, or not its value.
@@ -42,8 +42,8 @@ def read_only(texts: tuple[str, ...]) -> dict[str, set[Any]]:
     return found
 
 
-def kept_seeds(job: Job, wanted: Mapping[str, set[Any]]) -> tuple[int, ...]:
-    """The seeds of a job whose cells have the wanted values."""
+def wanted_seeds(job: Job, wanted: Mapping[str, set[Any]]) -> tuple[int, ...]:
+    """List the seeds of a job whose cells have the wanted values."""
     known = parameters(TrainPairConfig)
     return tuple(
         cell.config.model.seed
@@ -53,7 +53,7 @@ def kept_seeds(job: Job, wanted: Mapping[str, set[Any]]) -> tuple[int, ...]:
 
 
 def read_override(texts: tuple[str, ...]) -> dict[str, str]:
-    """Parameter of a cell, or of the steps that have it -> the text it is set to.
+    """Read `override`: parameter of a cell, or of the steps that have it -> the text it is set to.
 
     Raises:
         ValueError: no such parameter, or one that a grid cannot set.
@@ -62,7 +62,7 @@ def read_override(texts: tuple[str, ...]) -> dict[str, str]:
         name
         for command in (TrainPairConfig, InterpolateConfig, EnsembleConfig)
         for name in parameters(command)
-        if name not in (*NOT_IN_CELLS, *THE_SWEEPS, "seeds")
+        if name not in (*NOT_IN_CELLS, *GIVEN_BY_SWEEP, "seeds")
     }
     changes = dict(_assignments("override", texts))
     for name in changes:

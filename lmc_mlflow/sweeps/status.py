@@ -1,4 +1,4 @@
-"""What does the sweep's own run say of its grid? Description, counts, and the cells as a file."""
+"""Writes the status of a grid into the sweep's own run: description, counts, and the cells as a file."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from lmc_mlflow.config.options import write_value
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.progress import FAILED, FINISHED, RUNNING
-from lmc_mlflow.sweeps.schedule import Schedule, Unit
-from lmc_mlflow.sweeps.steps import Step
+from lmc_mlflow.sweeps.schedule import Schedule, WorkItem
+from lmc_mlflow.sweeps.steps import PATH, GridStep
 from lmc_mlflow.tracking.run import TrackedRun
 
 MAX_DESCRIPTION = 7000
-"""A tag is cut at 8,000 characters without a word."""
+"""MLflow cuts a tag at 8,000 characters without saying so."""
 MAX_WHY = 150
 
 
 def headline(schedule: Schedule) -> str:
-    """The numbers, in one line."""
-    together = [state.word for (_, seed), state in schedule.states.items() if seed is None]
-    more = f", {together.count(FINISHED)} of {counted(len(together), 'ensemble')} of seeds" if together else ""
+    """Write the numbers in one line."""
+    words = [status.word for (_, seed), status in schedule.statuses.items() if seed is None]
+    more = f", {words.count(FINISHED)} of {counted(len(words), 'ensemble')} of seeds" if words else ""
     return (
         f"{schedule.count(FINISHED)} of {counted(len(schedule.cells), 'cell')} finished{more}; "
         f"{schedule.count(RUNNING)} at work, {schedule.count(FAILED)} failed"
@@ -30,7 +30,7 @@ def headline(schedule: Schedule) -> str:
 
 
 def description(grid: Grid, schedule: Schedule) -> str:
-    """The state of the grid as Markdown: numbers first, then one row a job."""
+    """Describe the status of the grid in Markdown: numbers first, then one row for each job."""
     text = f"**{headline(schedule)}**\n\n{grid.description}\n\n"
     text += "| cells | finished | at work | failed |\n|---|---|---|---|\n"
     for number, job in enumerate(grid.jobs):
@@ -42,60 +42,60 @@ def description(grid: Grid, schedule: Schedule) -> str:
 
 
 def _row(number: int, job: Job, schedule: Schedule) -> str:
-    units: list[Unit] = [(number, cell.config.model.seed) for cell in job.cells]
-    if job.together:
-        units.append((number, None))
-    states = {unit: schedule.states[unit] for unit in units}
-    words = [state.word for state in states.values()]
+    items: list[WorkItem] = [(number, cell.config.model.seed) for cell in job.cells]
+    if job.seed_steps:
+        items.append((number, None))
+    statuses = {item: schedule.statuses[item] for item in items}
+    words = [status.word for status in statuses.values()]
     failed = "; ".join(
-        f"{name_of(seed)}: {state.why[:MAX_WHY]}".replace("|", "/")
-        for (_, seed), state in states.items()
-        if state.word == FAILED
+        f"{item_name(seed)}: {status.why[:MAX_WHY]}".replace("|", "/")
+        for (_, seed), status in statuses.items()
+        if status.word == FAILED
     )
     return f"| {job.name} | {words.count(FINISHED)} of {len(words)} | {words.count(RUNNING)} | {failed} |\n"
 
 
-def name_of(seed: int | None) -> str:
-    """A cell of a job."""
+def item_name(seed: int | None) -> str:
+    """Name a cell of a job, or its ensembles of all seeds, by the seed."""
     return "its seeds together" if seed is None else f"seed {seed}"
 
 
 def cell_rows(grid: Grid, schedule: Schedule) -> list[dict[str, Any]]:
-    """The content of `cells.json`."""
+    """List the rows of `cells.json`."""
     keys = {(cell.job, cell.config.model.seed): cell.key for cell in grid.cells}
     return [
         {
             "job": grid.jobs[job].name,
             "seed": seed,
-            "state": state.word,
-            "pair": state.pair,
-            "error": state.why,
+            "state": status.word,
+            "pair": status.pair,
+            "error": status.why,
             "fingerprint": keys.get((job, seed or 0), "") if seed is not None else "",
         }
-        for (job, seed), state in schedule.states.items()
+        for (job, seed), status in schedule.statuses.items()
     ]
 
 
-def show(run: TrackedRun, grid: Grid, schedule: Schedule) -> None:
-    """Bring the sweep's run up to date."""
+def update_run(run: TrackedRun, grid: Grid, schedule: Schedule) -> None:
+    """Write the current description and counts into the sweep's run."""
     run.describe(description(grid, schedule))
     counts = {"finished": schedule.count(FINISHED), "failed": schedule.count(FAILED), "total": len(schedule.cells)}
     run.log_metrics({f"cells/{name}": float(value) for name, value in counts.items()})
 
 
 def log_files(run: TrackedRun, grid: Grid, schedule: Schedule) -> None:
-    """The grid as it was validated, which is a grid again, and the state of every cell."""
+    """Log the grid as it was validated, in the form of a grid file, and the status of every cell."""
     run.log_text(grid_yaml(grid), "grid.yaml")
     run.log_json(cell_rows(grid, schedule), "cells.json")
 
 
 def grid_yaml(grid: Grid) -> str:
-    """A grid that says the same, every job written out."""
+    """Write an equal grid as YAML, with every job in full."""
     cells = [
         {
             **_settings(job.cells[0].config),
             "seeds": [cell.config.model.seed for cell in job.cells],
-            "then": [_spelled(step) for step in (*job.cells[0].then, *job.together)],
+            "then": [_step_yaml(step) for step in (*job.cells[0].then, *job.seed_steps)],
         }
         for job in grid.jobs
     ]
@@ -111,8 +111,8 @@ def _settings(config: TrainPairConfig) -> dict[str, str]:
     return settings
 
 
-def _spelled(step: Step) -> dict[str, dict[str, str]]:
-    if step.kind == "path":
+def _step_yaml(step: GridStep) -> dict[str, dict[str, str]]:
+    if step.kind == PATH:
         return {"interpolate": dict(step.texts)}
     side = {"side": step.side} if step.side else {}
     return {"ensemble": {"sampling": step.kind, **side, **dict(step.texts)}}

@@ -1,4 +1,4 @@
-"""What follows a trained pair in a grid? Paths and ensembles, as a grid names them and as workflows take them."""
+"""The steps that follow a trained pair in a grid: paths and ensembles."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,16 +15,17 @@ from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 Texts = Mapping[str, str]
-THE_SWEEPS = ("pair", "run_a", "run_b", "runs", "query", "data_root", "device", "deterministic", "threads")
-"""Parameters of `interpolate` and `ensemble` that a sweep gives itself."""
-_SAMPLINGS = {"lmc": "lmc", "seeds": "seeds"}
+GIVEN_BY_SWEEP = ("pair", "run_a", "run_b", "runs", "query", "data_root", "device", "deterministic", "threads")
+"""Parameters of `interpolate` and `ensemble` that the sweep sets itself."""
+PATH, LMC, SEEDS = "path", "lmc", "seeds"
+_SAMPLINGS = {LMC: LMC, SEEDS: SEEDS}
 _SIDES = {"A": "A", "B": "B"}
 Identity = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that is made of a pair, or of all seeds of a configuration.
+class GridStep:
+    """One path or ensemble that is made of a pair, or of all seeds of a configuration.
 
     Attributes:
         kind: `path`, `lmc` (an ensemble of points of the pair's path) or `seeds` (of networks of all seeds).
@@ -38,14 +39,14 @@ class Step:
 
     @property
     def name(self) -> str:
-        """What a person would call it."""
-        what = {"path": "interpolate", "lmc": "ensemble of its path", "seeds": f"ensemble of side {self.side}"}
+        """Name the step for a person."""
+        what = {PATH: "interpolate", LMC: "ensemble of its path", SEEDS: f"ensemble of side {self.side}"}
         values = ", ".join(f"{name}={text}" for name, text in self.texts)
         return what[self.kind] + (f" ({values})" if values else "")
 
 
 def values_of(name: str, value: Any) -> list[str]:
-    """The texts of a value of a grid: one, or each of a list.
+    """List the texts of a value of a grid: one, or each of a list.
 
     Raises:
         ValueError: a mapping, a list of lists, or nothing at all.
@@ -60,14 +61,14 @@ def values_of(name: str, value: Any) -> list[str]:
 
 
 def products(given: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Every combination of the values of a mapping, the last name varying fastest."""
+    """Yield every combination of the values of a mapping, the last name varying fastest."""
     lists = [[(name, text) for text in values_of(name, value)] for name, value in given.items()]
     for combination in itertools.product(*lists):
         yield dict(combination)
 
 
-def read_steps(then: Any, override: Texts) -> tuple[Step, ...]:
-    """The steps that a grid's `then` lists.
+def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
+    """Read the steps that a grid's `then` lists.
 
     Args:
         then: as YAML gives it.
@@ -78,7 +79,7 @@ def read_steps(then: Any, override: Texts) -> tuple[Step, ...]:
     """
     if not isinstance(then, list):
         raise ValueError("then: give a list, as in '- interpolate: {num_alphas: 21}'")
-    steps: list[Step] = []
+    steps: list[GridStep] = []
     for number, item in enumerate(then, start=1):
         if not isinstance(item, dict) or len(item) != 1:
             raise ValueError(f"then, step {number}: give one of interpolate: {{...}} and ensemble: {{...}}")
@@ -87,84 +88,88 @@ def read_steps(then: Any, override: Texts) -> tuple[Step, ...]:
             reader = lookup(_READERS, str(name), "step")
             if not isinstance(given, dict | None):
                 raise ValueError("give its parameters as {name: value}, or nothing")
-            made = [reader(texts, override) for texts in products(given or {})]
+            found = [reader(texts, override) for texts in products(given or {})]
         except ValueError as error:
             raise ValueError(f"then, step {number} ({name}): {error}") from None
-        for step in made:
+        for step in found:
             if step in steps and not override:
-                raise ValueError(f"then, step {number} ({name}): {step.name} stands there twice")
-        steps += [step for step in dict.fromkeys(made) if step not in steps]
+                raise ValueError(f"then, step {number} ({name}): {step.name} is listed twice")
+        steps += [step for step in dict.fromkeys(found) if step not in steps]
     return tuple(steps)
 
 
-def _path(texts: dict[str, str], override: Texts) -> Step:
-    return _checked(Step("path", _sorted(InterpolateConfig, texts, override)))
+def _read_path(texts: dict[str, str], override: Texts) -> GridStep:
+    return _checked(GridStep(PATH, _sorted_texts(InterpolateConfig, texts, override)))
 
 
-def _ensemble(texts: dict[str, str], override: Texts) -> Step:
+def _read_ensemble(texts: dict[str, str], override: Texts) -> GridStep:
     if "sampling" not in texts:
         raise ValueError("give sampling: lmc (points of the pair's path) or seeds (networks of all seeds)")
     sampling = lookup(_SAMPLINGS, texts.pop("sampling"), "sampling")
-    if sampling == "lmc":
-        return _checked(Step("lmc", _sorted(EnsembleConfig, texts, override)))
+    if sampling == LMC:
+        return _checked(GridStep(LMC, _sorted_texts(EnsembleConfig, texts, override)))
     if "side" not in texts:
         raise ValueError("sampling: seeds needs side: A, B or [A, B]")
     side = lookup(_SIDES, texts.pop("side"), "side")
     kept = {name: text for name, text in override.items() if name not in ("num_alphas", "include_ends", "bn")}
-    return _checked(Step("seeds", _sorted(EnsembleConfig, texts, kept), side))
+    return _checked(GridStep(SEEDS, _sorted_texts(EnsembleConfig, texts, kept), side))
 
 
-_READERS = {"interpolate": _path, "ensemble": _ensemble}
+_READERS = {"interpolate": _read_path, "ensemble": _read_ensemble}
 
 
-def _sorted(command: type, texts: dict[str, str], override: Texts) -> tuple[tuple[str, str], ...]:
+def _sorted_texts(command: type, texts: dict[str, str], override: Texts) -> tuple[tuple[str, str], ...]:
     for name in texts:
-        if name in THE_SWEEPS:
+        if name in GIVEN_BY_SWEEP:
             raise ValueError(f"{name}: the sweep gives it; leave it out")
     return tuple(sorted({**texts, **{k: v for k, v in override.items() if k in parameters(command)}}.items()))
 
 
-def _checked(step: Step) -> Step:
+def _checked(step: GridStep) -> GridStep:
     step_config(step, "pair", ("a", "b"), TrainPairConfig())
     return step
 
 
 def step_config(
-    step: Step, pair: str, endpoints: Sequence[str], like: TrainPairConfig
+    step: GridStep, pair: str, endpoints: Sequence[str], like: TrainPairConfig
 ) -> InterpolateConfig | EnsembleConfig:
-    """What a workflow takes for a step.
+    """Make the configuration of the workflow that a step runs.
 
     Args:
         step: what is made.
         pair: the pair's run id.
         endpoints: run ids of the members, for an ensemble of seeds.
-        like: the pair's configuration: where its data are, and what it runs on.
+        like: the pair's configuration, which says where its data are and what it runs on.
     """
     texts = {**dict(step.texts), "data_root": like.data.data_root}
-    if step.kind == "path":
+    if step.kind == PATH:
         return replace(from_texts(InterpolateConfig, {**texts, "pair": pair}), runtime=like.runtime)
-    members = {"pair": pair} if step.kind == "lmc" else {"runs": ",".join(endpoints)}
+    members = {"pair": pair} if step.kind == LMC else {"runs": ",".join(endpoints)}
     return replace(from_texts(EnsembleConfig, {**texts, **members}), runtime=like.runtime)
 
 
-def wanted(step: Step, pair: str, endpoints: Sequence[str], like: TrainPairConfig) -> Identity:
-    """What tells the run of a step from all others: held against `made`.
+def identity_of_step(step: GridStep, pair: str, endpoints: Sequence[str], like: TrainPairConfig) -> Identity:
+    """Compute what tells the run of a step from all others; it equals `identity_of_run` of that run.
 
-    Args: as in `step_config`; `endpoints` are A and B for a path.
+    Args:
+        step: as in `step_config`.
+        pair: as in `step_config`.
+        endpoints: as in `step_config`; A and B for a path.
+        like: as in `step_config`.
     """
     config = step_config(step, pair, endpoints, like)
     if isinstance(config, InterpolateConfig):
-        return ("path", *endpoints, path_fingerprint(config))
-    if step.kind == "lmc":
-        return ("lmc", pair, ensemble_fingerprint(config))
-    return ("seeds", members_tag(list(endpoints)), ensemble_fingerprint(config))
+        return (PATH, *endpoints, path_fingerprint(config))
+    if step.kind == LMC:
+        return (LMC, pair, ensemble_fingerprint(config))
+    return (SEEDS, members_tag(list(endpoints)), ensemble_fingerprint(config))
 
 
-def made(tags: Mapping[str, str]) -> Identity:
-    """What a logged path or ensemble is, by its tags."""
+def identity_of_run(tags: Mapping[str, str]) -> Identity:
+    """Compute the identity of a logged path or ensemble from its tags."""
     if tags.get(Tag.KIND) == Kind.PATH:
         names = (Tag.RUN_A, Tag.RUN_B, Tag.FINGERPRINT)
-        return ("path", *(tags.get(name, "") for name in names))
+        return (PATH, *(tags.get(name, "") for name in names))
     sampling = tags.get(Tag.SAMPLING, "")
-    which = tags.get(Tag.PAIR if sampling == "lmc" else Tag.MEMBERS, "")
+    which = tags.get(Tag.PAIR if sampling == LMC else Tag.MEMBERS, "")
     return (sampling, which, tags.get(Tag.FINGERPRINT, ""))

@@ -1,4 +1,4 @@
-"""How is a grid worked through, from reading it to its last cell, alone or beside other sweeps of the same grid?"""
+"""Runs a sweep: computes a grid from reading it to its last cell, alone or beside other sweeps of the same grid."""
 
 import logging
 from collections.abc import Callable
@@ -10,29 +10,27 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.engines.table import (
     data_root,
-    environment,
     num_workers,
-    runtime,
     start_engine,
+    worker_runtime,
 )
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.sweeps.grid_file import read_grid
-from lmc_mlflow.sweeps.ownership import Lead, sweeps_of
+from lmc_mlflow.sweeps.ownership import SweepRun, sweeps_of
 from lmc_mlflow.sweeps.preflight import data_digests
 from lmc_mlflow.sweeps.preview import preview_lines
-from lmc_mlflow.sweeps.progress import FINISHED, look
+from lmc_mlflow.sweeps.progress import FINISHED, read_snapshot
 from lmc_mlflow.sweeps.run_loop import (
-    Loop,
-    Place,
-    states_of,
-    to_attempt,
+    RunLoop,
+    retry_earlier_failures,
+    statuses_of,
 )
 from lmc_mlflow.sweeps.schedule import Schedule
 from lmc_mlflow.sweeps.status import (
     headline,
+    item_name,
     log_files,
-    name_of,
-    show,
+    update_run,
 )
 from lmc_mlflow.tracking.lifecycle import (
     WRITE_FAILURES,
@@ -51,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SweepOutcome:
-    """The sweep's run (empty where nothing was logged), and what is to be said at the end."""
+    """The sweep's run (empty where nothing was logged), and the lines to print at the end."""
 
     run: str
     lines: tuple[str, ...]
@@ -59,11 +57,11 @@ class SweepOutcome:
 
 
 def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
-    """Work through a grid: skip what is finished, resume what was interrupted, report what fails.
+    """Compute a grid: skip what is finished, resume what was interrupted, report what fails.
 
     Args:
-        config: which grid, and who works on it.
-        tell: takes a line as each cell is over.
+        config: which grid, and who computes it.
+        tell: is given a line when a cell has ended.
 
     Raises:
         ValueError: the grid, its data or its networks; or, at the end, cells that failed.
@@ -72,34 +70,34 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
     if config.grid.dry_run:
-        lines = preview_lines(grid, look(store), num_workers(config, len(grid.cells)))
+        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)))
         name_launcher_run(store, f"dry run of {grid.name}", "\n".join(f"- {line}" for line in lines)[:MAX_NOTE], {})
         return SweepOutcome("", tuple(lines), store.experiment_id)
     digests = data_digests(grid)
-    whole = all(state.word == FINISHED for state in states_of(grid, look(store), digests).values())
+    before = statuses_of(grid, read_snapshot(store), digests)
+    is_finished = all(status.word == FINISHED for status in before.values())
     runs = sweeps_of(store, grid)
-    if whole and (not runs or runs[-1].info.status == "FINISHED"):
+    if is_finished and (not runs or runs[-1].info.status == "FINISHED"):
         return _finished_before(store, grid, runs)
-    engine = start_engine(config, len(grid.cells), store.uri)
+    engine = start_engine(config, len(grid.cells), store)
     try:
         with hold_locks(store) as lock, open_runs() as opened:
-            lead = Lead(store, grid, config, lock, opened)
-            states = to_attempt(states_of(grid, look(store), digests), lead.since)
-            schedule = Schedule(grid, states, engine.workers, config.work.seeds_together, config.work.retries)
-            place = Place(store, environment(config, store.uri), runtime(config, engine))
-            loop = Loop(grid, digests, schedule, lead, place)
+            sweep_run = SweepRun(store, grid, config, lock, opened)
+            statuses = retry_earlier_failures(statuses_of(grid, read_snapshot(store), digests), sweep_run.since)
+            schedule = Schedule(grid, statuses, engine.workers, config.work.seeds_together, config.work.retries)
+            loop = RunLoop(grid, digests, schedule, sweep_run, store, worker_runtime(config, engine))
             try:
                 loop.run(engine, tell)
             finally:
                 engine.close()
-                _end_left(store, loop.tasks)
-            return _conclude(store, grid, schedule, lead)
+                _end_runs_of_lost_workers(store, loop.tasks)
+            return _conclude(store, grid, schedule, sweep_run)
     finally:
         engine.close()
 
 
-def _end_left(store: Store, tasks: set[str]) -> None:
-    """Workers end their runs themselves; where one could not (killed, a lost node), the sweep does it."""
+def _end_runs_of_lost_workers(store: Store, tasks: set[str]) -> None:
+    """End the runs of workers that could not do so themselves: killed, or on a lost node."""
     with impatient_client():
         try:
             for run in search(store.client, f"{RUNNING} and tags.`{Tag.TASK}` != ''"):
@@ -112,27 +110,27 @@ def _end_left(store: Store, tasks: set[str]) -> None:
             logger.warning("runs of lost workers could not be ended (%s): use the repair command later", error)
 
 
-def _conclude(store: Store, grid: Grid, schedule: Schedule, lead: Lead) -> SweepOutcome:
-    """Seal the sweep's run, where this process keeps it.
+def _conclude(store: Store, grid: Grid, schedule: Schedule, sweep_run: SweepRun) -> SweepOutcome:
+    """Seal the sweep's run if this process owns it.
 
     Raises:
         ValueError: cells failed; names them.
     """
-    if lead.leads:
-        show(lead.run, grid, schedule)
-        log_files(lead.run, grid, schedule)
-        lead.run.seal()
+    if sweep_run.is_owner:
+        update_run(sweep_run.run, grid, schedule)
+        log_files(sweep_run.run, grid, schedule)
+        sweep_run.run.seal()
     failed = schedule.failed()
     if failed:
         (job, seed), why = failed[0]
         raise ValueError(
-            f"{counted(len(failed), 'cell')} of {len(schedule.states)} failed; the first: {grid.jobs[job].name} "
-            f"{name_of(seed)}: {why}; the same command tries them again"
+            f"{counted(len(failed), 'cell')} of {len(schedule.statuses)} failed; the first: {grid.jobs[job].name} "
+            f"{item_name(seed)}: {why}; the same command tries them again"
         )
-    lines = [f"sweep {lead.run.run_id}: {headline(schedule)}"]
+    lines = [f"sweep {sweep_run.run.run_id}: {headline(schedule)}"]
     if schedule.elsewhere():
         lines.append(f"{counted(len(schedule.elsewhere()), 'cell')} left to the processes at work on them")
-    return SweepOutcome(lead.run.run_id, tuple(lines), store.experiment_id)
+    return SweepOutcome(sweep_run.run.run_id, tuple(lines), store.experiment_id)
 
 
 def _finished_before(store: Store, grid: Grid, runs: list[Run]) -> SweepOutcome:

@@ -73,7 +73,7 @@ def open_runs() -> Iterator[OpenRuns]:
 
 def take_launcher_run() -> str | None:
     """Give the id of the run that `mlflow run` has started for this process, the first time that it is asked for."""
-    return os.environ.pop(LAUNCHER_RUN, None)
+    return os.environ.pop(LAUNCHER_RUN, None) or None
 
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:

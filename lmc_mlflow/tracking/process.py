@@ -7,16 +7,20 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import FrameType
 
 import psutil
 
-from lmc_mlflow.contract import TASK_VARIABLE, Tag
+from lmc_mlflow.contract import Tag
 
 HEARTBEAT_SECONDS = 60
 STALE_MINUTES = 30
 """Time without a heartbeat after which a process of another machine counts as dead."""
+
+_TASK: ContextVar[str] = ContextVar("task", default="")
+"""Name of the task that a sweep gave this process; one process at a time works on a task."""
 
 
 class Terminated(BaseException):
@@ -71,10 +75,20 @@ def signals_wait(seconds: float = 10.0) -> Iterator[None]:
         handlers[signal.Signals(first)](first, frame)
 
 
+@contextmanager
+def working_on(task: str) -> Iterator[None]:
+    """Name the task of a sweep that this process works on in its tags while the block lasts."""
+    token = _TASK.set(task)
+    try:
+        yield
+    finally:
+        _TASK.reset(token)
+
+
 def process_tags() -> dict[str, str]:
     """Return the tags that name this process and the time of its heartbeat."""
     me = psutil.Process()
-    task = {Tag.TASK: os.environ[TASK_VARIABLE]} if os.environ.get(TASK_VARIABLE) else {}
+    task = {Tag.TASK: _TASK.get()} if _TASK.get() else {}
     return {
         **task,
         Tag.HOST: socket.gethostname(),
@@ -99,7 +113,7 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
     """
     if Tag.HOST not in tags or Tag.HEARTBEAT not in tags:
         return True
-    if tags.get(Tag.TASK) and tags[Tag.TASK] == os.environ.get(TASK_VARIABLE):
+    if tags.get(Tag.TASK) and tags[Tag.TASK] == _TASK.get():
         return is_this_process(tags)
     if tags[Tag.HOST] == socket.gethostname():
         try:

@@ -1,7 +1,6 @@
-"""The table of shifts: which samples each side holds, and what it sees of an image.
+"""The table of shifts: which samples each side holds, and what it sees of an image."""
 
-Nothing here imports torch, so that flags and grids can be checked against the table at once.
-"""
+# Nothing here imports torch, so that flags and grids can be checked against the table at once.
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.data.shifts.renderings import (
     Rendering,
-    corrupted,
+    corruption,
     other_bands,
-    rotated,
+    rotation,
 )
 from lmc_mlflow.data.shifts.sides import (
     Labels,
@@ -131,14 +130,14 @@ SHIFTS: Mapping[str, Shift] = {
         "halves as in label_5050, side B's images with noise, blur, contrast, brightness or jpeg of severity 1 to 5",
         re.compile(r"corrupt_([a-z]+)_(\d+)"),
         halves,
-        corrupted,
+        corruption,
     ),
     "rotate": Shift(
         "rotate_<degrees>",
         "halves as in label_5050, side B's images turned counter-clockwise, as in rotate_30",
         re.compile(r"rotate_(-?\d+(?:\.\d+)?)"),
         halves,
-        rotated,
+        rotation,
     ),
     "bands": Shift(
         "bands_<x>_<y>",

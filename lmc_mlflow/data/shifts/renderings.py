@@ -28,7 +28,7 @@ class Rendering:
     own_scale: bool
 
 
-def corrupted(found: re.Match[str]) -> Rendering:
+def corruption(found: re.Match[str]) -> Rendering:
     """Corrupt side B's images, for `corrupt_<kind>_<severity>`.
 
     Raises:
@@ -39,7 +39,7 @@ def corrupted(found: re.Match[str]) -> Rendering:
     return Rendering(_unchanged, lambda s, seed: ArraySource(corrupt(_bytes(found, s), kind, severity, seed)), False)
 
 
-def rotated(found: re.Match[str]) -> Rendering:
+def rotation(found: re.Match[str]) -> Rendering:
     """Turn side B's images counter-clockwise, for `rotate_<degrees>`."""
     return Rendering(_unchanged, lambda s, _seed: ArraySource(rotate(_bytes(found, s), float(found[1]))), False)
 

@@ -85,7 +85,7 @@ def choose(
 
 
 def two_sample(side_a: SideSample, side_b: SideSample, seed: int) -> TwoSample | None:
-    """The classifier two-sample test (Lopez-Paz & Oquab 2017) between chosen images of both sides.
+    """Run the classifier two-sample test (Lopez-Paz & Oquab 2017) between chosen images of both sides.
 
     Out-of-fold accuracy of a forest of randomized trees that is told an image's coarse pixels, its statistics
     and its class. All images of one sample are in one fold: else the forest recognizes the twin of a test image
@@ -128,7 +128,7 @@ def two_sample(side_a: SideSample, side_b: SideSample, seed: int) -> TwoSample |
 
 
 def label_divergence(labels_a: NDArray[Any], labels_b: NDArray[Any], num_classes: int) -> float:
-    """Jensen-Shannon divergence, in bits, of the sides' class distributions: 0 if equal, 1 if disjoint.
+    """Compute the Jensen-Shannon divergence, in bits, of the sides' class distributions: 0 if equal, 1 if disjoint.
 
     Of multi-hot labels (N, K) the mean over classes of the divergence between having the class and not having it.
     """

@@ -1,1 +1,1 @@
-"""Where the cells of a sweep run: on this machine or on a Ray cluster."""
+"""Engines of a sweep: where its cells are computed."""

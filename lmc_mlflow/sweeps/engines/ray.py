@@ -1,4 +1,4 @@
-"""How do the nodes of a Ray cluster work on tasks? The only file that imports ray, which is an optional extra."""
+"""Computes tasks on the nodes of a Ray cluster; the only file that imports ray, an optional extra."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import Any
 
 from lmc_mlflow.config.sweep import WorkConfig
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.sweeps.worker import Done, Report, Task, attempt
+from lmc_mlflow.sweeps.worker import CellOutcome, Task, TaskResult, compute
 from lmc_mlflow.tracking.process import Terminated, termination_raises
 
 NODE_DEATHS = 5
@@ -35,29 +35,28 @@ def check_uri(uri: str, address: str) -> None:
 
 
 def shared_uri(uri: str) -> str:
-    """A tracking URI that means the same in every folder of this machine."""
+    """Write a tracking URI so that it means the same in every folder of this machine."""
     file = uri.removeprefix("sqlite:///")
     return uri if file in (uri, ":memory:") or file.startswith("/") else f"sqlite:///{Path(file).absolute()}"
 
 
 def _stop_once(_number: int, _frame: FrameType | None) -> None:
-    """Ray's cancel comes as SIGINT, several times; the runs are ended in peace."""
+    """Interrupt once: Ray's cancel sends SIGINT several times, and the runs need time to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def work_on_ray(task: Task) -> list[Report]:
-    """What a Ray worker runs."""
-    os.environ["TQDM_DISABLE"] = "1"
+def compute_on_ray(task: Task) -> list[CellOutcome]:
+    """Compute a task in a Ray worker."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _stop_once)  # not heard at all where Ray was started in the background
+        signal.signal(signal.SIGINT, _stop_once)  # ignored otherwise where Ray was started in the background
     with termination_raises():
-        return attempt(task)
+        return compute(task)
 
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray's compiled core wraps what a signal raises into a SystemError: raise it as what it is."""
+    """Unwrap what a signal raises: Ray's compiled core turns it into a SystemError."""
     try:
         yield
     except SystemError as error:
@@ -67,7 +66,11 @@ def _own_signals() -> Iterator[None]:
 
 
 class RayEngine:
-    """Tasks on a Ray cluster, which starts those of a dead node again elsewhere."""
+    """Tasks on a Ray cluster, which starts those of a dead node again elsewhere.
+
+    Attributes:
+        cores_per_task: the cores that each task has.
+    """
 
     def __init__(self, config: WorkConfig, environment: Mapping[str, str]) -> None:
         try:
@@ -78,21 +81,25 @@ class RayEngine:
         self._started = not ray.is_initialized()
         self._tasks: dict[Any, Task] = {}
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        options: dict[str, Any] = {"num_cpus": config.cpus_per_job, "max_retries": NODE_DEATHS}
+        options: dict[str, Any] = {
+            "num_cpus": config.cpus_per_job,
+            "max_retries": NODE_DEATHS,
+            "runtime_env": {"env_vars": {**passed, **environment}},
+        }
         if config.gpus_per_job:
             options["num_gpus"] = config.gpus_per_job
         if self._started:
-            self._connect(config.address, {**passed, **environment})
+            self._connect(config.address)
+        self.cores_per_task = config.cpus_per_job
         self._wanted = {"CPU": config.cpus_per_job, "GPU": config.gpus_per_job}
-        self._remote = ray.remote(**options)(work_on_ray)
+        self._remote = ray.remote(**options)(compute_on_ray)
         self._refuse_unservable()
 
-    def _connect(self, address: str, environment: Mapping[str, str]) -> None:
+    def _connect(self, address: str) -> None:
         handler = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(
                 address=address or "local",
-                runtime_env={"env_vars": dict(environment)},
                 log_to_driver=False,
                 logging_level="error",
                 **({} if address else {"include_dashboard": False}),
@@ -115,21 +122,21 @@ class RayEngine:
 
     @property
     def workers(self) -> int:
-        """How many tasks the cluster has cores and GPUs for."""
+        """Count the tasks that the cluster has cores and GPUs for."""
         total = self._ray.cluster_resources()
         shares = [total.get(what, 0.0) / wanted for what, wanted in self._wanted.items() if wanted]
         return max(1, int(min(shares, default=1.0)))
 
     def has_room(self) -> bool:
-        """Always: Ray keeps what has to wait."""
+        """Return True: Ray itself queues what has to wait."""
         return True
 
     def submit(self, task: Task) -> None:
         """Hand a task to Ray."""
         self._tasks[self._remote.remote(task)] = task
 
-    def finished(self, seconds: float) -> list[Done]:
-        """The tasks that are over, waited for so long at most."""
+    def finished(self, seconds: float) -> list[TaskResult]:
+        """Wait so long at most for tasks to end, and return the results of those that have ended."""
         if not self._tasks:
             time.sleep(seconds)
             return []
@@ -137,19 +144,19 @@ class RayEngine:
             ready, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=seconds)
         return [self._collect(reference) for reference in ready]
 
-    def _collect(self, reference: Any) -> Done:
+    def _collect(self, reference: Any) -> TaskResult:
         task = self._tasks.pop(reference)
         try:
             with _own_signals():
-                return Done(task, self._ray.get(reference))
+                return TaskResult(task, self._ray.get(reference))
         except self._ray.exceptions.RayError as error:
-            return Done(task, [], f"Ray gave it up ({type(error).__name__}: {first_line(error)})")
+            return TaskResult(task, [], f"Ray gave it up ({type(error).__name__}: {first_line(error)})")
 
     def close(self) -> None:
         """Interrupt the tasks, wait until they have ended their runs, and leave the cluster."""
         pending, deadline = list(self._tasks), time.monotonic() + PATIENCE_SECONDS
         while pending and time.monotonic() < deadline:
-            for reference in pending:  # again and again: a task that is just being loaded does not hear it
+            for reference in pending:  # again and again: a task that is just being loaded misses it
                 self._ray.cancel(reference, force=False)
             _, pending = self._ray.wait(pending, num_returns=len(pending), timeout=2.0)
         self._tasks.clear()

@@ -1,8 +1,8 @@
-"""Where is the work done? The table of engines, and what each is given."""
+"""The table of sweep engines, and the settings that their workers are given."""
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,41 +11,60 @@ import torch
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.sweeps.engines.local import LocalEngine
 from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
-from lmc_mlflow.sweeps.worker import Done, Task
+from lmc_mlflow.sweeps.worker import Task, TaskResult
+from lmc_mlflow.tracking.store import Store
 
 
 class Engine(Protocol):
-    """Works on tasks, several at once."""
+    """Computes tasks, several at once."""
 
     @property
     def workers(self) -> int:
-        """How many tasks may be at work at once."""
+        """Return how many tasks may be computed at once."""
+
+    @property
+    def cores_per_task(self) -> float:
+        """Return the share of the cores that each task has."""
 
     def has_room(self) -> bool:
-        """Whether it takes another task."""
+        """Return whether it takes another task."""
 
     def submit(self, task: Task) -> None:
         """Take a task."""
 
-    def finished(self, seconds: float) -> list[Done]:
-        """The tasks that are over, waited for so long at most."""
+    def finished(self, seconds: float) -> list[TaskResult]:
+        """Wait so long at most for tasks to end, and return the results of those that have ended."""
 
     def close(self) -> None:
-        """End what is at work, truthfully."""
+        """Stop the tasks that are being computed; they end their runs with a true status."""
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """A row of the table of sweep engines.
+
+    Attributes:
+        start: takes the configuration, the number of cells, and the workers' environment.
+        other_machines: whether workers run on other machines, where relative paths mean something else.
+    """
+
+    start: Callable[[SweepConfig, int, Mapping[str, str]], Engine]
+    other_machines: bool
 
 
 def num_workers(config: SweepConfig, num_cells: int) -> int:
-    """How many processes of this machine would be at work at once."""
+    """Count the processes of this machine that would compute at once."""
     gpus = torch.cuda.device_count() if config.runtime.device != "cpu" else 0
     processes = config.work.processes or gpus or num_cores()
     return max(1, min(processes, num_cells))
 
 
-def gpus_in_turn(config: SweepConfig) -> list[str]:
-    """The GPUs that workers share out among them, as CUDA names them; none where a device is named or there is one."""
+def gpus_to_share(config: SweepConfig) -> list[str]:
+    """List the GPUs, as CUDA names them, that workers take in turn; none where a device is named or there is one."""
     count = torch.cuda.device_count()
     if config.runtime.device not in ("auto", "cuda") or count < 2:
         return []
@@ -53,41 +72,49 @@ def gpus_in_turn(config: SweepConfig) -> list[str]:
     return named.split(",")[:count] if named else [str(i) for i in range(count)]
 
 
-def _local(config: SweepConfig, num_cells: int, _uri: str) -> Engine:
-    return LocalEngine(num_workers(config, num_cells), gpus_in_turn(config))
+def _start_local(config: SweepConfig, num_cells: int, environment: Mapping[str, str]) -> Engine:
+    return LocalEngine(num_workers(config, num_cells), environment, gpus_to_share(config))
 
 
-def _ray(config: SweepConfig, _num_cells: int, uri: str) -> Engine:
-    check_uri(uri, config.work.address)
-    return RayEngine(config.work, environment(config, uri))
+def _start_ray(config: SweepConfig, _num_cells: int, environment: Mapping[str, str]) -> Engine:
+    return RayEngine(config.work, environment)
 
 
-_ENGINES: Mapping[str, Callable[[SweepConfig, int, str], Engine]] = {"local": _local, "ray": _ray}
+ENGINES: Mapping[str, EngineRow] = {
+    "local": EngineRow(_start_local, other_machines=False),
+    "ray": EngineRow(_start_ray, other_machines=True),
+}
 
 
-def start_engine(config: SweepConfig, num_cells: int, uri: str) -> Engine:
-    """The engine that a configuration names.
+def _row_of(config: SweepConfig) -> EngineRow:
+    return lookup(ENGINES, config.work.engine, "engine")
+
+
+def start_engine(config: SweepConfig, num_cells: int, store: Store) -> Engine:
+    """Start the engine that a configuration names.
 
     Raises:
         ValueError: no Ray, no cluster at the address, or a store that the cluster cannot see.
     """
-    return lookup(_ENGINES, config.work.engine, "engine")(config, num_cells, uri)
-
-
-def environment(config: SweepConfig, uri: str) -> dict[str, str]:
-    """What every worker is told of the tracking server."""
-    return {"MLFLOW_TRACKING_URI": shared_uri(uri) if config.work.engine == "ray" else uri}
+    row = _row_of(config)
+    if row.other_machines:
+        check_uri(store.uri, config.work.address)
+    environment = {
+        "MLFLOW_TRACKING_URI": shared_uri(store.uri) if row.other_machines else store.uri,
+        "MLFLOW_EXPERIMENT_ID": store.experiment_id,
+        LAUNCHER_RUN: "",  # the run that `mlflow run` has started is the sweep's, not a worker's
+    }
+    return row.start(config, num_cells, environment)
 
 
 def data_root(config: SweepConfig) -> str:
-    """Where workers look for the data: on a cluster in the same place on every node."""
+    """Return where workers look for the data: on other machines in the same place as here."""
     root = config.grid.data_root
-    return str(Path(root).absolute()) if config.work.engine == "ray" else root
+    return str(Path(root).absolute()) if _row_of(config).other_machines else root
 
 
-def runtime(config: SweepConfig, engine: Engine) -> RuntimeConfig:
-    """What networks run on: each worker has its share of the cores."""
+def worker_runtime(config: SweepConfig, engine: Engine) -> RuntimeConfig:
+    """Return what the networks of a worker run on: each worker has its share of the cores."""
     if config.runtime.threads is not None:
         return config.runtime
-    share = config.work.cpus_per_job if config.work.engine == "ray" else num_cores() // engine.workers
-    return replace(config.runtime, threads=max(1, int(share)))
+    return replace(config.runtime, threads=max(1, int(engine.cores_per_task)))

@@ -11,13 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 import lmc_mlflow
-from lmc_mlflow.bundles.archive import ARTIFACTS, RUNS, BundleWriter, check_free, writing
-from lmc_mlflow.bundles.artifact_locations import place_of
+from lmc_mlflow.bundles.archive import ARTIFACTS, RUNS, BundleWriter, check_free, write_bundle
+from lmc_mlflow.bundles.artifact_locations import location_of
 from lmc_mlflow.bundles.metric_histories import Histories, history_reader
 from lmc_mlflow.bundles.pack import (
-    fetch,
+    artifacts_left_out,
+    fetch_artifacts,
     is_wanted,
-    left_out,
     missing_artifacts,
     record_of,
 )
@@ -63,7 +63,7 @@ def export_runs(config: ExportCommandConfig) -> ExportOutcome:
         "figures": wanted.figures,
     }
     names = {i: store.client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
-    with writing(out, facts) as writer, history_reader(store) as histories:
+    with write_bundle(out, facts) as writer, history_reader(store) as histories:
         bar = tqdm(runs, desc="exporting", unit="run", leave=False, disable=None)
         records = [_export_run(run, names[run.info.experiment_id], histories(run), wanted, writer) for run in bar]
         writer.add_text(RUNS, "".join(f"{to_line(record)}\n" for record in records))
@@ -141,18 +141,18 @@ def _is_endpoint(run: Run) -> bool:
 
 def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportConfig, writer: BundleWriter) -> RunRecord:
     run_id = run.info.run_id
-    place = place_of(run.info.artifact_uri)
-    present = place.paths()
+    location = location_of(run.info.artifact_uri)
+    present = location.paths()
     chosen = [path for path in present if is_wanted(path, wanted.checkpoints, wanted.figures)]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            files = fetch(place, chosen, Path(folder))
+            files = fetch_artifacts(location, chosen, Path(folder))
             missing = missing_artifacts(run, present, files.get(Artifact.MANIFEST))
         except ValueError as error:
             raise ValueError(f"run {run_id} ({run.info.run_name}): {error}") from None
         for path, local in files.items():
             writer.add_file(f"{ARTIFACTS}/{run_id}/{path}", local)
-    return record_of(run, experiment, metrics, left_out(present, missing, chosen))
+    return record_of(run, experiment, metrics, artifacts_left_out(present, missing, chosen))
 
 
 def export_lines(outcome: ExportOutcome) -> list[str]:

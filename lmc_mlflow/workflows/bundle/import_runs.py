@@ -5,10 +5,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmc_mlflow.bundles.archive import opened
+from lmc_mlflow.bundles.archive import open_bundle
 from lmc_mlflow.bundles.database import open_database
 from lmc_mlflow.bundles.merge import merge, read_records
-from lmc_mlflow.bundles.reconcile import Fate
+from lmc_mlflow.bundles.reconcile import Resolution
 from lmc_mlflow.config.commands import ImportCommandConfig
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.links import tracking_uri, ui_command, view_link
@@ -17,10 +17,10 @@ from lmc_mlflow.tracking.view import offer_view
 
 @dataclass(frozen=True)
 class ImportOutcome:
-    """How many runs had which fate, how many artifacts were added, and in which experiments the runs are."""
+    """How many runs had which resolution, how many artifacts were added, and in which experiments the runs are."""
 
     num_bundles: int
-    fates: Counter[Fate]
+    resolutions: Counter[Resolution]
     num_artifacts: int
     uri: str
     experiments: tuple[str, ...]
@@ -39,7 +39,7 @@ def import_runs(config: ImportCommandConfig) -> ImportOutcome:
     wanted = config.bundle
     uri = tracking_uri()
     with ExitStack() as stack:
-        bundles = [stack.enter_context(opened(Path(path).absolute())) for path in wanted.bundles]
+        bundles = [stack.enter_context(open_bundle(Path(path).absolute())) for path in wanted.bundles]
         for bundle in bundles:
             read_records(bundle)
         database = open_database(uri, wanted.artifacts)
@@ -49,22 +49,21 @@ def import_runs(config: ImportCommandConfig) -> ImportOutcome:
         offer_view(database.tracking, experiment_id)
     outcome = ImportOutcome(
         len(bundles),
-        sum((one.fates for one in merged), Counter()),
+        sum((one.resolutions for one in merged), Counter()),
         sum(one.num_artifacts for one in merged),
         uri,
         experiments,
     )
     note = "\n".join(f"    {line}" for line in import_lines(outcome))
-    name_launcher_run(database.tracking, f"import: {outcome.fates[Fate.NEW]} new runs", note, {})
+    name_launcher_run(database.tracking, f"import: {outcome.resolutions[Resolution.NEW]} new runs", note, {})
     return outcome
 
 
 def import_lines(outcome: ImportOutcome) -> list[str]:
     """Say what became of the runs, and where to look at them."""
-    lines = [
-        f"imported {outcome.num_bundles} bundles: {outcome.fates.total()} runs, {outcome.num_artifacts} artifacts added"
-    ]
-    lines += [f"  {outcome.fates[fate]} {fate.value}" for fate in Fate if outcome.fates[fate]]
+    num_runs = outcome.resolutions.total()
+    lines = [f"imported {outcome.num_bundles} bundles: {num_runs} runs, {outcome.num_artifacts} artifacts added"]
+    lines += [f"  {outcome.resolutions[one]} {one.value}" for one in Resolution if outcome.resolutions[one]]
     command = ui_command(outcome.uri)
     start = [f"  {command}"] if command else []
     return [*lines, "browse:", *start, *(f"  all runs   {view_link(outcome.uri, i)}" for i in outcome.experiments)]

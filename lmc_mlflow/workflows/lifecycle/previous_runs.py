@@ -1,6 +1,6 @@
 """Finds an earlier run with the same identity: finished, interrupted, or in progress in another process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.contract import Kind, Tag, where_tags
@@ -14,14 +14,25 @@ RESUMED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY, Kind.MATRIX, Kind.PLANE)
 
 @dataclass(frozen=True)
 class PreviousRuns:
-    """The newest finished and the newest interrupted run of an identity, where there are any."""
+    """What there is of an identity: the newest finished run, one that is at work, and the newest interrupted one."""
 
     finished: Run | None = None
+    at_work: Run | None = None
     interrupted: Run | None = None
 
 
 class AtWorkError(ValueError):
     """Another process that lives is at work on the same configuration."""
+
+
+def sort_runs(runs: Sequence[Run]) -> PreviousRuns:
+    """Tell finished runs of one identity (oldest first) from those at work and those that were interrupted."""
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    others = [run for run in runs if run.info.status != "FINISHED"]
+    at_work = [run for run in others if run.info.status == "RUNNING" and is_alive(run.data.tags)]
+    return PreviousRuns(
+        finished[-1] if finished else None, at_work[-1] if at_work else None, others[-1] if others else None
+    )
 
 
 def find_previous(store: Store, kind: str, identity: Mapping[str, str]) -> PreviousRuns:
@@ -35,14 +46,13 @@ def find_previous(store: Store, kind: str, identity: Mapping[str, str]) -> Previ
     Raises:
         AtWorkError: another process is writing such a run now.
     """
-    runs = search(store.client, where_tags({Tag.KIND: kind, **identity}), [store.experiment_id])
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    others = [run for run in runs if run.info.status != "FINISHED"] if kind in RESUMED_KINDS else []
-    for run in others:
-        if run.info.status == "RUNNING" and is_alive(run.data.tags):
-            tags = run.data.tags
-            raise AtWorkError(
-                f"run {run.info.run_id} is at work on this configuration now (process {tags.get(Tag.PID)} "
-                f"on {tags.get(Tag.HOST)}); wait for it or stop it"
-            )
-    return PreviousRuns(finished[-1] if finished else None, others[-1] if others else None)
+    found = sort_runs(search(store.client, where_tags({Tag.KIND: kind, **identity}), [store.experiment_id]))
+    if kind not in RESUMED_KINDS:
+        return PreviousRuns(found.finished)
+    if found.at_work is not None:
+        tags = found.at_work.data.tags
+        raise AtWorkError(
+            f"run {found.at_work.info.run_id} is at work on this configuration now (process {tags.get(Tag.PID)} "
+            f"on {tags.get(Tag.HOST)}); wait for it or stop it"
+        )
+    return found

@@ -12,6 +12,7 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.runs import Run, children
+from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
@@ -87,8 +88,7 @@ def open_pair(
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
     name, tags, params = pair_name(config), _tags(config), to_params(config)
-    first_file = ("config.json", json.dumps(to_nested(config), indent=1))
-    pair = wanted.open(RunStart(name, tags, params, first_file), parent)
+    pair = wanted.open(RunStart(name, tags, params), parent)
     known: dict[str | None, Run] = {}
     if wanted.interrupted is not None:
         known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, wanted.interrupted, Kind.ENDPOINT)}
@@ -98,6 +98,8 @@ def open_pair(
         own = {**tags, **wanted.identity, Tag.SIDE: side, Tag.NOISE_SCALE: f"{scale:.6g}"}
         start = RunStart(f"{name} side {side}", own, params)
         endpoints[side] = wanted.session.open(Kind.ENDPOINT, start, known.get(side), pair)
+    # Not before all three are open: they fail together.
+    probe_artifacts(pair, json.dumps(to_nested(config), indent=1), "config.json")
     pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, Artifact.SPLIT)
     for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
         _log_inputs(run, config, data, side)

@@ -1,7 +1,6 @@
-"""Converts one chunk of patches to pixels, sums and a checksum in a store.
+"""Converts one chunk of patches to pixels, sums and a checksum in a store."""
 
-It runs in worker processes, so nothing here imports torch, which would cost each of them seconds and memory.
-"""
+# It runs in worker processes, so nothing here imports torch, which would cost each of them seconds and memory.
 
 import hashlib
 import multiprocessing
