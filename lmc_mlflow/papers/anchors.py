@@ -70,6 +70,21 @@ def training_state(pairs: pd.DataFrame, anchor: Anchor | None) -> tuple[str, str
     return (REACHED if reached else UNDERTRAINED), f"{shown} (n = {len(values)}); {anchor.words}"
 
 
+def training_note(table: pd.DataFrame) -> str:
+    """Count the rows whose networks have not reached what is printed for them, among those that have such an anchor.
+
+    Args:
+        table: with column trained.
+    """
+    states = table["trained"]
+    anchored = int(states.isin([REACHED, UNDERTRAINED]).sum())
+    if not anchored:
+        return ""
+    return (
+        f"{int((states == UNDERTRAINED).sum())} of {anchored} rows with a printed anchor of training are undertrained."
+    )
+
+
 def _app_g(row: Row) -> Anchor | None:
     for printed in printed_table("app_g").to_dict("records"):
         if all(row[name] == printed[name] for name in printed if name != "train_accuracy_pct"):
@@ -87,9 +102,9 @@ def _table_4(row: Row) -> Anchor | None:
     """Return the test accuracy printed in Table 4; of its two readings, the lower one."""
     for printed in printed_table("altintas_table_4").to_dict("records"):
         if all(row[name] == printed[name] for name in ("dataset", "layers", "lr")):
-            both = sorted({printed["accuracy_pct"], printed["accuracy_pct_by_rate"]})
+            both = dict.fromkeys((printed["accuracy_pct"], printed["accuracy_pct_by_rate"]))
             words = " or ".join(f"{value:.2f}" for value in both)
-            return Anchor("test/accuracy", (both[0] - 0.005) / 100, 1.0, f"printed {words} % on test data (Table 4)")
+            return Anchor("test/accuracy", (min(both) - 0.005) / 100, 1.0, f"printed {words} % on test data (Table 4)")
     return None
 
 

@@ -20,7 +20,7 @@ from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import path_command
-from lmc_mlflow.papers.marks import NO_DATA, Sample, is_barrier, mark, ratio
+from lmc_mlflow.papers.marks import NO_DATA, RATIO_FROM, Sample, is_barrier, mark, ratio
 from lmc_mlflow.papers.printed import ASSUMED_SCALING, CELL, SEEDS, cells
 
 TITLES = {
@@ -70,6 +70,18 @@ def path_table(frames: Frames, table: str, min_seeds: int) -> pd.DataFrame:
                 row["command"] = _command(cell, policy, frames, min_seeds) if empty else ""
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def ratio_note(table: pd.DataFrame) -> str:
+    """Write how far our barriers are from the printed ones, under the first policy, where there is a ratio."""
+    ratios = table[(table["bn"] == POLICIES[0]) & (table["barrier_mark"] != NO_DATA)]["ratio"].dropna()
+    if ratios.empty:
+        return ""
+    text = f"Where a barrier of {RATIO_FROM:g} or more is printed, ours is lower in {int((ratios < 1).sum())} of "
+    text += f"{len(ratios)} rows ({POLICIES[0]})"
+    if (ratios > 0).all():
+        text += f"; the geometric mean of ours / printed is {math.exp(ratios.map(math.log).mean()):.2f}"
+    return f"{text}, the median {ratios.median():.2f}."
 
 
 def _readings(cell: Cell, by_policy: Mapping[str, pd.DataFrame]) -> list[Cell]:

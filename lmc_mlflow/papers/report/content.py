@@ -20,11 +20,12 @@ from lmc_mlflow.papers.altintas.tables import (
     minimal_model,
     patch_parameters,
 )
+from lmc_mlflow.papers.anchors import training_note
 from lmc_mlflow.papers.claims import Verdicts, count_answers, judge_all
 from lmc_mlflow.papers.hepburn.batch_norm_question import answer_batch_norm_question
 from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.hepburn.parameter_table import table_v
-from lmc_mlflow.papers.hepburn.tables import ASSUMED, TITLES, path_table
+from lmc_mlflow.papers.hepburn.tables import ASSUMED, TITLES, path_table, ratio_note
 from lmc_mlflow.papers.marks import MARKS, NO_DATA
 from lmc_mlflow.papers.pairs_behind import with_pairs_behind
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
@@ -100,7 +101,10 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     shifts = with_pairs_behind("head_to_head", tables["head_to_head"], ready)
     tables["head_to_head"] = shifts.drop(columns=["trained", "training"])
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
-    notes = {"head_to_head": answer_head_to_head(tables["head_to_head"])}
+    notes = {name: training_note(tables[name]) for name in TRAINED}
+    notes |= {name: f"{ratio_note(tables[name])} {notes[name]}".strip() for name in PATH_TABLES}
+    notes |= {"head_to_head": answer_head_to_head(tables["head_to_head"])}
+    notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
     return Content(
         tables, judge_all(ready, min_seeds), answer_batch_norm_question(tables["table_vii"]), notes, num_runs, here
