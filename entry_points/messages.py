@@ -45,6 +45,8 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
 def path_lines(outcome: PathOutcome) -> list[str]:
     """Return the lines for a measured path."""
     lines = [f"path {outcome.run_id}: {outcome.name}", f"  connected: {outcome.connected}"]
+    if outcome.connected_interval:
+        lines.append(f"  connected by interval: {outcome.connected_interval}")
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",

@@ -1,4 +1,4 @@
-"""Batches of images: from one tensor on the device, or from any other source."""
+"""Batches of images: from one tensor on the device, or from anything else with the method `batches`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Images(Protocol):
-    """Scaled images (N, C, H, W) that are handed out in batches on the device they are used on."""
+    """Scaled images (N, C, H, W) that come in batches on the device they are used on."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

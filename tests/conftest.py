@@ -28,6 +28,36 @@ QUICK = [
 ]
 """Flags of a training that takes a second."""
 
+TRAINING_MODULES = {
+    "test_activation_matching",
+    "test_bigearthnet",
+    "test_channels_last",
+    "test_facts",
+    "test_gpu",
+    "test_kill_resume",
+    "test_notebooks",
+    "test_path_engines",
+    "test_ray",
+    "test_repair_norm",
+    "test_sinkhorn",
+    "test_stacked",
+    "test_star",
+    "test_star_training",
+    "test_startup",
+    "test_symmetry",
+    "test_training",
+    "test_weight_matching",
+}
+"""Modules whose tests train networks, run large ones or start processes; so do all tests with a tracking store."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `.ci/fast` leaves out."""
+    for item in items:
+        has_store = bool({"store", "empty_store"} & set(getattr(item, "fixturenames", ())))
+        if has_store or item.path.stem in TRAINING_MODULES:
+            item.add_marker(pytest.mark.trains)
+
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:

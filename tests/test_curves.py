@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from torch import Tensor
 
 from lmc_mlflow.batches import ResidentImages
@@ -62,6 +63,14 @@ def test_angles_and_distances_of_a_bent_curve_are_those_of_its_points() -> None:
     angles, distances = distances_from_start(curve, ["w"], np.array([0.0, 0.5, 1.0]))
     assert angles == pytest.approx([0, 45, 90])
     assert distances.tolist() == [0, 1, 2]
+
+
+def test_the_straight_line_is_written_in_one_place_and_used_by_the_engine_of_mlps() -> None:
+    files = {path for path in ROOT.glob("lmc_mlflow/**/*.py") if "torch.lerp" in path.read_text()}
+    assert {path.relative_to(ROOT / "lmc_mlflow").as_posix() for path in files} == {
+        "paths/curves.py",
+        "paths/engines/mlp.py",
+    }
 
 
 def test_a_gradient_reaches_both_ends_of_a_segment_by_their_share() -> None:

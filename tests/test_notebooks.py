@@ -244,6 +244,26 @@ def test_similarity_is_held_against_the_reference(angles: list[float], said: str
     assert "two independent initializations: 90.0" in text
 
 
+def test_three_policies_of_one_network_are_one_condition() -> None:
+    def rows(model: str) -> pd.DataFrame:
+        values = [(size, seed) for size in (32, 1024) for seed in (1, 20)]
+        usual = PATH | {"model": model}
+        found = [
+            {"batch_size": size, "pair": f"{size} {seed}", "seed_a": seed, "seed_b": seed, "bn": bn}
+            | {"test/barrier_in_basin": 32 / size + seed / 1000}
+            for bn in ("nearest", "interpolate", "recalibrate")
+            for size, seed in values
+        ]
+        return table(usual, *found)
+
+    text = conclusions.batch_size_and_learning_rate(rows("mlp_l1_w8"))
+    assert "A larger batch_size lowers the barrier: supported** by 1 condition." in text
+    assert conclusions.pairs_and_paths(rows("mlp_l1_w8")).count("2 of 2 paths connected") == 2
+    text = conclusions.batch_size_and_learning_rate(rows("mlp_l1_w8_bn"))
+    assert "A larger batch_size lowers the barrier: supported** by 1 condition." in text
+    assert text.count("barrier in basin") == 3
+
+
 def test_broken_pairs_are_no_evidence_for_similarity_of_connected_ones() -> None:
     text = conclusions.similarity(table(PATH, {"connected": "no"}, {"connected": "no"}))
     assert "not enough runs yet" in text

@@ -1,7 +1,11 @@
 """The sides of a shift hold the right samples: hand-worked splits, and properties of all shifts."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,3 +140,10 @@ def test_a_shift_that_there_is_not_says_what_there_is(shift: str, message: str) 
 def test_a_side_without_samples_is_refused() -> None:
     with pytest.raises(ValueError, match="left without samples"):
         split_sides("label_5050", np.array([0, 1]), 2, 0)
+
+
+def test_the_tables_of_data_sets_and_shifts_are_read_without_torch_and_mlflow() -> None:
+    code = "import sys, lmc_mlflow.data.datasets, lmc_mlflow.data.shifts.registry; "
+    code += "print({'torch', 'mlflow', 'pandas', 'sklearn', 'torchvision'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

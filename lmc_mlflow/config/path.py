@@ -6,6 +6,8 @@ from lmc_mlflow.config.options import Section, option
 
 BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
 """The names of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
+EVEN, ADAPTIVE = "even", "adaptive"
+"""Choices of `alphas`."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,14 @@ class PathConfig(Section):
     num_alphas: int = option(
         21, "evenly spaced points, 0 and 1 included; 0.5 is added where it is not among them", minimum=2, maximum=501
     )
+    alphas: str = option(
+        EVEN,
+        "even: num_alphas points; adaptive: 11 points, then more (at most 101) where a barrier may be missed",
+        choices=(EVEN, ADAPTIVE),
+    )
+    alpha_tolerance: float = option(
+        0.01, "with alphas=adaptive: how many nats higher a barrier may be between two points than at them", above=0.0
+    )
     splits: tuple[str, ...] = option(
         ("test", "train_a", "train_b"),
         "data the path is measured on; unseen: the other side's training subset, if both networks are of one side",
@@ -53,10 +63,28 @@ class PathConfig(Section):
     error_barrier_threshold: float = option(
         0.02, "for the verdict connected_by_error: an error_barrier of at least this breaks the connection", above=0.0
     )
+    num_resamples: int = option(
+        1000,
+        "bootstrap resamples of the images, for the intervals of barriers and deltas; 0: no intervals",
+        minimum=0,
+        maximum=100_000,
+        identity=False,
+    )
+    confidence: float = option(
+        0.95, "share of the resamples that an interval holds", above=0.0, maximum=0.9999, identity=False
+    )
+    resamples_seed: int = option(0, "seed of the resamples", minimum=0, identity=False)
+    keep_samples: bool = option(
+        False, "true: log the loss and the predicted class of every image at every alpha", identity=False
+    )
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
         if not self.splits:
             raise ValueError("splits: name at least one of test, train_a, train_b, unseen")
+        if self.alphas == ADAPTIVE and self.num_alphas != 21:
+            raise ValueError(f"num_alphas={self.num_alphas} belongs to alphas=even; leave it out")
+        if self.alphas == EVEN and self.alpha_tolerance != 0.01:
+            raise ValueError(f"alpha_tolerance={self.alpha_tolerance} belongs to alphas=adaptive; leave it out")
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits={','.join(self.splits)}: each split once")

@@ -94,7 +94,8 @@ def _average_precision(parts: list[Part], _num_samples: int) -> float:
 
 
 def _confidence(outputs: Tensor, labels: Tensor) -> Part:
-    return outputs.max(dim=1).values, outputs.argmax(dim=1) == labels
+    confidence, guesses = outputs.max(dim=1)
+    return confidence, guesses == labels
 
 
 def _calibration_error(parts: list[Part], _num_samples: int) -> float:

@@ -124,7 +124,7 @@ class MLPPlan:
         return MLPPoint(alpha, self._own_first(alpha, network), norm, later, rest)
 
     def _own_first(self, alpha: float, network: nn.Module) -> Affine | None:
-        """The network's first layer, unless it is what lies between the ends' first layers."""
+        """The network's first layer, unless it lies on the segment between the ends' first layers."""
         weight, bias = _folded(network, self.layers[0][0], None)
         (weight_a, bias_a), (weight_b, bias_b) = self.first
         is_between = torch.equal(weight, torch.lerp(weight_a, weight_b, alpha))
