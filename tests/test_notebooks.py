@@ -216,7 +216,7 @@ def test_the_numbers_behind_an_ensemble_comparison() -> None:
     text = conclusions.ensembles(ensembles_table([0.5, 0.52], [0.6, 0.62]))
     assert "seeds 61.00 ± 1.41 % (n = 2 ensembles) with 5 members, WA 0.200, WD 0.100" in text
     # The standard error is sqrt(2/2 + 2/2), its two degrees of freedom make 4.30 of it.
-    assert "seeds minus lmc +10.00 points [3.91, 16.09]" in text
+    assert "seeds minus lmc +10.00 points [3.92, 16.08]" in text
 
 
 def test_ensembles_are_compared_at_equal_size_where_that_is_possible() -> None:
