@@ -330,6 +330,8 @@ def test_the_claims_are_logged_with_evidence_and_runs() -> None:
     entry = next(entry for entry in content if entry["claim"] == "H-02b")
     verdict = entry["verdicts"]["interpolate"]
     assert verdict["answer"] == "supported"
+    assert verdict["counts"] == {"for": 1, "against": 0, "neither": 0, "beside": 0}
+    assert "`mlflow run " in entry["need"]
     assert verdict["run_ids"] == ["run000", "run001", "run002", "run003"]
     assert len(verdict["evidence"]) == 1
 

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from lmc_mlflow.findings.differences import Estimate, Sample, contrast_of, difference, mean_of
 
@@ -66,3 +67,16 @@ def test_no_difference_needs_two_tests_a_margin_and_three_values() -> None:
 def test_a_difference_of_differences_has_four_errors() -> None:
     found = contrast_of((1, -1, -1, 1), [Sample(mean, 1.0, 4) for mean in (5, 1, 3, 2)])
     assert (found.value, found.error, found.n) == (3, 1, 4)
+
+
+def test_the_worked_examples_of_the_page_are_computed_from_their_numbers() -> None:
+    page = " ".join((ROOT / "docs" / "report.md").read_text().split())
+    batches = contrast_of((1, -1), (Sample(0.350, 0.041, 5), Sample(0.073, 0.007, 5)))
+    trained = contrast_of((1,), (Sample(61.92, 0.12, 5),))
+    errors = contrast_of((1, -1), (Sample(0.46, 0.03, 2), Sample(0.17, 0.05, 2)))
+    across = contrast_of((1,), (Sample(0.112, 0.041, 5),))
+    for text in (batches.text(3), trained.text(2), errors.text(2), across.text(3)):
+        assert text in page
+    assert (batches.error, batches.freedom) == (pytest.approx(0.0186, abs=1e-4), pytest.approx(4.2, abs=0.05))
+    assert [batches.direction(0.01), errors.no_difference(1.0), across.side(0.1)] == [1, 0, 0]
+    assert contrast_of((1,), (Sample(61.92 - 98, 0.12, 5),)).no_difference(3.0) == -1

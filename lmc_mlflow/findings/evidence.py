@@ -1,6 +1,6 @@
 """Evidence for and against a claim, and the verdict that follows from it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -83,14 +83,16 @@ class Verdict:
     Attributes:
         answer: one of `ANSWERS`.
         sentence: the numbers behind the answer, with every n.
-        evidence: one line a comparison, the deciding ones first.
+        evidence: one line a comparison, the deciding ones first; those that stand beside last.
         run_ids: the runs behind the evidence.
+        counts: how many comparisons speak for, against, for neither, and how many stand beside.
     """
 
     answer: str
     sentence: str
     evidence: tuple[str, ...]
     run_ids: tuple[str, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,16 +179,18 @@ class Evidence:
         """Decide the claim in the sense of `kind`; where there is no comparison, say what is needed."""
         ordered = sorted(self.lines, key=lambda line: (-abs(line[0]), line[0], line[1]))
         texts = (*(text for _, text in ordered), *sorted(self.beside))
-        if not ordered:
-            found = f" that decides it, {len(self.beside)} beside" if self.beside else ""
-            return Verdict(INSUFFICIENT, f"no data yet{found}: {need}", texts, tuple(sorted(self.run_ids)))
-        number = f"{len(ordered)} comparison{'s' if len(ordered) > 1 else ''}"
-        number += f" ({len(self.beside)} more beside)" if self.beside else ""
-        sentence = (
-            f"{self.counts.supporting} for, {self.counts.contradicting} against, {self.counts.undecided} neither, of "
-            f"{number}; {self._deciding(ordered)}"
-        )
-        return Verdict(self._answer(), sentence, texts, tuple(sorted(self.run_ids)))
+        counts = {word: sum(way == one for one, _ in ordered) for way, word in _WORDS.items()}
+        counts |= {"beside": len(self.beside)}
+        answer, sentence = INSUFFICIENT, f"no data yet{self._beside_text()}: {need}"
+        if ordered:
+            number = f"{len(ordered)} comparison{'s' if len(ordered) > 1 else ''}"
+            number += f" ({len(self.beside)} more beside)" if self.beside else ""
+            said = ", ".join(f"{counts[word]} {word}" for word in _WORDS.values())
+            answer, sentence = self._answer(), f"{said}, of {number}; {self._deciding(ordered)}"
+        return Verdict(answer, sentence, texts, tuple(sorted(self.run_ids)), counts)
+
+    def _beside_text(self) -> str:
+        return f" that decides it, {len(self.beside)} beside" if self.beside else ""
 
     def _answer(self) -> str:
         good, bad, neither = self.counts.supporting, self.counts.contradicting, self.counts.undecided

@@ -56,10 +56,12 @@ def claims_content(verdicts: Verdicts) -> list[dict[str, Any]]:
         {
             "claim": claim.name,
             "sentence": claim.sentence,
+            "need": claim.need,
             "verdicts": {
                 name: {
                     "answer": verdict.answer,
                     "sentence": verdict.sentence,
+                    "counts": dict(verdict.counts),
                     "evidence": list(verdict.evidence),
                     "run_ids": list(verdict.run_ids),
                 }
