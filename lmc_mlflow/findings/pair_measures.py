@@ -1,6 +1,5 @@
 """Joins what pairs log to their paths: accuracy, training loss, noise scale, and the size of the shift."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -44,7 +43,7 @@ def _joined(paths: pd.DataFrame, by_run: pd.DataFrame, metric: str) -> "pd.Serie
     return pd.to_numeric(paths["pair"].map(values), errors="coerce").astype(float)
 
 
-def describe_shift(row: Mapping[str, Any]) -> str:
+def describe_shift(row: Any) -> str:
     """Say how large the shift of a condition is, as its pairs logged it.
 
     Args:

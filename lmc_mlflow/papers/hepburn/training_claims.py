@@ -17,6 +17,7 @@ from lmc_mlflow.findings.comparisons import (
 from lmc_mlflow.findings.condition_table import key_text
 from lmc_mlflow.findings.differences import contrast_of
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
+from lmc_mlflow.findings.pair_measures import describe_shift
 from lmc_mlflow.findings.thresholds import LOST_BELOW, NEGLIGIBLE
 from lmc_mlflow.papers.commands import RUN, sweep_command
 
@@ -60,7 +61,7 @@ def resnets_suffer_most_from_imbalance(tables: ConditionTables) -> Evidence:
                 own, theirs = (contrast_of((1, -1), pair) for pair in (samples[:2], samples[2:]))
                 text = f"{describe_condition(first)}: 20/80 costs {own.text(2)} points more than 50/50 (n = {own.n}); "
                 text += f"{describe_condition(second)}: {theirs.text(2)} (n = {theirs.n}); "
-                text += describe_difference(found, "delta", NEGLIGIBLE["delta"])
+                text += f"{describe_difference(found, 'delta', NEGLIGIBLE['delta'])}; {describe_shift(first)}"
                 ids = [run_id for row in (*mine, *other) for run_id in row["run_ids"]]
                 evidence.add(found.direction(NEGLIGIBLE["delta"]), text, ids)
     return evidence
