@@ -50,6 +50,7 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",
+        "test/barrier_error_bound",
         "test/barrier_in_basin",
         "test/accuracy_delta",
         "test/average_precision_delta",
