@@ -49,7 +49,8 @@ class PathConfig(Section):
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the path: interpolated, recalibrated on both training sides, the nearest end's; or "
+        "batch-norm statistics on the path: interpolated, recalibrated on both training sides, those of the nearer end "
+        "(they change at 0.5; one end's everywhere is something else); or "
         "repaired: every hidden unit's mean and deviation lie between the ends'",
         choices=BN_POLICIES,
     )
