@@ -48,6 +48,14 @@ class NoiseConfig(Section):
         "run: named streams that depend on the seed; paper: Algorithm 1 of Hepburn et al., draw for draw",
         choices=("run", "paper"),
     )
+    paper_first_epoch: int = option(
+        0,
+        "noise_scope=paper, same noise: seed of the first epoch; 0: as printed; 1: as runs of earlier versions had it",
+        minimum=0,
+        maximum=1,
+        only_with={"noise_scope": "paper", "noise": "same"},
+        before=1,
+    )
     noise_seed: int | None = option(None, "seed of the noise; auto: the seed of the initialization", minimum=0)
     order_seed: int | None = option(None, "seed of the batch order; auto: the noise's", minimum=0)
     augmentation_seed: int | None = option(None, "seed of flips and translations; auto: the noise's", minimum=0)

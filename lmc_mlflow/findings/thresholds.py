@@ -13,6 +13,8 @@ FLAT_BELOW: float = _PATH["barrier_threshold"]
 LOST_BELOW: float = 100 * _PATH["accuracy_delta_threshold"]
 """An accuracy delta (percentage points) below this breaks the connection: the rule behind the bold print of Tables VI
 and VIII of Hepburn et al."""
+FIG_4_LINE = -5.0
+"""Accuracy delta (percentage points) at which Hepburn et al. draw the line of Fig. 4; their bold print follows -6."""
 CONNECTED_BELOW_PCT: float = 100 * _PATH["error_barrier_threshold"]
 """Error barrier in percent below which Altintas et al. call two networks connected."""
 LEARNT_WITHIN = 0.1

@@ -31,6 +31,8 @@ TEXT_HEIGHT = 0.2
 """Of a line of text, in inches."""
 TEXT_WIDTH = 0.085
 """Of a character, in inches."""
+FEW_ROWS = 12
+"""More rows than this are drawn closer to each other."""
 
 
 class ShownFigure(Figure):
@@ -89,7 +91,7 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
         width: of a panel, in inches; the labels need further room.
     """
     across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
-    height = 1.4 + 0.45 * len(labels)
+    height = 1.4 + (0.45 if len(labels) <= FEW_ROWS else 0.3) * len(labels)
     figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
     axes[0].set_yticks(range(len(labels)), list(labels))
     axes[0].set_ylim(len(labels) - 0.4, -0.6)

@@ -154,10 +154,14 @@ def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _settings(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
-    """Read these settings of the logged configuration, typed; what an older version did not log has its default."""
+    """Read these settings of the logged configuration, typed; what an older version did not log means what it did."""
     return {name: _setting(run, known[name]) for name in known if name in names}
 
 
 def _setting(run: Run, parameter: Parameter) -> Any:
     text = run.data.params.get(f"{parameter.section}.{parameter.name}")
-    return parameter.default if text is None else read_value(parameter.name, parameter.kind, text)
+    if text is not None:
+        return read_value(parameter.name, parameter.kind, text)
+    return parameter.value_before(
+        {name: run.data.params.get(f"{parameter.section}.{name}") for name in parameter.rule.only_with}
+    )

@@ -1,13 +1,14 @@
 """Draws barriers and accuracy deltas model by model (Hepburn et al., Fig. 4)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.findings.thresholds import FIG_4_LINE, LOST_BELOW
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
@@ -15,6 +16,12 @@ from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, sh
 
 LOST_LABEL = f"threshold: {LOST_BELOW:g} points"
 """Label of the line at the accuracy delta below which the connection breaks."""
+PAPER_LINE: dict[str, Any] = {
+    "color": "black",
+    "linestyle": (0, (1, 2)),
+    "linewidth": 0.8,
+    "label": f"line of the paper's Fig. 4: {FIG_4_LINE:g} points",
+}
 
 
 def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
@@ -41,6 +48,7 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
             draw_row_of_paths(left, group, place, barrier, 1)
             draw_row_of_paths(right, group, place, delta, 100)
         left.set_xlabel("barrier in basin (nats per sample)")
+        right.axvline(FIG_4_LINE, **PAPER_LINE)
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel(f"{in_words(score)} delta (percentage points)")
         shared_legend(figure, [left, right])

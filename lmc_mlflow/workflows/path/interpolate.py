@@ -34,13 +34,14 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     both_training_sides,
     check_splits,
     load_ends,
     load_splits,
-    log_data,
+    split_inputs,
 )
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
@@ -101,7 +102,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
-        log_data(run, ends[0].config.data, {name: splits[name] for name in config.path.splits})
+        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
         walk_to = partial(_walk, config.path, splits, device)
         if symmetry is None:
             return _log_paths(run, config, ends, Paths(walk_to(ends)))
