@@ -23,9 +23,9 @@ from lmc_mlflow.papers.printed import printed_table
 
 APPENDIX_G = {"dataset": "cifar10", "model": "mlp_l1_w126", "shift": "label_5050", "lr": 0.001, "batch_size": 1024}
 """The networks whose training accuracy is printed."""
-PRINTED_ACCURACY: dict[str, float] = (
-    printed_table("app_g").set_index("normalization")["train_accuracy_pct"].astype(float).to_dict()
-)
+PRINTED_ACCURACY = {
+    str(row["normalization"]): float(row["train_accuracy_pct"]) for row in printed_table("app_g").to_dict("records")
+}
 """Scaling -> training accuracy in percent that Appendix G prints: the only printed anchor on the number of epochs."""
 NEAR = 3.0
 """Percentage points within which a training accuracy is the printed one."""
