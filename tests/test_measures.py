@@ -37,6 +37,7 @@ def test_numbers_do_not_depend_on_the_batches(batch_size: int) -> None:
     assert found["accuracy"] == 0.5
     # Of 15 bins 0.9 lies in the 14th (right), 0.79 and 0.75 in the 12th (wrong, right), 0.61 in the 10th (wrong).
     assert found["ece"] == pytest.approx((0.1 + abs(0.79 + 0.75 - 1) + 0.61) / 4, abs=1e-6)
+    assert set(found) == {"loss", "accuracy", "ece"}  # each with its number above
 
 
 def test_outputs_that_are_no_numbers_have_no_calibration_error() -> None:
@@ -44,8 +45,8 @@ def test_outputs_that_are_no_numbers_have_no_calibration_error() -> None:
     assert math.isnan(row_of(outputs, torch.tensor([0, 1]), 2)["ece"])
 
 
-def test_several_labels_an_image_have_no_calibration_error() -> None:
-    assert "ece" not in measures_for(KINDS[SEVERAL_LABELS])
+def test_several_labels_an_image_have_a_loss_and_an_average_precision_alone() -> None:
+    assert list(measures_for(KINDS[SEVERAL_LABELS])) == ["loss", "average_precision"]
 
 
 def test_a_barrier_of_a_measure_is_how_much_worse_the_worst_point_is_than_the_ends() -> None:

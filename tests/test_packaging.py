@@ -1,23 +1,28 @@
 """The project's own files agree with each other: pyproject, conda.yaml, MLproject, README and docs."""
 
+import importlib
 import itertools
 import re
 import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT
 
+from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.mlproject import render
+from lmc_mlflow.config.path import BN_POLICIES
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
 from lmc_mlflow.models.families import NETWORKS
+from lmc_mlflow.paths.measures import MEASURES
 
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text())
 
@@ -93,6 +98,14 @@ def test_the_documents_name_every_data_set_shift_and_network() -> None:
         assert f"`{name}`" in text, name
 
 
+@pytest.mark.parametrize(
+    ("page", "names"), [("measures", [*MEASURES, *BN_POLICIES]), ("alignment", list(METHOD_OPTIONS))]
+)
+def test_the_documents_name_every_measure_batch_norm_policy_and_alignment_method(page: str, names: list[str]) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
 def test_the_readme_fits_two_screens_and_keeps_its_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 110
@@ -140,3 +153,33 @@ def test_local_links_in_the_documents_lead_somewhere() -> None:
                 page = path.parent / target if target else path
                 assert page.exists(), f"{path.name}: {target}"
                 assert not anchor or anchor in anchors_of(page.read_text()), f"{path.name}: {target}#{anchor}"
+
+
+def is_there(name: str) -> bool:
+    """Whether `lmc_mlflow.a.b`, or `lmc_mlflow/a/b.py`, is a folder, a module, or a name in one."""
+    parts = re.split(r"[./]", name.removesuffix(".py").rstrip("./"))
+    for number in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:number])
+        if path.is_dir() or path.with_suffix(".py").is_file():
+            module = importlib.import_module(".".join(parts[:number]))
+            return number == len(parts) or hasattr(module, parts[number])
+    return False
+
+
+def test_a_module_that_there_is_not_is_recognized() -> None:
+    assert is_there("lmc_mlflow/seeds.py")
+    assert is_there("lmc_mlflow.query.paths")
+    assert not is_there("lmc_mlflow.interpolation")
+    assert not is_there("lmc_mlflow/paths/stations.py")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_the_modules_that_the_documents_name_exist(path: Path) -> None:
+    text = path.read_text()
+    if path.name in ("CONTRIBUTING.md", "architecture.md"):  # here paths begin below lmc_mlflow/
+        below = re.findall(r"`((?:\w+/)+\w+\.py)`", text)
+        text += " ".join(f"lmc_mlflow/{name}" for name in below if not (ROOT / name).exists())
+    names = set(re.findall(r"lmc_mlflow[./][a-z_][\w./]*", text))
+    assert [
+        name for name in sorted(names) if not is_there(name) and not name.removesuffix(".py").endswith("clips")
+    ] == []

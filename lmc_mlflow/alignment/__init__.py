@@ -3,8 +3,9 @@
 from lmc_mlflow.alignment.derivation.derive import derive_symmetry
 from lmc_mlflow.alignment.matching import Matching
 from lmc_mlflow.alignment.methods.activations import match_activations
+from lmc_mlflow.alignment.methods.inputs import LabelledSample, MatchingInputs
 from lmc_mlflow.alignment.methods.sinkhorn import match_sinkhorn
-from lmc_mlflow.alignment.methods.table import LabelledSample, MatchingInputs, align
+from lmc_mlflow.alignment.methods.table import align
 from lmc_mlflow.alignment.methods.weights import match_weights
 from lmc_mlflow.alignment.symmetry import (
     Symmetry,

@@ -1,4 +1,4 @@
-"""Computes every barrier of a path by its definition, from losses and accuracies on a grid of alphas."""
+"""Computes the barriers of a path: over its ends, over the chord, in the basin; from losses on a grid of alphas."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
