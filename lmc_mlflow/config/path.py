@@ -49,8 +49,9 @@ class PathConfig(Section):
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the path: interpolated; recalibrated on both training sides; those of the nearest "
-        "end; or repair: each hidden unit is rescaled to a mean and deviation between those of the ends",
+        "batch-norm statistics on the path: interpolated; recalibrated on both training sides; those of the nearer end "
+        "(they change at 0.5; one end's everywhere is something else); or repair: each hidden unit is rescaled to a "
+        "mean and deviation between those of the ends",
         choices=BN_POLICIES,
     )
     path_engine: str = option(

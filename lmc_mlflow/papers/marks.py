@@ -1,8 +1,8 @@
 """Marks that say how a measured number compares with a printed one."""
 
 import math
-from dataclasses import dataclass
 
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 
 AGREES = "agrees"
@@ -14,27 +14,6 @@ FLOAT_ROUNDING = 1e-12
 """Tolerance for floating-point rounding."""
 RATIO_FROM = 0.05
 """The lowest printed barrier (nats) that has a ratio: below it, two decimals hold one digit or none."""
-CONFIDENCE = 0.95
-"""Of the intervals over seeds."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A mean, its sample deviation (NaN: unknown) and how many values it is of."""
-
-    mean: float
-    deviation: float
-    n: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Compute the t interval of the mean; NaN where fewer than two values give none."""
-        from scipy.stats import t
-
-        if self.n < 2 or math.isnan(self.deviation):
-            return math.nan, math.nan
-        half = float(t.ppf((1 + CONFIDENCE) / 2, self.n - 1)) * self.deviation / math.sqrt(self.n)
-        return self.mean - half, self.mean + half
 
 
 def is_barrier(height: float) -> bool:

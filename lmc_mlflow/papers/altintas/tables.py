@@ -12,6 +12,7 @@ from lmc_mlflow.findings.condition_table import (
     key_text,
     with_columns,
 )
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.families import is_minimal, linear_layers
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
@@ -19,7 +20,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.altintas.error_conditions import SPLITS, STATED
 from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import RUN
-from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, Sample, mark
+from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
 
 ROUNDING = 0.005

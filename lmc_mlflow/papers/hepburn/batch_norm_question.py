@@ -1,5 +1,6 @@
 """Decides whether barriers of ResNets under label imbalance are of batch norm's running statistics or of basins."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.findings.differences import Sample, contrast_of
 from lmc_mlflow.findings.families import family_of
-from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
+from lmc_mlflow.findings.thresholds import CONFIDENCE, FLAT_BELOW, LOST_BELOW, breaks
 from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.hepburn.tables import ASSUMED
-from lmc_mlflow.papers.marks import NO_DATA, Sample, is_barrier
+from lmc_mlflow.papers.marks import NO_DATA, is_barrier
 
 NOTHING, STATISTICS, BASINS, UNDECIDED = "nothing to explain", "running statistics", "basins", "undecided"
 OUTCOMES = (NOTHING, STATISTICS, BASINS, UNDECIDED)
@@ -21,8 +23,8 @@ CELL = ("dataset", "model", "lr", "normalization")
 """What tells the cells of the question apart."""
 RULE = (
     f"A path breaks where its barrier in the basin is above {FLAT_BELOW:g} nats or its accuracy delta below "
-    f"{LOST_BELOW:g} points, with the whole 95 % interval over seeds; it holds where both intervals are on the other "
-    "side; else it is undecided."
+    f"{LOST_BELOW:g} points, with the whole {CONFIDENCE:.0%} t interval over seeds; it holds where both "
+    "intervals are on the other side; else it is undecided."
 )
 
 
@@ -117,14 +119,19 @@ def _not_reproduced(row: "pd.Series[Any]") -> str:
 
 def _state(row: "pd.Series[Any]") -> str:
     """Tell whether the path breaks, holds, or crosses a threshold within its interval."""
-    n = int(row["n"])
-    barrier_low, barrier_high = Sample(row["in_basin"], row["in_basin_sd"], n).interval
-    delta_low, delta_high = Sample(row["delta"], row["delta_sd"], n).interval
-    if is_barrier(barrier_low) or delta_high < LOST_BELOW:
+    barrier_low, barrier_high = _interval(row, "in_basin")
+    delta_low, delta_high = _interval(row, "delta")
+    if breaks(barrier_low, delta_high):
         return BREAKS
-    return HOLDS if barrier_high <= FLAT_BELOW and delta_low >= LOST_BELOW else UNSURE
+    unknown = math.isnan(barrier_high) or math.isnan(delta_low)
+    return UNSURE if unknown or breaks(barrier_high, delta_low) else HOLDS
+
+
+def _interval(row: "pd.Series[Any]", name: str) -> tuple[float, float]:
+    """Compute the t interval over seeds; a row that has a mark has at least two."""
+    return contrast_of((1,), (Sample(row[name], row[f"{name}_sd"], int(row["n"])),)).interval()
 
 
 def _numbers(row: "pd.Series[Any]") -> str:
-    low, high = Sample(row["in_basin"], row["in_basin_sd"], int(row["n"])).interval
+    low, high = _interval(row, "in_basin")
     return f"{row['in_basin']:.2f} nats ({max(low, 0):.2f} to {high:.2f}), {row['delta']:+.1f} points, n = {row['n']}"

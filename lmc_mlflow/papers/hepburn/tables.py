@@ -16,11 +16,12 @@ from lmc_mlflow.findings.condition_table import (
     with_columns,
     within_pairs,
 )
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import path_command
-from lmc_mlflow.papers.marks import NO_DATA, RATIO_FROM, Sample, is_barrier, mark, ratio
+from lmc_mlflow.papers.marks import NO_DATA, RATIO_FROM, is_barrier, mark, ratio
 from lmc_mlflow.papers.printed import ASSUMED_SCALING, CELL, SEEDS, cells
 
 TITLES = {
