@@ -298,8 +298,8 @@ def test_paths_of_another_rate_batch_size_or_scaling_are_told_apart_in_the_scatt
 
 
 def test_networks_that_have_not_learnt_are_left_out_of_figures_and_counted() -> None:
-    accuracies = [{"seed": seed, "test/path_accuracy": value} for seed, value in ((1, 0.9), (2, 0.88), (3, 0.1))]
-    frame = table(PATH, *accuracies)
+    accuracies = [{"seed": seed, "test/path_accuracy": value} for seed, value in ((1, 0.9), (2, 0.75))]
+    frame = table(PATH, *accuracies, {"lr": 9.0, "test/path_accuracy": 0.1})  # a seed below its condition's mean stays
     for draw in (plots.angle_against_manhattan, plots.angle_of_connected, plots.barrier_by_model, by_noise_scale):
         figure = draw(frame)
         assert "1 path of networks that have not learnt left out" in figure.get_suptitle()

@@ -97,8 +97,22 @@ def mixed(rows: pd.DataFrame, candidates: Sequence[str], given: Sequence[str] = 
 
 
 def learnt_only(rows: pd.DataFrame, split: str = "test") -> tuple[pd.DataFrame, str]:
-    """Select the paths between networks that have learnt (`conditions.has_learnt`), and count the others in a note."""
-    learnt = has_learnt(rows, f"{split}/path_accuracy")
+    """Select the paths of conditions whose networks have learnt (`conditions.has_learnt`), and count the others.
+
+    A condition is kept or left out as a whole, by the mean accuracy of its networks: to leave out single seeds by
+    their outcome would bias what is drawn.
+
+    Returns:
+        The paths, and a note for the title where some were left out.
+    """
+    accuracy = f"{split}/path_accuracy"
+    if accuracy not in rows or rows.empty:
+        return rows, ""
+    names = distinguishing(with_sides(rows), [name for name in CONDITIONS if name != "bn"])
+    means = (
+        with_sides(rows).groupby(names, dropna=False)[accuracy].transform("mean") if names else rows[accuracy].mean()
+    )
+    learnt = has_learnt(rows.assign(**{accuracy: means}), accuracy)
     num_left_out = int((~learnt).sum())
     note = f"\n{counted(num_left_out, 'path')} of networks that have not learnt left out" if num_left_out else ""
     return rows[learnt], note

@@ -145,6 +145,6 @@ def log_scale(panel: Axes, values: Iterable[float]) -> None:
         panel.set_yscale("log")
         plain = FuncFormatter(lambda value, _: f"{value:g}")
         panel.yaxis.set_major_formatter(plain)
-        is_narrow = 1.1 < max(known) / min(known) < 4
-        panel.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if is_narrow else (2, 5)))
-        panel.yaxis.set_minor_formatter(plain if max(known) < 100 * min(known) else NullFormatter())
+        low, high = panel.get_ylim()
+        panel.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if high < 5 * low else (2, 5)))
+        panel.yaxis.set_minor_formatter(plain if high < 100 * low else NullFormatter())
