@@ -349,7 +349,9 @@ def test_sources_of_noise_are_panels_and_batch_sizes_the_axis() -> None:
     rows = _sizes("none", "different", 0.001, 0.002) + _sizes("label_5050", "same", 0.1, 0.01)
     rows += [{"shift": "label_2080", "noise": "same", "model": "mlp_l1_w126", "batch_size": 32}]  # one size: not drawn
     figure = plots.barrier_by_noise_source(store_of(*rows).paths)
-    assert [panel.get_title() for panel in figure.axes] == ["order alone", "covariate shift"] * 2
+    assert [panel.get_title() for panel in figure.axes] == [
+        f"{source}\nn = 2 seeds a condition" for source in ("order alone", "covariate shift") * 2
+    ]
     ((sizes, heights),) = _curves(figure.axes[1]).values()
     assert sizes == [32, 1024]
     assert heights == pytest.approx([10.01, 1.01])
@@ -377,7 +379,7 @@ def test_networks_that_have_not_learnt_decide_nothing() -> None:
     assert head_to_head(found, 2)["source"].tolist() == ["order alone"]
     assert answers(judge_all(made, 2, claims_named("D-H")))["D-H-b"] == INSUFFICIENT
     figure = plots.barrier_by_noise_source(made.paths)
-    assert [panel.get_title() for panel in figure.axes] == ["order alone"] * 2
+    assert [panel.get_title() for panel in figure.axes] == ["order alone\nn = 2 seeds a condition"] * 2
     assert "3 paths of networks that have not learnt left out" in " ".join(figure.get_suptitle().split())
     text = conclusions.what_breaks(made.paths)
     assert "Under covariate shift a larger batch_size lowers the error barrier: not enough runs yet" in text

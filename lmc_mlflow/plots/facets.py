@@ -1,20 +1,24 @@
 """Splits runs into panels, one for each condition but for model, batch size and rate, which the points show."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
-from lmc_mlflow.models.names import in_natural_order
-from lmc_mlflow.plots.groups import MOST, with_sides
-from lmc_mlflow.plots.style import MARKERS, group_style
+from lmc_mlflow.plots.groups import MOST, mixed, with_sides
+from lmc_mlflow.plots.style import grid_of_panels
 
 POINT = ("model", "batch_size", "lr")
-"""Settings that the marker (model) and the colour (batch size and rate) of a point show."""
+"""Settings that a point shows itself."""
+PANELS_ACROSS = 3
+TITLE_WIDTH = 52
+"""Characters of a line of a panel's title."""
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,10 @@ class Facet:
     title: str
     rows: pd.DataFrame
 
-    def points(self) -> Iterator[tuple[tuple[Any, ...], pd.DataFrame]]:
-        """Yield each condition of the panel: its values of `POINT`, and its rows."""
-        yield from self.rows.groupby(list(POINT), dropna=False, sort=True)
+    def conditions(self) -> Iterator[pd.DataFrame]:
+        """Yield the rows of each condition of the panel."""
+        for _, rows in self.rows.groupby(list(POINT), dropna=False, sort=True):
+            yield rows
 
 
 def facets_of(
@@ -51,49 +56,54 @@ def facets_of(
     candidates = [name for name in CONDITIONS if name not in (*POINT, *leave_out)]
     names = distinguishing(frame, candidates) if by is None else list(by)
     parts = list(frame.groupby(names, dropna=False, sort=True)) if names else [((), frame)]
-    facets = [
-        Facet("\n".join(filter(None, [_title(names, key), _mixed(rows, candidates), _seeds(rows)])), rows)
-        for key, rows in parts
-    ]
+    facets = []
+    for key, rows in parts:
+        settings = list(filter(None, [*map(describe, names, key), *mixed(rows, candidates, POINT)]))
+        lines = [*_lines_of(settings), num_per_condition(rows)]
+        facets.append(Facet("\n".join(lines), rows))
     note = f"\nthe first {MOST} of {len(facets)} panels; select rows to see others" if len(facets) > MOST else ""
     return facets[:MOST], note
 
 
-def _title(names: Sequence[str], key: tuple[Any, ...]) -> str:
-    return ", ".join(filter(None, map(describe, names, key)))
+def _lines_of(settings: Sequence[str]) -> list[str]:
+    """Join settings to lines of a title; no setting is broken."""
+    whole = ", ".join(setting.replace(" ", NO_BREAK) for setting in settings)
+    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(whole, TITLE_WIDTH)]
 
 
-def _mixed(rows: pd.DataFrame, candidates: Sequence[str]) -> str:
-    """Name the settings in which rows of one condition of a panel differ; empty where there are none."""
-    found = distinguishing(rows, candidates, given=[name for name in POINT if name in rows])
-    return f"several: {', '.join(found)}" if found else ""
+def num_per_condition(rows: pd.DataFrame, names: Sequence[str] = POINT) -> str:
+    """Write how many seeds each condition has.
 
-
-def _seeds(rows: pd.DataFrame) -> str:
-    counts = [len(per_seed(part.assign(one=1), "one")) for _, part in rows.groupby(list(POINT), dropna=False)]
+    Args:
+        rows: of several conditions.
+        names: the settings in which these differ.
+    """
+    counts = [len(per_seed(part.assign(one=1), "one")) for _, part in rows.groupby(list(names), dropna=False)]
     smallest, largest = min(counts), max(counts)
-    between = counted(largest, "seed") if smallest == largest else f"{smallest} to {largest} seeds"
-    return f"n = {between} a condition"
+    return f"n = {counted(largest, 'seed') if smallest == largest else f'{smallest} to {largest} seeds'} a condition"
 
 
-class PointStyles:
-    """Marker of each model, and colour of each pair of batch size and rate, over all panels of a figure."""
+def facet_panels(facets: Sequence[Facet], title: str, labels: tuple[str, str]) -> tuple[Figure, list[Axes]]:
+    """Make a panel with a title for each facet, all with the same axes.
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        models = in_natural_order(list(frame["model"].astype(str)))
-        pairs = sorted(set(zip(frame["batch_size"], frame["lr"], strict=True)))
-        self._markers = {model: MARKERS[i % len(MARKERS)] for i, model in enumerate(models)}
-        self._colors = {pair: group_style(i)["color"] for i, pair in enumerate(pairs)}
-
-    def of(self, point: tuple[Any, ...]) -> dict[str, Any]:
-        """Give marker and colour of a condition."""
-        model, batch_size, lr = point
-        return {"marker": self._markers[str(model)], "color": self._colors[batch_size, lr]}
-
-    def add_entries(self, panel: Axes) -> None:
-        """Add the legend's entries to a panel: first the models, then batch sizes with rates."""
-        for model, marker in self._markers.items():
-            panel.add_line(Line2D([], [], color="0.3", marker=marker, linestyle="none", label=model))
-        for (batch_size, lr), color in self._colors.items():
-            label = f"batch_size {batch_size:g}, lr {lr:g}"
-            panel.add_line(Line2D([], [], color=color, marker="o", linestyle="none", label=label))
+    Args:
+        facets: to be drawn.
+        title: over the figure.
+        labels: of the horizontal and the vertical axis.
+    """
+    across = min(PANELS_ACROSS, len(facets))
+    down = -(-len(facets) // across)
+    size: dict[str, Any] = {"width": 7.5 if across == 1 else 4.4, "height": 3.8, "sharex": True, "sharey": True}
+    figure, grid = grid_of_panels(down, across, title, **size)
+    panels = [panel for line in grid for panel in line]
+    for place, panel in enumerate(panels):
+        if place >= len(facets):
+            panel.set_axis_off()
+            continue
+        panel.set_title(facets[place].title, fontsize="small")
+        if place + across >= len(facets):  # nothing is drawn below it
+            panel.set_xlabel(labels[0])
+            panel.tick_params(labelbottom=True)
+        if not place % across:
+            panel.set_ylabel(labels[1])
+    return figure, panels[: len(facets)]

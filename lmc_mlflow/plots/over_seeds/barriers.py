@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.thresholds import FIG_4_LINE, LOST_BELOW
-from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
+from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, shared_legend
@@ -37,13 +37,13 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
     name = SPLIT_LABELS.get(split, split)
     what = f"Barrier and {in_words(score)} delta"
     title = f"{what} by model, {name} data; diamond and bar: mean and sample standard deviation"
-    rows = rows_with(paths, (barrier, delta, "model"))
+    rows, left_out = learnt_only(rows_with(paths, (barrier, delta, "model")), split)
     if rows.empty:
         return blank_figure(title, PATHS)
     groups = groups_of(rows, by, always=("model",))
     with house_style():
         labels = [f"{group.label} ({num_text(group.rows, 'path')})" for group in groups]
-        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
+        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows, left_out), width=3.4)
         for place, group in enumerate(groups):
             draw_row_of_paths(left, group, place, barrier, 1)
             draw_row_of_paths(right, group, place, delta, 100)

@@ -37,7 +37,9 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
         return blank_figure(full, PATHS)
     differing = [name for name in SETTINGS if rows[name].nunique() > 1] or ["model"]
     cells = list(rows.groupby(list(SETTINGS), sort=False))
-    labels = [" ".join(_word(name, part[name].iloc[0]) for name in differing) for _, part in cells]
+    labels = [
+        f"{' '.join(_word(name, part[name].iloc[0]) for name in differing)} ({_numbers(part)})" for _, part in cells
+    ]
     with house_style():
         figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6)
         for place, (_, part) in enumerate(cells):
@@ -63,6 +65,14 @@ def _point(panel: Axes, name: str, place: int, row: "pd.Series[Any]", value: str
         label=label,
         **style,
     )
+
+
+def _numbers(part: pd.DataFrame) -> str:
+    """Write the number of seeds, of each policy where they differ."""
+    counts = {str(bn): int(n) for bn, n in zip(part["bn"], part["n"], strict=True)}
+    if len(set(counts.values())) == 1:
+        return f"n = {next(iter(counts.values()))}"
+    return "n = " + ", ".join(f"{n} {bn}" for bn, n in counts.items())
 
 
 def _word(name: str, value: Any) -> str:

@@ -11,18 +11,19 @@ from matplotlib.lines import Line2D
 from lmc_mlflow.findings.families import OTHER, family_of
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
-from lmc_mlflow.plots.facets import Facet, PointStyles, facets_of
-from lmc_mlflow.plots.groups import Group, groups_of, num_text, titled
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.facets import Facet, facet_panels, facets_of
+from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL, draw_row_of_paths
 from lmc_mlflow.plots.score_labels import in_words, score_in
-from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
+from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
 
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
 FAMILIES = ("MLP", "ResNet", "VGG", OTHER)
 """In the order of the rows; within each, networks without batch norm come first."""
-PANELS_ACROSS = 3
+LABELS = ("Manhattan distance (all trainable parameters)", "angle (degrees)")
 REFERENCE = "two independent initializations"
 
 
@@ -37,24 +38,17 @@ def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None
     """
     title = "Angle and Manhattan distance between the ends of every path"
     rows = rows_with(paths, ("angle_deg", "manhattan", "connected"))
-    rows = rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows
+    rows, left_out = learnt_only(rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows)
     if rows.empty:
         return blank_figure(title, PATHS)
     facets, note = facets_of(rows, by)
     shown = pd.concat([facet.rows for facet in facets])
-    across = min(PANELS_ACROSS, len(facets))
-    down = -(-len(facets) // across)
-    size = {"width": 7.5 if across == 1 else 4.4, "height": 3.8}
     with house_style():
-        figure, grid = grid_of_panels(down, across, titled(title, rows, note), **size, sharex=True, sharey=True)
-        panels = [panel for line in grid for panel in line]
-        styles = PointStyles(shown)
-        for panel, facet in zip(panels, facets, strict=False):
-            _scatter(panel, facet, styles)
-        for panel in panels[len(facets) :]:
-            panel.set_axis_off()
-        _name_axes(grid, len(facets))
-        styles.add_entries(panels[0])
+        figure, panels = facet_panels(facets, titled(title, rows, note + left_out), LABELS)
+        encoding = Encoding(shown, ("batch_size", "lr"))
+        for panel, facet in zip(panels, facets, strict=True):
+            _scatter(panel, facet, encoding)
+        encoding.add_entries(panels[0])
         for verdict in VERDICTS:
             if (shown["connected"] == verdict).any():
                 panels[0].add_line(_verdict_entry(verdict))
@@ -62,26 +56,14 @@ def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None
     return figure
 
 
-def _scatter(panel: Axes, facet: Facet, styles: PointStyles) -> None:
-    for point, rows in facet.points():
+def _scatter(panel: Axes, facet: Facet, encoding: Encoding) -> None:
+    for rows in facet.conditions():
         for verdict, fill in VERDICTS.items():
             part = rows[rows["connected"] == verdict]
             if len(part):
-                style = {**styles.of(point), "linestyle": "none", "markersize": 7, "fillstyle": fill}
+                style = {**encoding.of(rows), "markersize": 7, "fillstyle": fill}
                 panel.plot(part["manhattan"], part["angle_deg"], **style)
-    panel.set_title(facet.title, fontsize="small")
     panel.set_xscale("log")
-
-
-def _name_axes(grid: list[list[Axes]], num_panels: int) -> None:
-    across = len(grid[0])
-    for place in range(num_panels):
-        panel = grid[place // across][place % across]
-        if place + across >= num_panels:  # nothing is drawn below it
-            panel.set_xlabel("Manhattan distance (all trainable parameters)")
-            panel.tick_params(labelbottom=True)
-        if not place % across:
-            panel.set_ylabel("angle (degrees)")
 
 
 def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
@@ -98,13 +80,14 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
     rows = rows_with(paths, (angle, "connected", "model", "pair"))
     if len(rows):
         rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")].drop_duplicates("pair")
+    rows, left_out = learnt_only(rows)
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))
     score = score_in(rows, "test/{}_delta")
     groups = sorted(groups_of(rows, leave_out=("bn",), always=("model",)), key=_family_place)
     with house_style():
         labels = [f"{group.label} ({num_text(group.rows, 'pair')})" for group in groups]
-        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
+        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows, left_out), width=3.4)
         for place, group in enumerate(groups):
             draw_row_of_paths(left, group, place, angle)
             if f"test/{score}_delta" in group.rows:
