@@ -347,6 +347,7 @@ def test_a_polar_plot_has_a_row_for_each_data_set_and_names_what_follows_from_th
 def test_cells_beside_the_paper_say_how_many_seeds_they_have() -> None:
     cell = {**{key: RUN[key] for key in ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")}}
     cell |= {f"{of}{name}": 0.1 for of in ("", "paper_") for name in ("barrier", "barrier_sd", "delta", "delta_sd")}
+    cell |= {"in_basin": 0.1, "in_basin_sd": 0.1}
     rows = [{**cell, "bn": bn, "n": n} for bn, n in (("interpolate", 5), ("recalibrate", 2))]
     labels = [
         plots.beside_paper(pd.DataFrame(part), "a table").axes[0].get_yticklabels()[0].get_text()

@@ -379,7 +379,7 @@ def test_networks_that_have_not_learnt_decide_nothing() -> None:
     assert head_to_head(found, 2)["source"].tolist() == ["order alone"]
     assert answers(judge_all(made, 2, claims_named("D-H")))["D-H-b"] == INSUFFICIENT
     figure = plots.barrier_by_noise_source(made.paths)
-    assert [panel.get_title() for panel in figure.axes] == ["order alone\nn = 2 seeds a condition"] * 2
+    assert [panel.get_title() for panel in figure.axes] == ["order alone\nn = 3 seeds a condition"] * 2
     assert "3 paths of networks that have not learnt left out" in " ".join(figure.get_suptitle().split())
     text = conclusions.what_breaks(made.paths)
     assert "Under covariate shift a larger batch_size lowers the error barrier: not enough runs yet" in text
