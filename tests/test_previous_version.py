@@ -189,7 +189,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     for kind, recorder in (("pair", Recorder), ("trajectory", EpochRuns), ("star", StarRecorder)):
         monkeypatch.setattr(recorder, "on_epoch", counting(kind, recorder.on_epoch))
-    monkeypatch.setattr(matrix_pairs, "walk", counting("matrix", matrix_pairs.walk))
+    monkeypatch.setattr(matrix_pairs, "measure_path", counting("matrix", matrix_pairs.measure_path))
     row = counting("plane", PATH_ENGINES["fast"], lambda args: len(args[2]) == POINTS)  # and not an edge
     monkeypatch.setitem(PATH_ENGINES, "fast", row)
     return count
