@@ -68,7 +68,7 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
     """Return the lines for an alignment."""
     lines = [f"alignment {outcome.run_id}: {outcome.name}"]
     if not outcome.converged:
-        lines.append("  not settled when the limit was reached: give a higher max_sweeps")
+        lines.append("  not converged when the limit was reached: give a higher max_sweeps")
     for key in ("objective", "angle_deg", "angle_weights_deg"):
         before = outcome.metrics["objective_before" if key == "objective" else f"unaligned/{key}"]
         after = outcome.metrics["objective_after" if key == "objective" else key]

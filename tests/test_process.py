@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
 from entry_points.command import say
 from lmc_mlflow.tracking import lifecycle
 from lmc_mlflow.tracking.lifecycle import open_runs
-from lmc_mlflow.tracking.process import signals_wait
+from lmc_mlflow.tracking.process import Terminated, signals_wait, termination_raises
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
 
@@ -69,3 +70,18 @@ def test_signals_wait_for_the_end_of_the_block_but_not_for_ever(seconds: float, 
         interrupt(passed, seconds)
     assert passed == expected
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_in_the_midst_of_a_commit_does_not_leave_the_database_locked(store: MlflowClient) -> None:
+    with pytest.raises(Terminated):
+        stop_in_a_commit()
+    (ended,) = store.search_runs(["0"])
+    assert ended.info.status == "KILLED"
+    assert ended.data.tags["written"] == "whole"
+
+
+def stop_in_a_commit() -> None:
+    with termination_raises(), open_runs() as runs:
+        run = runs.open(open_store(), "report", "cut short", {})
+        event.listen(Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGTERM), once=True)
+        run.client.set_tag(run.run_id, "written", "whole")

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LOCK_PREFIX, Tag
 from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait
-from lmc_mlflow.tracking.store import STORE_FAILURES, Store
+from lmc_mlflow.tracking.store import STORE_FAILURES, Store, client_of
 
 logger = logging.getLogger(__name__)
 NOTE = "A process is doing this work; `repair` removes the locks of processes that are gone."
@@ -48,7 +48,7 @@ class Lock:
 
 
 def _registry(store: Store) -> MlflowClient:
-    return MlflowClient(tracking_uri=store.uri, registry_uri=store.uri)
+    return client_of(store.uri)
 
 
 def find_locks(store: Store, key: str = "") -> list[Lock]:

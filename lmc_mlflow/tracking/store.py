@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -17,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.process import signals_wait
 
 PROBE_SECONDS = 5
 STORE_FAILURES = (MlflowException, SQLAlchemyError)
@@ -50,7 +53,7 @@ def open_store(experiment_id: str | None = None) -> Store:
     _check_server(uri)
     with impatient_client():
         try:
-            client = MlflowClient(tracking_uri=uri)
+            client = client_of(uri)
             experiment = _experiment(client, experiment_id)
             _check_artifacts(uri, experiment)
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -58,6 +61,36 @@ def open_store(experiment_id: str | None = None) -> Store:
                 f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
     return Store(client, uri, experiment.experiment_id)
+
+
+class WholeRequests(MlflowClient):
+    """A client whose requests are done completely before a signal raises.
+
+    An exception in the midst of a commit leaves the database locked by this very process, which could then not end
+    its runs.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return an attribute; the public methods delay signals while they run."""
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not callable(found):
+            return found
+
+        @wraps(found)
+        def whole(*args: Any, **kwargs: Any) -> Any:
+            with signals_wait():
+                return found(*args, **kwargs)
+
+        return whole
+
+
+def client_of(uri: str) -> MlflowClient:
+    """Make the client through which runs of the store at a URI are written.
+
+    Only a database in this process is at risk from signals; requests to a server may be interrupted.
+    """
+    kind = MlflowClient if urlparse(uri).scheme in ("http", "https") else WholeRequests
+    return kind(tracking_uri=uri, registry_uri=uri)
 
 
 @contextmanager
