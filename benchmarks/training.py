@@ -148,7 +148,7 @@ def _usual_epoch(network: nn.Module, side: Pictures, test: Pictures, batch_size:
     optimizer = torch.optim.Adam(network.parameters(), lr=OptimizationConfig().lr)
     loss_sum, num_correct = 0.0, 0
     with torch.random.fork_rng():
-        torch.manual_seed(1)  # noise_scope=paper: the epoch's number
+        torch.manual_seed(0)  # noise_scope=paper: the loop of Algorithm 1 starts at 0
         network.train()
         for images, labels in DataLoader(side, batch_size, shuffle=True):
             x, y = images.to(device), labels.to(device)

@@ -1,4 +1,4 @@
-"""Writes what is printed when a command is done: what came out, and what to type next."""
+"""Writes the lines that a command prints at its end: its results, and the command to type next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pair_lines(outcome: PairOutcome) -> list[str]:
         f"pair {outcome.run_id} ({outcome.how})",
         f"  side A {outcome.endpoints['A']}",
         f"  side B {outcome.endpoints['B']}",
-        "walk between its endpoints:",
+        "measure the path between its endpoints:",
         f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.run_id}",
         *_browse(outcome.experiment_id, outcome.run_id),
     ]
@@ -45,9 +45,12 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
 def path_lines(outcome: PathOutcome) -> list[str]:
     """Return the lines for a measured path."""
     lines = [f"path {outcome.run_id}: {outcome.name}", f"  connected: {outcome.connected}"]
+    if outcome.connected_interval:
+        lines.append(f"  connected by interval: {outcome.connected_interval}")
     lines.append(f"  connected by error: {outcome.connected_by_error}")
     for key in (
         "test/barrier",
+        "test/barrier_error_bound",
         "test/barrier_in_basin",
         "test/accuracy_delta",
         "test/average_precision_delta",
@@ -68,14 +71,14 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
     """Return the lines for an alignment."""
     lines = [f"alignment {outcome.run_id}: {outcome.name}"]
     if not outcome.converged:
-        lines.append("  not converged when the limit was reached: give a higher max_sweeps")
+        lines.append("  the permutation still changed in the last sweep: give a higher max_sweeps")
     for key in ("objective", "angle_deg", "angle_weights_deg"):
         before = outcome.metrics["objective_before" if key == "objective" else f"unaligned/{key}"]
         after = outcome.metrics["objective_after" if key == "objective" else key]
         lines.append(f"  {key}: {before:.5g} before, {after:.5g} aligned")
     return [
         *lines,
-        "walk to the aligned network:",
+        "measure the path to the aligned network:",
         f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.run_id}",
         *_browse(outcome.experiment_id, outcome.run_id),
     ]

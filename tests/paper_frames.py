@@ -36,7 +36,11 @@ PATH = SETTINGS | {
     "angle_deg": 60.0,
     "angle_weights_deg": 70.0,
     "angle_reference_deg": 90.0,
+    "train/accuracy": 0.9,
+    "test/accuracy": 0.5,
+    "train/loss": 0.3,
 }
+"""A path, and in its last three columns what `frames` gives to its pair."""
 ENSEMBLE = SETTINGS | {
     "sampling": "lmc",
     "num_members": 5,
@@ -50,6 +54,8 @@ ENSEMBLE = SETTINGS | {
     "member_accuracy": 0.4,
     "cost/train_seconds": 10.0,
 }
+NUM_IMAGES = 25_000
+"""Training images of one side."""
 LOST = {"connected": "no", "test/barrier": 1.0, "test/barrier_in_basin": 1.0, "test/accuracy_delta": -0.2}
 
 
@@ -74,13 +80,17 @@ def paths(*rows: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame
 def frames(
     paths: pd.DataFrame | None = None, ensembles: pd.DataFrame | None = None, pairs: pd.DataFrame | None = None
 ) -> Frames:
-    """Return the tables of a store with these rows; the pairs are those of the paths unless given."""
+    """Return the tables of a store with these rows; pairs and endpoints are those of the paths unless given."""
     walked = runs(PATH | {"seed": 1, "pair": ""}) if paths is None else paths
+    logged = [name for name in walked if name.startswith(("shift/", "train/")) or name == "test/accuracy"]
     if pairs is None:
-        pairs = walked[[*SETTINGS, "pair", "seed"]].rename(columns={"pair": "run_id"})
-        pairs = pairs.assign(**{"train/accuracy": 0.9, "test/accuracy": 0.5})
+        pairs = walked[[*SETTINGS, "pair", "seed", *logged]].rename(columns={"pair": "run_id"})
+    ends = pairs.assign(pair=pairs["run_id"]).iloc[: len(walked)]
+    rates = zip(ends["lr"], ends["batch_size"], strict=True)
+    ends = ends.assign(noise_scale=[lr * (NUM_IMAGES / size - 1) for lr, size in rates], shift="label_5050")
     made = runs(ENSEMBLE | {"seed": "1"}) if ensembles is None else ensembles
-    return with_overfitting(prepare(Frames(pairs, pairs.iloc[:0], walked, made), {}))
+    walked = walked.drop(columns=logged)
+    return with_overfitting(prepare(Frames(pairs, ends, walked, made), {}))
 
 
 def answers(verdicts: dict[str, dict[str, Verdict]], policy: str = "interpolate") -> dict[str, str]:

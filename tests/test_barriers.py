@@ -13,7 +13,9 @@ from lmc_mlflow.paths.barriers import (
     barrier_over_chord,
     connected,
     connected_by_error,
+    judge,
     summarize,
+    summarize_rows,
 )
 
 ALPHAS = np.linspace(0, 1, 5)
@@ -43,6 +45,35 @@ def test_hand_worked_barriers(name: str) -> None:
 def test_a_barrier_in_a_basin_names_the_minima_beside_it() -> None:
     basin = barrier_in_basin(np.array([1, 0.2, 0.8, 0.4, 0.9]))
     assert (basin.left, basin.top, basin.right) == (1, 2, 3)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("losses", [[0.1, 5, NAN, 5, 0.1], [NAN] * 5, [INF, 1, 1, 1, 1], [0.1, 1, INF, 1, 0.1]])
+def test_a_path_with_a_loss_that_is_no_number_is_never_connected(losses: list[float]) -> None:
+    curve, accuracies = np.array(losses), np.full(5, 0.9)
+    summary = summarize(ALPHAS, curve, accuracies, accuracies)
+    assert not np.isfinite(summary.barrier_in_basin)
+    assert connected({"test": summary}, barrier_threshold=0.1, accuracy_delta_threshold=-0.06) == "no"
+    assert connected({"test": _summary(0, 0), "train_a": summary}, 0.1, -0.06) == "apparent"
+
+
+def test_a_network_whose_loss_is_no_number_has_no_accuracy() -> None:
+    summary = summarize(ALPHAS, np.array([0.1, 5, NAN, 5, 0.1]), np.full(5, 0.9), np.full(5, 0.9))
+    assert np.isnan(summary.accuracy_delta)
+    assert connected_by_error({"test": summary.error_barrier}, 0.02) == "no"
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.5, NAN, INF]), min_size=6, max_size=6), min_size=1))
+def test_many_paths_at_once_are_summarized_as_one_by_one(rows: list[list[float]]) -> None:
+    losses = np.array(rows)
+    accuracies, alphas = np.nan_to_num(losses[:, ::-1], posinf=0) / 2, np.linspace(0, 1, 6)
+    together = summarize_rows(alphas, losses, accuracies, accuracies)
+    for i in range(len(rows)):
+        alone = summarize(alphas, losses[i], accuracies[i], accuracies[i])
+        for name, values in together.items():
+            np.testing.assert_equal(values[i], getattr(alone, name))
 
 
 def test_the_accuracy_delta_is_taken_at_the_barrier_and_the_worst_one_anywhere() -> None:
@@ -114,6 +145,25 @@ def test_what_neither_network_has_seen_enters_no_verdict_unless_it_is_all_there_
 def test_without_test_data_any_break_disconnects() -> None:
     assert connected_by_error({"train_a": 0.5, "train_b": 0.0}, 0.02) == "no"
     assert connected({"train_a": _summary(0, 0), "train_b": _summary(1, 0)}, 0.1, -0.06) == "no"
+
+
+@pytest.mark.parametrize(
+    ("broken", "verdict"),
+    [
+        ({"test": None, "train_a": True}, "undecided"),  # no or apparent
+        ({"test": None, "train_a": False}, "undecided"),
+        ({"test": False, "train_a": None, "train_b": False}, "undecided"),
+        ({"test": False, "train_a": None, "train_b": True}, "apparent"),
+        ({"test": True, "train_a": None}, "no"),
+        ({"train_a": None, "train_b": True}, "no"),
+        ({"train_a": None, "train_b": False}, "undecided"),
+        ({"test": False, "unseen": None}, "yes"),
+    ],
+)
+def test_a_split_that_does_not_tell_leaves_a_path_undecided_where_it_matters(
+    broken: dict[str, bool | None], verdict: str
+) -> None:
+    assert judge(broken) == verdict
 
 
 CURVES = st.lists(st.floats(0, 10), min_size=3, max_size=12).map(np.array)

@@ -54,6 +54,15 @@ ENSEMBLE = RUN | {
     "mean_prediction_accuracy": 0.5,
     "cost/train_seconds": 10.0,
 }
+
+
+def by_noise_scale(paths: pd.DataFrame) -> Figure:
+    """Draw with noise scales of 0.5 and 1.5 at the ends of every path."""
+    ends = [{"run_id": f"{end}{i}", "noise_scale": g} for i in range(len(paths)) for end, g in (("a", 0.5), ("b", 1.5))]
+    numbered = paths.assign(**{f"run_{end}": [f"{end}{i}" for i in range(len(paths))] for end in "ab"})
+    return plots.barrier_by_noise_scale(numbered, pd.DataFrame(ends))
+
+
 DRAWN = {
     plots.learning_over_seeds: "train_pair",
     plots.paths_over_seeds: "interpolate",
@@ -62,6 +71,7 @@ DRAWN = {
     plots.barrier_by_batch_and_lr: "interpolate",
     plots.angle_against_manhattan: "interpolate",
     plots.angle_of_connected: "interpolate",
+    by_noise_scale: "interpolate",
     plots.final_training_loss: "train_pair",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
@@ -106,6 +116,11 @@ def bars(panel) -> list[np.ndarray]:
     return [np.asarray(segment) for drawn in panel.collections for segment in drawn.get_segments()]
 
 
+def numbers(panel) -> list[str]:
+    """The numbers of seeds under the bars."""
+    return [text.get_text() for text in panel.texts]
+
+
 def test_a_path_over_seeds_is_the_mean_with_a_band_of_one_sample_deviation() -> None:
     loss, accuracy = plots.paths_over_seeds(curves(curve([1, 1, 1], seed=1), curve([1, 3, 1], seed=20))).axes
     assert loss.lines[0].get_xydata().tolist() == [[0, 1], [0.5, 2], [1, 1]]
@@ -145,7 +160,7 @@ def test_a_setting_that_follows_from_another_is_not_named() -> None:
 
 def test_conditions_can_be_chosen_and_a_misspelt_one_is_an_error() -> None:
     frame = curves(*(curve([i] * 3, seed=i, weight_decay=i / 10) for i in (1, 2)))
-    assert legend(plots.paths_over_seeds(frame, by=["lr"])) == ["lr 0.001 (n = 2 seeds)"]
+    assert legend(plots.paths_over_seeds(frame, by=["lr"])) == ["lr 0.001, mixes weight_decay (n = 2 seeds)"]
     with pytest.raises(ValueError, match=r"by=modle: no such column; there are dataset, model,"):
         plots.paths_over_seeds(frame, by=["modle"])
 
@@ -208,8 +223,9 @@ def test_barrier_by_model_marks_mean_deviation_and_threshold() -> None:
     assert [label.get_text() for label in barrier.get_yticklabels()] == ["mlp_l1_w16 (n = 2 seeds)"]
     assert barrier.lines[0].get_xdata().tolist() == [1, 3]
     assert bars(barrier)[0][:, 0] == pytest.approx([2 - 2**0.5, 2 + 2**0.5])
-    threshold = next(line for line in delta.lines if line.get_label() == "threshold: -6 points")
-    assert list(threshold.get_xdata()) == [-6, -6]
+    lines = {str(line.get_label()): list(line.get_xdata()) for line in delta.lines}
+    assert lines["threshold: -6 points"] == [-6, -6]
+    assert lines["line of the paper's Fig. 4: -5 points"] == [-5, -5]
     assert delta.lines[0].get_xdata() == pytest.approx([-10, -30])
 
 
@@ -225,6 +241,7 @@ def test_barrier_by_batch_size_has_a_line_for_each_learning_rate() -> None:
     assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([1.2, 0.7]), pytest.approx([1.4, 0.9])]
     assert set(legend(figure)) == {*(f"lr {lr} (n = 2 seeds per point)" for lr in (0.1, 0.2)), "threshold: -6 points"}
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["32", "64"]
+    assert numbers(figure.axes[0]) == ["2"] * 4
 
 
 def test_final_training_loss_averages_both_sides() -> None:
@@ -234,7 +251,7 @@ def test_final_training_loss_averages_both_sides() -> None:
         for seed, side, loss in ((1, "A", 1.0), (1, "B", 3.0), (20, "A", 4.0), (20, "B", 4.0))
     ]
     figure = plots.final_training_loss(table(RUN, *rows))
-    by_batch, by_lr = ([line.get_ydata().tolist() for line in panel.lines] for panel in figure.axes)
+    by_batch, by_lr = ([list(line.get_ydata()) for line in panel.lines] for panel in figure.axes)
     assert [96, 192] in by_batch
     assert [y for y in by_lr if y in ([96], [192])] == [[96], [192]]
     assert bars(figure.axes[0])[0][:, 1] == pytest.approx([32 * (3 - 2**0.5), 32 * (3 + 2**0.5)])
@@ -245,30 +262,103 @@ def test_connected_paths_are_filled_in_the_scatter() -> None:
     figure = plots.angle_against_manhattan(frame)
     drawn = {line.get_fillstyle(): line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xdata())}
     assert drawn == {"full": [[100, 60]], "none": [[100, 80]]}
-    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds)", "connected: yes", "connected: no"]
+    assert legend(figure) == ["mlp_l1_w16", "batch_size 32, lr 0.001", "connected: yes", "connected: no"]
+    assert figure.axes[0].get_title() == "n = 2 seeds a condition"
 
 
-def test_angles_by_family_stand_beside_their_own_reference() -> None:
+def test_angles_of_connected_pairs_stand_beside_the_reference_of_their_own_network() -> None:
     frame = table(
         PATH,
         {"seed": 1},
         {"seed": 20, "angle_deg": 62.0},
-        {"model": "resnet10", "angle_deg": 35.0, "angle_reference_deg": 42.0},
+        {"model": "mlp_l1_w16_bn", "angle_deg": 35.0, "angle_reference_deg": 42.0},
         {"model": "vgg11", "connected": "no"},
         {"model": "vgg11", "pair": ""},
     )
     figure = plots.angle_of_connected(frame)
-    panel = figure.axes[0]
-    labels = [label.get_text() for label in panel.get_xticklabels()]
-    assert labels == ["MLP\nn = 2 seeds", "ResNet\nn = 1 seed"]
-    assert [segment[0, 1] for segment in bars(panel)] == [90, 42]
+    panel, delta = figure.axes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert labels == ["mlp_l1_w16 (n = 2 seeds)", "mlp_l1_w16_bn (n = 1 seed)"]
+    references = [segment for segment in bars(panel) if segment[0, 0] == segment[1, 0]]
+    assert [segment[0, 0] for segment in references] == [90, 42]  # never their mean, 66
+    limit = next(line for line in delta.lines if str(line.get_label()).startswith("paper, Fig. 14"))
+    assert list(limit.get_xdata()) == [-6, -6]
     assert "two independent initializations" in legend(figure)
     assert "two independent initializations" not in legend(plots.angle_of_connected(frame, "angle_weights_deg"))
 
 
+def test_paths_of_another_rate_batch_size_or_scaling_are_told_apart_in_the_scatter() -> None:
+    changes = [{"lr": 0.1}, {"batch_size": 64}, {"normalization": "unit"}]
+    figure = plots.angle_against_manhattan(table(PATH, {}, *changes))
+    titles = [panel.get_title() for panel in figure.axes if panel.get_title()]
+    assert titles == ["normalization centered\nn = 1 seed a condition", "normalization unit\nn = 1 seed a condition"]
+    assert {"batch_size 32, lr 0.001", "batch_size 32, lr 0.1", "batch_size 64, lr 0.001"} <= set(legend(figure))
+    mixing = plots.angle_against_manhattan(table(PATH, {}, *changes), by=["dataset"])
+    assert [panel.get_title() for panel in mixing.axes] == ["digits, mixes normalization\nn = 1 seed a condition"]
+
+
+def test_networks_that_have_not_learnt_are_left_out_of_figures_and_counted() -> None:
+    accuracies = [{"seed": seed, "test/path_accuracy": value} for seed, value in ((1, 0.9), (2, 0.75))]
+    frame = table(PATH, *accuracies, {"lr": 9.0, "test/path_accuracy": 0.1})  # a seed below its condition's mean stays
+    for draw in (plots.angle_against_manhattan, plots.angle_of_connected, plots.barrier_by_model, by_noise_scale):
+        figure = draw(frame)
+        assert "1 path of networks that have not learnt left out" in figure.get_suptitle()
+        shown = [
+            *(panel.get_title() for panel in figure.axes),
+            *(t.get_text() for t in figure.axes[0].get_yticklabels()),
+        ]
+        assert any("n = 2 seeds" in text for text in shown)
+
+
+def test_barriers_against_the_noise_scale_have_their_mean_bar_and_number_of_seeds() -> None:
+    heights = [{"seed": seed, "test/barrier_in_basin": value} for seed, value in ((1, 1.0), (2, 3.0))]
+    figure = by_noise_scale(table(PATH, *heights, {"batch_size": 64, "test/barrier_in_basin": 0.5}))
+    (panel,) = figure.axes
+    assert [bar[:, 1] for bar in bars(panel) if np.ptp(bar[:, 1])] == [pytest.approx([2 - 2**0.5, 2 + 2**0.5])]
+    assert sorted(numbers(panel)) == ["1", "2"]
+    assert panel.get_title() == "n = 1 to 2 seeds a condition"
+    assert panel.get_xlabel().startswith("g = lr (N/B - 1), mean of both sides")
+    points = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+    assert min(points) == 1.0  # of 0.5 and 1.5
+    legend_texts = legend(figure)
+    assert "no barrier up to 0.1" in legend_texts
+    assert {"mlp_l1_w16", "batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend_texts)
+
+
+def test_one_seed_alone_has_its_number_and_no_bar() -> None:
+    figure = plots.barrier_by_batch_and_lr(table(PATH, {}))
+    assert numbers(figure.axes[0]) == ["1"]
+    assert not bars(figure.axes[0])
+    assert "lr 0.001 (n = 1 seed)" in legend(figure)
+
+
+def test_a_polar_plot_has_a_row_for_each_data_set_and_names_what_follows_from_the_model() -> None:
+    figure = plots.polar_over_seeds(
+        curves(curve([1, 2], model="a", lr=0.1), curve([1, 2], model="b"), curve([1, 2], dataset="mnist", model="c"))
+    )
+    assert len(figure.axes) == 6
+    assert legend(figure) == [
+        "digits, a, lr 0.1 (n = 1 seed)",
+        "digits, b, lr 0.001 (n = 1 seed)",
+        "mnist, c, lr 0.001 (n = 1 seed)",
+    ]
+
+
+def test_cells_beside_the_paper_say_how_many_seeds_they_have() -> None:
+    cell = {**{key: RUN[key] for key in ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")}}
+    cell |= {f"{of}{name}": 0.1 for of in ("", "paper_") for name in ("barrier", "barrier_sd", "delta", "delta_sd")}
+    cell |= {"in_basin": 0.1, "in_basin_sd": 0.1}
+    rows = [{**cell, "bn": bn, "n": n} for bn, n in (("interpolate", 5), ("recalibrate", 2))]
+    labels = [
+        plots.beside_paper(pd.DataFrame(part), "a table").axes[0].get_yticklabels()[0].get_text()
+        for part in (rows, rows[:1])
+    ]
+    assert labels == ["mlp_l1_w16 (n = 5 interpolate, 2 recalibrate)", "mlp_l1_w16 (n = 5)"]
+
+
 def test_a_pair_walked_twice_is_one_pair() -> None:
     frame = table(PATH, {"pair": "p"}, {"pair": "p", "bn": "recalibrate"})
-    assert plots.angle_of_connected(frame).axes[0].get_xticklabels()[0].get_text() == "MLP\nn = 1 seed"
+    assert plots.angle_of_connected(frame).axes[0].get_yticklabels()[0].get_text() == "mlp_l1_w16 (n = 1 seed)"
 
 
 def test_ensembles_have_their_logged_intervals_and_numbers() -> None:

@@ -293,3 +293,11 @@ def test_workers_take_the_gpus_in_turn_and_this_process_keeps_its_environment(
     engine.close()
     assert told == {0: ["4", "7"], 1: ["6", "7"], 2: ["4", "7"]}
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_shipped_grid_measures_the_shift_between_the_sides_on_few_images(name: str) -> None:
+    cells = read_grid(name, {}, (), ()).cells
+    assert all(0 < cell.config.shift_test.c2st_samples <= 500 for cell in cells)
+    content = yaml.safe_load((ROOT / "grids" / f"{name}.yaml").read_text())
+    assert "c2st_samples" in content["defaults"]

@@ -27,11 +27,18 @@ SPLIT_KEYS = {
     "accuracy_delta",
     "min_accuracy_delta",
     "alpha_at_barrier",
+    "barrier_error_bound",
     "path_loss",
     "path_accuracy",
     "path_ece",
 }
+INTERVALS = {
+    f"{name}_{end}"
+    for name in SPLIT_KEYS - {"barrier_error_bound", "alpha_at_barrier", "path_loss", "path_accuracy", "path_ece"}
+    for end in ("low", "high")
+}
 ONCE = {
+    "num_points",
     "cosine",
     "angle_deg",
     "angle_weights_deg",
@@ -65,7 +72,7 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     heights = {split: run.data.metrics[f"{split}/error_barrier"] for split in ("test", "train_a", "train_b")}
     assert run.data.tags["lmc.connected_by_error"] == connected_by_error(heights, 0.02)
     assert query.paths()["connected_by_error"].tolist() == [run.data.tags["lmc.connected_by_error"]]
-    expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS} | ONCE
+    expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS | INTERVALS} | ONCE
     assert set(run.data.metrics) == expected
     curve = metric_curve(store, run.info.run_id, "test/path_loss")
     assert sorted(curve) == [0, 200, 400, 500, 600, 800, 1000]

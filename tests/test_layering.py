@@ -63,7 +63,7 @@ HOMES = {
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run"),
     "ray": ("lmc_mlflow.sweeps",),
-    "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph"),
+    "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
 }
 """Heavy dependency -> the rooms that may import it."""
 NO_VERBS = frozenset(

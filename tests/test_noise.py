@@ -70,11 +70,13 @@ class Positions(Dataset):
         return i, self.flip(torch.tensor([[[0.0, 1.0]]]))
 
 
-def loader_epochs(reset: bool, start: int, epochs: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Algorithm 1 with its DataLoader: order, and flips and a dropout draw batch by batch."""
+def loader_epochs(
+    reset: bool, start: int, epochs: int, first_epoch: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Algorithm 1 with its DataLoader, "for epoch = 0 to n": order, and flips and a dropout draw batch by batch."""
     train, test = DataLoader(Positions(), BATCH, shuffle=True), DataLoader(range(3), BATCH)
     torch.manual_seed(start)
-    for epoch in range(1, epochs + 1):
+    for epoch in range(first_epoch, first_epoch + epochs):
         if reset:
             torch.manual_seed(epoch)
         order, parts = [], []
@@ -93,6 +95,30 @@ def test_paper_noise_replays_the_loader_draw_for_draw(noise: str, side: str, sta
     with torch.random.fork_rng():
         for epoch, expected in enumerate(loader_epochs(noise == "same", start, 4), start=1):
             assert equal(draws(stream, epoch), expected), f"epoch {epoch}"
+
+
+def test_the_reading_of_earlier_versions_seeds_the_first_epoch_with_1() -> None:
+    earlier = noise_stream(NoiseConfig(noise_scope="paper", paper_first_epoch=1), 1, "A", CPU)
+    printed = noise_stream(NoiseConfig(noise_scope="paper"), 1, "A", CPU)
+    with torch.random.fork_rng():
+        for epoch, expected in enumerate(loader_epochs(True, 1, 3, first_epoch=1), start=1):
+            assert equal(draws(earlier, epoch), expected), f"epoch {epoch}"
+            assert equal(draws(printed, epoch + 1), expected), f"epoch {epoch}"
+    assert not torch.equal(draws(earlier, 1)[0], draws(printed, 1)[0])
+
+
+@pytest.mark.parametrize("seed", [1, 20])
+def test_the_initialization_of_a_seed_shares_its_stream_with_the_epoch_that_the_loop_gives_its_number(
+    seed: int,
+) -> None:
+    (initial, _) = initialization_seeds("same", "paper", seed)
+    stream = noise_stream(NoiseConfig(noise_scope="paper"), seed, "A", CPU)
+    with torch.random.fork_rng():
+        torch.manual_seed(initial)
+        first_draws = torch.empty((), dtype=torch.int64).random_(), torch.empty((), dtype=torch.int64).random_()
+    sampler = torch.Generator().manual_seed(int(first_draws[1].item()))
+    assert torch.equal(draws(stream, seed + 1)[0], torch.randperm(N, generator=sampler))
+    assert not torch.equal(draws(stream, seed)[0], draws(stream, seed + 1)[0])
 
 
 def test_different_paper_noise_continues_from_a_kept_state() -> None:
@@ -136,7 +162,10 @@ def test_the_noise_check_compares_the_sides_and_shows_the_tenth_batch() -> None:
     assert check["same_flips"]
     with named("same", "A").epoch(1, 200, 12, True) as epoch_draws:
         tenth = labels[epoch_draws.order[108:120]][:10].tolist()
-    assert check["first_10_labels_of_batch_10"] == {"epoch_1": {"A": tenth, "B": tenth}}
+    found = check["first_10_labels_of_batch_10"]
+    assert found["epoch_1"] == {"A": tenth, "B": tenth}
+    assert list(found) == ["epoch_1", "epoch_2"]  # "epochs 1 and 20" of a loop from 0 are the 2nd and the 21st
+    assert "epochs and batches are counted from 1" in check["note"]
     assert noise_digest(same["A"]) == noise_digest(same["B"])
     other = noise_check({side: traces("different", side) for side in "AB"})
     assert not other["same_positions"]

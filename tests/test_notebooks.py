@@ -205,7 +205,7 @@ def ensembles_table(lmc: list[float], seeds: list[float], members: int = 5) -> p
         ([0.5], [0.6, 0.61], "not enough runs yet**; at least two of each kind are needed: `mlflow run"),
     ],
 )
-def test_ensembles_are_compared_by_standard_error(lmc: list[float], seeds: list[float], said: str) -> None:
+def test_ensembles_are_compared_by_intervals(lmc: list[float], seeds: list[float], said: str) -> None:
     text = conclusions.ensembles(ensembles_table(lmc, seeds))
     assert f"**Ensembles over seeds are more accurate than those of one path: {said}" in text
     assert ("(no claim: n is below 2)" in text) == (len(lmc) < 2)
@@ -215,7 +215,8 @@ def test_ensembles_are_compared_by_standard_error(lmc: list[float], seeds: list[
 def test_the_numbers_behind_an_ensemble_comparison() -> None:
     text = conclusions.ensembles(ensembles_table([0.5, 0.52], [0.6, 0.62]))
     assert "seeds 61.00 ± 1.41 % (n = 2 ensembles) with 5 members, WA 0.200, WD 0.100" in text
-    assert "seeds minus lmc +10.00 points (standard error 1.41)" in text  # sqrt(2/2 + 2/2)
+    # The standard error is sqrt(2/2 + 2/2), its two degrees of freedom make 4.30 of it.
+    assert "seeds minus lmc +10.00 points [3.92, 16.08]" in text
 
 
 def test_ensembles_are_compared_at_equal_size_where_that_is_possible() -> None:
@@ -236,12 +237,32 @@ def test_two_samplings_of_one_path_are_one_ensemble() -> None:
 
 @pytest.mark.parametrize(
     ("angles", "said"),
-    [([60, 62], "supported"), ([95, 96], "contradicted"), ([80, 100], "undecided"), ([60], "not enough runs yet")],
+    [([60, 62], "supported"), ([99, 100], "contradicted"), ([80, 100], "undecided"), ([60], "not enough runs yet")],
 )
 def test_similarity_is_held_against_the_reference(angles: list[float], said: str) -> None:
     text = conclusions.similarity(table(PATH, *({"angle_deg": angle} for angle in angles)))
     assert f"than two independent initializations: {said}**" in text
     assert "two independent initializations: 90.0" in text
+
+
+def test_three_policies_of_one_network_are_one_condition() -> None:
+    def rows(model: str) -> pd.DataFrame:
+        values = [(size, seed) for size in (32, 1024) for seed in (1, 20)]
+        usual = PATH | {"model": model}
+        found = [
+            {"batch_size": size, "pair": f"{size} {seed}", "seed_a": seed, "seed_b": seed, "bn": bn}
+            | {"test/barrier_in_basin": 32 / size + seed / 1000}
+            for bn in ("nearest", "interpolate", "recalibrate")
+            for size, seed in values
+        ]
+        return table(usual, *found)
+
+    text = conclusions.batch_size_and_learning_rate(rows("mlp_l1_w8"))
+    assert "A larger batch_size lowers the barrier: supported** by 1 condition." in text
+    assert conclusions.pairs_and_paths(rows("mlp_l1_w8")).count("2 of 2 paths connected") == 2
+    text = conclusions.batch_size_and_learning_rate(rows("mlp_l1_w8_bn"))
+    assert "A larger batch_size lowers the barrier: supported** by 1 condition." in text
+    assert text.count("barrier in basin") == 3
 
 
 def test_broken_pairs_are_no_evidence_for_similarity_of_connected_ones() -> None:
@@ -288,8 +309,9 @@ LOWERS = "Under covariate shift a larger batch_size lowers the error barrier"
 @pytest.mark.parametrize(
     ("source", "small", "large", "said"),
     [
-        (ORDER, [0.01, 0.012], [0.011, 0.012], f"{LEAVES}: supported"),
-        (ORDER, [0.1, 0.11], [0.01, 0.012], f"{LEAVES}: contradicted"),
+        (ORDER, [0.01, 0.011, 0.012], [0.011, 0.012, 0.011], f"{LEAVES}: supported"),
+        (ORDER, [0.1, 0.11, 0.1], [0.01, 0.012, 0.01], f"{LEAVES}: contradicted"),
+        (ORDER, [0.01, 0.01], [0.01, 0.01], f"{LEAVES}: undecided"),
         (SHIFTED, [0.1, 0.11], [0.01, 0.012], f"{LOWERS}: supported"),
         (SHIFTED, [0.01, 0.012], [0.1, 0.11], f"{LOWERS}: contradicted"),
         (SHIFTED, [0.01, 0.012], [0.01, 0.012], f"{LOWERS}: undecided"),
@@ -304,11 +326,11 @@ def test_batch_size_is_judged_by_source_of_noise(
 
 
 def test_what_breaks_tells_both_ends_of_a_setting_and_where_the_verdict_changes() -> None:
-    text = conclusions.what_breaks(table(PATH, *by_batch_size(ORDER, [0.10, 0.12], [0.01, 0.01])))
+    text = conclusions.what_breaks(table(PATH, *by_batch_size(ORDER, [0.10, 0.11], [0.01, 0.01])))
     (line,) = [line for line in text.splitlines() if line.startswith("- batch_size")]
     assert line.startswith("- batch_size, order alone, 1 comparison: the highest value lowers the error barrier in 1,")
     assert "on another side of 2 % in 1; digits, mlp, none" in line
-    assert line.endswith("32 11.00 ± 1.41 % (n = 2), 256 1.00 ± 0.00 % (n = 2)")
+    assert line.endswith("32 10.50 ± 0.71 % (n = 2), 256 1.00 ± 0.00 % (n = 2)")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """A cell of a table holds what its runs say, for one condition, with the right mark."""
 
+import math
 import re
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,12 +14,15 @@ from paper_frames import ENSEMBLE, PATH, SETTINGS, frames, paths, runs
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.findings.condition_table import Frames, prepare
+from lmc_mlflow.findings.differences import Sample
+from lmc_mlflow.papers.anchors import anchor_of, training_note, training_state
 from lmc_mlflow.papers.commands import GRIDS
 from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
-from lmc_mlflow.papers.hepburn.tables import path_table
-from lmc_mlflow.papers.marks import Sample, mark
+from lmc_mlflow.papers.hepburn.tables import path_table, ratio_note
+from lmc_mlflow.papers.marks import mark
+from lmc_mlflow.papers.pairs_behind import with_pairs_behind
 from lmc_mlflow.papers.report.content import count_filled, headline, report_content
-from lmc_mlflow.papers.report.markdown import csv_text, markdown
+from lmc_mlflow.papers.report.markdown import csv_text, markdown, path_rows
 
 
 def cell(table: pd.DataFrame, **wanted: Any) -> pd.Series:
@@ -79,6 +84,77 @@ def test_delta_is_in_points_and_lost_follows_the_rule_of_the_bold_print() -> Non
     assert (row["lost"], row["paper_lost"], row["delta_mark"]) == ("yes", "no", "differs")
     row = cell(table_vi(frames(paths({"test/accuracy_delta": -0.0599}))))
     assert (row["lost"], row["delta_mark"]) == ("no", "same conclusion")
+
+
+def test_the_printed_barrier_stands_beside_the_one_in_the_basin_and_equation_1_beside_them() -> None:
+    walked = paths({"batch_size": 1024, "test/barrier": 0.4, "test/barrier_in_basin": 0.08})
+    row = cell(table_vi(frames(walked)), batch_size=1024)
+    assert (row["paper_barrier"], row["in_basin"], row["barrier"]) == (0.08, pytest.approx(0.0805), pytest.approx(0.4))
+    assert row["barrier_mark"] == "agrees"
+    assert row["ratio"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_ratio_to_a_printed_barrier_below_a_twentieth_is_unknown() -> None:
+    rows = {batch: {"batch_size": batch, "test/barrier_in_basin": 0.02} for batch in (32, 1024)}
+    table = table_vi(frames(paths(*rows.values())))
+    ratios = {batch: cell(table, batch_size=batch)["ratio"] for batch in rows}
+    assert math.isnan(ratios[32])  # printed 0.00
+    assert ratios[1024] == pytest.approx(0.0205 / 0.08)
+    shown = path_rows(table)["ours / printed"]
+    assert set(shown) == {"", "n/a", "0.26"}
+
+
+def test_a_table_says_how_far_its_barriers_are_from_the_printed_ones() -> None:
+    # Printed 0.08 and 1.01: a quarter and a hundredth, in the mean of two seeds of which one is 0.001 higher.
+    rows = [{"batch_size": 1024, "test/barrier_in_basin": 0.0195}]
+    rows += [{"batch_size": 1024, "model": "mlp_l3_w110_256_110", "test/barrier_in_basin": 0.0096}]
+    note = ratio_note(table_vi(frames(paths(*rows))))
+    assert note == (
+        "Where a barrier of 0.05 or more is printed, ours is lower in 2 of 2 rows (interpolate); the geometric mean of "
+        "ours / printed is 0.05, the median 0.13."
+    )
+    assert ratio_note(table_vi(frames(paths({})))) == ""
+
+
+@pytest.mark.parametrize(
+    ("height", "said"), [(0.0, "agrees"), (0.05, "same conclusion"), (0.0999, "differs"), (100.0, "differs")]
+)
+def test_a_barrier_concludes_by_itself_whatever_accuracy_says(height: float, said: str) -> None:
+    # Printed: 0.00 +- 0.00. The second seed is 0.001 higher, so 0.0999 is 0.1004 in the mean: above 0.1.
+    row = cell(table_vi(frames(paths({"test/barrier_in_basin": height}))))
+    assert (row["barrier_mark"], row["delta_mark"]) == (said, "same conclusion")
+    assert (row["has_barrier"], row["paper_has_barrier"]) == ("yes" if height >= 0.0999 else "no", "no")
+
+
+def test_a_store_without_the_barrier_in_the_basin_has_no_data_for_it() -> None:
+    walked = paths({}).drop(columns="test/barrier_in_basin")
+    row = cell(table_vi(frames(walked)))
+    assert (row["n"], row["barrier_mark"], row["has_barrier"], row["barrier"]) == (2, "no data yet", "", 0.0)
+    assert row["delta_mark"] == "same conclusion"
+
+
+MNIST = {"dataset": "mnist", "model": "mlp_l1_w587"}
+
+
+def test_the_scaling_of_mnist_is_read_in_two_ways_and_both_are_shown() -> None:
+    both = paths(MNIST, MNIST | {"normalization": "half", "test/barrier_in_basin": 0.3})
+    table = table_vi(frames(both))
+    for name, height in (("centered", 0.0005), ("half", 0.3005)):
+        row = cell(table, **MNIST, normalization=name)
+        assert (row["reading"], row["n"], row["in_basin"]) == ("assumed", 2, pytest.approx(height))
+    assert count_filled(table) == (1, 30)
+    shown = path_rows(table)
+    assert {"centered (assumed)", "half (assumed)", "centered"} == set(shown["normalization"])
+
+
+def test_one_reading_of_mnist_is_marked_as_assumed_and_that_of_cifar10_is_printed() -> None:
+    table = table_vi(frames(paths(MNIST | {"normalization": "half"})))
+    assert cell(table, **MNIST, normalization="half")["reading"] == "assumed"
+    assert ((table["model"] == "mlp_l1_w587") & (table["batch_size"] == 32)).sum() == 1
+    assert set(table[table["dataset"] == "cifar10"]["reading"]) == {"printed"}
+    empty = table[(table["dataset"] == "mnist") & (table["n"] == 0)]
+    assert set(empty["normalization"]) == {"centered"}
+    assert count_filled(table) == (1, 30)
 
 
 def test_epochs_are_never_mixed_and_the_others_are_named() -> None:
@@ -244,6 +320,71 @@ def test_table_i_has_a_row_for_each_recipe_and_counts_what_is_trained() -> None:
     assert rows.loc["LMC, B > 512", "holds"] == 1.0
     assert rows.loc["LMC, B <= 512", "n"] == 0
     assert rows.loc["seeds, B <= 512", "command"].endswith("grid=paper_table_iii")
+
+
+def trained(pairs: dict[str, Any], walked: pd.DataFrame) -> pd.Series:
+    found = frames(walked)
+    found = replace(found, pairs=found.pairs.assign(**pairs))
+    return cell(with_pairs_behind("table_vi", table_vi(found), found), batch_size=walked["batch_size"].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "state"), [(0.62, "undertrained"), (0.949, "undertrained"), (0.951, "reached"), (0.99, "reached")]
+)
+def test_a_row_says_whether_its_networks_reached_the_printed_training_accuracy(accuracy: float, state: str) -> None:
+    row = trained({"train/accuracy": accuracy}, paths({"batch_size": 1024}))
+    assert row["trained"] == state
+    assert row["training"] == f"{100 * accuracy:.1f} % (n = 2); printed 98 % on training data (App. G)"
+
+
+def test_a_table_counts_its_undertrained_rows() -> None:
+    table = pd.DataFrame({"trained": ["undertrained", "reached", "no anchor printed", ""]})
+    assert training_note(table) == "1 of 2 rows with a printed anchor of training are undertrained."
+    assert training_note(table.iloc[2:]) == ""
+
+
+def test_a_row_without_a_printed_anchor_says_so_and_an_old_store_has_not_logged_it() -> None:
+    assert trained({"train/accuracy": 0.1}, paths({}))["trained"] == "no anchor printed"
+    assert trained({"train/accuracy": float("nan")}, paths({"batch_size": 1024}))["trained"] == "not logged"
+    empty = with_pairs_behind("table_vi", table_vi(frames()), frames())
+    assert set(empty["trained"]) == {""}
+
+
+def test_a_row_shows_the_shift_that_its_pairs_logged() -> None:
+    logged = {"shift/c2st_accuracy": 0.504, "shift/c2st_accuracy_low": 0.474, "shift/c2st_accuracy_high": 0.534}
+    row = trained(logged | {"shift/label_divergence": 0.0}, paths({}))
+    assert (row["c2st"], row["label_divergence"]) == ("0.504 (0.474 to 0.534)", "0.000")
+    assert trained({}, paths({}))["c2st"] == ""
+
+
+def test_ensembles_of_the_printed_condition_say_how_far_they_were_trained() -> None:
+    made = ensembles([0.24, 0.25], [0.18, 0.19], batch_size=1024)
+    walked = paths({"batch_size": 1024})
+    made.loc[made["sampling"] == "lmc", "pair"] = walked["pair"].to_numpy()
+    found = frames(walked, made)
+    table = with_pairs_behind("table_iii", table_iii(found, 2), found)
+    for sampling in ("lmc", "seeds"):
+        assert agreement(table, sampling)["trained"] == "undertrained"
+    other = frames(paths({}), ensembles([0.24, 0.25], []).assign(pair=""))
+    row = agreement(with_pairs_behind("table_iii", table_iii(other, 2), other), "lmc")
+    assert row["trained"] in ("", "no anchor printed")
+
+
+def test_linear_networks_reach_the_printed_training_loss_or_are_undertrained() -> None:
+    linear = anchor_of("altintas_table_1", {})
+    losses = (0.54, 0.31, 0.3, 0.25, 0.1)
+    pairs = [pd.DataFrame({"seed": [1, 20], "train/loss": [loss, loss]}) for loss in losses]
+    states = [training_state(rows, linear)[0] for rows in pairs]
+    assert states == ["undertrained", "undertrained", "reached", "reached", "reached"]
+
+
+def test_table_2_has_the_anchor_of_table_4_for_sgd_without_warm_up() -> None:
+    row = {"optimizer": "sgd", "lr": 0.1, "warmup_epochs": 0, "split": "test"}
+    found = anchor_of("altintas_table_2", row)
+    assert found is not None
+    assert found.words == "printed 98.32 % on test data (Table 4)"
+    assert anchor_of("altintas_table_2", row | {"warmup_epochs": 10}) is None
+    assert anchor_of("altintas_table_2", row | {"optimizer": "adam"}) is None
 
 
 def test_every_command_of_table_iii_parses() -> None:

@@ -13,7 +13,7 @@ from lmc_mlflow.predictions.agreement import pair_shares
 from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
 from lmc_mlflow.predictions.combination import majority_vote, mean_probabilities
 from lmc_mlflow.predictions.ensembles import score_ensemble
-from lmc_mlflow.predictions.sizes import accuracy_by_size
+from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 
 # Three samples and five members with the counts of Hepburn et al., Appendix E: of 10 pairs a sample, 30 in all,
 # 12 agree and are wrong and 7 differ and are both wrong. Class 0 is right everywhere.
@@ -126,6 +126,46 @@ def test_scores_are_those_of_scikit_learn_and_of_their_definitions() -> None:
         assert scores[name].low == scores[name].value == scores[name].high
 
 
+def test_rows_with_the_same_probabilities_for_other_classes_are_ties_to_the_entropy() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(1478, 10)) * 3
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    moved = rng.permuted(p, axis=1)
+    assert (entropy(p) == entropy(moved)).all()  # the plain sum differs in the last bit for 699 of 1,478
+    score = -np.r_[entropy(p), entropy(moved)]
+    correct = np.r_[np.ones(1478, dtype=bool), np.zeros(1478, dtype=bool)]
+    assert weighted_auroc(score, correct, np.ones((1, 2956)))[0] == 0.5
+
+
+@pytest.mark.parametrize(("log_probability", "expected"), [(-1000.0, 1000.0), (-np.inf, np.inf)])
+def test_the_loss_of_a_sample_has_no_upper_limit(log_probability: float, expected: float) -> None:
+    logs = np.array([[[0.0, log_probability]], [[0.0, log_probability]]], dtype=np.float32)
+    scores = score_ensemble(logs, np.array([1]), 20, 0.95, np.random.default_rng(0))
+    assert scores["nll"].value == expected  # it was 708.4
+    assert scores["nll"].high == expected
+
+
+def test_one_sure_member_bounds_the_loss_of_an_ensemble() -> None:
+    logs = np.array([[[0.0, -1000.0]], [[-1000.0, 0.0]]], dtype=np.float32)
+    nll = score_ensemble(logs, np.array([1]), 0, 0.95, np.random.default_rng(0))["nll"]
+    assert nll.value == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (1, 5, 3), (2, 0, 3)])
+def test_an_ensemble_without_members_or_samples_is_refused_in_one_line(shape: tuple[int, int, int]) -> None:
+    empty, labels = np.zeros(shape, dtype=np.float32), np.zeros(shape[1], dtype=np.int64)
+    rng = np.random.default_rng(0)
+    message = f"predictions of {shape[0]} members on {shape[1]} test samples: an ensemble needs at least"
+    with pytest.raises(ValueError, match=message):
+        score_ensemble(empty, labels, 0, 0.95, rng)
+    if shape[0] != 1:
+        with pytest.raises(ValueError, match=message):
+            mean_probabilities(empty)
+        for by_size in (accuracy_by_size, scores_by_size):
+            with pytest.raises(ValueError, match=message):
+                by_size(empty, labels, 2, rng)
+
+
 def test_ece_on_paper() -> None:
     # Bins of width 1/2: confidences 0.6, 0.8 (one right) and 0.4 (right): |1.4 - 1| + |0.4 - 1| over 3 samples.
     confidence, correct = np.array([0.6, 0.8, 0.4]), np.array([True, False, True])
@@ -141,6 +181,7 @@ def test_auroc_counts_ties_half_and_is_no_number_without_errors() -> None:
     score, correct = np.array([1.0, 1.0, 2.0]), np.array([True, False, True])
     assert weighted_auroc(score, correct, np.ones((1, 3)))[0] == pytest.approx((0.5 + 1) / 2)
     assert np.isnan(weighted_auroc(score, np.ones(3, dtype=bool), np.ones((1, 3)))[0])
+    assert np.isnan(weighted_auroc(score[:0], correct[:0], np.ones((2, 0)))).tolist() == [True, True]
 
 
 @settings(max_examples=30)

@@ -99,3 +99,16 @@ def test_networks_without_batch_norm_are_the_plain_mlps() -> None:
         "mlp_l1_w126",
         "mlp_l3_w110_256_110",
     }
+
+
+def test_the_anchors_of_training_are_printed_for_two_scalings() -> None:
+    frame = printed_table("app_g").set_index("normalization")
+    assert frame["train_accuracy_pct"].to_dict() == {"centered": 98, "unit": 60}
+
+
+def test_table_4_is_read_in_two_ways_that_hold_the_same_values() -> None:
+    frame = printed_table("altintas_table_4")
+    in_print = [98.32, 98.34, 98.41, 98.19, 98.41, 97.14]
+    assert frame["accuracy_pct"].tolist() == in_print  # depth by depth, the high rate first
+    by_rate = frame.sort_values(["lr", "layers"], ascending=[False, True])
+    assert by_rate["accuracy_pct_by_rate"].tolist() == in_print

@@ -48,10 +48,10 @@ class Flipping(Dataset):
 
 
 def algorithm_1(network: nn.Module, epochs: int) -> nn.Module:
-    """Hepburn et al., Algorithm 1, written plainly: one network, the same SGD noise."""
+    """Hepburn et al., Algorithm 1, written plainly ("for epoch = 0 to n"): one network, the same SGD noise."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     loader, test = DataLoader(Flipping(), 16, shuffle=True), DataLoader(Flipping(), 16)
-    for epoch in range(1, epochs + 1):
+    for epoch in range(epochs):
         torch.manual_seed(epoch)
         network.train()
         for images, labels in loader:

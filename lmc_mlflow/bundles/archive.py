@@ -1,4 +1,4 @@
-"""Writes a bundle so that it is whole or not there, and reads one so that damage is found."""
+"""Writes a bundle to a file, wholly or not at all, and reads one with a check of every digest."""
 
 import hashlib
 import json

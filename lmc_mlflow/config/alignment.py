@@ -43,7 +43,7 @@ class PathAligningConfig(Section):
 
     align: str = option(
         NONE,
-        "permute the units of B towards A by this method first; the path without is walked and logged too",
+        "permute the units of B towards A by this method first; the path without alignment is measured and logged too",
         choices=ALIGN_CHOICES,
     )
 
@@ -54,17 +54,18 @@ class ImageMatchingConfig(Section):
 
     num_matching_images: int = option(
         2000,
-        "activations, and sinkhorn's losses: images of A's training side (of a star: its own) that are looked at",
+        "activations, and sinkhorn with midpoint or path: number of images used, from A's training subset (star: from "
+        "the star's own)",
         minimum=2,
     )
     sinkhorn_objective: str = option(
         "distance",
-        "sinkhorn: minimize the distance of the networks, the loss midway, or the loss at random alphas",
+        "sinkhorn: minimize the distance of the networks, the loss at alpha 0.5, or the loss at random alphas",
         choices=("distance", "midpoint", "path"),
     )
     sinkhorn_steps: int = option(200, "sinkhorn: steps of Adam", minimum=1)
-    sinkhorn_lr: float = option(0.1, "sinkhorn: Adam's rate", above=0.0)
-    sinkhorn_temperature: float = option(1.0, "sinkhorn: the lower, the harder soft permutations are", above=0.0)
+    sinkhorn_lr: float = option(0.1, "sinkhorn: learning rate of Adam", above=0.0)
+    sinkhorn_temperature: float = option(1.0, "sinkhorn: a lower one makes soft permutations harder", above=0.0)
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,15 @@ class MatchingConfig(ImageMatchingConfig):
 
     match_on: str = option(
         "parameters",
-        "weights, and sinkhorn's distance: whether biases and normalization's scales count, or kernels alone",
+        "weights, and sinkhorn with distance: compare all trainable parameters, or weight matrices and kernels alone",
         choices=("parameters", "kernels"),
     )
-    align_seed: int = option(0, "seed of the order of layers, of the choice of images, of soft permutations", minimum=0)
-    max_sweeps: int = option(100, "weights: passes over all layers before it stops with a warning", minimum=1)
+    align_seed: int = option(
+        0, "seed of the order of layers, the choice of images, and the first soft permutations", minimum=0
+    )
+    max_sweeps: int = option(
+        100, "weights: largest number of passes over all layers; then it stops with a warning", minimum=1
+    )
 
     def check_method(self, name: str, method: str) -> None:
         """Refuse options that were given and that the method does not read.

@@ -14,13 +14,15 @@ class ExportConfig(Section):
 
     out: str = option("", f"path of the bundle, ending in {SUFFIX}; an existing file is never overwritten")
     query: str = option(
-        "", f"an MLflow filter over runs, as in tags.\"{Tag.MODEL}\" = 'mlp_l1_w587'; empty: all of ours"
+        "", f"an MLflow filter over runs, as in tags.\"{Tag.MODEL}\" = 'mlp_l1_w587'; empty: all runs of this project"
     )
     experiment: str = option("", "name of the experiment that is searched; empty: all")
     checkpoints: bool = option(
-        True, "false: leave networks, resumable states, predictions and other arrays out; such runs can be read only"
+        True,
+        "false: leave out networks, resumable states, predictions and other arrays; no path can be measured "
+        "between such networks",
     )
-    figures: bool = option(True, "false: leave figures and pages out too: numbers alone")
+    figures: bool = option(True, "false: leave out figures and pages too, so that only numbers are written")
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""

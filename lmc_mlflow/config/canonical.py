@@ -25,6 +25,14 @@ class Parameter:
     default: Any
     rule: Option
 
+    def value_before(self, section: Mapping[str, Any]) -> Any:
+        """Give what a configuration meant that was stored before the option was there.
+
+        Args:
+            section: the other fields of its section, as texts.
+        """
+        return self.default if self.rule.before is None or not self.rule.says_something(section) else self.rule.before
+
 
 def section_types(command: type) -> dict[str, type]:
     """Return section name -> section class of a command's configuration."""
@@ -87,19 +95,23 @@ def to_nested(config: object) -> dict[str, dict[str, str]]:
 
 
 def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) -> Config:
-    """Make a configuration from what `to_nested` returned.
+    """Make a configuration from what `to_nested` returned, in this version or an earlier one.
 
     Raises:
         ValueError: a field that this version does not know (a newer one wrote it), or a value that is not allowed.
     """
-    return from_texts(command, {name: text for section in nested.values() for name, text in section.items()})
+    texts = {name: text for section in nested.values() for name, text in section.items()}
+    for p in parameters(command).values():
+        if p.name not in texts and p.rule.before is not None:
+            texts[p.name] = write_value(p.value_before(nested.get(p.section, {})))
+    return from_texts(command, texts)
 
 
 def fingerprint(config: object, without: Collection[str] = ()) -> str:
     """Return a digest of the fields that differ from their section's defaults and decide the result.
 
     New options may be added later without changing the fingerprint of old configurations, as long
-    as their default keeps the old behaviour.
+    as their default keeps the old behaviour, or `Option.before` says what that was.
 
     Args:
         config: of any command.
@@ -107,7 +119,10 @@ def fingerprint(config: object, without: Collection[str] = ()) -> str:
     """
     lines = []
     for p, value in _walk(config):
-        plain = next(s for s in dataclasses.fields(type(getattr(config, p.section))) if s.name == p.name).default
+        section = getattr(config, p.section)
+        plain = next(s for s in dataclasses.fields(type(section)) if s.name == p.name).default
+        if p.rule.before is not None:
+            plain = p.rule.before if p.rule.says_something(vars(section)) else plain
         if p.rule.identity and value != plain and p.name not in without:
             lines.append(f"{p.section}.{p.name}={write_value(value)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ class DataConfig(Section):
     )
     image_size: int | None = option(
         None,
-        "imagefolder and csv: bring every image to this height and width in pixels; auto: they are all of one size",
+        "imagefolder and csv: resize every image to this height and width in pixels; auto: all have one size already",
         minimum=1,
     )
     shift: str = option("label_5050", "what makes the two training subsets differ")
@@ -85,5 +85,5 @@ class PrepareConfig(Section):
     data_root: str = option("data", "folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB)")
     bands: tuple[str, ...] = option(("B02", "B08"), "bands or combinations (natural, infrared, agriculture)")
     store: str = option("", "folder of the store; empty: lmc_store below data_root")
-    processes: int | None = option(None, "processes that convert; auto: one a core", minimum=1)
+    processes: int | None = option(None, "processes that convert; auto: one for each core", minimum=1)
     verify: bool = option(False, "true: read a finished store again and compare it with its checksums")

@@ -49,9 +49,11 @@ class ScoresConfig(Section):
     """The estimation of an ensemble's scores."""
 
     num_resamples: int = option(1000, "bootstrap resamples of the test samples; 0: no intervals", minimum=0)
-    confidence: float = option(0.95, "share of the resamples inside an interval", above=0.0, maximum=0.9999)
-    num_orders: int = option(50, "random orders of the members behind accuracy against size", minimum=1)
-    scores_seed: int = option(0, "seed of resamples and orders", minimum=0)
+    confidence: float = option(0.95, "share of the resamples that an interval holds", above=0.0, maximum=0.9999)
+    num_orders: int = option(
+        50, "random orders of the members, over which the curve of accuracy against size is averaged", minimum=1
+    )
+    scores_seed: int = option(0, "seed of the resamples and the orders", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -62,32 +64,32 @@ class PruneConfig(Section):
     query: str = option("", "instead of run: an MLflow filter over endpoint runs, each of which is pruned")
     merge_cosine: float = option(
         0.95,
-        "units whose incoming weights with bias have a larger cosine become one; 1: none do",
+        "units are merged if the cosine of their incoming weights (with bias) is larger than this; 1: none are",
         minimum=0.0,
         maximum=1.0,
     )
     merge_to: str = option(
         "strongest",
-        "incoming direction of a merged unit: the strongest unit's, or the mean weighted by strength",
+        "incoming direction of a merged unit: that of the strongest unit, or the mean weighted by strength",
         choices=("strongest", "mean"),
     )
     drop_below: float = option(
         0.01,
-        "then units are dropped whose strength (norm of incoming weights with bias times norm of outgoing weights) "
+        "after merging, drop units whose strength (norm of incoming weights with bias times norm of outgoing weights) "
         "is below this share of their layer's mean",
         minimum=0.0,
     )
-    drop_dead: bool = option(True, "first units are dropped whose output is 0 on every training image")
+    drop_dead: bool = option(True, "true: before merging, drop units whose output is 0 on every training image")
     keep_width: bool = option(
         True,
-        "true: zeros in place of removed units, so that paths between pruned networks exist; false: narrower layers",
+        "true: removed units become zeros, so that paths between pruned networks exist; false: layers become narrower",
     )
     place: str = option(
         "own",
-        "with keep_width: units stay where they were, or come first in their layer, with the zeros behind",
+        "with keep_width: own: units stay where they were; front: they come first in their layer, the zeros after them",
         choices=("own", "front"),
     )
-    heat_maps: bool = option(True, "whether figures of the units' similarity are drawn", identity=False)
+    heat_maps: bool = option(True, "whether figures of the similarity of units are drawn", identity=False)
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
     )

@@ -23,11 +23,11 @@ class SurveyedConfig(Section):
         f'an MLflow filter, as in tags."{Tag.MODEL}" = "mlp_l1_w64"; over endpoint runs, '
         f"unless it names {Tag.KIND} itself",
     )
-    max_runs: int = option(50, "with query: the oldest of the runs found, up to this many", minimum=2)
+    max_runs: int = option(50, "with query: at most this many of the runs found, the oldest first", minimum=2)
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
     )
-    force: bool = option(False, "true: measure anew even if this matrix is finished in the store", identity=False)
+    force: bool = option(False, "true: measure again even if this matrix is finished in the store", identity=False)
 
     def check(self) -> None:
         """Refuse fields that contradict one another."""
@@ -43,11 +43,13 @@ class SurveyedConfig(Section):
 class PairwiseConfig(Section):
     """How the pairs are measured and judged."""
 
-    align: str = option(NONE, "permute the units of one towards the other by this method first", choices=ALIGN_CHOICES)
+    align: str = option(
+        NONE, "permute the units of one network towards the other by this method first", choices=ALIGN_CHOICES
+    )
     reference: str = option(
         PAIRWISE,
-        "with align: pairwise: in each pair the later network towards the earlier; best: all towards the network of "
-        "best test accuracy; a run id: all towards that network",
+        "with align: pairwise: in each pair, the later network is permuted towards the earlier; best: all towards the "
+        "network of best test accuracy; a run id: all towards that network",
     )
     num_alphas: int = option(
         11, "evenly spaced points of a segment, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
@@ -59,17 +61,19 @@ class PairwiseConfig(Section):
     )
     bn: str = option(
         "interpolate",
-        "batch-norm statistics on the way, as in interpolate",
+        "batch-norm statistics on the segments, as in interpolate",
         choices=BN_POLICIES,
     )
     barrier: str = option(
         "barrier_over_chord",
-        "the barrier, of all that are logged, that decides which pairs are connected; epsilon: highest loss over the "
-        "higher end's",
+        "which of the logged barriers decides whether a pair is connected; epsilon: the highest loss minus the loss of "
+        "the higher end",
         choices=DEFINITIONS,
     )
     threshold: float | None = option(
-        None, "a barrier up to it connects two networks; auto: 0.1 nats, of an error_barrier 0.02", minimum=0.0
+        None,
+        "a pair is connected if its barrier is not above this; auto: 0.1 nats, or 0.02 for error_barrier",
+        minimum=0.0,
     )
     linkage: str = option(
         "average", "distance between clusters in the dendrogram", choices=("average", "single", "complete")
@@ -91,12 +95,12 @@ class CornersConfig(Section):
     """Which three logged networks a plane goes through."""
 
     run_a: str = option("", "run id, or a prefix that only one run has, of the network at the origin")
-    run_b: str = option("", "the same for the network on the horizontal axis")
-    run_c: str = option("", "the same for the third network")
+    run_b: str = option("", "the same, of the network on the horizontal axis")
+    run_c: str = option("", "the same, of the third network")
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
     )
-    force: bool = option(False, "true: measure anew even if this plane is finished in the store", identity=False)
+    force: bool = option(False, "true: measure again even if this plane is finished in the store", identity=False)
 
     def check(self) -> None:
         """Refuse fields that contradict one another."""
@@ -107,11 +111,11 @@ class CornersConfig(Section):
 
 @dataclass(frozen=True)
 class SurfaceConfig(Section):
-    """At which points of the plane is measured, and how."""
+    """The points at which the plane is measured, and how."""
 
     align: str = option(
         NONE,
-        "permute the units of B and C towards A by this method first; the plane without is drawn beside",
+        "permute the units of B and C towards A by this method first; the plane without alignment is drawn beside it",
         choices=ALIGN_CHOICES,
     )
     num_points: int = option(21, "points along each axis", minimum=2, maximum=201)

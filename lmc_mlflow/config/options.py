@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,10 @@ class Option:
 
     `identity` is False for fields that change how a result is reached (device, folders) but not
     which result it is: those stay out of the fingerprint.
+
+    Attributes:
+        only_with: fields of the same section and the values that they must have; with others the option says nothing.
+        before: what configurations meant that were stored before the option was there, where that is not the default.
     """
 
     help: str
@@ -28,6 +32,12 @@ class Option:
     above: float | None = None
     maximum: float | None = None
     identity: bool = True
+    only_with: Mapping[str, str] = field(default_factory=dict)
+    before: Any = None
+
+    def says_something(self, section: Mapping[str, Any]) -> bool:
+        """Tell whether the other fields of the section have the values that the option needs."""
+        return all(section.get(name) == value for name, value in self.only_with.items())
 
 
 def option(default: Any, help: str, **rules: Any) -> Any:
@@ -108,7 +118,11 @@ class Section:
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):  # type: ignore[arg-type]
-            check_value(spec.name, getattr(self, spec.name), option_of(spec))
+            value, rule = getattr(self, spec.name), option_of(spec)
+            check_value(spec.name, value, rule)
+            if value != spec.default and not rule.says_something(vars(self)):
+                needed = " and ".join(f"{name}={needed}" for name, needed in rule.only_with.items())
+                raise ValueError(f"{spec.name}={write_value(value)} belongs to {needed}; leave it out")
         self.check()
 
     def check(self) -> None:

@@ -12,11 +12,11 @@ class ReportConfig(Section):
     experiment: tuple[str, ...] = option((), "names of the experiments to read, comma-separated; empty: all")
     stand_ins: tuple[str, ...] = option(
         (),
-        "data sets and networks of the store that stand for the paper's, comma-separated, as in "
+        "names in the store that stand for names of the paper (data sets, networks), comma-separated, as in "
         "imagefolder:cifar10,resnet10_s222:resnet10",
     )
     min_seeds: int = option(2, "a cell with fewer seeds counts as no data yet, and decides no claim", minimum=2)
-    out: str = option("", "folder that the files are written to as well; empty: they are only logged")
+    out: str = option("", "folder that the report is also written to; empty: it is only logged")
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""

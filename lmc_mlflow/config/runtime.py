@@ -11,13 +11,13 @@ class RuntimeConfig(Section):
 
     device: str = option("auto", "auto, cpu, cuda or cuda:N", identity=False)
     deterministic: bool = option(
-        False, "bit-equal repeats on a GPU too (slower; on a CPU they always are)", identity=False
+        False, "true: repeated runs are bit-equal on a GPU too (slower; on a CPU they always are)", identity=False
     )
     threads: int | None = option(None, "CPU threads; auto: PyTorch's choice", minimum=1, identity=False)
     keep_memory: bool = option(
         True,
-        "true: what a step frees is kept for the next instead of being handed back to Linux (large batches of "
-        "convolutional networks: faster, more memory)",
+        "true: keep memory that a step frees for the next step, and do not return it to the system (faster for large "
+        "batches of convolutional networks; needs more memory)",
         identity=False,
     )
 

@@ -15,11 +15,19 @@ class StarSourcesConfig(Section):
     """Which logged networks a star is trained to join, and which it is verified on."""
 
     sources: tuple[str, ...] = option((), "run ids of the networks to join, comma-separated")
-    source_query: str = option("", f"instead: an MLflow filter over endpoint runs, as in {where(side='A')}")
-    max_sources: int | None = option(None, "with source_query: the oldest so many of them; auto: all", minimum=2)
-    held_out: tuple[str, ...] = option((), "run ids of networks that it never sees in training, to verify it on")
-    held_out_query: str = option("", "instead: an MLflow filter over endpoint runs; sources among them are left out")
-    max_held_out: int | None = option(None, "with held_out_query: the oldest so many of them; auto: all", minimum=1)
+    source_query: str = option("", f"instead of sources: an MLflow filter over endpoint runs, as in {where(side='A')}")
+    max_sources: int | None = option(
+        None, "with source_query: at most this many of the runs found, the oldest first; auto: all", minimum=2
+    )
+    held_out: tuple[str, ...] = option(
+        (), "run ids of networks that the star is verified on and never sees in training"
+    )
+    held_out_query: str = option(
+        "", "instead of held_out: an MLflow filter over endpoint runs; sources among them are left out"
+    )
+    max_held_out: int | None = option(
+        None, "with held_out_query: at most this many of the runs found, the oldest first; auto: all", minimum=1
+    )
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the sources were trained", identity=False
     )
@@ -53,30 +61,34 @@ class SegmentsConfig(Section):
         "both", "training images: those of both sides together, or of one", choices=("both", "side_a", "side_b")
     )
     match_every: int = option(
-        1, "epochs from one matching of all sources to the star to the next; 0: nothing is aligned", minimum=0
+        1, "all sources are matched to the star again after this many epochs; 0: nothing is aligned", minimum=0
     )
     match_method: str = option(
         "weights", "how the sources' units are matched to the star's, as in align", choices=METHOD_OPTIONS
     )
     match_on: str = option(
         "parameters",
-        "weights, and sinkhorn's distance: all trainable parameters are compared, or weight matrices and kernels alone",
+        "weights, and sinkhorn with distance: compare all trainable parameters, or weight matrices and kernels alone",
         choices=("parameters", "kernels"),
     )
     max_sweeps: int = option(
-        100, "weights: passes over all layers after which a matching stops with a warning", minimum=1
+        100, "weights: largest number of passes over all layers; then it stops with a warning", minimum=1
     )
     t_distribution: str = option(
         "uniform",
-        "of the position on a segment, 0 at the star and 1 at the source",
+        "distribution of the position t on a segment, 0 at the star and 1 at the source",
         choices=("uniform", "beta", "constant"),
     )
     beta_a: float = option(1.0, "with t_distribution=beta: first parameter", above=0.0)
     beta_b: float = option(1.0, "with t_distribution=beta: second parameter", above=0.0)
     t_value: float = option(0.5, "with t_distribution=constant: the position", minimum=0.0, maximum=0.9999)
-    own_loss_weight: float = option(0.0, "mu of (L + mu L*) / (1 + mu), L* being the star's own loss", minimum=0.0)
+    own_loss_weight: float = option(
+        0.0,
+        "mu in the training loss (L + mu L*) / (1 + mu): L is the loss on the segments, L* the star's own",
+        minimum=0.0,
+    )
     evaluate_every: int = option(
-        10, "epochs from one measurement of the barriers to all sources to the next", minimum=1, identity=False
+        10, "the barriers to all sources are measured again after this many epochs", minimum=1, identity=False
     )
 
     def check(self) -> None:
@@ -118,7 +130,7 @@ class StarVerdictConfig(Section):
         choices=BN_POLICIES,
     )
     max_regular_pairs: int = option(
-        25, "pairs of sources and held-out networks that the star is compared with, at most", minimum=0
+        25, "largest number of pairs of sources and held-out networks that the star is compared with", minimum=0
     )
     barrier_threshold: float = option(0.1, "no star if its largest barrier over the chord is above this", minimum=0.0)
     star_accuracy_threshold: float = option(

@@ -18,9 +18,9 @@ class GridConfig(Section):
 
     grid: str = option("quickstart", "a grid of the folder grids/, by its name, or a YAML file like them")
     data_root: str = option("data", "folder of the data sets on the machines that compute", identity=False)
-    only: tuple[str, ...] = option((), "name=value,...: only the cells that have these values, as in model=resnet10")
+    only: tuple[str, ...] = option((), "name=value,...: compute only the cells with these values, as in model=resnet10")
     override: tuple[str, ...] = option(
-        (), "name=value,...: set in every cell, as in epochs=2,batch_size=256; cells that become equal are one"
+        (), "name=value,...: set in every cell, as in epochs=2,batch_size=256; equal cells are computed once"
     )
     dry_run: bool = option(False, "true: print the cells, what the store holds of them and how long the rest may take")
 
@@ -37,7 +37,9 @@ class WorkConfig(Section):
         None, "local: processes that run at once; auto: one for each GPU, or else one for each core", minimum=1
     )
     seeds_together: int | None = option(
-        None, "most seeds of a cell that train together; auto: as many as leave no process without work", minimum=1
+        None,
+        "largest number of seeds of a job that train together; auto: as many as leave no process without work",
+        minimum=1,
     )
     address: str = option("", "ray: head of the cluster, as host:port; auto: this machine's; empty: start one")
     cpus_per_job: float = option(1.0, "ray: cores for each task", minimum=0.0)

@@ -27,7 +27,10 @@ class TogetherConfig(Section):
     """The pairs that are trained together."""
 
     seeds: tuple[int, ...] = option(
-        (), "instead of seed: several, comma-separated; one pair each, trained together", minimum=0, identity=False
+        (),
+        "several seeds instead of one, comma-separated; one pair for each, all trained together",
+        minimum=0,
+        identity=False,
     )
 
     def check(self) -> None:
@@ -48,9 +51,17 @@ class NoiseConfig(Section):
         "run: named streams that depend on the seed; paper: Algorithm 1 of Hepburn et al., draw for draw",
         choices=("run", "paper"),
     )
+    paper_first_epoch: int = option(
+        0,
+        "noise_scope=paper, same noise: seed of the first epoch; 0: as printed; 1: as runs of earlier versions had it",
+        minimum=0,
+        maximum=1,
+        only_with={"noise_scope": "paper", "noise": "same"},
+        before=1,
+    )
     noise_seed: int | None = option(None, "seed of the noise; auto: the seed of the initialization", minimum=0)
-    order_seed: int | None = option(None, "seed of the batch order; auto: the noise's", minimum=0)
-    augmentation_seed: int | None = option(None, "seed of flips and translations; auto: the noise's", minimum=0)
+    order_seed: int | None = option(None, "seed of the batch order; auto: noise_seed", minimum=0)
+    augmentation_seed: int | None = option(None, "seed of flips and translations; auto: noise_seed", minimum=0)
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
@@ -73,17 +84,17 @@ class OptimizationConfig(Section):
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "cosine"))
     engine: str = option(
         "exact",
-        "exact: the plain loop, bit-equal to the paper's; fast: all networks side by side, equal but for rounding",
+        "exact: the plain loop, bit-equal to the paper's; fast: all networks at once, equal up to rounding",
         choices=("exact", "fast"),
     )
     precision: str = option(
         "float32",
-        "of products in training; tf32: rounded factors on a GPU; bfloat16: autocast; tests are float32 always",
+        "precision of products in training; tf32: factors are rounded on a GPU; bfloat16: autocast; testing is float32",
         choices=("float32", "tf32", "bfloat16"),
     )
     warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
     clip_norm: float = option(
-        0.0, "gradients whose norm over all parameters is larger are scaled down to it; 0: none are", minimum=0.0
+        0.0, "a gradient whose norm over all parameters is larger is scaled down to this norm; 0: none is", minimum=0.0
     )
 
     def check(self) -> None:
@@ -101,4 +112,4 @@ class ResumeConfig(Section):
     """What is kept to resume an interrupted training, and whether a finished one is repeated."""
 
     checkpoint_every: int = option(10, "epochs between resumable checkpoints", minimum=1, identity=False)
-    force: bool = option(False, "true: train anew even if this configuration is finished in the store", identity=False)
+    force: bool = option(False, "true: train again even if this configuration is finished in the store", identity=False)

@@ -57,6 +57,7 @@ class DatasetRow:
         takes: options of the data section that only some data sets have a use for.
         usual_split: what `test_split=auto` means.
         in_bands: whether the images are bands of which a shift chooses; all other shifts are refused.
+        made_by: function that makes the images where no folder is read; empty: they are read from `data_root`.
     """
 
     meaning: str
@@ -65,6 +66,7 @@ class DatasetRow:
     takes: tuple[str, ...] = ()
     usual_split: str = "official"
     in_bands: bool = False
+    made_by: str = ""
 
 
 def load_dataset(config: DataConfig) -> Dataset:
@@ -113,7 +115,9 @@ def _open_bigearthnet(config: DataConfig) -> Dataset:
 OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}
 DATASETS: Mapping[str, DatasetRow] = {
     "digits": DatasetRow(
-        "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files", lambda _: read_digits()
+        "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files",
+        lambda _: read_digits(),
+        made_by="sklearn.datasets.load_digits",
     ),
     "mnist": DatasetRow("60,000 + 10,000 handwritten digits of 28 x 28; downloaded on first use", load_mnist),
     "cifar10": DatasetRow(
@@ -133,7 +137,11 @@ DATASETS: Mapping[str, DatasetRow] = {
         usual_split="random80",
         in_bands=True,
     ),
-    "moons": DatasetRow("two interleaved half circles of points in the plane; needs no files", lambda _: read_moons()),
+    "moons": DatasetRow(
+        "two interleaved half circles of points in the plane; needs no files",
+        lambda _: read_moons(),
+        made_by="sklearn.datasets.make_moons",
+    ),
     "npz": DatasetRow(
         "your own images, or one of MedMNIST: an .npz file",
         lambda config: read_npz(Path(config.data_root), config.validation),

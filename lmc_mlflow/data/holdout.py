@@ -1,4 +1,4 @@
-"""Draws the test samples of a data set that does not say which they are."""
+"""Draws the test samples of a data set that has no test set of its own."""
 
 import numpy as np
 from numpy.typing import NDArray

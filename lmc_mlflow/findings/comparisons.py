@@ -8,10 +8,10 @@ import pandas as pd
 
 from lmc_mlflow.findings.condition_table import KEYS, key_text
 from lmc_mlflow.findings.conditions import describe
-from lmc_mlflow.findings.differences import direction
+from lmc_mlflow.findings.differences import Estimate, Sample, contrast_of, interval_text
 from lmc_mlflow.findings.evidence import ConditionTables, Evidence
 from lmc_mlflow.findings.families import Architecture, architecture
-from lmc_mlflow.findings.thresholds import NEGLIGIBLE
+from lmc_mlflow.findings.thresholds import NEGLIGIBLE, breaks
 
 Condition = Any
 """One row of `condition_table.conditions`."""
@@ -22,8 +22,14 @@ UNITS = {
     "delta": ("accuracy delta", 2, " points"),
     "angle": ("angle", 1, " degrees"),
     "angle_weights": ("angle of weights", 1, " degrees"),
+    "accuracy": ("test accuracy", 2, " %"),
+    "train_accuracy": ("training accuracy", 2, " %"),
+    "train_loss": ("training loss", 4, " nats"),
+    "test": ("error barrier", 2, " %"),
 }
 """Measure -> its name in a sentence, digits after the point, unit."""
+EQUAL_STEPS_WITHIN = 0.02
+"""Numbers of steps that differ by no more than this fraction are equal: batches do not divide a data set evenly."""
 _SHOWN = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "epochs")
 
 
@@ -39,32 +45,36 @@ def describe_condition(row: Condition, leave_out: Sequence[str] = ()) -> str:
     return " ".join([*words, *extra])
 
 
+def sample(row: Condition, measure: str) -> Sample:
+    """Return mean, deviation and n of a measure of a condition."""
+    return Sample(float(row[measure]), float(row[f"{measure}_sd"]), int(row["n"]))
+
+
+def estimate(row: Condition, measure: str) -> Estimate:
+    """Estimate a measure of a condition, with its interval over seeds."""
+    return contrast_of((1,), (sample(row, measure),))
+
+
 def describe_measures(row: Condition, *measures: str) -> str:
-    """Write measures of a condition, each with its mean, deviation and n."""
+    """Write measures of a condition, each with its mean, deviation, interval and n."""
     texts = []
     for measure in measures:
         name, decimals, unit = UNITS[measure]
         mean, deviation = (f"{row[column]:.{decimals}f}" for column in (measure, f"{measure}_sd"))
-        texts.append(f"{name} {mean} ± {deviation}{unit} (n = {row['n']})")
+        limits = interval_text(*estimate(row, measure).interval(), decimals)
+        texts.append(f"{name} {mean} ± {deviation} {limits}{unit} (n = {row['n']})")
     return ", ".join(texts)
 
 
-def contrast(first: Condition, second: Condition, measure: str, negligible: float | None = None) -> int | None:
-    """Tell in which of two conditions a measure is higher.
+def contrast(first: Condition, second: Condition, measure: str) -> Estimate:
+    """Estimate how much higher a measure is in the first of two conditions."""
+    return contrast_of((1, -1), (sample(first, measure), sample(second, measure)))
 
-    Args:
-        first: a condition with columns `<measure>` and `<measure>_sd`.
-        second: another.
-        measure: a column.
-        negligible: differences up to this are of no consequence, however certain; None: as in `NEGLIGIBLE`.
 
-    Returns:
-        1 where it is higher in the first condition, -1 where it is lower, 0 where it is neither beyond twice the
-        standard error, None where the error is unknown.
-    """
-    least = NEGLIGIBLE[measure] if negligible is None else negligible
-    error = math.sqrt(sum(row[f"{measure}_sd"] ** 2 / row["n"] for row in (first, second)))
-    return direction(first[measure] - second[measure], max(error, least / 2) if not math.isnan(error) else error)
+def describe_difference(found: Estimate, measure: str, margin: float) -> str:
+    """Write a difference with its interval and the margin up to which it is of no consequence."""
+    _, decimals, unit = UNITS[measure]
+    return f"difference {found.text(decimals, unit)}, margin {margin:g}{unit}"
 
 
 def equal_but_for(rows: pd.DataFrame, settings: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -95,16 +105,55 @@ def compare_ends_of_axis(tables: ConditionTables, axis: str, measure: str, bette
     for part in equal_but_for(tables.enough, (axis,)):
         ordered = part.sort_values(axis, ascending=better_when_larger)
         worse, better = ordered.iloc[0], ordered.iloc[-1]
-        way = contrast(better, worse, measure) if measure == "delta" else contrast(worse, better, measure)
-        text = f"{describe_condition(worse, (axis,))}: {axis} {worse[axis]:g}: {describe_measures(worse, measure)}, "
-        text += f"{axis} {better[axis]:g}: {describe_measures(better, measure)}"
-        evidence.add(way, text, (*worse["run_ids"], *better["run_ids"]))
+        add_ends_of_axis(evidence, worse, better, (axis,), measure)
     return evidence
 
 
+def add_ends_of_axis(
+    evidence: Evidence, worse: Condition, better: Condition, axes: tuple[str, ...], measure: str
+) -> None:
+    """Add the comparison of two ends of an axis, which speaks for the claim where the better end is better.
+
+    Args:
+        evidence: gets the comparison.
+        worse: the condition at the end that the claim calls worse.
+        better: the condition at the other end.
+        axes: the settings in which both differ; the first names them.
+        measure: what is compared.
+    """
+    found = contrast(better, worse, measure) if measure == "delta" else contrast(worse, better, measure)
+    margin = NEGLIGIBLE[measure]
+    at = [", ".join(f"{axis} {row[axis]:g}" for axis in axes) for row in (worse, better)]
+    text = f"{describe_condition(worse, axes)}: {at[0]}: {describe_measures(worse, measure)}, "
+    text += f"{at[1]}: {describe_measures(better, measure)}; {describe_difference(found, measure, margin)}"
+    text += f"; {describe_confound(worse, better)}"
+    evidence.add(found.direction(margin), text, (*worse["run_ids"], *better["run_ids"]))
+
+
+def describe_confound(first: Condition, second: Condition) -> str:
+    """Say what differs between two conditions besides their noise: how many steps they take, and of which length."""
+    steps = [(row["epochs"] if key_text(row["epochs"]) else 1) / row["batch_size"] for row in (first, second)]
+    words = []
+    if (ratio := max(steps) / min(steps)) > 1 + EQUAL_STEPS_WITHIN:
+        more = first if steps[0] > steps[1] else second
+        words.append(f"B {more['batch_size']:g} takes {ratio:.3g} times as many steps")
+    if (ratio := max(first["lr"], second["lr"]) / min(first["lr"], second["lr"])) > 1:
+        words.append(f"steps are {ratio:.3g} times as long at the higher rate")
+    return f"confounded: {' and '.join(words)}" if words else "equal numbers of steps of equal length"
+
+
 def holds(row: Condition) -> bool | None:
-    """Tell whether most seeds of a condition have no break on test data; None where half have one."""
-    return None if row["holds"] == 0.5 else bool(row["holds"] > 0.5)
+    """Tell whether a condition has no break (`thresholds.breaks`), by the intervals of barrier and accuracy delta.
+
+    Returns:
+        False where the whole interval of the barrier or of the delta breaks the connection, True where both whole
+        intervals do not, None where an interval crosses its threshold or a number is unknown.
+    """
+    barrier, delta = estimate(row, "in_basin").limits(), estimate(row, "delta").limits()
+    if breaks(barrier[0], delta[1]):
+        return False
+    known = not math.isnan(barrier[1] + delta[0])
+    return True if known and not breaks(barrier[1], delta[0]) else None
 
 
 def with_architecture(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed
-from lmc_mlflow.findings.differences import RULE, difference, mean_text
+from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
-from lmc_mlflow.findings.sentences import each_condition, markdown, rows_having
+from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
@@ -69,14 +69,14 @@ def ensembles(frame: pd.DataFrame) -> str:
         rows, [name for name in CONDITIONS if name not in ("bn", "sampling", "num_members")]
     ):
         for seeds, lmc, way in _kinds_to_compare(part):
-            better, error = difference(*(per_ensemble(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
-            accuracy.add_difference(better, error)
+            better = difference(*(per_ensemble(rows, "mean_prediction_accuracy") for rows in (seeds, lmc)))
+            accuracy.add_difference(better)
             if "wrong_agreement" in part:
-                more = difference(*(per_ensemble(rows, "wrong_agreement") for rows in (lmc, seeds)))
-                mistakes.add_difference(*more)
+                mistakes.add_difference(difference(*(per_ensemble(rows, "wrong_agreement") for rows in (lmc, seeds))))
             line = f"- {label}{way}: {_ensembles_text('seeds', seeds)}; {_ensembles_text('lmc', lmc)}; "
-            line += f"seeds minus lmc {100 * better:+.2f} points"
-            line += " (no claim: n is below 2)" if math.isnan(error) else f" (standard error {100 * error:.2f})"
+            line += f"seeds minus lmc {100 * better.value:+.2f} points"
+            low, high = (100 * limit for limit in better.interval())
+            line += " (no claim: n is below 2)" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
             if set(lmc["num_members"]) != set(seeds["num_members"]):
                 line += "; the numbers of members differ: see accuracy against size for equal ones"
             lines.append(line + _cost_text(lmc, seeds))
@@ -98,7 +98,7 @@ def similarity(paths: pd.DataFrame) -> str:
         for verdict, alike in part.groupby("connected", sort=False):
             closer = per_seed(alike.assign(closer=alike["angle_reference_deg"] - alike["angle_deg"]), "closer")
             if verdict == "yes" and len(closer) > 1:
-                counts.add_difference(float(closer.mean()), math.sqrt(closer.var(ddof=1) / len(closer)))
+                counts.add_difference(mean_of(closer))
             lines.append(
                 f"- {label}, connected: {verdict}: {mean_text(per_seed(alike, 'angle_deg'), 1, ' degrees')}; two "
                 f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
@@ -108,9 +108,13 @@ def similarity(paths: pd.DataFrame) -> str:
 
 
 def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
-    """Conclude whether larger batches and lower learning rates lower the barrier: Markdown, from `query.paths`."""
+    """Conclude whether larger batches and lower learning rates lower the barrier: Markdown, from `query.paths`.
+
+    A verdict counts a path once, under the first batch-norm policy it was measured with; the lines show all.
+    """
     rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
+    rows = rows.assign(counted=is_first_policy(rows))
     heads, lines = [], []
     for axis, word, example, descending in (("batch_size", "larger", 256, False), ("lr", "smaller", 0.0001, True)):
         counts = ComparisonCounts()
@@ -120,7 +124,8 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                 first, last = (
                     per_seed(part[part[axis] == value], "test/barrier_in_basin") for value in (values[0], values[-1])
                 )
-                counts.add_difference(*difference(first, last))
+                if part["counted"].all():
+                    counts.add_difference(difference(first, last))
                 lines.append(
                     f"- {label}: barrier in basin {mean_text(first, 3)} at {axis} {values[0]:g}, "
                     f"{mean_text(last, 3)} at {values[-1]:g}"
@@ -140,7 +145,7 @@ def up_to_permutation(paths: pd.DataFrame) -> str:
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
         gain = per_seed(part.assign(gain=part[naive] - part[aligned]), "gain")
         if len(gain) > 1:
-            barriers.add_difference(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
+            barriers.add_difference(mean_of(gain))
         connections.add_shares(by_seed)
         methods = " and ".join(sorted(set(part["align"])))
         lines.append(

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.conditions import CONDITIONS, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, has_learnt, per_seed
+from lmc_mlflow.findings.pair_measures import PAIR_MEASURES, with_pair_measures
 from lmc_mlflow.models.families import has_batch_norm
 
 POLICIES = ("interpolate", "recalibrate", "nearest")
@@ -20,7 +21,11 @@ KEYS = tuple(
 )
 """Settings that make a condition. Engines make none: their networks differ by rounding alone."""
 _FLIPPED = ("cifar10", "cifar100")
-_MEASURES = ("barrier", "in_basin", "delta", "angle", "angle_weights", "reference", "train_barrier", "overfit")
+MEASURES = (
+    *("barrier", "in_basin", "delta", "angle", "angle_weights", "reference", "train_barrier", "overfit"),
+    *PAIR_MEASURES,
+)
+"""Numbers of a condition; each has its deviation over seeds beside it."""
 
 
 def with_deviations(measures: Sequence[str]) -> list[str]:
@@ -28,8 +33,12 @@ def with_deviations(measures: Sequence[str]) -> list[str]:
     return [name for measure in measures for name in (measure, f"{measure}_sd")]
 
 
-COLUMNS = [*KEYS, "condition", "n", *with_deviations(_MEASURES), "holds", "apparent", "score", "run_ids"]
+COLUMNS = [*KEYS, "condition", "n", *with_deviations(MEASURES), "holds", "apparent", "score", "learnt", "run_ids"]
 """The columns of `conditions`."""
+
+
+def _no_rows() -> pd.DataFrame:
+    return pd.DataFrame(columns=["run_id", "dataset", "model"])
 
 
 @dataclass(frozen=True)
@@ -40,15 +49,23 @@ class Frames:
     endpoints: pd.DataFrame
     paths: pd.DataFrame
     ensembles: pd.DataFrame
+    stars: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
-        return self.pairs, self.endpoints, self.paths, self.ensembles
+        return self.pairs, self.endpoints, self.paths, self.ensembles, self.stars
+
+    @functools.cached_property
+    def measured_paths(self) -> pd.DataFrame:
+        """Join what the pairs log to the paths, once."""
+        if "pair" not in self.paths:
+            return self.paths
+        return with_pair_measures(self.paths, self.pairs, self.endpoints)
 
     @functools.cached_property
     def conditions(self) -> dict[str, pd.DataFrame]:
         """Compute the `conditions` of the paths for each batch-norm policy, once."""
-        return {policy: conditions(self.paths, policy) for policy in POLICIES}
+        return {policy: conditions(self.measured_paths, policy) for policy in POLICIES}
 
 
 def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
@@ -99,15 +116,16 @@ def conditions(paths: pd.DataFrame, policy: str) -> pd.DataFrame:
     Runs of one seed are averaged first. A network without batch norm has the same path under every policy.
 
     Args:
-        paths: as `prepare` returns them.
+        paths: as `Frames.measured_paths` has them.
         policy: one of `POLICIES`.
 
     Returns:
         Columns `KEYS`, condition (all of them as one text), n (seeds), each of barrier, in_basin, delta
         (percentage points), angle, angle_weights, reference, train_barrier (the higher of both training
         sides' in-basin barriers), overfit (mean training minus mean test accuracy of the ends,
-        percentage points; NaN where the path does not say) with its sample deviation `<name>_sd` and
-        holds (share of seeds without a break on test data), apparent, score, run_ids.
+        percentage points) and `PAIR_MEASURES` with its sample deviation `<name>_sd` (NaN where it is not known),
+        holds (share of seeds without a break on test data), apparent, score, learnt (`conditions.has_learnt`),
+        run_ids.
     """
     rows = with_columns(within_pairs(paths), KEYS)
     if rows.empty:
@@ -115,7 +133,8 @@ def conditions(paths: pd.DataFrame, policy: str) -> pd.DataFrame:
     usable = (rows["bn"] == policy) | ~rows["model"].map(has_batch_norm)
     rows = _with_measures(rows[usable])
     rows = rows.assign(condition=condition_texts(rows))
-    return summarize(rows, "score", (*_MEASURES, "holds", "apparent"))[COLUMNS]
+    found = summarize(rows, "score", (*MEASURES, "holds", "apparent"))
+    return found.assign(learnt=has_learnt(found.assign(share=found["accuracy"] / 100), "share"))[COLUMNS]
 
 
 def summarize(rows: pd.DataFrame, beside: str, measures: Sequence[str]) -> pd.DataFrame:
@@ -171,6 +190,7 @@ def _with_measures(rows: pd.DataFrame) -> pd.DataFrame:
         delta = rows["test/average_precision_delta"].where(several, delta)
     sides = [name for name in ("train_a/barrier_in_basin", "train_b/barrier_in_basin") if name in rows]
     verdict = column("connected")
+    rows = rows.assign(**{name: float("nan") for name in PAIR_MEASURES if name not in rows})
     return rows.assign(
         barrier=column("test/barrier"),
         in_basin=column("test/barrier_in_basin"),

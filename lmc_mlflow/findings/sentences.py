@@ -4,14 +4,34 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from lmc_mlflow.findings.condition_table import POLICIES
 from lmc_mlflow.findings.conditions import describe, distinguishing
+from lmc_mlflow.models.families import has_batch_norm
 
 ALWAYS = ("dataset", "model", "shift")
+_OF_ONE_PATH = ("run_a", "run_b", "pair", "align", "num_alphas", "sampling", "num_members", "seed", "side")
+"""Columns in which the paths, or ensembles, of one pair under several batch-norm policies are equal."""
 
 
 def rows_having(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Select the rows that have a value in each of these columns; a column that is missing is added."""
-    return frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
+    """Select the rows that have a value in each of these columns; a column that is missing is added.
+
+    A path of a network without batch norm is the same under each of `POLICIES`, so it is taken once.
+    """
+    rows = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
+    if not {"bn", "model"} <= set(frame) or rows.empty:
+        return rows
+    same = rows["bn"].isin(POLICIES) & ~rows["model"].map(has_batch_norm).astype(bool)
+    return rows[~same | is_first_policy(rows)].assign(bn=rows["bn"].mask(same, POLICIES[0]))
+
+
+def is_first_policy(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell of each row whether no earlier one of `POLICIES` was measured on its path: such rows count a path once."""
+    if "bn" not in rows:
+        return pd.Series(True, index=rows.index)
+    order = rows["bn"].map(lambda bn: POLICIES.index(bn) if bn in POLICIES else len(POLICIES))
+    keys = [rows[name] for name in _OF_ONE_PATH if name in rows]
+    return order == (order.groupby(keys, dropna=False).transform("min") if keys else order)
 
 
 def each_condition(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:

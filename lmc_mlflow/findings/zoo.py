@@ -1,11 +1,9 @@
 """Concludes from matrices over networks of several widths: connection, alignment, averages."""
 
-import math
-
 import pandas as pd
 
 from lmc_mlflow.findings.conditions import counted
-from lmc_mlflow.findings.differences import RULE
+from lmc_mlflow.findings.differences import RULE, mean_of
 from lmc_mlflow.findings.evidence import ComparisonCounts
 
 SETTING = ["dataset", "model", "shift", "bn", "split"]
@@ -73,4 +71,4 @@ def _compare(counts: ComparisonCounts, networks: pd.DataFrame) -> None:
     if {True, False} <= set(means.columns):
         gain = (means[False] - means[True]).dropna()
         if len(gain) > 1:
-            counts.add_difference(float(gain.mean()), math.sqrt(gain.var(ddof=1) / len(gain)))
+            counts.add_difference(mean_of(gain))

@@ -10,10 +10,12 @@ from lmc_mlflow.findings.evidence import ANSWERS, Claim, ConditionTables, Verdic
 from lmc_mlflow.papers.altintas.claims import ALTINTAS_CLAIMS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_error_conditions
 from lmc_mlflow.papers.hepburn.claims import HEPBURN_CLAIMS, printed_conditions
+from lmc_mlflow.papers.permutation.claims import PERMUTATION_CLAIMS
+from lmc_mlflow.papers.starlight.claims import STARLIGHT_CLAIMS
 
-CLAIMS: tuple[Claim, ...] = (*HEPBURN_CLAIMS, *ALTINTAS_CLAIMS)
+CLAIMS: tuple[Claim, ...] = (*HEPBURN_CLAIMS, *ALTINTAS_CLAIMS, *STARLIGHT_CLAIMS, *PERMUTATION_CLAIMS)
 PAPER = "paper"
-"""In the place of a policy: the same judgement on the papers' own tables (VI to VIII; 1 and 2)."""
+"""In the place of a policy: the same judgement on the papers' own numbers."""
 JUDGED = (*POLICIES, PAPER)
 Verdicts = dict[str, dict[str, Verdict]]
 """Claim -> policy (or `PAPER`) -> verdict."""
@@ -54,10 +56,12 @@ def claims_content(verdicts: Verdicts) -> list[dict[str, Any]]:
         {
             "claim": claim.name,
             "sentence": claim.sentence,
+            "need": claim.need,
             "verdicts": {
                 name: {
                     "answer": verdict.answer,
                     "sentence": verdict.sentence,
+                    "counts": dict(verdict.counts),
                     "evidence": list(verdict.evidence),
                     "run_ids": list(verdict.run_ids),
                 }

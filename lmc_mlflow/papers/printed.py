@@ -21,6 +21,8 @@ FILES = {
     "altintas_table_2": "altintas_table2_minimal_model.csv",
     "permutation_model_zoo": "permutation_slides_model_zoo.csv",
     "starlight_barriers": "starlight_barriers.csv",
+    "app_g": "app_g_training_accuracy.csv",
+    "altintas_table_4": "altintas_table4_test_accuracy.csv",
 }
 """Table -> file; the first line of each says where it is printed."""
 SEEDS = (1, 20, 100, 500, 1500)
@@ -33,6 +35,9 @@ UNSTATED: dict[str, dict[str, Any]] = {
     "table_viii": {"dataset": "cifar10", "shift": "label_5050", "noise": "same"},
 }
 """Settings that every row of a table shares and that have no column (all networks of Table VII have batch norm)."""
+ASSUMED_SCALING = {"mnist": ("centered", "half")}
+"""Data set whose scaling is not printed (Table VI prints "centered" over its CIFAR-10 blocks only) -> how it can be
+read, the first where neither was run."""
 CELL = ["dataset", "model", "lr", "batch_size", "noise", "shift", "normalization"]
 _LOST = {"yes": True, "lost": True, "no": False, "kept": False, "recovered": False}
 

@@ -1,6 +1,6 @@
-"""Computes every barrier of a path by its definition, from losses and accuracies on a grid of alphas."""
+"""Computes the barriers of a path: over its ends, over the chord, in the basin; from losses on a grid of alphas."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,10 @@ Values = NDArray[np.float64]
 """(T,) one number for each alpha."""
 UNSEEN = "unseen"
 """The split of images that neither network was trained on and that are no test set; no verdict looks at it."""
+OF_LOSSES = ("barrier", "barrier_over_chord", "barrier_in_basin")
+OF_ACCURACIES = ("error_barrier", "error_barrier_normalized", "accuracy_delta", "min_accuracy_delta")
+"""Fields of `PathSummary` that have an interval: those of the loss on all data, those of accuracies where labels are
+classes. An average precision needs the ranks of all samples in every resample, and has none."""
 
 
 def alpha_grid(num_alphas: int) -> Values:
@@ -22,12 +26,12 @@ def barrier(losses: Values) -> float:
 
     The ends count among the points, so that it is at least half of what the ends differ by.
     """
-    return float(losses.max() - (losses[0] + losses[-1]) / 2)
+    return float(_over_mean(losses))
 
 
 def barrier_over_chord(alphas: Values, losses: Values) -> float:
     """Compute the largest height over the straight line between both ends' losses; at least 0 (Entezari et al.)."""
-    return float((losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max())
+    return float(_over_chord(alphas, losses))
 
 
 def epsilon(losses: Values) -> float:
@@ -35,11 +39,22 @@ def epsilon(losses: Values) -> float:
     return float(losses.max() - max(losses[0], losses[-1]))
 
 
+def _over_mean(losses: Values) -> Values:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(losses.max(axis=-1) - (losses[..., 0] + losses[..., -1]) / 2)
+
+
+def _over_chord(alphas: Values, losses: Values) -> Values:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((losses - ((1 - alphas) * losses[..., :1] + alphas * losses[..., -1:])).max(axis=-1))
+
+
 @dataclass(frozen=True)
 class BasinBarrier:
     """A barrier between two minima of a path, and where they and its top are (indices into the grid).
 
-    Without one, `height` is 0, `left` and `right` are None and `top` is the lowest point.
+    Without one, `height` is 0, `left` and `right` are None and `top` is the lowest point. A path with a loss that is
+    no number has no height: nan.
     """
 
     height: float
@@ -55,14 +70,31 @@ def barrier_in_basin(losses: Values) -> BasinBarrier:
     height over the mean of those two; the largest. 0 where there is none, as on a convex or
     monotone path.
     """
-    best = BasinBarrier(0.0, int(losses.argmin()), None, None)
-    for i in range(1, len(losses) - 1):
-        left, right = int(losses[:i].argmin()), i + 1 + int(losses[i + 1 :].argmin())
-        if losses[i] > losses[left] and losses[i] > losses[right]:
-            height = float(losses[i] - (losses[left] + losses[right]) / 2)
-            if best.left is None or height > best.height:
-                best = BasinBarrier(height, i, left, right)
-    return best
+    heights, tops = heights_in_basin(losses)
+    height, top = float(heights), int(tops)
+    if not height > 0:
+        return BasinBarrier(height, top, None, None)
+    return BasinBarrier(height, top, int(losses[:top].argmin()), top + 1 + int(losses[top + 1 :].argmin()))
+
+
+def heights_in_basin(losses: Values) -> tuple[Values, NDArray[np.intp]]:
+    """Compute `barrier_in_basin` of many paths (..., T): heights (...) and indices (...) of their tops.
+
+    Of equally high ones the first is the top. An infinite loss between finite ones is an infinite barrier; any other
+    loss that is not finite makes it nan.
+    """
+    inner = losses[..., 1:-1]
+    lowest_left = np.minimum.accumulate(losses, axis=-1)[..., :-2]
+    lowest_right = np.minimum.accumulate(losses[..., ::-1], axis=-1)[..., ::-1][..., 2:]
+    with np.errstate(invalid="ignore"):
+        is_top = (inner > lowest_left) & (inner > lowest_right)
+        over = np.where(is_top, inner - (lowest_left + lowest_right) / 2, 0)
+    heights = over.max(axis=-1, initial=0)
+    tops = losses.argmin(axis=-1)
+    if inner.shape[-1]:
+        tops = np.where(is_top.any(axis=-1), 1 + over.argmax(axis=-1), tops)
+    is_number = np.isfinite(losses).all(axis=-1) | np.isinf(heights)
+    return np.where(is_number, heights, np.nan), tops
 
 
 @dataclass(frozen=True)
@@ -87,24 +119,39 @@ def summarize(alphas: Values, losses: Values, accuracies: Values, test_accuracie
     Args:
         alphas: (T,) from 0 to 1.
         losses: (T,) on the split.
-        accuracies: (T,) on the split, fractions.
+        accuracies: (T,) on the split, fractions; a network whose loss is no number has none.
         test_accuracies: (T,) on the test split: `error_barrier_normalized` divides by the mean of
             their ends on every split (Altintas et al., equation 2).
     """
-    basin = barrier_in_basin(losses)
-    ends = float(accuracies[0] + accuracies[-1]) / 2
-    error = barrier(1 - accuracies)
-    normalizer = float(test_accuracies[0] + test_accuracies[-1]) / 2
-    return PathSummary(
-        barrier=barrier(losses),
-        barrier_over_chord=barrier_over_chord(alphas, losses),
-        barrier_in_basin=basin.height,
-        error_barrier=error,
-        error_barrier_normalized=error / normalizer if normalizer > 0 else float("nan"),
-        accuracy_delta=float(accuracies[basin.top]) - ends,
-        min_accuracy_delta=float(accuracies.min()) - ends,
-        alpha_at_barrier=float(alphas[basin.top]),
-    )
+    rows = summarize_rows(alphas, losses[None], accuracies[None], test_accuracies[None])
+    return PathSummary(**{name: float(values[0]) for name, values in rows.items()})
+
+
+def summarize_rows(alphas: Values, losses: Values, accuracies: Values, test_accuracies: Values) -> dict[str, Values]:
+    """Compute the same of many paths over one grid: field of `PathSummary` -> (R,).
+
+    Args:
+        alphas: (T,).
+        losses: (R, T).
+        accuracies: (R, T).
+        test_accuracies: (R, T).
+    """
+    accuracies = np.where(np.isnan(losses), np.nan, accuracies)
+    heights, tops = heights_in_basin(losses)
+    at_top = np.take_along_axis(accuracies, tops[:, None], axis=1)[:, 0]
+    ends = (accuracies[:, 0] + accuracies[:, -1]) / 2
+    error = _over_mean(1 - accuracies)
+    normalizer = (test_accuracies[:, 0] + test_accuracies[:, -1]) / 2
+    return {
+        "barrier": _over_mean(losses),
+        "barrier_over_chord": _over_chord(alphas, losses),
+        "barrier_in_basin": heights,
+        "error_barrier": error,
+        "error_barrier_normalized": error / np.where(normalizer > 0, normalizer, np.nan),
+        "accuracy_delta": at_top - ends,
+        "min_accuracy_delta": accuracies.min(axis=-1) - ends,
+        "alpha_at_barrier": alphas[tops],
+    }
 
 
 def summary_keys(summary: PathSummary, score: str) -> dict[str, float]:
@@ -123,7 +170,8 @@ def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accur
     A split breaks the connection with a `barrier_in_basin` above its threshold or an
     `accuracy_delta` below its own (-6 % is the rule behind the bold print of Hepburn et al.). The test
     data decide between yes and no; if they show no break and a training side does, overfitting hides
-    it and the connection is only apparent (section IV-C).
+    it and the connection is only apparent (section IV-C). A number that is nan breaks it: no path over
+    a loss that is not finite is connected.
 
     Args:
         summaries: split -> summary; without `test`, a break on any split decides.
@@ -131,10 +179,10 @@ def connected(summaries: dict[str, PathSummary], barrier_threshold: float, accur
         accuracy_delta_threshold: a fraction, 0 or below.
     """
     broken = {
-        split: s.barrier_in_basin > barrier_threshold or s.accuracy_delta < accuracy_delta_threshold
+        split: not s.barrier_in_basin <= barrier_threshold or not s.accuracy_delta >= accuracy_delta_threshold
         for split, s in summaries.items()
     }
-    return _judged(broken)
+    return judge(broken)
 
 
 def connected_by_error(error_barriers: Mapping[str, float], threshold: float) -> str:
@@ -144,11 +192,24 @@ def connected_by_error(error_barriers: Mapping[str, float], threshold: float) ->
         error_barriers: split -> `error_barrier`; nan breaks the connection.
         threshold: a fraction.
     """
-    return _judged({split: not barrier < threshold for split, barrier in error_barriers.items()})
+    return judge({split: not barrier < threshold for split, barrier in error_barriers.items()})
 
 
-def _judged(broken: Mapping[str, bool]) -> str:
+def judge(broken: Mapping[str, bool | None]) -> str:
+    """Turn what each split says into the verdict of a path: `yes`, `no`, `apparent` or `undecided`.
+
+    Args:
+        broken: split -> whether it breaks the connection; None: its data do not tell.
+    """
     broken = {split: is_broken for split, is_broken in broken.items() if split != UNSEEN} or broken
-    if broken["test"] if "test" in broken else any(broken.values()):
-        return "no"
-    return "apparent" if any(broken.values()) else "yes"
+    first = broken["test"] if "test" in broken else _any(broken.values())
+    if first is not False:
+        return "no" if first else "undecided"
+    answers = {True: "apparent", False: "yes", None: "undecided"}
+    return answers[_any(broken.values())]
+
+
+def _any(broken: Collection[bool | None]) -> bool | None:
+    if any(broken):
+        return True
+    return None if None in broken else False

@@ -186,7 +186,7 @@ def _measure_row(
         set_statistics(of_step[step])
         return scratch
 
-    found, used = PATH_ENGINES["fast"](scratch, segment, steps, load_point, data)
+    found, used = PATH_ENGINES["fast"](scratch, segment, steps, load_point, data, False)
     (points,) = found.values()
     values = values_of(points)
     (score,) = (name for name in SCORE_NAMES if name in values)

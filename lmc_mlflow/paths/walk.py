@@ -20,8 +20,10 @@ from lmc_mlflow.paths.curves import Curve, distances_from_start
 from lmc_mlflow.paths.engines.folding import plan_folding
 from lmc_mlflow.paths.engines.mlp import plan_mlp
 from lmc_mlflow.paths.engines.one_pass import MEMORY_BUDGET, Plan, Planner, measure_together
-from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, RowBuilder, Splits
+from lmc_mlflow.paths.grid import Grid, next_points
+from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, Splits
 from lmc_mlflow.paths.points import LoadPoint, point_loader
+from lmc_mlflow.paths.samples import PathSamples, Point, PointBuilder, join_points
 from lmc_mlflow.paths.variance import VarianceRatio
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
 
@@ -38,6 +40,7 @@ class Path:
         engine: the row of `PATH_ENGINES` that did it: `exact` too where there was no fast way for the network.
         variance_ratio: mean standard deviation of the last hidden layer's units at alpha 0.5 over the mean of both
             ends', on up to 1,000 images; None without hidden units or without these alphas.
+        samples: split -> every sample at every alpha; None unless they were asked for.
     """
 
     alphas: Values
@@ -46,6 +49,7 @@ class Path:
     manhattan: Values
     engine: str
     variance_ratio: float | None = None
+    samples: Mapping[str, PathSamples] | None = None
 
     def __post_init__(self) -> None:
         """Put the measures into the order of their table, which what is read back may not have."""
@@ -80,7 +84,7 @@ class Path:
 def measure_path(
     network: nn.Module,
     curve: Curve,
-    alphas: Values,
+    alphas: Values | Grid,
     splits: Splits,
     bn: str,
     calibration: Images | None = None,
@@ -91,7 +95,7 @@ def measure_path(
     Args:
         network: gives the architecture and the device; its own weights do not matter.
         curve: from A (alpha 0) to B (alpha 1).
-        alphas: (T,) from 0 to 1.
+        alphas: (T,) from 0 to 1, or a grid, which may ask for further points and for every sample.
         splits: name -> images and labels.
         bn: how the statistics of units are set at a point: a row of `points.BN_POLICIES`.
         calibration: images of both training sides together, for the policies that need images.
@@ -110,48 +114,92 @@ def measure_path(
         ratio.record(load(alpha), alpha)
         return scratch
 
-    rows, used = measure(scratch, curve, [float(alpha) for alpha in alphas], load_and_record, splits)
-    angles, distances = distances_from_start(curve, trainable(network), alphas)
-    values = {split: values_of(own) for split, own in rows.items()}
-    return Path(alphas, values, angles, distances, used, ratio.of_last_layer())
+    grid = alphas if isinstance(alphas, Grid) else Grid(alphas)
+    points: dict[float, dict[str, Point]] = {}
+    new = grid.alphas
+    while len(new):
+        wanted = [float(alpha) for alpha in new]
+        found, used = measure(scratch, curve, wanted, load_and_record, splits, grid.keep_samples)
+        points |= {alpha: {split: found[split][i] for split in splits} for i, alpha in enumerate(wanted)}
+        new = _further_points(grid, points)
+    return _join(curve, trainable(network), points, splits, (used, ratio.of_last_layer()))
 
 
-def values_of(rows: Sequence[Row]) -> dict[str, Values]:
-    """Turn rows, one a point, into measure -> (T,)."""
+def _further_points(grid: Grid, points: Mapping[float, Mapping[str, Point]]) -> Values:
+    """The points that the grid asks for after these, alpha -> split -> point."""
+    if grid.tolerance is None:
+        return np.empty(0)
+    alphas = sorted(points)
+    splits = next(iter(points.values()))
+    losses = {split: np.array([points[alpha][split].row[LOSS] for alpha in alphas]) for split in splits}
+    return next_points(np.array(alphas), losses, grid.tolerance)
+
+
+def _join(
+    curve: Curve,
+    names: Sequence[str],
+    points: Mapping[float, Mapping[str, Point]],
+    splits: Splits,
+    how: tuple[str, float | None],
+) -> Path:
+    """The path through these points, alpha -> split -> point, in the order of alpha; `how`: engine, variance ratio."""
+    alphas = sorted(points)
+    by_split = {split: [points[alpha][split] for alpha in alphas] for split in splits}
+    angles, distances = distances_from_start(curve, names, np.array(alphas))
+    values = {split: values_of(own) for split, own in by_split.items()}
+    joined = {split: join_points(own, splits[split][1]) for split, own in by_split.items()}
+    samples = {split: own for split, own in joined.items() if own is not None}
+    return Path(np.array(alphas), values, angles, distances, *how, samples or None)
+
+
+def values_of(points: Sequence[Point]) -> dict[str, Values]:
+    """Turn points into measure -> (T,)."""
+    rows: list[Row] = [point.row for point in points]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
 PLANNERS: tuple[Planner, ...] = (plan_mlp, plan_folding)
 Engine = Callable[
-    [nn.Module, Curve, Sequence[float], LoadPoint, Splits],
-    tuple[dict[str, list[Row]], str],
+    [nn.Module, Curve, Sequence[float], LoadPoint, Splits, bool],
+    tuple[dict[str, list[Point]], str],
 ]
-"""Gives split -> one row an alpha, and the row of `PATH_ENGINES` that was used."""
+"""Gives split -> one point an alpha (with every sample, if the last argument says so), and the row of `PATH_ENGINES`
+that was used."""
 
 
 def _exact(
-    _scratch: nn.Module, _curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
-) -> tuple[dict[str, list[Row]], str]:
+    _scratch: nn.Module,
+    _curve: Curve,
+    alphas: Sequence[float],
+    load_point: LoadPoint,
+    splits: Splits,
+    keep_samples: bool,
+) -> tuple[dict[str, list[Point]], str]:
     """Measure each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
-    rows: dict[str, list[Row]] = {split: [] for split in splits}
+    points: dict[str, list[Point]] = {split: [] for split in splits}
     for alpha in tqdm(alphas, desc="measuring the path", unit="alpha", leave=False, disable=None):
         network = load_point(alpha)
         for split, (images, labels) in splits.items():
-            builder = RowBuilder(labels)
+            builder = PointBuilder(labels, keep_samples)
             for outputs, truth in labelled_outputs(network, images, labels):
                 builder.add(outputs, truth)
-            rows[split].append(builder.row())
-    return rows, "exact"
+            points[split].append(builder.point())
+    return points, "exact"
 
 
 def _fast(
-    scratch: nn.Module, curve: Curve, alphas: Sequence[float], load_point: LoadPoint, splits: Splits
-) -> tuple[dict[str, list[Row]], str]:
+    scratch: nn.Module,
+    curve: Curve,
+    alphas: Sequence[float],
+    load_point: LoadPoint,
+    splits: Splits,
+    keep_samples: bool,
+) -> tuple[dict[str, list[Point]], str]:
     """Measure all networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
     plan = _plan(scratch, curve, splits)
     if plan is None:
-        return _exact(scratch, curve, alphas, load_point, splits)
-    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET), "fast"
+        return _exact(scratch, curve, alphas, load_point, splits, keep_samples)
+    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET, keep_samples), "fast"
 
 
 PATH_ENGINES: Mapping[str, Engine] = {"fast": _fast, "exact": _exact}

@@ -12,6 +12,7 @@ from lmc_mlflow.plots.over_seeds.ensembles import ensemble_comparison as ensembl
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_by_size
 from lmc_mlflow.plots.over_seeds.error_barriers import error_barrier_by_model as error_barrier_by_model
 from lmc_mlflow.plots.over_seeds.error_barriers import error_barrier_by_slope as error_barrier_by_slope
+from lmc_mlflow.plots.over_seeds.noise_scale import barrier_by_noise_scale as barrier_by_noise_scale
 from lmc_mlflow.plots.over_seeds.noise_source import barrier_by_noise_source as barrier_by_noise_source
 from lmc_mlflow.plots.over_seeds.polar import polar_over_seeds as polar_over_seeds
 from lmc_mlflow.plots.over_seeds.similarity import angle_against_manhattan as angle_against_manhattan

@@ -12,6 +12,7 @@ from lmc_mlflow.findings.conditions import (
     counted,
     describe,
     distinguishing,
+    has_learnt,
     per_seed,
 )
 from lmc_mlflow.plots.style import group_style
@@ -53,7 +54,8 @@ def groups_of(
 
     Args:
         frame: a table of `query`.
-        by: columns that make a condition; None: every setting in which the rows differ.
+        by: columns that make a condition; None: every setting in which the rows differ. The label of a condition that
+            mixes others names the settings that it mixes.
         leave_out: columns that make none, an axis for example.
         always: columns that are named in the label even where all rows have the same value.
 
@@ -73,9 +75,47 @@ def groups_of(
         return [Group(label=common(frame, COMMON[:2]) or "all", rows=frame, style=group_style(0))]
     found = frame.groupby(names, dropna=False, sort=True)
     return [
-        Group(label=", ".join(filter(None, map(describe, names, key))), rows=rows, style=group_style(i))
+        Group(
+            label=", ".join(filter(None, [*map(describe, names, key), *mixed(rows, candidates if by else ())])),
+            rows=rows,
+            style=group_style(i),
+        )
         for i, (key, rows) in enumerate(found)
     ]
+
+
+def mixed(rows: pd.DataFrame, candidates: Sequence[str], given: Sequence[str] = ()) -> list[str]:
+    """Name in a list the settings that rows of one condition mix; an empty list where they mix none.
+
+    Args:
+        rows: of the condition.
+        candidates: settings that may be mixed.
+        given: settings in which the rows may differ.
+    """
+    found = distinguishing(rows, candidates, [name for name in given if name in rows])
+    return [f"mixes {' and '.join(found)}"] if found else []
+
+
+def learnt_only(rows: pd.DataFrame, split: str = "test") -> tuple[pd.DataFrame, str]:
+    """Select the paths of conditions whose networks have learnt (`conditions.has_learnt`), and count the others.
+
+    A condition is kept or left out as a whole, by the mean accuracy of its networks: to leave out single seeds by
+    their outcome would bias what is drawn.
+
+    Returns:
+        The paths, and a note for the title where some were left out.
+    """
+    accuracy = f"{split}/path_accuracy"
+    if accuracy not in rows or rows.empty:
+        return rows, ""
+    names = distinguishing(with_sides(rows), [name for name in CONDITIONS if name != "bn"])
+    means = (
+        with_sides(rows).groupby(names, dropna=False)[accuracy].transform("mean") if names else rows[accuracy].mean()
+    )
+    learnt = has_learnt(rows.assign(**{accuracy: means}), accuracy)
+    num_left_out = int((~learnt).sum())
+    note = f"\n{counted(num_left_out, 'path')} of networks that have not learnt left out" if num_left_out else ""
+    return rows[learnt], note
 
 
 def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:

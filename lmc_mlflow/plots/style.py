@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
@@ -31,6 +31,8 @@ TEXT_HEIGHT = 0.2
 """Of a line of text, in inches."""
 TEXT_WIDTH = 0.085
 """Of a character, in inches."""
+FEW_ROWS = 12
+"""More rows than this are drawn closer to each other."""
 
 
 class ShownFigure(Figure):
@@ -89,7 +91,7 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
         width: of a panel, in inches; the labels need further room.
     """
     across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
-    height = 1.4 + 0.45 * len(labels)
+    height = 1.4 + (0.45 if len(labels) <= FEW_ROWS else 0.3) * len(labels)
     figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
     axes[0].set_yticks(range(len(labels)), list(labels))
     axes[0].set_ylim(len(labels) - 0.4, -0.6)
@@ -122,7 +124,7 @@ def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
             entries.setdefault(label, handle)
     if not entries:
         return
-    characters = int(figure.get_figwidth() * 11)
+    characters = int(figure.get_figwidth() * 12.5)
     columns = max(1, min(len(entries), 4, characters // (max(map(len, entries)) + 8)))
     figure.set_figheight(figure.get_figheight() + TEXT_HEIGHT * -(-len(entries) // columns))
     figure.legend(
@@ -138,7 +140,11 @@ def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
 
 def log_scale(panel: Axes, values: Iterable[float]) -> None:
     """Make the vertical axis logarithmic, with plain numbers, where all values are positive."""
-    if all(value > 0 for value in values):
+    known = list(values)
+    if known and min(known) > 0:
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        panel.yaxis.set_major_formatter(plain)
+        low, high = panel.get_ylim()
+        panel.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if high < 5 * low else (2, 5)))
+        panel.yaxis.set_minor_formatter(plain if high < 100 * low else NullFormatter())

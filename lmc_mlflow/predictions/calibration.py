@@ -36,8 +36,10 @@ def weighted_auroc(score: Floats, correct: Bools, weights: Floats) -> Floats:
         weights: (R, N) how often each resample holds each sample.
 
     Returns:
-        (R,); NaN where all predictions are correct, or all wrong.
+        (R,); NaN where all predictions are correct, or all wrong, or there are none.
     """
+    if not len(score):
+        return np.full(len(weights), np.nan)
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
     right = np.add.reduceat(weights[:, order] * correct[order], starts, axis=1)
@@ -50,7 +52,12 @@ def weighted_auroc(score: Floats, correct: Bools, weights: Floats) -> Floats:
 
 
 def entropy(probabilities: Floats) -> Floats:
-    """Compute the entropy in nats of each row of (N, K) probabilities."""
-    safe = np.where(probabilities > 0, probabilities, 1.0)
-    total: Floats = -(probabilities * np.log(safe)).sum(axis=1)
+    """Compute the entropy in nats of each row of (N, K) probabilities.
+
+    The terms are added from the lowest probability to the highest: rows with the same probabilities for other classes
+    have the same entropy to the last bit, so that a ranking sees them as a tie.
+    """
+    ordered = np.sort(probabilities, axis=1)
+    safe = np.where(ordered > 0, ordered, 1.0)
+    total: Floats = -(ordered * np.log(safe)).sum(axis=1)
     return total

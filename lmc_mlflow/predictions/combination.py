@@ -7,6 +7,20 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+def check_predictions(log_probabilities: NDArray[np.float32], least_members: int = 1) -> None:
+    """Check that there are members and test samples.
+
+    Raises:
+        ValueError: too few members, or no sample; names the shape.
+    """
+    num_members, num_samples = log_probabilities.shape[:2]
+    if num_members < least_members or not num_samples:
+        raise ValueError(
+            f"predictions of {num_members} members on {num_samples} test samples: an ensemble needs at least "
+            f"{least_members} {'member' if least_members == 1 else 'members'} and one sample"
+        )
+
+
 def majority_vote(votes: Ints, mean_probabilities: Floats) -> Ints:
     """Find the class that most members choose; a tie goes to the class with the higher mean probability.
 
@@ -23,7 +37,12 @@ def majority_vote(votes: Ints, mean_probabilities: Floats) -> Ints:
 
 
 def mean_probabilities(log_probabilities: NDArray[np.float32]) -> Floats:
-    """Average the probabilities of members: (N, K) from log-probabilities (M, N, K)."""
+    """Average the probabilities of members: (N, K) from log-probabilities (M, N, K).
+
+    Raises:
+        ValueError: there is no member, or no sample.
+    """
+    check_predictions(log_probabilities)
     total = np.zeros(log_probabilities.shape[1:])
     for member in log_probabilities:  # one member at a time: M copies in double precision would not fit
         total += np.exp(member.astype(np.float64))

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from lmc_mlflow.predictions.agreement import pair_shares
 from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
-from lmc_mlflow.predictions.combination import majority_vote, mean_probabilities
+from lmc_mlflow.predictions.combination import check_predictions, majority_vote, mean_probabilities
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 RESAMPLES_AT_ONCE = 64
-TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,10 @@ def score_ensemble(
 ) -> dict[str, Interval]:
     """Compute every score of an ensemble, under its logged name.
 
-    `nll`, `brier`, `ece` and both AUROCs are of the averaged probabilities. `brier` is the squared distance
-    from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the highest
-    probability and by (minus) the entropy.
+    `nll`, `brier`, `ece` and both AUROCs are of the averaged probabilities. `nll` averages them as logarithms: it has
+    no upper limit, and is infinite where every member gives the label the probability 0. `brier` is the squared
+    distance from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the
+    highest probability and by (minus) the entropy.
 
     Args:
         log_probabilities: (M, N, K) of M >= 2 members.
@@ -43,7 +43,11 @@ def score_ensemble(
         num_resamples: bootstrap resamples of the test samples; 0: the interval is the value.
         confidence: share of the resamples inside the interval (percentiles).
         rng: draws the resamples.
+
+    Raises:
+        ValueError: fewer than two members, or no sample.
     """
+    check_predictions(log_probabilities, least_members=2)
     means, ranked = _per_sample(log_probabilities, labels)
     num_samples = len(labels)
     plain = _weighted(means, ranked, np.ones((1, num_samples)))
@@ -91,14 +95,15 @@ def _per_sample(log_probabilities: NDArray[np.float32], labels: Ints) -> tuple[d
             log_probabilities.mean(axis=0, dtype=np.float64).argmax(axis=1) == labels
         ).astype(np.float64),
         "member_accuracy": (votes == labels).mean(axis=0),
-        "nll": -np.log(np.maximum(of_label, TINY)),
+        "nll": np.log(len(votes)) - np.logaddexp.reduce(log_probabilities[:, samples, labels].astype(np.float64)),
         "brier": (probabilities**2).sum(axis=1) - 2 * of_label + 1,
     }
     return means, _Ranked(probabilities.max(axis=1), -entropy(probabilities), correct)
 
 
 def _weighted(means: dict[str, Floats], ranked: _Ranked, weights: Floats) -> dict[str, Floats]:
-    averaged = weights @ np.stack(list(means.values()), axis=1) / weights.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # an infinite nll that a resample leaves out
+        averaged = weights @ np.stack(list(means.values()), axis=1) / weights.sum(axis=1, keepdims=True)
     scores = dict(zip(means, averaged.T, strict=True))
     scores["ece"] = weighted_ece(ranked.confidence, ranked.correct, weights)
     scores["auroc_max_probability"] = weighted_auroc(ranked.confidence, ranked.correct, weights)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
+from lmc_mlflow.predictions.combination import check_predictions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +26,11 @@ def growing_ensembles(
         log_probabilities: (M, N, K).
         num_orders: random orders of the members.
         rng: draws the orders.
+
+    Raises:
+        ValueError: there is no member, or no sample.
     """
+    check_predictions(log_probabilities)
     for o in range(num_orders):
         total = np.zeros(log_probabilities.shape[1:])
         for s, member in enumerate(rng.permutation(len(log_probabilities))):

@@ -1,5 +1,6 @@
 """Makes a row of a table from each run: its identity, tags, configuration and last metrics."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +17,10 @@ from lmc_mlflow.config.commands import (
     TrainPairConfig,
 )
 from lmc_mlflow.config.options import read_value
+from lmc_mlflow.config.path import ADAPTIVE
 from lmc_mlflow.contract import FINISHED, Tag, tag
 from lmc_mlflow.contract import where as has_tags
-from lmc_mlflow.paths.barriers import connected_by_error
+from lmc_mlflow.paths.barriers import OF_ACCURACIES, OF_LOSSES, connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
 
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
@@ -26,7 +28,18 @@ SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.ide
 RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
 STAR_SETTINGS = [p.name for p in parameters(StarConfig).values() if p.section == "segments" and p.rule.identity]
 MATRIX_SETTINGS = [p.name for p in parameters(MatrixConfig).values() if p.section == "pairwise"]
-PATH_TAGS = ("run_a", "run_b", "pair", "connected", "connected_unaligned", "connected_by_error", "bn", "align")
+PATH_TAGS = (
+    "run_a",
+    "run_b",
+    "pair",
+    "connected",
+    "connected_unaligned",
+    "connected_by_error",
+    "connected_interval",
+    "connected_interval_unaligned",
+    "bn",
+    "align",
+)
 ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
 ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")
 STAR_TAGS = ("star", "side", "num_sources", "sources", "held_out")
@@ -90,8 +103,8 @@ def star_row(run: Run) -> dict[str, Any]:
 
 
 def path_row(run: Run) -> dict[str, Any]:
-    """Return the columns of a path."""
-    settings = _settings(run, parameters(InterpolateConfig), ("num_alphas", "error_barrier_threshold"))
+    """Return the columns of a path; ends of intervals that it has not are nan, and `num_alphas` counts its points."""
+    settings = _settings(run, parameters(InterpolateConfig), ("num_alphas", "alphas", "error_barrier_threshold"))
     ending = "/error_barrier"
     barriers = {
         name.removesuffix(ending): value
@@ -100,7 +113,17 @@ def path_row(run: Run) -> dict[str, Any]:
     }
     by_error = connected_by_error(barriers, settings["error_barrier_threshold"]) if barriers else ""
     own = {"connected_by_error": by_error, "align": run.data.tags.get(Tag.ALIGN, "none")}
-    return _tags(run, PATH_TAGS) | own | {"num_alphas": settings["num_alphas"]}
+    points = {"num_alphas": settings["num_alphas"], "alphas": settings["alphas"]}
+    if settings["alphas"] == ADAPTIVE:
+        points["num_alphas"] = int(run.data.metrics.get("num_points", 0))
+    return _tags(run, PATH_TAGS) | own | points | _without_intervals(run.data.metrics)
+
+
+def _without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The ends of intervals and the bounds that a path could have, all of them nan."""
+    names = [name for name in metrics if name.rpartition("/")[2] in (*OF_LOSSES, *OF_ACCURACIES)]
+    bounds = [f"{name}_error_bound" for name in names if name.endswith("/barrier")]
+    return dict.fromkeys([f"{name}_{end}" for name in names for end in ("low", "high")] + bounds, math.nan)
 
 
 def ensemble_row(run: Run) -> dict[str, Any]:
@@ -131,10 +154,14 @@ def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _settings(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
-    """Read these settings of the logged configuration, typed; what an older version did not log has its default."""
+    """Read these settings of the logged configuration, typed; what an older version did not log means what it did."""
     return {name: _setting(run, known[name]) for name in known if name in names}
 
 
 def _setting(run: Run, parameter: Parameter) -> Any:
     text = run.data.params.get(f"{parameter.section}.{parameter.name}")
-    return parameter.default if text is None else read_value(parameter.name, parameter.kind, text)
+    if text is not None:
+        return read_value(parameter.name, parameter.kind, text)
+    return parameter.value_before(
+        {name: run.data.params.get(f"{parameter.section}.{name}") for name in parameter.rule.only_with}
+    )

@@ -57,7 +57,8 @@ def paths(
 
     Further columns are `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star)
     and `align`, the method by which B's units were permuted, or `none`. A permuted network has the settings of the
-    network that it was made from.
+    network that it was made from. `<split>/barrier_low`, `_high`, `<split>/barrier_error_bound` and so on are nan, and
+    `connected_interval` is empty, where a path was measured without intervals or by a version that had none.
 
     Args:
         experiment: as in `pairs`.
@@ -65,7 +66,7 @@ def paths(
         uri: as in `pairs`.
         ends: `endpoints(finished=False)` of all experiments, where it was read before; None: it is read here.
     """
-    own = [*FIXED, *PATH_TAGS, "num_alphas"]
+    own = [*FIXED, *PATH_TAGS, "num_alphas", "alphas"]
     columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
     frame = frame_of(runs_of(Kind.PATH, experiment, finished, uri), path_row, own)
     stars_too = _star_networks(uri)

@@ -63,13 +63,23 @@ class TrackedRun:
         """Set the description, in Markdown, that the UI shows at the top of the run."""
         self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
 
-    def log_dataset(self, name: str, digest: str, source: str, profile: Mapping[str, Any], context: str) -> None:
-        """Log a data set as an input of the run, under the digest that this project computes."""
+    def log_dataset(
+        self, name: str, digest: str, source: tuple[str, Mapping[str, Any]], profile: Mapping[str, Any], context: str
+    ) -> None:
+        """Log a data set as an input of the run, under the digest that this project computes.
+
+        Args:
+            name: of the data set.
+            digest: of its content.
+            source: MLflow's type of source, as `local` or `code`, and what describes it.
+            profile: facts about it.
+            context: what the run uses it for.
+        """
         dataset = Dataset(
             name=name,
             digest=digest,
-            source_type="local",
-            source=json.dumps({"uri": source}),
+            source_type=source[0],
+            source=json.dumps(source[1]),
             profile=json.dumps(profile),
         )
         inputs = [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])]

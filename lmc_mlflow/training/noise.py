@@ -80,7 +80,7 @@ def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device
     assert config.noise_scope == "run" or not translate, "the configuration refuses translations of the paper's draws"
     if config.noise_scope == "paper":
         if config.noise == "same":
-            return PaperNoise(device, start=None)
+            return PaperNoise(device, start=None, first_epoch=config.paper_first_epoch)
         return PaperNoise(device, start=seed if side == "A" else seed + PAPER_SEED_OFFSET)
     own = "/B" if config.noise == "different" and side == "B" else ""
     usual = seed if config.noise_seed is None else config.noise_seed
@@ -134,20 +134,22 @@ class NamedNoise:
 class PaperNoise:
     """The noise of Algorithm 1 of Hepburn et al., draw for draw, without its DataLoader.
 
-    With the same noise (`start` is None) PyTorch's generator is seeded with the epoch's number in each epoch. With
+    With the same noise (`start` is None) PyTorch's generator is seeded in each epoch with the number that the epoch
+    has in the loop of the algorithm, which begins at `first_epoch`: 0 as printed ("for epoch = 0 to n"). With
     different noise it is seeded once, with `start`, and continues through all epochs, each of which ends with the
     draw that the test loader makes.
     """
 
     device: torch.device
     start: int | None
+    first_epoch: int = 0
     translate: int = field(default=0, init=False)
     _left: dict[str, Tensor] = field(default_factory=dict)
 
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
         """Draw the noise of an epoch, as `NoiseStream` says."""
-        with global_stream(epoch if self.start is None else self.start, self.device):
+        with global_stream(epoch - 1 + self.first_epoch if self.start is None else self.start, self.device):
             if self.start is not None and self._left:
                 torch.set_rng_state(self._left["cpu"])
                 if "cuda" in self._left:

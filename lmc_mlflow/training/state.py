@@ -1,4 +1,4 @@
-"""Saves and restores the state of a training, so that it continues as if it had never stopped."""
+"""Saves and restores the state of a training, so that a resumed training gives the same numbers."""
 
 import dataclasses
 import json

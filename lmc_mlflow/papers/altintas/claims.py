@@ -1,12 +1,19 @@
 """Claims of Altintas et al., and those on which they and Hepburn et al. disagree."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.comparisons import describe_condition, equal_but_for, holds
+from lmc_mlflow.findings.comparisons import (
+    contrast,
+    describe_confound,
+    describe_difference,
+    describe_measures,
+    equal_but_for,
+    estimate,
+)
 from lmc_mlflow.findings.condition_table import key_text
 from lmc_mlflow.findings.conditions import (
     COVARIATE,
@@ -14,13 +21,24 @@ from lmc_mlflow.findings.conditions import (
     ORDER,
     noise_source,
 )
+from lmc_mlflow.findings.differences import Estimate, interval_text
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.families import is_minimal, linear_layers
+from lmc_mlflow.findings.pair_measures import describe_shift
+from lmc_mlflow.findings.thresholds import (
+    CONFIDENCE,
+    CONNECTED_BELOW_PCT,
+    EQUIVALENT_WITHIN,
+    MIN_SEEDS_FOR_NO_DIFFERENCE,
+    NEGLIGIBLE,
+)
+from lmc_mlflow.papers.altintas.acceptance_claims import ACCEPTANCE_CLAIMS, label
 from lmc_mlflow.papers.altintas.head_to_head import batch_size_comparisons, changes
 from lmc_mlflow.papers.commands import sweep_command
 
 DEEP, HIGH_ADAM = 4, 0.005
 """Layers of a deep linear network; Adam's high rate (Tables 1 and 2)."""
+MARGIN = EQUIVALENT_WITHIN["error_barrier"]
 
 
 def sgd_connects_linear_networks(tables: ConditionTables) -> Evidence:
@@ -66,20 +84,22 @@ def brings_back(tables: ConditionTables, setting: str) -> Evidence:
     for part in equal_but_for(_ordered(tables), (setting,)):
         off = part[part[setting].map(key_text) == "0"]
         for _, tried in part[part[setting].map(key_text) != "0"].iterrows():
-            if len(off) and holds(off.iloc[0]) is False:
-                kept = holds(tried)
-                text = f"{_label(tried, (setting,))}: {setting} {key_text(tried[setting])}: {_number(tried)}, "
+            if len(off) and connected(off.iloc[0]) is False:
+                kept = connected(tried)
+                text = f"{label(tried, (setting,))}: {setting} {key_text(tried[setting])}: {_number(tried)}, "
                 text += f"without {_number(off.iloc[0])}"
                 ids = (*off.iloc[0]["run_ids"], *tried["run_ids"])
                 evidence.add(0 if kept is None else 1 if kept else -1, text, ids)
     return evidence
 
 
-def does_not_decide(tables: ConditionTables, setting: str) -> Evidence:
-    """Collect evidence that both ends of a setting have the same verdict, all else equal, under other orders alone.
+def makes_no_difference(tables: ConditionTables, setting: str) -> Evidence:
+    """Collect evidence that both ends of a setting have the same error barrier, under other orders alone.
+
+    Two one-sided tests with a margin decide it (`Estimate.no_difference`).
 
     Args:
-        tables: whose conditions are compared.
+        tables: whose conditions are compared, equal in all else.
         setting: a parameter.
     """
     evidence = Evidence()
@@ -87,10 +107,10 @@ def does_not_decide(tables: ConditionTables, setting: str) -> Evidence:
         keyed = part.assign(_key=part[setting].map(key_text)).sort_values([setting])
         first, last = keyed.iloc[0], keyed.iloc[-1]
         if first["_key"] != last["_key"]:
-            held = [holds(first), holds(last)]
-            way = 0 if None in held else 1 if held[0] == held[1] else -1
-            text = f"{_label(first, (setting,))}: {setting} {first['_key']}: {_number(first)}, {last['_key']}: "
-            evidence.add(way, text + _number(last), (*first["run_ids"], *last["run_ids"]))
+            found = contrast(first, last, "test")
+            text = f"{label(first, (setting,))}: {setting} {first['_key']}: {_number(first)}, {last['_key']}: "
+            text += f"{_number(last)}; {_no_difference_text(found)}"
+            evidence.add(found.no_difference(MARGIN), text, (*first["run_ids"], *last["run_ids"]))
     return evidence
 
 
@@ -108,19 +128,29 @@ def batch_size_under(tables: ConditionTables, source: str, decides: bool) -> Evi
     for found, small, large in batch_size_comparisons(tables.enough_errors):
         if found == source:
             by_error, by_loss = changes(small, large)
-            way = by_loss if decides else _none(by_error)
-            name, unit, measure = ("barrier", " nats", "barrier") if decides else ("error barrier", " %", "test")
-            numbers = [
-                f"B {key_text(row['batch_size'])}: {name} {row[measure]:.3g} ± {row[f'{measure}_sd']:.2g}{unit}"
-                for row in (small, large)
-            ]
-            text = f"{_label(small, ('batch_size',))}: {', '.join(numbers)} (n = {min(small['n'], large['n'])})"
+            way = by_loss.direction(NEGLIGIBLE["in_basin"]) if decides else by_error.no_difference(MARGIN)
+            measure = "in_basin" if decides else "test"
+            numbers = [f"B {key_text(row['batch_size'])}: {describe_measures(row, measure)}" for row in (small, large)]
+            said = describe_difference(by_loss, "in_basin", NEGLIGIBLE["in_basin"]) if decides else ""
+            text = f"{label(small, ('batch_size',))}: {', '.join(numbers)}; {said or _no_difference_text(by_error)}"
+            text += f"; {describe_confound(small, large)}"
+            text += f"; {describe_shift(large)}" if source != ORDER else ""
             evidence.add(way, text, (*small["run_ids"], *large["run_ids"]))
     return evidence
 
 
-def _none(way: int | None) -> int | None:
-    return None if way is None else 1 if way == 0 else -1
+def connected(row: Any) -> bool | None:
+    """Tell whether the error barrier of a condition is below 2 %; None where its interval crosses that."""
+    side = estimate(row, "test").side(CONNECTED_BELOW_PCT)
+    return None if not side else side == -1
+
+
+def _no_difference_text(found: Estimate) -> str:
+    low, high = found.interval(2 * CONFIDENCE - 1)
+    return (
+        f"{describe_difference(found, 'test', MARGIN)}, two one-sided tests {interval_text(low, high, 2)}, "
+        f"{MIN_SEEDS_FOR_NO_DIFFERENCE} seeds needed"
+    )
 
 
 def _ordered(tables: ConditionTables) -> pd.DataFrame:
@@ -149,20 +179,13 @@ def _some_break(rows: pd.DataFrame) -> Evidence:
 def _judged(rows: pd.DataFrame, kind: str, ways_of: dict[bool | None, int]) -> Evidence:
     evidence = Evidence(kind)
     for _, row in rows.iterrows():
-        evidence.add(ways_of[holds(row)], f"{_label(row, ())}: {_number(row)}", row["run_ids"])
+        evidence.add(ways_of[connected(row)], f"{label(row, ())}: {_number(row)}", row["run_ids"])
     return evidence
 
 
-def _label(row: Any, leave_out: Sequence[str]) -> str:
-    extra = [f"{row['optimizer']}"] if key_text(row["optimizer"]) else []
-    extra += [f"warmup {key_text(row['warmup_epochs'])}"] if key_text(row["warmup_epochs"]) not in ("", "0") else []
-    extra += ["two initializations"] if row["init"] == "different" else []
-    return " ".join([describe_condition(row, leave_out), *extra])
-
-
 def _number(row: Any) -> str:
-    spread = f" ± {row['test_sd']:.2f}" if row["test_sd"] == row["test_sd"] else ""
-    return f"error barrier {row['test']:.2f}{spread} % (n = {row['n']})"
+    text = describe_measures(row, "test").replace(" ± nan [unknown]", "")
+    return f"{text}, connected: below {CONNECTED_BELOW_PCT:g} %"
 
 
 def _claim(name: str, sentence: str, judge: Callable[[ConditionTables], Evidence], table: str) -> Claim:
@@ -170,8 +193,9 @@ def _claim(name: str, sentence: str, judge: Callable[[ConditionTables], Evidence
 
 
 _BACK = "brings the connection back that one hidden layer or linear layers lose without it"
-_SAME = "makes no difference to the verdict at an error barrier of 2 %, the order being the only noise"
+_SAME = "makes no difference of 1 point to the error barrier, the order being the only noise"
 ALTINTAS_CLAIMS = (
+    *ACCEPTANCE_CLAIMS,
     _claim(
         "D-01a",
         "Linear networks of any depth stay connected under SGD",
@@ -200,7 +224,7 @@ ALTINTAS_CLAIMS = (
     _claim("D-08c", f"Warm-up {_BACK}", functools.partial(brings_back, setting="warmup_epochs"), "altintas_table_2"),
     _claim("D-10", f"Gradient clipping {_BACK}", functools.partial(brings_back, setting="clip_norm"), "interventions"),
     *(
-        _claim(name, f"{words} {_SAME}", functools.partial(does_not_decide, setting=setting), "interventions")
+        _claim(name, f"{words} {_SAME}", functools.partial(makes_no_difference, setting=setting), "interventions")
         for name, words, setting in (
             ("D-11a", "Batch size", "batch_size"),
             ("D-11b", "Momentum", "momentum"),
@@ -211,8 +235,13 @@ ALTINTAS_CLAIMS = (
     *(
         _claim(name, sentence, functools.partial(batch_size_under, source=source, decides=decides), "head_to_head")
         for name, sentence, source, decides in (
-            ("D-H-a", "Head to head: under other orders alone batch size leaves the error barrier (D)", ORDER, False),
-            ("D-H-b", "Head to head: under a covariate shift larger batches lower the barrier (H)", COVARIATE, True),
+            (
+                "D-H-a",
+                "Head to head: under other orders alone batch size leaves the error barrier to 1 point (D)",
+                ORDER,
+                False,
+            ),
+            ("D-H-b", "Head to head: under 50/50 halves larger batches lower the barrier (H)", COVARIATE, True),
             ("D-H-c", "Head to head: under label imbalance larger batches lower the barrier (H)", IMBALANCE, True),
         )
     ),

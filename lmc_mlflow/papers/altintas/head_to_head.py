@@ -7,10 +7,12 @@ import pandas as pd
 
 from lmc_mlflow.findings.comparisons import contrast, equal_but_for
 from lmc_mlflow.findings.conditions import SOURCES, noise_source
-from lmc_mlflow.findings.thresholds import NEGLIGIBLE
+from lmc_mlflow.findings.differences import Estimate
+from lmc_mlflow.findings.evidence import UNDECIDED
+from lmc_mlflow.findings.thresholds import EQUIVALENT_WITHIN, NEGLIGIBLE
 
 LOWER, NONE, HIGHER = "larger batches: lower", "no difference", "larger batches: higher"
-WORDS = {1: LOWER, 0: NONE, -1: HIGHER}
+WORDS = {1: LOWER, -1: HIGHER}
 
 
 def batch_size_comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
@@ -28,9 +30,9 @@ def batch_size_comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any,
                 yield source, ordered.iloc[0], ordered.iloc[-1]
 
 
-def changes(small: Any, large: Any) -> tuple[int | None, int | None]:
-    """Tell how the error barrier and the loss barrier change: 1 lower with the larger batch, -1 higher, 0 neither."""
-    return contrast(small, large, "test", NEGLIGIBLE["error_barrier"]), contrast(small, large, "barrier")
+def changes(small: Any, large: Any) -> tuple[Estimate, Estimate]:
+    """Estimate how much lower error barrier (percent) and loss barrier in the basin are with the larger batch."""
+    return contrast(small, large, "test"), contrast(small, large, "in_basin")
 
 
 def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
@@ -38,26 +40,33 @@ def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
 
     Args:
         conditions: from `error_conditions`.
-        min_seeds: conditions with fewer seeds are left out, as are those whose networks have not learnt.
+        min_seeds: conditions with fewer seeds are left out, as are those whose networks have not learnt or are not
+            `accepted`.
     """
     rows = []
-    enough = conditions[(conditions["n"] >= max(2, min_seeds)) & conditions["learnt"].astype(bool)]
+    counts = conditions["learnt"].astype(bool) & conditions["accepted"].astype(bool)
+    enough = conditions[(conditions["n"] >= max(2, min_seeds)) & counts]
     for source, small, large in batch_size_comparisons(enough):
         row = {"source": source} | {name: small[name] for name in ("dataset", "model", "optimizer", "lr", "epochs")}
         row |= {"batch_small": small["batch_size"], "batch_large": large["batch_size"]}
         row |= {"n": min(small["n"], large["n"])}
-        for measure, name in (("test", "error_pct"), ("barrier", "barrier")):
+        for measure, name in (("test", "error_pct"), ("in_basin", "barrier")):
             row |= {f"{name}_small": small[measure], f"{name}_large": large[measure]}
         by_error, by_loss = changes(small, large)
-        row |= {"error_says": _said(by_error), "loss_says": _said(by_loss)}
+        row |= {"error_says": _said(by_error, "error_barrier"), "loss_says": _said(by_loss, "barrier")}
         rows.append(row | {"run_ids": " ".join((*small["run_ids"], *large["run_ids"]))})
     columns = ["source", "dataset", "model", "optimizer", "lr", "epochs", "batch_small", "batch_large", "n"]
     columns += ["error_pct_small", "error_pct_large", "barrier_small", "barrier_large", "error_says", "loss_says"]
     return pd.DataFrame(rows, columns=[*columns, "run_ids"])
 
 
-def _said(way: int | None) -> str:
-    return "" if way is None else WORDS[way]
+def _said(found: Estimate, measure: str) -> str:
+    """Say what a change means: lower, higher, none (two one-sided tests), undecided, or nothing without an error."""
+    way = found.direction(NEGLIGIBLE[measure])
+    if way is None:
+        return ""
+    none = found.no_difference(EQUIVALENT_WITHIN[measure]) == 1
+    return WORDS[way] if way else NONE if none else UNDECIDED
 
 
 def answer_head_to_head(table: pd.DataFrame) -> str:
@@ -70,7 +79,8 @@ def answer_head_to_head(table: pd.DataFrame) -> str:
         if len(part):
             said = [
                 f"by {kind} {sum(part[column] == LOWER)} lower with the larger batch, "
-                f"{sum(part[column] == HIGHER)} higher, {sum(part[column] == NONE)} without a difference"
+                f"{sum(part[column] == HIGHER)} higher, {sum(part[column] == NONE)} without a difference, "
+                f"{sum(part[column] == UNDECIDED)} undecided"
                 for kind, column in (("error", "error_says"), ("loss", "loss_says"))
             ]
             noun = "comparison" if len(part) == 1 else "comparisons"

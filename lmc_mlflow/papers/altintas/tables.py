@@ -1,5 +1,6 @@
 """Tables 1 to 4 of Altintas et al.: the store's numbers beside the printed ones."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from lmc_mlflow.findings.condition_table import (
     key_text,
     with_columns,
 )
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.families import is_minimal, linear_layers
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.parameters import num_parameters
@@ -18,7 +20,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.altintas.error_conditions import SPLITS, STATED
 from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
 from lmc_mlflow.papers.commands import RUN
-from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, Sample, mark
+from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
 
 ROUNDING = 0.005
@@ -28,6 +30,10 @@ PARAMETERS_M = {"patches_conv": 0.09, "patches_local": 0.48, "patches_dense": 25
 LAYERS = {2: "mlp_l1_w128", 4: "mlp_l3_w128", 8: "mlp_l7_w128"}
 """The paper's number of layers -> our network; one hidden layer is two layers there."""
 DATASETS = ("mnist", "cifar10", "cifar100", "tiny_imagenet")
+NOT_HELD = "not in this project"
+"""In the place of a printed accuracy of which this project does not know the value."""
+DEPENDS = "depends on the reading"
+"""In the place of a mark that differs between two readings of a printed table."""
 _NAMED = ("dataset", "shift", "noise", "optimizer", "lr", "batch_size", "warmup_epochs", "normalization", "test_split")
 _PLAIN = {"warmup_epochs": "0", "clip_norm": "0", "schedule": "constant", "weight_decay": "0"}
 """What the paper varies elsewhere and leaves out in a table unless it says so."""
@@ -121,7 +127,10 @@ def patch_parameters() -> pd.DataFrame:
 
 
 def accuracies(frames: Frames, min_seeds: int) -> pd.DataFrame:
-    """Compute Table 4: test accuracy by data set, depth and rate. This project does not hold the printed values.
+    """Compute Table 4: test accuracy by data set, depth and rate, beside the printed values of MNIST.
+
+    Their column heads are not known, so each cell has the printed value of both readings (`altintas_table_4`). A mark
+    is given where it is the same for both. *same conclusion* means that ours is higher than printed.
 
     Args:
         frames: as `condition_table.prepare` returns them.
@@ -129,27 +138,38 @@ def accuracies(frames: Frames, min_seeds: int) -> pd.DataFrame:
     """
     pairs = with_columns(frames.pairs, (*KEYS, "init"))
     pairs = pairs.assign(condition=condition_texts(pairs)) if len(pairs) else pairs.assign(condition="")
+    printed = {tuple(row[:3]): tuple(row[3:]) for row in printed_table("altintas_table_4").to_numpy().tolist()}
     rows = []
     for dataset in DATASETS:
         for layers, model in LAYERS.items():
             for lr in (0.1, 0.01):
                 wanted = {"dataset": dataset, "model": model, "optimizer": "sgd", "lr": lr, "batch_size": 1024}
                 found = _of(pairs, {"shift": "none", "noise": "different", "init": "same"} | _PLAIN | wanted)
-                rows.append({"dataset": dataset, "layers": layers, "lr": lr} | _accuracy(found, wanted, min_seeds))
+                theirs = printed.get((dataset, layers, lr), ())
+                named = {"dataset": dataset, "layers": layers, "lr": lr}
+                rows.append(named | _accuracy(found, wanted, theirs, min_seeds))
     return pd.DataFrame(rows)
 
 
-def _accuracy(found: pd.DataFrame, settings: dict[str, Any], min_seeds: int) -> dict[str, Any]:
+def _accuracy(
+    found: pd.DataFrame, settings: dict[str, Any], theirs: tuple[float, ...], min_seeds: int
+) -> dict[str, Any]:
     found = found[found["test/accuracy"].notna()] if "test/accuracy" in found else found.iloc[:0]
     sizes = found.groupby("condition").agg(n=("seed", "nunique"), epochs=("epochs", "first")) if len(found) else None
     best = sizes.sort_values(["n", "epochs"], ascending=False).index[0] if sizes is not None else None
     mine = found[found["condition"] == best]
     by_seed = 100 * mine.groupby("seed")["test/accuracy"].mean() if len(mine) else pd.Series(dtype=float)
+    n = len(by_seed)
+    mean, deviation = float(by_seed.mean()) if n else math.nan, float(by_seed.std(ddof=1)) if n > 1 else math.nan
+    ours, values = Sample(mean, deviation, n), dict.fromkeys(theirs)
+    marks = {mark(ours, Sample(one, math.nan, 1), mean > one, ROUNDING, min_seeds) for one in values}
     return {
-        "n": len(by_seed),
-        "accuracy_pct": float(by_seed.mean()) if len(by_seed) else float("nan"),
-        "sd": float(by_seed.std(ddof=1)) if len(by_seed) > 1 else float("nan"),
+        "n": n,
+        "accuracy_pct": mean,
+        "sd": deviation,
+        "printed_pct": " or ".join(f"{one:.2f}" for one in values) or NOT_HELD,
+        "mark": marks.pop() if len(marks) == 1 else DEPENDS if marks else "",
         "condition": condition_words(mine.iloc[0], _NAMED) if len(mine) else "",
-        "command": _command(settings) if len(by_seed) < min_seeds else "",
+        "command": _command(settings) if n < min_seeds else "",
         "run_ids": " ".join(sorted(mine["run_id"])) if len(mine) else "",
     }

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES, Frames
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.families import family_of
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.cell_conditions import condition_words
@@ -18,7 +19,7 @@ from lmc_mlflow.papers.hepburn.ensemble_groups import (
     select_sampling,
 )
 from lmc_mlflow.papers.hepburn.tables import REQUIRED, SCALINGS
-from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
+from lmc_mlflow.papers.marks import NO_DATA, mark
 from lmc_mlflow.papers.printed import CELL, printed_table
 
 TABLE_III = {"dataset": "cifar10", "shift": "label_5050"}

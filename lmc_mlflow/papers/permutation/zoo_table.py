@@ -10,9 +10,10 @@ from lmc_mlflow.findings.condition_table import (
     condition_texts,
     with_columns,
 )
+from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.papers.cell_conditions import condition_words
 from lmc_mlflow.papers.commands import RUN
-from lmc_mlflow.papers.marks import NO_DATA, Sample, mark
+from lmc_mlflow.papers.marks import NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
 
 NETWORKS = {"moons": 50, "mnist": 10}

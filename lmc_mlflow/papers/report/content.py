@@ -20,14 +20,16 @@ from lmc_mlflow.papers.altintas.tables import (
     minimal_model,
     patch_parameters,
 )
+from lmc_mlflow.papers.anchors import training_note
 from lmc_mlflow.papers.claims import Verdicts, count_answers, judge_all
 from lmc_mlflow.papers.hepburn.batch_norm_question import answer_batch_norm_question
 from lmc_mlflow.papers.hepburn.ensemble_tables import table_i, table_iii
 from lmc_mlflow.papers.hepburn.parameter_table import table_v
-from lmc_mlflow.papers.hepburn.tables import TITLES, path_table
+from lmc_mlflow.papers.hepburn.tables import ASSUMED, TITLES, path_table, ratio_note
 from lmc_mlflow.papers.marks import MARKS, NO_DATA
+from lmc_mlflow.papers.pairs_behind import with_pairs_behind
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
-from lmc_mlflow.papers.printed import PATH_TABLES
+from lmc_mlflow.papers.printed import CELL, PATH_TABLES
 
 TABLE_TITLES = {
     "table_i": "Table I: what each recipe for an ensemble gives",
@@ -41,8 +43,10 @@ TABLE_TITLES = {
     "model_zoo": "Permutation slides: networks of one hidden layer by width",
     "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
-MARKED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "model_zoo")
+MARKED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "altintas_table_4", "model_zoo")
 """The tables whose cells have printed values and need runs."""
+TRAINED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "altintas_table_4")
+"""The tables whose rows say how far their networks were trained, and how large the shift of their data is."""
 
 
 def short_title(name: str) -> str:
@@ -93,8 +97,14 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "model_zoo": zoo_table(ready, min_seeds),
         "head_to_head": head_to_head(errors, min_seeds),
     }
+    tables |= {name: with_pairs_behind(name, tables[name], ready) for name in TRAINED}
+    shifts = with_pairs_behind("head_to_head", tables["head_to_head"], ready)
+    tables["head_to_head"] = shifts.drop(columns=["trained", "training"])
     num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
-    notes = {"head_to_head": answer_head_to_head(tables["head_to_head"])}
+    notes = {name: training_note(tables[name]) for name in TRAINED}
+    notes |= {name: f"{ratio_note(tables[name])} {notes[name]}".strip() for name in PATH_TABLES}
+    notes |= {"head_to_head": answer_head_to_head(tables["head_to_head"])}
+    notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
     return Content(
         tables, judge_all(ready, min_seeds), answer_batch_norm_question(tables["table_vii"]), notes, num_runs, here
@@ -106,10 +116,14 @@ def _is_read(frames: Frames, name: str) -> bool:
 
 
 def count_filled(table: pd.DataFrame) -> tuple[int, int]:
-    """Count the printed cells that have data under the first policy, and all printed cells."""
+    """Count the printed cells that have data under the first policy, and all; two readings of a cell are one cell."""
     rows = _first(table)
-    marks = rows["barrier_mark" if "barrier_mark" in rows else "mark"]
-    return int((marks != NO_DATA).sum()), len(rows)
+    rows = rows.assign(mark=rows["barrier_mark"]) if "barrier_mark" in rows else rows[rows["mark"] != ""]
+    full = rows["mark"] != NO_DATA
+    if "reading" in rows:
+        scaling = rows["normalization"].where(rows["reading"] != ASSUMED, "")
+        full = full.groupby([*(rows[name] for name in CELL if name != "normalization"), scaling]).any()
+    return int(full.sum()), len(full)
 
 
 def count_marks(table: pd.DataFrame) -> dict[str, int]:

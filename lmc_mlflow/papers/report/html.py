@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.condition_table import POLICIES
 from lmc_mlflow.models.families import has_batch_norm
+from lmc_mlflow.papers.hepburn.tables import ASSUMED
 from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, SAME
 from lmc_mlflow.papers.printed import CELL
-from lmc_mlflow.papers.report.markdown import spread_text
+from lmc_mlflow.papers.report.markdown import HEADS, SPREADS, ratio_text, scaling_text, spread_text, training_text
 
 Link = Callable[[str], str | None]
 """Run id -> address, or None where there is no server to link to."""
@@ -75,49 +75,53 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def path_table(frame: pd.DataFrame, link: Link) -> str:
-    """Write Table VI, VII or VIII: one row a printed cell, the paper beside each batch-norm policy."""
+    """Write Table VI, VII or VIII: a printed cell (under one reading of its scaling), and a row for each policy."""
     differing = [name for name in CELL if frame[name].nunique() > 1 and name not in ("dataset", "model")]
-    head = ["cell", "paper", *(f"bn = {policy}" for policy in POLICIES)]
     rows = []
     for _, part in frame.groupby(CELL, sort=False):
-        first = part.iloc[0]
-        by_policy = {str(row["bn"]): row for _, row in part.iterrows()}
-        notes = [
-            f"{_HEADS.get(name, name)} {first[name]:g}" if name in ("lr", "batch_size") else "" for name in differing
-        ]
-        notes += [str(first[name]) for name in differing if name in ("shift", "normalization")]
-        notes += ["different noise"] if "noise" in differing and first["noise"] == "different" else []
-        notes += [str(first["condition"])]
-        left_out = f"<br>left out: {escape(first['left_out'])}" if first["left_out"] else ""
-        cells = [_named(f"{first['dataset']} {first['model']}", escape(", ".join(filter(None, notes))) + left_out)]
-        cells.append(_numbers(first))
-        cells += [_policy(by_policy.get(policy), link) for policy in POLICIES]
-        if not has_batch_norm(str(first["model"])):
-            cells[-2:] = ['<span class="soft">no batch norm</span>'] * 2
-        rows.append(cells)
-    return table(head, rows)
+        cell = f'<td rowspan="{len(part)}">{_cell_text(part.iloc[0], differing)}</td>'
+        for place, (_, row) in enumerate(part.iterrows()):
+            rows.append([*([cell] if place == 0 else []), *_policy(row, link)])
+    return table(["cell", "bn", "n", *HEADS, "connected", "runs"], rows)
+
+
+def _cell_text(row: "pd.Series[Any]", differing: Sequence[str]) -> str:
+    """Write what a cell is, the condition that fills it, how far that was trained and how large its shift is."""
+    notes = [f"{_HEADS.get(name, name)} {row[name]:g}" for name in differing if name in ("lr", "batch_size")]
+    notes += [str(row["shift"])] if "shift" in differing else []
+    notes += [scaling_text(row)] if "normalization" in differing or row["reading"] == ASSUMED else []
+    notes += ["different noise"] if "noise" in differing and row["noise"] == "different" else []
+    lines = [escape(", ".join(filter(None, [*notes, str(row["condition"])])))]
+    lines += [f"left out: {escape(row['left_out'])}"] if row["left_out"] else []
+    lines += [escape(line) for line in behind_lines(row)]
+    return _named(f"{row['dataset']} {row['model']}", "<br>".join(lines))
+
+
+def behind_lines(row: "pd.Series[Any]") -> list[str]:
+    """Write how far the networks of a row were trained and how large the shift of their data is, a line each."""
+    lines = [training_text(row)] if row.get("trained", "") else []
+    lines += [f"C2ST {row['c2st']}"] if row.get("c2st", "") else []
+    return lines + ([f"label divergence {row['label_divergence']} bits"] if row.get("label_divergence", "") else [])
+
+
+def _policy(row: "pd.Series[Any]", link: Link) -> list[str]:
+    bn = str(row["bn"]) if has_batch_norm(str(row["model"])) else '<span class="soft">no batch norm</span>'
+    spreads = {head: number(row[name], row[f"{name}_sd"]) for name, head in SPREADS.items()}
+    cells = spreads | {"ours / printed": f'<td class="num">{ratio_text(row)}</td>'}
+    cells |= {"barrier: mark": badge(row["barrier_mark"]), "delta: mark": badge(row["delta_mark"])}
+    if row["paper_lost"] == "yes":
+        cells["printed delta"] = cells["printed delta"].replace("</td>", "<br>lost</td>")
+    folded = runs(row["run_ids"], link) + command(row["command"])
+    return [bn, str(row["n"]), *(cells[head] for head in HEADS), escape(row["holds"]), folded]
+
+
+def number(mean: float, deviation: float) -> str:
+    """Write a mean with its deviation as a table's cell."""
+    return f'<td class="num">{spread_text(mean, deviation, 2)}</td>'
 
 
 def _named(name: str, note: str) -> str:
     return f'<b>{escape(name)}</b><br><span class="soft">{note}</span>'
-
-
-def _numbers(row: Any) -> str:
-    lines = [spread_text(row["paper_barrier"], row["paper_barrier_sd"], 2)]
-    lines.append(f"{spread_text(row['paper_delta'], row['paper_delta_sd'], 2)} %")
-    lines += ["lost"] if row["paper_lost"] == "yes" else []
-    return f'<td class="num">{"<br>".join(lines)}</td>'
-
-
-def _policy(row: Any, link: Link) -> str:
-    if row is None or row["n"] == 0:
-        return badge(NO_DATA) + ("" if row is None else command(row["command"]))
-    lines = [
-        f"{spread_text(row[name], row[f'{name}_sd'], 2)}{unit} {badge(row[f'{name}_mark'])}"
-        for name, unit in (("barrier", ""), ("delta", " %"))
-    ]
-    note = f'<span class="soft">connected {escape(row["holds"])}</span>'
-    return f'<td class="num">{"<br>".join(lines)}<br>{note}{runs(row["run_ids"], link)}{command(row["command"])}</td>'
 
 
 def ensemble_table(frame: pd.DataFrame, link: Link) -> str:
@@ -127,7 +131,8 @@ def ensemble_table(frame: pd.DataFrame, link: Link) -> str:
     for (model, sampling, policy), part in frame.groupby(["model", "sampling", "bn"], sort=False):
         first = part.iloc[0]
         members = f"{first['num_members']} members" if first["num_members"] else ""
-        note = ", ".join(filter(None, [f"bn = {policy}" if policy else "", members, str(first["condition"])]))
+        words = [f"bn = {policy}" if policy else "", members, str(first["condition"]), *behind_lines(first)]
+        note = ", ".join(filter(None, words))
         folded = runs(first["run_ids"], link) + command(first["command"])
         cells = [_named(f"{model}, {sampling}", escape(note)) + folded, str(first["n"])]
         rows.append([*cells, *(_metric(part[part["metric"] == name].iloc[0]) for name in metrics)])
@@ -143,20 +148,24 @@ def _metric(row: Any) -> str:
 
 def plain_table(frame: pd.DataFrame, link: Link) -> str:
     """Write any other table: marks as badges, what the paper says in the first column, runs and commands last."""
-    shown = [str(name) for name in frame.columns if name not in ("run_ids", "command", "paper")]
+    left_out = ("run_ids", "command", "paper", "trained", "training", "c2st", "label_divergence")
+    shown = [str(name) for name in frame.columns if name not in left_out]
     folded = "run_ids" in frame
     rows = []
     for _, row in frame.iterrows():
         cells = [_cell(name, row[name]) for name in shown]
+        cells += ["<br>".join(map(escape, behind_lines(row)))] if "c2st" in frame else []
         if "paper" in frame:
             cells[0] = _named(str(row[shown[0]]), escape(str(row["paper"])))
         rows.append(cells + ([runs(row["run_ids"], link) + command(row.get("command", ""))] if folded else []))
-    return table([*(_HEADS.get(name, name.replace("_", " ")) for name in shown), *(["runs"] if folded else [])], rows)
+    heads = [_HEADS.get(name, name.replace("_", " ")) for name in shown]
+    heads += (["training, shift"] if "c2st" in frame else []) + (["runs"] if folded else [])
+    return table(heads, rows)
 
 
 def _cell(name: str, value: Any) -> str:
     if name == "mark":
-        return badge(value)
+        return badge(value) if value else ""
     if isinstance(value, float):
         decimals = 3 if abs(value) < 1 else 2
         return "" if math.isnan(value) else f'<td class="num">{value:.{decimals}f}</td>'

@@ -108,10 +108,9 @@ def _short(name: str) -> str:
 
 def _question(content: Content, link: Link) -> str:
     rows = question_rows(content.tables["table_vii"])
-    note = '<p class="soft">First line of a cell: barrier; second: accuracy delta in percentage points.</p>'
     return (
         f'<h2 id="question">{escape(QUESTION)}</h2><div class="answer">{prose(content.answer)}</div>'
-        f"{path_table(rows, link)}{note}"
+        f"{path_table(rows, link)}"
     )
 
 

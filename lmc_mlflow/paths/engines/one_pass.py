@@ -16,8 +16,9 @@ from tqdm import tqdm
 from lmc_mlflow.batches import Images
 from lmc_mlflow.evaluation import BATCH_SIZE
 from lmc_mlflow.paths.curves import Curve
-from lmc_mlflow.paths.measures import Row, RowBuilder, Splits
+from lmc_mlflow.paths.measures import Splits
 from lmc_mlflow.paths.points import LoadPoint
+from lmc_mlflow.paths.samples import Point, PointBuilder
 
 ENDPOINT_SPLIT = "test"
 """Endpoints log their own metrics on it: the ends of a path must equal them to the last bit."""
@@ -53,9 +54,14 @@ Planner = Callable[[nn.Module, Curve, Tensor], Plan | None]
 
 @torch.no_grad()
 def measure_together(
-    plan: Plan, alphas: Sequence[float], load_point: LoadPoint, splits: Splits, memory_budget: int
-) -> dict[str, list[Row]]:
-    """Measure the networks at all alphas: split -> one row an alpha.
+    plan: Plan,
+    alphas: Sequence[float],
+    load_point: LoadPoint,
+    splits: Splits,
+    memory_budget: int,
+    keep_samples: bool = False,
+) -> dict[str, list[Point]]:
+    """Measure the networks at all alphas: split -> one point an alpha.
 
     Args:
         plan: of the networks' architecture.
@@ -63,30 +69,37 @@ def measure_together(
         load_point: of the path.
         splits: name -> images and labels.
         memory_budget: bytes; the alphas are taken in as many passes as it asks for, one a pass at least.
+        keep_samples: whether the loss and the class of every sample are kept.
     """
     together = max(1, memory_budget // plan.num_bytes())
     groups = [alphas[start : start + together] for start in range(0, len(alphas), together)]
     num_batches = sum(-(-images.shape[0] // BATCH_SIZE) for images, _ in splits.values())
-    rows: dict[str, list[Row]] = {split: [] for split in splits}
+    found: dict[str, list[Point]] = {split: [] for split in splits}
     with tqdm(
         total=len(groups) * num_batches, desc="measuring the path", unit="batch", leave=False, disable=None
     ) as progress:
         for group in groups:
             points = plan.points(group, load_point)
             for split, (images, labels) in splits.items():
-                rows[split] += _measure(points, len(group), images, labels, split == ENDPOINT_SPLIT, progress.update)
-    return rows
+                builders = [PointBuilder(labels, keep_samples) for _ in group]
+                _measure(points, builders, images, labels, split == ENDPOINT_SPLIT, progress.update)
+                found[split] += [builder.point() for builder in builders]
+    return found
 
 
 def _measure(
-    points: Points, num_alphas: int, images: Images, labels: Tensor, exact_ends: bool, advance: Callable[[], object]
-) -> list[Row]:
-    """One split, in the batches of `evaluate` and with its sums."""
-    builders, start = [RowBuilder(labels) for _ in range(num_alphas)], 0
+    points: Points,
+    builders: Sequence[PointBuilder],
+    images: Images,
+    labels: Tensor,
+    exact_ends: bool,
+    advance: Callable[[], object],
+) -> None:
+    """One split, in the batches of `evaluate` and with its sums: fills the builders, one a point."""
+    start = 0
     for part in images.batches(None, BATCH_SIZE):
         truth = labels[start : start + len(part)]
         for builder, outputs in zip(builders, points.outputs(part, exact_ends), strict=True):
             builder.add(outputs, truth)
         start += len(part)
         advance()
-    return [builder.row() for builder in builders]

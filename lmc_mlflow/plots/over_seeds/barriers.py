@@ -1,20 +1,27 @@
 """Draws barriers and accuracy deltas model by model (Hepburn et al., Fig. 4)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lmc_mlflow.findings.thresholds import LOST_BELOW
-from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, titled
+from lmc_mlflow.findings.thresholds import FIG_4_LINE, LOST_BELOW
+from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, rows_of_labels, shared_legend
 
 LOST_LABEL = f"threshold: {LOST_BELOW:g} points"
 """Label of the line at the accuracy delta below which the connection breaks."""
+PAPER_LINE: dict[str, Any] = {
+    "color": "black",
+    "linestyle": (0, (1, 2)),
+    "linewidth": 0.8,
+    "label": f"line of the paper's Fig. 4: {FIG_4_LINE:g} points",
+}
 
 
 def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str] | None = None) -> Figure:
@@ -30,17 +37,18 @@ def barrier_by_model(paths: pd.DataFrame, split: str = "test", by: Sequence[str]
     name = SPLIT_LABELS.get(split, split)
     what = f"Barrier and {in_words(score)} delta"
     title = f"{what} by model, {name} data; diamond and bar: mean and sample standard deviation"
-    rows = rows_with(paths, (barrier, delta, "model"))
+    rows, left_out = learnt_only(rows_with(paths, (barrier, delta, "model")), split)
     if rows.empty:
         return blank_figure(title, PATHS)
     groups = groups_of(rows, by, always=("model",))
     with house_style():
         labels = [f"{group.label} ({num_text(group.rows, 'path')})" for group in groups]
-        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows), width=3.4)
+        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows, left_out), width=3.4)
         for place, group in enumerate(groups):
             draw_row_of_paths(left, group, place, barrier, 1)
             draw_row_of_paths(right, group, place, delta, 100)
         left.set_xlabel("barrier in basin (nats per sample)")
+        right.axvline(FIG_4_LINE, **PAPER_LINE)
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel(f"{in_words(score)} delta (percentage points)")
         shared_legend(figure, [left, right])

@@ -1,6 +1,7 @@
 """Draws barriers (Hepburn et al., Fig. 7) and training losses (Fig. 16) by batch size and learning rate."""
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,21 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.findings.thresholds import LOST_BELOW
-from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.facets import Facet, facets_of
+from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
 from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import (
     SPLIT_LABELS,
     grid_of_panels,
-    group_style,
     house_style,
     log_scale,
     shared_legend,
 )
 
 AXES = {"batch_size": "batch size (log scale)", "lr": "learning rate (log scale)"}
-SPREAD = "mean over seeds, bars: sample standard deviation"
+SPREAD = "mean over seeds, bars: sample standard deviation, numbers: seeds"
 
 
 def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
@@ -35,12 +38,12 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
     score = score_in(paths, f"{split}/{{}}_delta")
     barrier, delta = f"{split}/barrier_in_basin", f"{split}/{score}_delta"
     title = f"Barrier and {in_words(score)} delta, {SPLIT_LABELS.get(split, split)} data; {SPREAD}"
-    rows = rows_with(paths, (barrier, delta, *AXES))
+    rows, left_out = learnt_only(rows_with(paths, (barrier, delta, *AXES)), split)
     if rows.empty:
         return blank_figure(title, PATHS)
     groups, note = readable(groups_of(rows, leave_out=tuple(AXES), always=("lr",)))
     with house_style():
-        figure, ((left, right),) = grid_of_panels(1, 2, titled(title, rows, note))
+        figure, ((left, right),) = grid_of_panels(1, 2, titled(title, rows, note + left_out))
         for number, group in enumerate(groups):
             _draw(left, group, "batch_size", barrier, _aside(number, len(groups)))
             _draw(right, group, "batch_size", delta, _aside(number, len(groups)))
@@ -56,6 +59,8 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
 def final_training_loss(endpoints: pd.DataFrame) -> Figure:
     """Draw the training loss after the last epoch, both sides averaged, against batch size and learning rate.
 
+    Every setting besides network, batch size and rate in which the networks differ has a row of panels.
+
     Args:
         endpoints: from `query.endpoints`.
     """
@@ -63,30 +68,44 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
     rows = rows_with(endpoints, ("train/loss", *AXES))
     if rows.empty:
         return blank_figure(title, PAIRS)
-    found = [readable(groups_of(rows, leave_out=tuple(AXES), always=(other,))) for other in reversed(AXES)]
-    titles = titled(title, rows, max(note for _, note in found))
-    drawn = 0
+    facets, note = facets_of(rows)
     with house_style():
-        figure, (panels,) = grid_of_panels(1, 2, titles, sharey=True)
-        for panel, along, (groups, _) in zip(panels, AXES, found, strict=True):
-            for number, group in enumerate(groups):
-                # Lines of the two panels are different groups, so no style is used twice.
-                styled = replace(group, style=group_style(drawn + number))
-                _draw(panel, styled, along, "train/loss", _aside(number, len(groups)))
-            drawn += len(groups)
-            set_log_ticks(panel, along, rows)
-        panels[0].set_ylabel("final training loss (nats per sample)")
-        log_scale(panels[0], rows["train/loss"])
-        shared_legend(figure, panels)
+        size: dict[str, Any] = {"sharex": "col", "sharey": "row", "height": 3.0}
+        figure, grid = grid_of_panels(len(facets), 2, titled(title, rows, note), **size)
+        by_rate = Encoding(rows, ("lr",), ("lr",))
+        encodings = [by_rate, Encoding(rows, ("batch_size",), ("batch_size",), start=by_rate.num_colors)]
+        for facet, panels in zip(facets, grid, strict=True):
+            for panel, along, encoding in zip(panels, AXES, encodings, strict=True):
+                _draw_losses(panel, facet, along, encoding)
+                set_log_ticks(panel, along, rows)
+            panels[0].set_ylabel("final training loss")
+            log_scale(panels[0], facet.rows["train/loss"])
+        for panel, encoding in zip(grid[0], encodings, strict=True):
+            encoding.add_entries(panel)
+            panel.margins(y=0.12)
+        shared_legend(figure, grid[0])
     return figure
+
+
+def _draw_losses(panel: Axes, facet: Facet, along: str, encoding: Encoding) -> None:
+    groups = groups_of(facet.rows, leave_out=tuple(AXES), always=("model", *(name for name in AXES if name != along)))
+    for number, group in enumerate(groups):
+        _draw(
+            panel,
+            replace(group, label="", style=encoding.of(group.rows)),
+            along,
+            "train/loss",
+            _aside(number, len(groups)),
+        )
+    panel.set_title(facet.title, fontsize="small")
 
 
 def _draw(panel: Axes, group: Group, along: str, value: str, aside: float) -> None:
     scale = 100 if value.endswith("_delta") else 1
     per_place = [over_seeds(part, value, along) for _, part in group.rows.groupby(along, sort=True)]
     table = pd.concat(per_place)
-    smallest, largest = int(table["n"].min()), int(table["n"].max())
-    spread = scale * table["deviation"].fillna(0.0) if largest > 1 else None
+    spread = scale * table["deviation"].fillna(0.0) if table["n"].max() > 1 else None
+    number = num_text(group.rows, "run") if len(table) == 1 else num_per_point(table["n"])
     panel.errorbar(
         table[along] * aside,
         scale * table["mean"],
@@ -94,16 +113,10 @@ def _draw(panel: Axes, group: Group, along: str, value: str, aside: float) -> No
         capsize=3,
         markersize=5,
         linewidth=1.4,
-        label=f"{group.label} ({_num_text(group, smallest, largest, len(table))})",
+        label=f"{group.label} ({number})" if group.label else None,
         **group.style,
     )
-
-
-def _num_text(group: Group, smallest: int, largest: int, places: int) -> str:
-    if places == 1:
-        return num_text(group.rows, "run")
-    between = str(largest) if smallest == largest else f"{smallest} to {largest}"
-    return f"n = {between} {'seed' if largest == 1 else 'seeds'} per point"
+    draw_numbers(panel, table[along] * aside, table, group.style["color"], scale)
 
 
 def _aside(number: int, groups: int) -> float:

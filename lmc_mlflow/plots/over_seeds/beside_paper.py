@@ -18,6 +18,8 @@ STYLES: dict[str, dict[str, Any]] = {
     "nearest": {"color": "#c8641a", "fmt": "^"},
 }
 SETTINGS = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
+PRINTED = {"in_basin": "paper_barrier", "delta": "paper_delta"}
+"""What is measured -> what is printed beside it: the paper measures from the local minima of a path (IV-A)."""
 _OFFSETS = {"paper": -0.27, "interpolate": -0.09, "recalibrate": 0.09, "nearest": 0.27}
 
 
@@ -25,8 +27,8 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
     """Draw barrier and accuracy delta of every cell that has data, with sample deviations, beside the printed ones.
 
     Args:
-        table: one row a cell and policy: columns `SETTINGS`, bn, n, barrier, barrier_sd, delta, delta_sd (percentage
-            points), each also with `paper_` before it.
+        table: one row a cell and policy: columns `SETTINGS`, bn, n; in_basin and delta (percentage points), printed as
+            paper_barrier and paper_delta; each of the four with `<name>_sd`.
         title: over the figure.
     """
     full = f"{title}; bars: sample standard deviation over seeds"
@@ -35,15 +37,17 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
         return blank_figure(full, PATHS)
     differing = [name for name in SETTINGS if rows[name].nunique() > 1] or ["model"]
     cells = list(rows.groupby(list(SETTINGS), sort=False))
-    labels = [" ".join(_word(name, part[name].iloc[0]) for name in differing) for _, part in cells]
+    labels = [
+        f"{' '.join(_word(name, part[name].iloc[0]) for name in differing)} ({_numbers(part)})" for _, part in cells
+    ]
     with house_style():
         figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6)
         for place, (_, part) in enumerate(cells):
-            for panel, value in ((left, "barrier"), (right, "delta")):
-                _point(panel, "paper", place, part.iloc[0], f"paper_{value}")
+            for panel, value in ((left, "in_basin"), (right, "delta")):
+                _point(panel, "paper", place, part.iloc[0], PRINTED[value])
                 for _, row in part.iterrows():
                     _point(panel, str(row["bn"]), place, row, value)
-        left.set_xlabel("barrier (nats per sample)")
+        left.set_xlabel("barrier in basin (nats per sample)")
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel("accuracy delta (percentage points)")
         shared_legend(figure, [left, right])
@@ -61,6 +65,14 @@ def _point(panel: Axes, name: str, place: int, row: "pd.Series[Any]", value: str
         label=label,
         **style,
     )
+
+
+def _numbers(part: pd.DataFrame) -> str:
+    """Write the number of seeds, of each policy where they differ."""
+    counts = {str(bn): int(n) for bn, n in zip(part["bn"], part["n"], strict=True)}
+    if len(set(counts.values())) == 1:
+        return f"n = {next(iter(counts.values()))}"
+    return "n = " + ", ".join(f"{n} {bn}" for bn, n in counts.items())
 
 
 def _word(name: str, value: Any) -> str:

@@ -13,6 +13,7 @@ from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
 from lmc_mlflow.plots.over_seeds.barriers import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
@@ -34,7 +35,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     Args:
         paths: from `query.paths`.
     """
-    title = f"Error barrier from ReLU (slope 0) to linear (slope 1); {MEANS}"
+    title = f"Error barrier from ReLU (slope 0) to linear (slope 1); {MEANS}, numbers: seeds"
     rows = in_percent(rows_with(paths, ("test/error_barrier", "model")))
     found = [_slope(str(model)) for model in rows["model"]]
     rows = rows.assign(shape=[shape for shape, _ in found], slope=[slope for _, slope in found])
@@ -114,7 +115,10 @@ def draw_curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value:
     table = pd.concat([over_seeds(part, value, along) for _, part in rows.groupby(along, sort=True)])
     spread = table["deviation"].fillna(0.0) if table["n"].max() > 1 else None
     style: dict[str, Any] = {**group.style, "capsize": 3, "markersize": 4.5, "linewidth": 1.3}
-    panel.errorbar(table[along] * aside, table["mean"], yerr=spread, label=group.label, **style)
+    label = f"{group.label} ({num_per_point(table['n'])})" if group.label else None
+    panel.errorbar(table[along] * aside, table["mean"], yerr=spread, label=label, **style)
+    if group.label:  # a figure with many lines writes n over its panels
+        draw_numbers(panel, table[along] * aside, table, group.style["color"])
 
 
 def with_several(rows: pd.DataFrame, axis: Sequence[str]) -> pd.DataFrame:

@@ -1,18 +1,21 @@
 """Draws barriers against batch size by source of noise (Hepburn et al. against Altintas et al.)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.conditions import (
+    CONDITIONS,
     SOURCES,
-    counted,
-    has_learnt,
+    distinguishing,
     noise_source,
 )
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
-from lmc_mlflow.plots.groups import groups_of, readable, titled
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.facets import num_per_condition
+from lmc_mlflow.plots.groups import groups_of, learnt_only, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.batch_and_lr import set_log_ticks
 from lmc_mlflow.plots.over_seeds.error_barriers import (
@@ -23,6 +26,9 @@ from lmc_mlflow.plots.over_seeds.error_barriers import (
     with_several,
 )
 from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
+
+COLORS = ("optimizer", "lr")
+"""Settings that the colour of a line shows; the marker shows the model, the line all others."""
 
 
 def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
@@ -40,31 +46,33 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     rows = rows.assign(source=sources)
     rows = rows[rows["source"].isin(SOURCES)]
-    learnt = has_learnt(rows, "test/path_accuracy")
-    left_out = (
-        f"\n{counted(int((~learnt).sum()), 'path')} of networks that have not learnt left out" if len(rows) else ""
-    )
-    rows = with_several(rows[learnt], ("batch_size",))
+    rows, left_out = learnt_only(rows)
+    rows = with_several(rows, ("batch_size",))
     if rows.empty:
         return blank_figure(title, PATHS)
     shown = [source for source in SOURCES if source in set(rows["source"])]
     aside = ("batch_size", "shift", "noise")
-    groups, note = readable(groups_of(rows, leave_out=aside, always=("model", "optimizer")))
-    note += left_out if (~learnt).any() else ""
+    groups = groups_of(rows, leave_out=aside, always=("model",))
+    others = distinguishing(rows, [name for name in CONDITIONS if name not in (*aside, *COLORS, "model")])
+    encoding = Encoding(rows, [name for name in COLORS if name in rows], others)
     with house_style():
         size: dict[str, Any] = {"width": 3.6, "height": 2.9, "sharex": True, "sharey": "row"}
-        figure, axes = grid_of_panels(2, len(shown), titled(title, rows, note), **size)
+        figure, axes = grid_of_panels(2, len(shown), titled(title, rows, left_out), **size)
         for value, line in zip(("test", "test/barrier"), axes, strict=True):
             for source, panel in zip(shown, line, strict=True):
+                here = rows[rows["source"] == source]
                 for number, group in enumerate(groups):
                     part = group.rows[group.rows["source"] == source]
-                    draw_curve(panel, group, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
-                panel.set_title(source, fontsize="small")
+                    styled = replace(group, label="", style=encoding.of(group.rows))
+                    draw_curve(panel, styled, part, "batch_size", value, 1.03 ** (number - (len(groups) - 1) / 2))
+                number_text = num_per_condition(here, distinguishing(here))
+                panel.set_title(f"{source}\n{number_text}", fontsize="small")
                 set_log_ticks(panel, "batch_size", rows)
                 if value == "test":
                     panel.axhline(CONNECTED_BELOW_PCT, **THRESHOLD)
             line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier (nats per sample)")
         for panel in axes[0]:
             panel.set_xlabel("")
-        shared_legend(figure, [panel for line in axes for panel in line])
+        encoding.add_entries(axes[0][0])
+        shared_legend(figure, axes[0])
     return figure

@@ -1,4 +1,4 @@
-"""Draws the angle of two networks against their distance (Hepburn et al., Fig. 13) and by family (Fig. 14)."""
+"""Draws the angle of two networks against their distance (Hepburn et al., Fig. 13) and of connected pairs (Fig. 14)."""
 
 from collections.abc import Sequence
 
@@ -9,107 +9,110 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lmc_mlflow.findings.families import OTHER, family_of
-from lmc_mlflow.plots.groups import groups_of, num_text, readable, titled
+from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.models.families import has_batch_norm
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.facets import Facet, facet_panels, facets_of
+from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
+from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL, draw_row_of_paths
+from lmc_mlflow.plots.score_labels import in_words, score_in
+from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
 
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
-HATCHES = {"MLP": "", "ResNet": "//", "VGG": "..", OTHER: "xx"}
-"""Family -> hatching of its box, in the order of the boxes."""
+FAMILIES = ("MLP", "ResNet", "VGG", OTHER)
+"""In the order of the rows; within each, networks without batch norm come first."""
+LABELS = ("Manhattan distance (all trainable parameters)", "angle (degrees)")
+REFERENCE = "two independent initializations"
 
 
 def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None) -> Figure:
     """Draw the angle between both ends of every path against their Manhattan distance; filled markers are connected.
 
+    The marker is the model, the colour batch size and rate; every other setting in which the paths differ has a panel.
+
     Args:
         paths: from `query.paths`.
-        by: columns that make a condition; None: every setting in which the paths differ.
+        by: columns that make a panel, whose title says what it mixes; None: every setting in which the paths differ.
     """
     title = "Angle and Manhattan distance between the ends of every path"
     rows = rows_with(paths, ("angle_deg", "manhattan", "connected"))
-    rows = rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows
+    rows, left_out = learnt_only(rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows)
     if rows.empty:
         return blank_figure(title, PATHS)
-    groups, note = readable(groups_of(rows, by))
+    facets, note = facets_of(rows, by)
+    shown = pd.concat([facet.rows for facet in facets])
     with house_style():
-        figure, ((panel,),) = grid_of_panels(1, 1, titled(title, rows, note), width=7.5, height=4.8)
-        for group in groups:
-            label: str | None = f"{group.label} ({num_text(group.rows, 'path')})"
-            for verdict, fill in VERDICTS.items():
-                part = group.rows[group.rows["connected"] == verdict]
-                if part.empty:
-                    continue
-                panel.plot(
-                    part["manhattan"],
-                    part["angle_deg"],
-                    **{**group.style, "linestyle": "none"},
-                    markersize=8,
-                    fillstyle=fill,
-                    label=label,
-                )
-                label = None
-        panel.set(xlabel="Manhattan distance (all trainable parameters)", ylabel="angle (degrees)", xscale="log")
+        figure, panels = facet_panels(facets, titled(title, rows, note + left_out), LABELS)
+        encoding = Encoding(shown, ("batch_size", "lr"))
+        for panel, facet in zip(panels, facets, strict=True):
+            _scatter(panel, facet, encoding)
+        encoding.add_entries(panels[0])
         for verdict in VERDICTS:
-            if (rows["connected"] == verdict).any():
-                panel.add_line(_verdict_entry(verdict))
-        shared_legend(figure, [panel])
+            if (shown["connected"] == verdict).any():
+                panels[0].add_line(_verdict_entry(verdict))
+        shared_legend(figure, panels[:1])
     return figure
 
 
+def _scatter(panel: Axes, facet: Facet, encoding: Encoding) -> None:
+    for rows in facet.conditions():
+        for verdict, fill in VERDICTS.items():
+            part = rows[rows["connected"] == verdict]
+            if len(part):
+                style = {**encoding.of(rows), "markersize": 7, "fillstyle": fill}
+                panel.plot(part["manhattan"], part["angle_deg"], **style)
+    panel.set_xscale("log")
+
+
 def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
-    """Draw the angle between the sides of connected pairs by family, with that of independent initializations.
+    """Draw the angle between the sides of connected pairs, a row for each condition, and that of random networks.
+
+    Beside it stands the accuracy delta with the limit by which the paper chooses the pairs of Fig. 14.
 
     Args:
         paths: from `query.paths`.
         angle: angle_deg (all parameters) or angle_weights_deg (weight matrices and kernels alone). The
             reference is drawn beside the former only: it is over all parameters.
     """
-    title = "Angle between the sides of connected pairs, by family"
+    title = "Angle between the sides of connected pairs; diamond and bar: mean and sample standard deviation"
     rows = rows_with(paths, (angle, "connected", "model", "pair"))
     if len(rows):
         rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")].drop_duplicates("pair")
+    rows, left_out = learnt_only(rows)
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))
-    rows = rows.assign(family=[family_of(str(model)) for model in rows["model"]])
-    families = [family for family in HATCHES if family in set(rows["family"])]
+    score = score_in(rows, "test/{}_delta")
+    groups = sorted(groups_of(rows, leave_out=("bn",), always=("model",)), key=_family_place)
     with house_style():
-        figure, ((panel,),) = grid_of_panels(1, 1, titled(title, rows), width=max(5.0, 2.4 * len(families)), height=4.6)
-        for place, family in enumerate(families):
-            _family(panel, rows[rows["family"] == family], place, angle)
-        labels = [f"{family}\n{num_text(rows[rows['family'] == family], 'pair')}" for family in families]
-        panel.set_xticks(range(len(families)), labels)
-        panel.set(xlim=(-0.6, len(families) - 0.4), ylabel=f"angle (degrees, {_parameters(angle)})")
-        panel.set_ylim(bottom=0)
-        shared_legend(figure, [panel])
+        labels = [f"{group.label} ({num_text(group.rows, 'pair')})" for group in groups]
+        figure, (left, right) = rows_of_labels(labels, 2, titled(title, rows, left_out), width=3.4)
+        for place, group in enumerate(groups):
+            draw_row_of_paths(left, group, place, angle)
+            if f"test/{score}_delta" in group.rows:
+                draw_row_of_paths(right, group, place, f"test/{score}_delta", 100)
+            if angle == "angle_deg":
+                _reference(left, group, place)
+        left.set_xlabel(f"angle (degrees, {_parameters(angle)})")
+        left.set_xlim(left=0)
+        right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=0.8, label=f"paper, Fig. 14: {LOST_LABEL}")
+        right.set_xlabel(f"{in_words(score)} delta (percentage points)")
+        shared_legend(figure, [left, right])
     return figure
 
 
-def _family(panel: Axes, rows: pd.DataFrame, place: int, angle: str) -> None:
-    values = rows[angle].to_numpy(dtype=float)
-    if len(values) > 1:
-        boxes = panel.boxplot(
-            values,
-            positions=[place],
-            widths=0.5,
-            showfliers=False,
-            patch_artist=True,
-            medianprops={"color": "black", "linewidth": 1.6},
-        )
-        boxes["boxes"][0].set(facecolor="0.9", edgecolor="0.3", hatch=HATCHES[str(rows["family"].iloc[0])])
-    aside = place + 0.12 * np.linspace(-1, 1, len(values)) if len(values) > 1 else np.array([float(place)])
-    first = place == 0
-    panel.plot(aside, values, "o", color="#1b4f8f", markersize=5, label="a connected pair" if first else None)
-    if angle == "angle_deg" and "angle_reference_deg" in rows and rows["angle_reference_deg"].notna().any():
-        panel.hlines(
-            float(rows["angle_reference_deg"].mean()),
-            place - 0.4,
-            place + 0.4,
-            color="#c8641a",
-            linestyle="--",
-            linewidth=2,
-            label="two independent initializations" if first else "_",
-        )
+def _family_place(group: Group) -> tuple[int, bool]:
+    model = str(group.rows["model"].iloc[0])
+    return FAMILIES.index(family_of(model)), has_batch_norm(model)
+
+
+def _reference(panel: Axes, group: Group, place: int) -> None:
+    """Mark the angle of two independent initializations, which depends on the network: batch norm halves it."""
+    values = group.rows.get("angle_reference_deg", pd.Series(dtype=float)).dropna()
+    if len(values):
+        angle, label = float(np.mean(values)), REFERENCE if not place else "_"
+        panel.vlines(angle, place - 0.4, place + 0.4, color="#c8641a", linewidth=2.5, label=label)
 
 
 def _parameters(angle: str) -> str:

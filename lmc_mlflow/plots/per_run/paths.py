@@ -1,5 +1,6 @@
 """Draws one path: against alpha (Hepburn et al., Fig. 3) and in polar coordinates (Fig. 15)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,21 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.paths.barriers import barrier_in_basin
+from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.score_labels import in_words, measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
 
 
-def path_figure(table: pd.DataFrame, title: str) -> Figure:
+def path_figure(table: pd.DataFrame, title: str, intervals: Mapping[str, Intervals] | None = None) -> Figure:
     """Draw loss, accuracy and every further measure against alpha, for every split; a panel each.
 
     On the test loss (or the only split's) the two minima and the alpha of the barrier are marked, as
-    in Fig. 3; without a barrier the lowest point is.
+    in Fig. 3; without a barrier the lowest point is. There bars show the intervals of the barrier in the
+    basin, above the mean of the minima, and of the accuracy delta.
 
     Args:
         table: columns alpha, split, loss, accuracy (or average_precision), perhaps more measures: the content of
             `path.json`.
         title: over the figure.
+        intervals: split -> field of `PathSummary` -> interval over samples; None: no bars.
     """
     names = measures_in(table)
     with house_style():
@@ -38,14 +42,16 @@ def path_figure(table: pd.DataFrame, title: str) -> Figure:
             }
             for panel, name in zip(axes, names, strict=True):
                 panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
-        _mark_barrier(axes[0], axes[1], table)
+        _mark_barrier(axes[0], axes[1], table, intervals or {})
         for panel, name in zip(axes, names, strict=True):
             panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
         legend_below(figure, axes[0], columns=3)
     return figure
 
 
-def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -> None:
+def _mark_barrier(
+    loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, intervals: Mapping[str, Intervals]
+) -> None:
     splits = list(dict.fromkeys(table["split"]))
     split = "test" if "test" in splits else splits[0]
     rows = table[table["split"] == split].sort_values("alpha")
@@ -73,6 +79,21 @@ def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -
             alphas[basin.top], losses[basin.top], label=f"{split} barrier in basin {basin.height:.3g}", **top
         )
     accuracy_panel.plot(alphas[basin.top], 100 * accuracies[basin.top], **top)
+    own = intervals.get(split, {})
+    if basin.left is not None and basin.right is not None and "barrier_in_basin" in own:
+        minima_mean = (losses[basin.left] + losses[basin.right]) / 2
+        low, high = own["barrier_in_basin"].low, own["barrier_in_basin"].high
+        _bar(loss_panel, alphas[basin.top], (minima_mean + low, minima_mean + high))
+    if "accuracy_delta" in own:
+        ends = (accuracies[0] + accuracies[-1]) / 2
+        low, high = own["accuracy_delta"].low, own["accuracy_delta"].high
+        _bar(accuracy_panel, alphas[basin.top], (100 * (ends + low), 100 * (ends + high)))
+
+
+def _bar(panel: Axes, x: float, ends: tuple[float, float]) -> None:
+    panel.plot(
+        [x, x], ends, color="black", linewidth=1.6, marker="_", markersize=9, zorder=6, label="interval over images"
+    )
 
 
 def polar_figure(table: pd.DataFrame, title: str) -> Figure:

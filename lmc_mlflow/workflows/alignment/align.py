@@ -18,8 +18,9 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
-from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, log_data, rebuild
+from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebuild, split_inputs
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 
@@ -56,7 +57,7 @@ def align(config: AlignConfig) -> AlignOutcome:
     run_a, run_b = (end.run.info.run_id for end in ends)
     first_file = ("ends.txt", f"A {run_a}\nB {run_b}\n")
     with new_run(store, Kind.ALIGNMENT, RunStart(name, _tags(ends, config), to_params(config), first_file)) as run:
-        log_data(run, ends[0].config.data, {"train_a": data.side(ends[0].side), "test": data.test})
+        log_data(run, split_inputs(ends, {"train_a": data.side(ends[0].side), "test": data.test}))
         alignment = find_alignment(
             ends, symmetry, config.aligning.method, config.matching, data.side(ends[0].side), device
         )

@@ -23,6 +23,7 @@ from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.tags import joined_tags, members_tag
 
 SHOWN = (
@@ -75,8 +76,9 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     first_file = ("members.json", json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)
     with new_run(store, Kind.ENSEMBLE, start, parent) as run:
-        outputs, labels, num_kept = predict_members(store, members, config.members, device)
-        log_probabilities, truth = outputs.numpy(), labels.numpy()
+        predictions = predict_members(store, members, config.members, device)
+        log_data(run, predictions.inputs)
+        log_probabilities, truth = predictions.outputs.numpy(), predictions.labels.numpy()
         scores = score_ensemble(
             log_probabilities,
             truth,
@@ -86,9 +88,9 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         )
         _log_sizes(run, members, size_tables(log_probabilities, truth, config.scores))
         run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
-        metrics = _log_scores(run, members, scores, num_kept)
-    num_members = len(members.names)
-    return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, num_members, num_kept)
+        metrics = _log_scores(run, members, scores, predictions.num_kept)
+    counts = len(members.names), predictions.num_kept
+    return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, *counts)
 
 
 @dataclass(frozen=True)

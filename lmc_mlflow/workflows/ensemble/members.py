@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -25,11 +25,13 @@ from lmc_mlflow.query.prediction_cache import kept_keys, kept_predictions
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.prediction_cache import keep_predictions
 from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, training_images
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     both_training_sides,
     load_ends,
     load_splits,
     rebuild,
+    split_inputs,
 )
 from lmc_mlflow.workflows.star.sources import draw_members
 
@@ -121,20 +123,35 @@ def _query(store: Store, query: str) -> list[str]:
     return found
 
 
-def predict_members(
-    store: Store, members: Members, config: MembersConfig, device: torch.device
-) -> tuple[Tensor, Tensor, int]:
-    """Predict with every member: log-probabilities (M, N, K), labels (N,), and how many predictions were read back.
+@dataclass(frozen=True)
+class Predictions:
+    """What the members predict.
+
+    Attributes:
+        outputs: (M, N, K) log-probabilities.
+        labels: (N,).
+        num_kept: members whose predictions were read back.
+        inputs: context -> images that the predictions depend on.
+    """
+
+    outputs: Tensor
+    labels: Tensor
+    num_kept: int
+    inputs: Mapping[str, InputImages]
+
+
+def predict_members(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Predictions:
+    """Predict with every member.
 
     A member's predictions are computed once and kept with its run; from then on they are read back.
     """
     outputs: list[Tensor] = []
-    labels: Tensor | None = None
+    inputs: dict[str, InputImages] = {}
     num_kept = 0
     walker = lookup(WALKERS, members.sampling, "sampling")
     bar = tqdm(total=len(members.names), desc="members", unit="network", leave=False, disable=None)
     for member in walker(store, members, config, device):
-        labels = member.test.labels.cpu()
+        inputs = {**member.inputs, "test": InputImages(member.test, members.networks[0].config.data)}
         kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
         if kept is None:
             kept = predict(member.network(), member.test.images)
@@ -144,8 +161,7 @@ def predict_members(
         outputs.append(kept)
         bar.update()
     bar.close()
-    assert labels is not None
-    return torch.stack(outputs), labels, num_kept
+    return Predictions(torch.stack(outputs), inputs["test"].images.labels.cpu(), num_kept, inputs)
 
 
 @dataclass(frozen=True)
@@ -155,6 +171,7 @@ class _Member:
     is_kept: bool
     network: Callable[[], torch.nn.Module]
     test: LabelledImages
+    inputs: Mapping[str, InputImages] = field(default_factory=dict)
 
 
 def _single_networks(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
@@ -179,12 +196,13 @@ def _path_points(store: Store, members: Members, config: MembersConfig, device: 
     needs_images = BN_POLICIES[config.bn].needs_images
     calibration = both_training_sides(splits) if needs_images else None
     seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if needs_images else ""
+    inputs = split_inputs((a, b), splits) if needs_images else {}
     known = kept_keys(store.client, a.split_run)
     ends = [{name: value.to(device) for name, value in end.state.items()} for end in (a, b)]
     load_point = point_loader(a.network().to(device), Segment(*ends), config.bn, calibration)
     for alpha in members.alphas:
         key = _key(Segment(a.state, b.state).point(alpha), a, config.bn, f"{seen} {alpha}")
-        yield _Member(a.split_run, key, key in known, partial(load_point, alpha), splits["test"])
+        yield _Member(a.split_run, key, key in known, partial(load_point, alpha), splits["test"], inputs)
 
 
 def _star_points(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
@@ -200,7 +218,8 @@ def _star_points(store: Store, members: Members, config: MembersConfig, device: 
         key = _key(Segment(star.state, source.state).point(alpha), star, "recalibrate", train.digest)
         segment = Segment(states[0], states[other])
         load = partial(network_at, scratch, segment, alpha, "recalibrate", train.images)
-        yield _Member(star.run.info.run_id, key, key in known, load, data.test)
+        inputs = {"train": training_images(star, train)}
+        yield _Member(star.run.info.run_id, key, key in known, load, data.test, inputs)
 
 
 Walker = Callable[[Store, Members, MembersConfig, torch.device], Iterator[_Member]]

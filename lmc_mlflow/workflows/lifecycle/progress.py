@@ -1,4 +1,4 @@
-"""Writes the progress of interrupted work with its run, and reads it back."""
+"""Writes the progress of a piece of work with its run, and reads it back to resume that work."""
 
 import dataclasses
 import tempfile

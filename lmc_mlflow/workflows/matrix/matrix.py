@@ -22,8 +22,8 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.matrix.pair_arrays import pack, unpack
 from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, PairMeasurer
 from lmc_mlflow.workflows.matrix.results import log_matrix
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import find_networks, identity_of, load_material
-from lmc_mlflow.workflows.networks.pair_of_networks import log_data
 from lmc_mlflow.workflows.networks.tags import joined_tags
 
 
@@ -62,7 +62,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
-        log_data(run, networks[0].config.data, {config.pairwise.split: material.measured})
+        log_data(run, {config.pairwise.split: measured_images(networks[0], config.pairwise.split, material.measured)})
         measured = _measure(run, config, PairMeasurer(config, networks, symmetry, material, device))
         metrics, candidate = log_matrix(run, measured, name, num_left_out)
     return MatrixOutcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id, candidate)

@@ -51,5 +51,5 @@ def _unpack_pair(key: str, arrays: Mapping[str, NDArray[Any]]) -> PairMeasuremen
             # A run that an earlier version interrupted has accuracy or average precision under the name `score`.
             values.setdefault(split, {})[score if measure == "score" else measure] = value
     ratio = float(own["variance_ratio"]) if "variance_ratio" in own else None
-    path = Path(values=values, engine=engine, variance_ratio=ratio, **curves)
+    path = Path(values=values, engine=engine, variance_ratio=ratio, samples=None, **curves)
     return PairMeasurement(int(i), int(j), path, *own["lengths"].tolist())

@@ -5,18 +5,18 @@ from collections.abc import Collection, Mapping
 import torch
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.paths.barriers import UNSEEN
 from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
-from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.weights import check_compatible
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages
 
 Ends = tuple[LoggedNetwork, LoggedNetwork]
 """The networks at alpha 0 and 1."""
+OTHER_SIDE = {"A": "B", "B": "A"}
 
 
 def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNetwork]:
@@ -54,10 +54,17 @@ def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
     return difference
 
 
-def log_data(run: TrackedRun, config: DataConfig, parts: Mapping[str, LabelledImages]) -> None:
-    """Log the images that a run uses as MLflow's data set inputs: context -> images."""
-    for name, part in parts.items():
-        run.log_dataset(f"{config.dataset} {name}", part.digest, config.data_root, {"num_images": len(part)}, name)
+def split_inputs(ends: Ends, splits: Mapping[str, LabelledImages]) -> dict[str, InputImages]:
+    """Say of every split what its images are."""
+    a, b = ends
+    inputs = {}
+    for name, images in splits.items():
+        if name == UNSEEN:
+            inputs[name] = InputImages(images, b.config.data, OTHER_SIDE[b.side])
+        else:
+            owner = b if name == "train_b" else a
+            inputs[name] = InputImages(images, owner.config.data, "" if name == "test" else owner.side)
+    return inputs
 
 
 def load_splits(
@@ -81,7 +88,7 @@ def load_splits(
         data = rebuild(store, end, data_root, device)
         splits["test"] = data.test
         splits[name] = data.side(end.side)
-    other = {"A": "B", "B": "A"}.get(ends[1].side)
+    other = OTHER_SIDE.get(ends[1].side)
     if other is not None and splits["train_a"].digest == splits["train_b"].digest != data.side(other).digest:
         splits[UNSEEN] = data.side(other)
     return splits

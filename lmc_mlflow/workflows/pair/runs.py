@@ -19,6 +19,8 @@ from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
+from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def open_pair(
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
     name, tags, params = pair_name(config), _tags(config), to_params(config)
+    if wanted.interrupted is not None and begun_earlier(wanted.interrupted):
+        params.pop(FIRST_EPOCH)  # the same command finds it again after the next interruption
     pair = wanted.open(RunStart(name, tags, params), parent)
     known: dict[str | None, Run] = {}
     if wanted.interrupted is not None:
@@ -101,8 +105,11 @@ def open_pair(
     # Not before all three are open: they fail together.
     probe_artifacts(pair, json.dumps(to_nested(config), indent=1), "config.json")
     pair.log_arrays({"A": data.sides.a, "B": data.sides.b}, Artifact.SPLIT)
-    for side, run in [("A", pair), ("B", pair), *endpoints.items()]:
-        _log_inputs(run, config, data, side)
+    inputs = {side: InputImages(data.side(side), config.data, side) for side in SIDES}
+    test, num_classes = InputImages(data.test, config.data), len(data.classes)
+    log_data(pair, {f"train_{side.lower()}": inputs[side] for side in SIDES} | {"test": test}, num_classes)
+    for side, run in endpoints.items():
+        log_data(run, {f"train_{side.lower()}": inputs[side], "test": test}, num_classes)
     return PairRuns(pair, endpoints)
 
 
@@ -116,11 +123,3 @@ def _tags(config: TrainPairConfig) -> dict[str, str]:
         Tag.LR: f"{config.optimization.lr:g}",
         Tag.BATCH_SIZE: str(config.optimization.batch_size),
     }
-
-
-def _log_inputs(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, side: str) -> None:
-    name, root = config.data.dataset, config.data.data_root
-    part = data.side(side)
-    profile = {"num_images": len(part), "num_classes": len(data.classes)}
-    run.log_dataset(f"{name} {config.data.shift} side {side}", part.digest, root, profile, f"train_{side.lower()}")
-    run.log_dataset(f"{name} test", data.test.digest, root, {"num_images": len(data.test)}, "test")

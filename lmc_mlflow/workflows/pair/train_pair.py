@@ -20,7 +20,8 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
-from lmc_mlflow.workflows.lifecycle.run_once import WantedRun, run_session
+from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun, run_session
+from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
@@ -110,24 +111,35 @@ def _train_pairs(
     found: list[PairOutcome | _Untrained | None] = []
     with run_session(store) as session:
         for config in configs:
-            trainees = make_trainees(config, data, device)
             try:
-                wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
+                item = _find(store, session, config, data, device)
             except AtWorkError:
                 if not pass_over_busy:
                     raise
                 found.append(None)
                 continue
-            if wanted.finished is not None:
-                found.append(_outcome(store, wanted.finished.info.run_id, FINISHED_BEFORE))
-            else:
-                found.append(_Untrained(config, trainees, wanted))
+            finished = item.wanted.finished
+            found.append(item if finished is None else _outcome(store, finished.info.run_id, FINISHED_BEFORE))
         untrained = [item for item in found if isinstance(item, _Untrained)]
         trained = iter(_train_untrained(store, untrained, data, parent, device) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes
+
+
+def _find(
+    store: Store, session: RunSession, config: TrainPairConfig, data: ShiftedData, device: torch.device
+) -> _Untrained:
+    """Look a pair up, or one that an earlier version has begun by the same command: it goes on as it began."""
+    trainees = make_trainees(config, data, device)
+    wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
+    earlier = earlier_reading(config)
+    is_known = wanted.finished is not None or wanted.interrupted is not None
+    if earlier is None or is_known or config.resume.force or not has_interrupted(store, pair_identity(earlier, data)):
+        return _Untrained(config, trainees, wanted)
+    wanted = session.find(Kind.PAIR, pair_identity(earlier, data))
+    return _Untrained(earlier, make_trainees(earlier, data, device), wanted)
 
 
 def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:

@@ -1,19 +1,23 @@
 """Measures the path between two logged networks, and logs it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.config.path import PathConfig
+from lmc_mlflow.config.path import ADAPTIVE, PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
-from lmc_mlflow.paths.barriers import alpha_grid, connected, connected_by_error
+from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.grid import Grid, adaptive_grid
 from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.samples import to_arrays
 from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
@@ -30,17 +34,21 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     both_training_sides,
     check_splits,
     load_ends,
     load_splits,
-    log_data,
+    split_inputs,
 )
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.results import describe_path, path_curves, path_metrics, path_table
+from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,12 @@ class PathOutcome(Outcome):
     Attributes:
         connected: the verdict by loss and accuracy.
         connected_by_error: the verdict by error.
+        connected_interval: the verdict by intervals of loss and accuracy, and what decided it; empty without.
     """
 
     connected: str
     connected_by_error: str
+    connected_interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
-        log_data(run, ends[0].config.data, {name: splits[name] for name in config.path.splits})
+        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
         walk_to = partial(_walk, config.path, splits, device)
         if symmetry is None:
             return _log_paths(run, config, ends, Paths(walk_to(ends)))
@@ -106,7 +116,7 @@ def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.d
     return measure_path(
         ends[0].network().to(device),
         Segment(a, b),
-        alpha_grid(config.num_alphas),
+        _grid(config),
         {name: (splits[name].images, splits[name].labels) for name in config.splits},
         config.bn,
         both_training_sides(splits) if BN_POLICIES[config.bn].needs_images else None,
@@ -114,51 +124,77 @@ def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.d
     )
 
 
+def _grid(config: PathConfig) -> Grid:
+    keep_samples = config.keep_samples or config.num_resamples > 0
+    if config.alphas == ADAPTIVE:
+        return adaptive_grid(config.alpha_tolerance, keep_samples)
+    return Grid(alpha_grid(config.num_alphas), keep_samples=keep_samples)
+
+
 def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths) -> PathOutcome:
     path, name = paths.path, path_name(ends, config)
-    verdict = _verdict(config.path, path)
+    verdicts = judge_path(config.path, path)
     ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
-    metrics = path_metrics(ends_of_path, path) | {"angle_reference_deg": reference_angle(ends[0])}
+    metrics = path_metrics(ends_of_path, path, config.path, verdicts)
+    metrics |= {"angle_reference_deg": reference_angle(ends[0])}
     curves, table = path_curves(path), path_table(path)
-    figure, note = path_figure(table, name), ""
-    if paths.alignment is not None and paths.unaligned is not None:
-        metrics |= {f"{UNALIGNED}{key}": value for key, value in path_metrics(ends, paths.unaligned).items()}
-        curves |= {f"{UNALIGNED}{key}": curve for key, curve in path_curves(paths.unaligned).items()}
+    title, note = f"{name}\n{verdicts.sentence}", ""
+    if paths.alignment is None or paths.unaligned is None:
+        figure = path_figure(table, title, verdicts.intervals)
+    else:
         other = path_table(paths.unaligned)
-        run.log_json(other.to_dict(orient="split", index=False), Artifact.PATH_UNALIGNED)
-        run.set_tags({Tag.CONNECTED_UNALIGNED: _verdict(config.path, paths.unaligned)})
+        verdicts_unaligned = judge_path(config.path, paths.unaligned)
+        metrics |= _unaligned(path_metrics(ends, paths.unaligned, config.path, verdicts_unaligned))
+        curves |= _unaligned(path_curves(paths.unaligned))
+        _log_unaligned(run, config.path, paths.unaligned, verdicts_unaligned)
         log_matching(run, paths.alignment, "alignment/")
-        figure, note = (
-            aligned_path_figure(table, other, name, config.aligning.align),
-            _note(config.path, paths.alignment, paths.unaligned),
-        )
+        figure = aligned_path_figure(table, other, title, config.aligning.align)
+        note = _note(paths.alignment, paths.unaligned, verdicts_unaligned)
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)
+    _log_samples(run, config.path, path, Artifact.SAMPLES)
     by_tensor = similarity_by_tensor(*ends_of_path)
     run.log_json(by_tensor.to_dict(orient="split", index=False), "similarity.json")
     run.log_figure(figure, "figures/path.png")
     run.log_figure(polar_figure(table, name), "figures/polar.png")
-    by_error = _by_error(config.path, path)
-    run.set_tags({Tag.CONNECTED: verdict, Tag.CONNECTED_BY_ERROR: by_error, Tag.ENGINE: path.engine})
-    run.describe(describe_path(ends, config.path, path, (verdict, by_error), metrics, note))
-    return PathOutcome(run.run_id, name, "measured", metrics, run.experiment_id, verdict, by_error)
+    run.set_tags(_verdict_tags(verdicts) | {Tag.ENGINE: path.engine})
+    run.describe(describe_path(ends, config.path, path, verdicts, metrics, note))
+    said = f"{verdicts.answer_by_intervals} ({verdicts.reason})" if verdicts.by_intervals else ""
+    outcome = (verdicts.connected, verdicts.by_error, said)
+    return PathOutcome(run.run_id, name, "measured", metrics, run.experiment_id, *outcome)
 
 
-def _verdict(config: PathConfig, path: Path) -> str:
-    return connected(path.summaries, config.barrier_threshold, config.accuracy_delta_threshold)
+def _verdict_tags(verdicts: Verdicts) -> dict[str, str]:
+    tags = {Tag.CONNECTED: verdicts.connected, Tag.CONNECTED_BY_ERROR: verdicts.by_error}
+    if verdicts.by_intervals is not None:
+        tags[Tag.CONNECTED_INTERVAL] = verdicts.answer_by_intervals
+    return tags
 
 
-def _by_error(config: PathConfig, path: Path) -> str:
-    barriers = {split: summary.error_barrier for split, summary in path.summaries.items()}
-    return connected_by_error(barriers, config.error_barrier_threshold)
+def _log_unaligned(run: TrackedRun, config: PathConfig, path: Path, verdicts: Verdicts) -> None:
+    run.log_json(path_table(path).to_dict(orient="split", index=False), Artifact.PATH_UNALIGNED)
+    _log_samples(run, config, path, Artifact.SAMPLES_UNALIGNED)
+    run.set_tags({Tag.CONNECTED_UNALIGNED: verdicts.connected})
+    if verdicts.by_intervals is not None:
+        run.set_tags({Tag.CONNECTED_INTERVAL_UNALIGNED: verdicts.answer_by_intervals})
 
 
-def _note(config: PathConfig, alignment: Alignment, unaligned: Path) -> str:
+def _log_samples(run: TrackedRun, config: PathConfig, path: Path, artifact: str) -> None:
+    if config.keep_samples and path.samples is not None:
+        run.log_arrays(to_arrays(path.alphas, path.samples), artifact)
+
+
+def _unaligned(named: Mapping[str, Value]) -> dict[str, Value]:
+    """What is logged of the path to B as it was, under its names."""
+    return {f"{UNALIGNED}{key}": value for key, value in named.items()}
+
+
+def _note(alignment: Alignment, unaligned: Path, verdicts: Verdicts) -> str:
     split, first = next(iter(unaligned.summaries.items()))
     return (
-        f" B's units were permuted towards A, {matching_sentence(alignment)} Without: connected "
-        f"{_verdict(config, unaligned)}, on {split} barrier {first.barrier:.4f}, in the basin "
+        f" B's units were permuted towards A, {matching_sentence(alignment)} Without: {verdicts.sentence}; on {split} "
+        f"barrier {first.barrier:.4f}, in the basin "
         f"{first.barrier_in_basin:.4f}, {unaligned.score.replace('_', ' ')} delta {first.accuracy_delta:+.2%}."
     )
 

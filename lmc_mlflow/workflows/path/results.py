@@ -2,25 +2,43 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from lmc_mlflow.config.path import PathConfig
 from lmc_mlflow.paths.barriers import summary_keys
+from lmc_mlflow.paths.grid import barrier_error_bound
+from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.similarity import similarity
+from lmc_mlflow.workflows.path.verdicts import Verdicts
 
 
-def path_metrics(ends: Ends, path: Path) -> dict[str, float]:
+def path_metrics(ends: Ends, path: Path, config: PathConfig, verdicts: Verdicts) -> dict[str, float]:
     """Collect the numbers of every split and of the ends, under the names they are logged by."""
     metrics = {
         f"{split}/{key}": value
         for split, summary in path.summaries.items()
         for key, value in summary_keys(summary, path.score).items()
     }
+    for split, losses in path.losses.items():
+        metrics[f"{split}/barrier_error_bound"] = barrier_error_bound(path.alphas, losses, config.alpha_tolerance)
+        metrics |= _interval_metrics(split, verdicts.intervals.get(split, {}), path.score)
+    metrics["num_points"] = float(len(path.alphas))
     if path.variance_ratio is not None:
         metrics["variance_ratio"] = path.variance_ratio
     return metrics | similarity(*ends)
+
+
+def _interval_metrics(split: str, intervals: Intervals, score: str) -> dict[str, float]:
+    """The ends of every interval that there is, as `<split>/barrier_low`."""
+    ends = {
+        f"{split}/{name.replace('accuracy', score)}_{side}": value
+        for name, interval in intervals.items()
+        for side, value in (("low", interval.low), ("high", interval.high))
+    }
+    return {key: value for key, value in ends.items() if not np.isnan(value)}
 
 
 def path_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
@@ -44,7 +62,7 @@ def path_table(path: Path) -> pd.DataFrame:
 
 
 def describe_path(
-    ends: Ends, config: PathConfig, path: Path, verdicts: tuple[str, str], metrics: Mapping[str, float], note: str = ""
+    ends: Ends, config: PathConfig, path: Path, verdicts: Verdicts, metrics: Mapping[str, float], note: str = ""
 ) -> str:
     """Write the description of a path's run.
 
@@ -52,27 +70,61 @@ def describe_path(
         ends: as they were logged.
         config: how the path was measured and judged.
         path: the run's.
-        verdicts: on it, by loss and accuracy, and by error.
+        verdicts: on it.
         metrics: as logged.
         note: what else there is to say, after the first sentences.
     """
     split, first = next(iter(path.summaries.items()))
-    score = path.score.replace("_", " ")
-    rows = "\n".join(
-        f"| {name} | {s.barrier:.4f} | {s.barrier_in_basin:.4f} | {s.accuracy_delta:+.2%} | "
-        f"{s.min_accuracy_delta:+.2%} "
-        f"| {s.alpha_at_barrier:.2f} |"
-        for name, s in path.summaries.items()
-    )
+    score, by_intervals = path.score.replace("_", " "), ""
+    if verdicts.by_intervals is not None:
+        by_intervals = f" By interval: {verdicts.answer_by_intervals} ({verdicts.reason})."
     return (
-        f"**Connected: {verdicts[0]}.** On {split}: barrier {first.barrier:.4f}, in the basin "
+        f"**Connected: {verdicts.connected}.**{by_intervals} On {split}: barrier {first.barrier:.4f}, in the basin "
         f"{first.barrier_in_basin:.4f}, "
         f"{score} delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
         f"angle {metrics['angle_deg']:.1f} degrees (random initializations {metrics['angle_reference_deg']:.1f})."
         f"{note}\n\n"
-        f"| split | barrier | in basin | {score} delta | worst | at alpha |\n|---|---|---|---|---|---|\n{rows}\n\n"
+        f"| split | barrier | in basin | {score} delta | worst | at alpha |\n|---|---|---|---|---|---|\n"
+        f"{_split_rows(path, verdicts.intervals)}\n\n"
         f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`; batch norm: {config.bn}. "
         f"No if a barrier in the basin exceeds {config.barrier_threshold:g} or the {score} delta falls below "
         f"{config.accuracy_delta_threshold:.0%} on test data; apparent if so on training data alone."
-        f" By error (barrier below {config.error_barrier_threshold:g}): {verdicts[1]}."
+        f" By error (barrier below {config.error_barrier_threshold:g}): {verdicts.by_error}.{_how_sure(config, path)}"
+    )
+
+
+def _split_rows(path: Path, intervals: Mapping[str, Intervals]) -> str:
+    """A row of the description's table for each split, with the intervals that there are."""
+
+    def cell(split: str, name: str, form: str) -> str:
+        text = form.format(getattr(path.summaries[split], name))
+        own = intervals.get(split, {}).get(name)
+        if own is None or np.isnan(own.low):
+            return text
+        return f"{text} ({form.format(own.low)} to {form.format(own.high)})"
+
+    columns = {
+        "barrier": "{:.4f}",
+        "barrier_in_basin": "{:.4f}",
+        "accuracy_delta": "{:+.2%}",
+        "min_accuracy_delta": "{:+.2%}",
+        "alpha_at_barrier": "{:.2f}",
+    }
+    return "\n".join(
+        f"| {split} | {' | '.join(cell(split, name, form) for name, form in columns.items())} |"
+        for split in path.summaries
+    )
+
+
+def _how_sure(config: PathConfig, path: Path) -> str:
+    """How the intervals were made, and what may lie between the points."""
+    bound = max(barrier_error_bound(path.alphas, own, config.alpha_tolerance) for own in path.losses.values())
+    text = (
+        f" Measured at {len(path.alphas)} points ({config.alphas}); between them a barrier may be {bound:.2g} higher."
+    )
+    if not config.num_resamples:
+        return text
+    return (
+        f"{text} Intervals: {config.confidence:g} of {config.num_resamples} resamples of the images of a split, the "
+        "same at every alpha; undecided where one crosses its threshold."
     )

@@ -21,8 +21,8 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
+from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
-from lmc_mlflow.workflows.networks.pair_of_networks import log_data
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
 from lmc_mlflow.workflows.plane.row_arrays import pack, unpack
@@ -62,7 +62,7 @@ def plane(config: PlaneConfig) -> Outcome:
         name = f"plane {networks[0].config.data.dataset} {model} through {'; '.join(labels)}"
         first_file = ("corners.txt", "\n".join(network.run.info.run_id for network in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
-        log_data(run, networks[0].config.data, {config.surface.split: material.measured})
+        log_data(run, {config.surface.split: measured_images(networks[0], config.surface.split, material.measured)})
         panels = _panels(config, networks, symmetry, material, Progress(run))
         metrics = log_plane(run, config, panels, labels, score_name(material.measured.labels))
     return Outcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow import plots
-from lmc_mlflow.findings.condition_table import Frames, within_pairs
+from lmc_mlflow.findings.condition_table import KEYS, Frames, within_pairs
 from lmc_mlflow.models.families import Facts, facts_of
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
@@ -14,6 +14,8 @@ from lmc_mlflow.papers.report.page import Picture
 
 POLAR_PATHS = 5
 """Paths of each network in the polar figure, as in the paper."""
+POLAR_ORDER = ("lr", "batch_size", "epochs")
+"""Of several conditions with equally many seeds the polar figure shows the one with the lowest values of these."""
 
 
 def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
@@ -30,26 +32,32 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
     ]
     inside = within_pairs(frames.paths)
     paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
+    shifted = paths[paths["shift"] != "none"] if len(paths) else paths
     drawn = {
         "Covariate shift, batch size 32 (paper: Fig. 4)": (
             plots.barrier_by_model(_where(paths, shift="label_5050", batch_size=32, normalization="centered")),
-            "Every path between the sides of a 50/50 pair, batch norm interpolated.",
+            "Every path between the sides of a 50/50 pair, batch norm interpolated. The thin line is the paper's.",
         ),
         "ResNets on MNIST, batch size and learning rate (paper: Fig. 7)": (
             plots.barrier_by_batch_and_lr(_networks(_where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
-            "Batch norm interpolated.",
+            "Batch norm interpolated. One seed alone (n = 1) has no spread and settles nothing.",
+        ),
+        "Barrier and noise scale g = lr (N/B - 1)": (
+            plots.barrier_by_noise_scale(shifted, frames.endpoints),
+            "g is the noise scale of SGD; the paper uses it with Adam. Batch norm interpolated.",
         ),
         "Angle and distance (paper: Fig. 13)": (
-            plots.angle_against_manhattan(paths, by=["model"] if len(paths) else None),
+            plots.angle_against_manhattan(shifted),
             "Angles are over all trainable parameters; with batch norm they are small for random networks too.",
         ),
         "Angle of connected pairs (paper: Fig. 14)": (
-            plots.angle_of_connected(paths),
-            "The dashed line is what two independent initializations have.",
+            plots.angle_of_connected(shifted),
+            "Where an angle is as large as that of two independent initializations it says nothing. The paper chooses "
+            "pairs without a barrier that lose at most 6 points.",
         ),
         "Paths in polar coordinates (paper: Fig. 15)": (
-            plots.polar_over_seeds(polar, by=["model"] if len(polar) else None),
-            f"Up to {POLAR_PATHS} paths of each network.",
+            plots.polar_over_seeds(polar),
+            f"One condition of each network, the one with the most seeds; up to {POLAR_PATHS} paths of it.",
         ),
         "Final training loss (paper: Fig. 16)": (
             plots.final_training_loss(_where(frames.endpoints, shift="label_5050", normalization="centered")),
@@ -91,12 +99,24 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:
-    """Choose the paths whose points the polar figure shows: the first few, by run id, of every data set and network."""
+    """Choose the paths whose points the polar figure shows: one condition of every data set and network.
+
+    It is the one with the most seeds; of several, that with the lowest rate, batch size and epochs. Of each of its
+    seeds there is one path, of the first few seeds.
+    """
     inside = within_pairs(frames.paths)
     if inside.empty:
         return inside
     inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
-    return inside.sort_values("run_id").groupby(["dataset", "model"]).head(POLAR_PATHS)
+    chosen = [_one_condition(rows) for _, rows in inside.groupby(["dataset", "model"], sort=True)]
+    return pd.concat(chosen) if chosen else inside
+
+
+def _one_condition(paths: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in KEYS if name in paths]
+    groups = [rows.drop_duplicates("seed") for _, rows in paths.groupby(names, dropna=False, sort=True)]
+    first = min(groups, key=lambda rows: (-len(rows), *(float(rows[name].iloc[0]) for name in POLAR_ORDER)))
+    return first.sort_values(["seed", "run_id"]).head(POLAR_PATHS)
 
 
 def _where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -91,6 +91,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         finished[finished["pair"].isin(pairs["run_id"])] if experiments else finished,
         paths[paths["align"] == "none"].reset_index(drop=True),  # the paper exchanges no units
         of_all(lambda name: query.ensembles(name, ends=ends)),
+        of_all(query.stars),
     )
 
 

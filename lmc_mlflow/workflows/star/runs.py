@@ -8,6 +8,7 @@ from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
 from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.star.sources import StarInputs
 
@@ -58,14 +59,8 @@ def open_star(
     sides = inputs.data.sides
     run.log_arrays({"A": sides.a, "B": sides.b}, Artifact.SPLIT)
     section = inputs.sources[0].config.data
-    for name, part in (("train", inputs.train), ("test", inputs.data.test)):
-        run.log_dataset(
-            f"{section.dataset} {section.shift} {inputs.side if name == 'train' else name}",
-            part.digest,
-            section.data_root,
-            {"num_images": len(part), "num_classes": len(inputs.data.classes)},
-            name,
-        )
+    used = {"train": InputImages(inputs.train, section, inputs.side), "test": InputImages(inputs.data.test, section)}
+    log_data(run, used, len(inputs.data.classes))
     return run
 
 

@@ -24,8 +24,9 @@ from lmc_mlflow.weights import average
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_once
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data, training_images
 from lmc_mlflow.workflows.networks.derived import derive_network, display_name
-from lmc_mlflow.workflows.networks.pair_of_networks import log_data, rebuild
+from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
 
@@ -166,9 +167,9 @@ def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
 
 
 def _log_inputs(run: TrackedRun, plan: _Plan) -> None:
-    side = plan.start.side
-    parts = {f"train_{side.lower()}": plan.data.side(side), "test": plan.data.test}
-    log_data(run, plan.trained.data, parts)
+    side, config = plan.start.side, plan.trained.data
+    train = training_images(plan.start, plan.data.side(side))
+    log_data(run, {f"train_{side.lower()}": train, "test": InputImages(plan.data.test, config)})
 
 
 def _outcome(store: Store, run_id: str, how: str) -> TrajectoryOutcome:

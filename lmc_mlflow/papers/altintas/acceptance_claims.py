@@ -1,0 +1,72 @@
+"""Claims on how far networks are trained: the acceptance criteria of Altintas et al., judged on ours."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow.findings.comparisons import describe_condition, describe_measures, estimate
+from lmc_mlflow.findings.condition_table import key_text
+from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
+from lmc_mlflow.findings.families import linear_layers
+from lmc_mlflow.papers.altintas.error_conditions import ACCEPTED_ACCURACY, ACCEPTED_LOSS
+from lmc_mlflow.papers.commands import sweep_command
+
+NEAR_ZERO = 0.01
+"""Training loss in nats that counts as about 0."""
+
+
+def linear_networks_are_accepted(tables: ConditionTables) -> Evidence:
+    """Collect evidence that linear networks on MNIST are trained as far as Altintas et al. train theirs (Table 1)."""
+    evidence = Evidence()
+    for _, row in _trained(tables, linear_layers).iterrows():
+        sides = [estimate(row, "train_loss").side(limit) for limit in ACCEPTED_LOSS]
+        accuracy = estimate(row, "accuracy").side(ACCEPTED_ACCURACY)
+        inside = sides == [1, -1] and accuracy == 1
+        outside = sides[0] == -1 or sides[1] == 1 or accuracy == -1
+        text = f"{label(row, ())}: {describe_measures(row, 'train_loss', 'accuracy')}; printed: training loss "
+        text += f"{ACCEPTED_LOSS[0]:g} to {ACCEPTED_LOSS[1]:g}, accuracy above {ACCEPTED_ACCURACY:g} %"
+        evidence.add(1 if inside else -1 if outside else 0, text, row["run_ids"])
+    return evidence
+
+
+def relu_networks_fit_their_data(tables: ConditionTables) -> Evidence:
+    """Collect evidence that networks that are not linear end at a training loss near 0 on MNIST."""
+    evidence = Evidence()
+    for _, row in _trained(tables, lambda model: not linear_layers(model)).iterrows():
+        side = estimate(row, "train_loss").side(NEAR_ZERO)
+        text = f"{label(row, ())}: {describe_measures(row, 'train_loss')}, near 0: at most {NEAR_ZERO:g}"
+        evidence.add(None if side is None else -side, text, row["run_ids"])
+    return evidence
+
+
+def _trained(tables: ConditionTables, fact: Callable[[str], object]) -> pd.DataFrame:
+    """Select this paper's conditions on MNIST whose training loss is known, accepted or not."""
+    rows = tables.errors[tables.errors["n"] >= max(2, tables.min_seeds)]
+    rows = rows[(rows["dataset"] == "mnist") & (rows["shift"] == "none") & (rows["init"] == "same")]
+    rows = rows[rows["train_loss"].notna() & (rows["noise"] == "different")]
+    return rows[rows["model"].map(fact).astype(bool) & rows["learnt"].astype(bool)]
+
+
+def label(row: Any, leave_out: Sequence[str]) -> str:
+    """Name a condition with its optimizer, warm-up and initialization, without the settings that are left out."""
+    extra = [f"{row['optimizer']}"] if key_text(row["optimizer"]) else []
+    extra += [f"warmup {key_text(row['warmup_epochs'])}"] if key_text(row["warmup_epochs"]) not in ("", "0") else []
+    extra += ["two initializations"] if row["init"] == "different" else []
+    return " ".join([describe_condition(row, leave_out), *extra])
+
+
+ACCEPTANCE_CLAIMS = (
+    Claim(
+        "D-01c",
+        "As trained here, linear networks on MNIST end at a training loss of 0.2 to 0.3 and above 90 % test accuracy",
+        linear_networks_are_accepted,
+        f"`{sweep_command('altintas_table_1')}`",
+    ),
+    Claim(
+        "D-21",
+        "As trained here, networks with ReLUs on MNIST end at a training loss near 0 (0.01)",
+        relu_networks_fit_their_data,
+        f"`{sweep_command('altintas_table_2')}`",
+    ),
+)

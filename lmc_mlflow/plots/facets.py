@@ -1,0 +1,109 @@
+"""Splits runs into panels, one for each condition but for model, batch size and rate, which the points show."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
+from lmc_mlflow.plots.groups import MOST, mixed, with_sides
+from lmc_mlflow.plots.style import grid_of_panels
+
+POINT = ("model", "batch_size", "lr")
+"""Settings that a point shows itself."""
+PANELS_ACROSS = 3
+TITLE_WIDTH = 52
+"""Characters of a line of a panel's title."""
+NO_BREAK = "\u00a0"
+
+
+@dataclass(frozen=True)
+class Facet:
+    """The rows of one panel.
+
+    Attributes:
+        title: the settings in which the panel differs from the others, and how many seeds a point stands for.
+        rows: of the panel; they differ in nothing but `POINT` and their seeds, unless the title says so.
+    """
+
+    title: str
+    rows: pd.DataFrame
+
+    def conditions(self) -> Iterator[pd.DataFrame]:
+        """Yield the rows of each condition of the panel."""
+        for _, rows in self.rows.groupby(list(POINT), dropna=False, sort=True):
+            yield rows
+
+
+def facets_of(
+    frame: pd.DataFrame, by: Sequence[str] | None = None, leave_out: Sequence[str] = ()
+) -> tuple[list[Facet], str]:
+    """Split a table into panels.
+
+    Args:
+        frame: a table of `query`.
+        by: columns that make a panel; None: every setting besides `POINT` in which the rows differ.
+        leave_out: settings that make none.
+
+    Returns:
+        The panels, and a note for the title where there are more than can be told apart.
+    """
+    frame = with_sides(frame)
+    candidates = [name for name in CONDITIONS if name not in (*POINT, *leave_out)]
+    names = distinguishing(frame, candidates) if by is None else list(by)
+    parts = list(frame.groupby(names, dropna=False, sort=True)) if names else [((), frame)]
+    facets = []
+    for key, rows in parts:
+        settings = list(filter(None, [*map(describe, names, key), *mixed(rows, candidates, POINT)]))
+        lines = [*_lines_of(settings), num_per_condition(rows)]
+        facets.append(Facet("\n".join(lines), rows))
+    note = f"\nthe first {MOST} of {len(facets)} panels; select rows to see others" if len(facets) > MOST else ""
+    return facets[:MOST], note
+
+
+def _lines_of(settings: Sequence[str]) -> list[str]:
+    """Join settings to lines of a title; no setting is broken."""
+    whole = ", ".join(setting.replace(" ", NO_BREAK) for setting in settings)
+    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(whole, TITLE_WIDTH)]
+
+
+def num_per_condition(rows: pd.DataFrame, names: Sequence[str] = POINT) -> str:
+    """Write how many seeds each condition has.
+
+    Args:
+        rows: of several conditions.
+        names: the settings in which these differ.
+    """
+    counts = [len(per_seed(part.assign(one=1), "one")) for _, part in rows.groupby(list(names), dropna=False)]
+    smallest, largest = min(counts), max(counts)
+    return f"n = {counted(largest, 'seed') if smallest == largest else f'{smallest} to {largest} seeds'} a condition"
+
+
+def facet_panels(facets: Sequence[Facet], title: str, labels: tuple[str, str]) -> tuple[Figure, list[Axes]]:
+    """Make a panel with a title for each facet, all with the same axes.
+
+    Args:
+        facets: to be drawn.
+        title: over the figure.
+        labels: of the horizontal and the vertical axis.
+    """
+    across = min(PANELS_ACROSS, len(facets))
+    down = -(-len(facets) // across)
+    size: dict[str, Any] = {"width": 7.5 if across == 1 else 4.4, "height": 3.8, "sharex": True, "sharey": True}
+    figure, grid = grid_of_panels(down, across, title, **size)
+    panels = [panel for line in grid for panel in line]
+    for place, panel in enumerate(panels):
+        if place >= len(facets):
+            panel.set_axis_off()
+            continue
+        panel.set_title(facets[place].title, fontsize="small")
+        if place + across >= len(facets):  # nothing is drawn below it
+            panel.set_xlabel(labels[0])
+            panel.tick_params(labelbottom=True)
+        if not place % across:
+            panel.set_ylabel(labels[1])
+    return figure, panels[: len(facets)]

@@ -1,0 +1,66 @@
+"""Judges a measured path by every rule, with the intervals of its numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lmc_mlflow.config.path import PathConfig
+from lmc_mlflow.paths.barriers import connected, connected_by_error
+from lmc_mlflow.paths.interval_verdict import IntervalVerdict, connected_by_intervals
+from lmc_mlflow.paths.intervals import Bootstrap, Intervals, path_intervals
+from lmc_mlflow.paths.walk import Path
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the rules say about a path.
+
+    Attributes:
+        connected: by loss and accuracy.
+        by_error: by error.
+        by_intervals: by the intervals of loss and accuracy; None without resamples.
+        intervals: split -> field of `PathSummary` -> interval; empty without resamples.
+        score: of the path, `accuracy` or `average_precision`.
+    """
+
+    connected: str
+    by_error: str
+    by_intervals: IntervalVerdict | None
+    intervals: Mapping[str, Intervals]
+    score: str
+
+    @property
+    def answer_by_intervals(self) -> str:
+        """The verdict by intervals; empty without resamples."""
+        return "" if self.by_intervals is None else self.by_intervals.answer
+
+    @property
+    def reason(self) -> str:
+        """The split and the number that decided the verdict by intervals; empty without resamples."""
+        return "" if self.by_intervals is None else self.by_intervals.reading.sentence(self.score)
+
+    @property
+    def sentence(self) -> str:
+        """Both verdicts by loss and accuracy, and what decided."""
+        return f"connected: {self.connected}" + (
+            "" if self.by_intervals is None else f", by interval: {self.answer_by_intervals} ({self.reason})"
+        )
+
+
+def judge_path(config: PathConfig, path: Path) -> Verdicts:
+    """Compute the intervals of a path whose samples were kept, and every verdict."""
+    summaries = path.summaries
+    errors = {split: summary.error_barrier for split, summary in summaries.items()}
+    thresholds = config.barrier_threshold, config.accuracy_delta_threshold
+    intervals: dict[str, Intervals] = {}
+    by_intervals = None
+    if config.num_resamples and path.samples is not None:
+        bootstrap = Bootstrap(config.num_resamples, config.confidence, config.resamples_seed)
+        intervals |= path_intervals(path.alphas, path.samples, bootstrap)
+        by_intervals = connected_by_intervals(summaries, intervals, *thresholds)
+    return Verdicts(
+        connected(summaries, *thresholds),
+        connected_by_error(errors, config.error_barrier_threshold),
+        by_intervals,
+        intervals,
+        path.score,
+    )

@@ -1,0 +1,50 @@
+"""The figures of a report show conditions that are named and never mixed."""
+
+import pandas as pd
+
+from lmc_mlflow.findings.condition_table import Frames
+from lmc_mlflow.workflows.report.figures import POLAR_PATHS, polar_paths
+
+PATH = {
+    "dataset": "mnist",
+    "model": "mlp_l1_w587",
+    "shift": "label_5050",
+    "normalization": "centered",
+    "noise": "same",
+    "lr": 0.001,
+    "batch_size": 32,
+    "epochs": 21,
+    "bn": "interpolate",
+    "side_a": "A",
+    "side_b": "B",
+    "same_initialization": True,
+}
+
+
+def frames(*rows: dict[str, object]) -> Frames:
+    paths = pd.DataFrame([PATH | {"run_id": f"r{i:02d}", "pair": f"p{i}"} | row for i, row in enumerate(rows)])
+    empty = pd.DataFrame()
+    return Frames(empty, empty, paths, empty)
+
+
+def test_the_polar_figure_shows_one_condition_of_each_network() -> None:
+    strangers = [{"seed": 1, "lr": 0.1}, {"seed": 2, "batch_size": 1024}, {"seed": 3, "normalization": "unit"}]
+    chosen = polar_paths(frames(*strangers, *({"seed": seed} for seed in (9, 5, 1, 2))))
+    assert chosen["seed"].tolist() == [1, 2, 5, 9]
+    assert (chosen["lr"] == 0.001).all()
+    assert (chosen["batch_size"] == 32).all()
+    assert (chosen["normalization"] == "centered").all()
+
+
+def test_the_polar_figure_shows_each_seed_once_and_no_more_than_the_paper() -> None:
+    rows = [{"seed": seed} for seed in (1, 1, 1, 2, 3, 4, 5, 6, 7)]
+    assert polar_paths(frames(*rows))["seed"].tolist() == list(range(1, POLAR_PATHS + 1))
+
+
+def test_of_conditions_with_as_many_seeds_the_polar_figure_shows_the_lowest_rate_then_batch_size() -> None:
+    changes = [{"lr": 0.01, "batch_size": 16}, {"batch_size": 1024}, {"batch_size": 64}]
+    chosen = polar_paths(frames(*({"seed": 1} | change for change in changes), {"seed": 1, "model": "other"}))
+    assert chosen[["model", "lr", "batch_size"]].to_numpy().tolist() == [
+        ["mlp_l1_w587", 0.001, 64],
+        ["other", 0.001, 32],
+    ]
