@@ -356,7 +356,7 @@ def test_sources_of_noise_are_panels_and_batch_sizes_the_axis() -> None:
     assert sizes == [32, 1024]
     assert heights == pytest.approx([10.01, 1.01])
     ((_, losses),) = _curves(figure.axes[3]).values()
-    assert losses == pytest.approx([1.0, 0.1])
+    assert losses == pytest.approx([1.0005, 0.1005])  # in the basin
 
 
 @pytest.mark.parametrize(

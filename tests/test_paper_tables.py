@@ -217,8 +217,8 @@ def test_a_report_says_what_stands_for_what() -> None:
     found = Frames(walked, walked.iloc[:0], walked, runs(ENSEMBLE | {"seed": "1"}))
     content = report_content(found, {"imagefolder": "cifar10", "resnet10_s222": "resnet10"}, 2)
     assert content.stand_ins == {"imagefolder": "cifar10"}
-    assert headline(content).endswith("zoo. Here stand imagefolder for cifar10.")
-    assert headline(report_content(found, {}, 2)).endswith("zoo.")
+    assert headline(content).endswith("networks. Here stand imagefolder for cifar10.")
+    assert headline(report_content(found, {}, 2)).endswith("Printed cells with data: none.")
 
 
 def test_a_network_with_batch_norm_has_a_row_for_each_policy() -> None:

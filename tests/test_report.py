@@ -102,8 +102,8 @@ def test_a_report_is_one_whole_run_and_the_same_store_gives_the_same_bytes(
     claims = json.loads(first["claims.json"])
     assert [entry["claim"] for entry in claims] == [claim.name for claim in CLAIMS]
     note = run.data.tags["mlflow.note.content"]
-    assert note.startswith("**Claims (interpolate): ")
-    assert "1 of 30 in VI" in note
+    assert note.startswith("**Claims (batch norm: interpolate): ")
+    assert "1 of 30 in Table VI" in note
     assert run.data.metrics["cells/table_vi_filled"] == 1
     assert run.info.run_id in said
     assert str(tmp_path / "first" / "report.html") in said
@@ -115,7 +115,7 @@ def check_page(text: str, folder: Path) -> None:
     tags = parsed(text)
     assert not {"script", "link"} & tags.seen
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in tags.addresses)
-    assert sum(address.startswith("data:") for address in tags.addresses) == 14
+    assert sum(address.startswith("data:") for address in tags.addresses) == 15
     assert str(folder) not in text
     anchors = re.findall(r'<h2 id="(\w+)">', text)
     assert set(TABLE_TITLES) < set(anchors)
@@ -128,7 +128,7 @@ def test_an_empty_store_gives_a_report_of_what_is_missing(store: MlflowClient, t
     assert "0 supported, 0 contradicted" in done.stdout
     assert "Traceback" not in done.stderr
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "0 of 30 in VI, 0 of 20 in VII, 0 of 16 in VIII" in text
+    assert "Printed cells with data: none." in text
     assert text.count("-e sweep -P grid=paper_table_") >= 4
     assert "nan" not in text.lower().replace("finan", "")
 
@@ -203,7 +203,7 @@ def test_the_figure_beside_the_paper_has_a_marker_for_the_paper_and_each_policy(
     drawn = [container.lines[0].get_xdata()[0] for container in left.containers]
     assert drawn == pytest.approx([0.06, 0.1, 0.2, 0.3])  # the paper's 0.06 first
     assert right.containers[0].lines[0].get_xdata()[0] == pytest.approx(-3.19)
-    assert [label.get_text() for label in left.get_yticklabels()] == ["mlp_l1_w126_bn"]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["mlp_l1_w126_bn (n = 1)"]
 
 
 def test_the_papers_tables_and_the_style_travel_with_the_package() -> None:

@@ -139,15 +139,25 @@ def _first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(content: Content) -> str:
-    """Summarize the report in two sentences."""
+    """Summarize the report in a few short sentences."""
     said = count_answers(content.verdicts, POLICIES[0])
     claims = ", ".join(f"{said[answer]} {answer}" for answer in ANSWERS)
-    cells = []
+    full, empty = [], []
     for name in MARKED:
-        full, total = count_filled(content.tables[name])
-        cells.append(f"{full} of {total} in {short_title(name)}")
-    text = f"**Claims ({POLICIES[0]}): {claims}.** Cells with data: {', '.join(cells)}."
-    return f"{text} {stand_ins_note(content)}".strip()
+        filled, total = count_filled(content.tables[name])
+        if filled:
+            full.append(f"{filled} of {total} in {_title_in_text(name)}")
+        else:
+            empty.append(_title_in_text(name))
+    text = f"**Claims (batch norm: {POLICIES[0]}): {claims}.** Printed cells with data: {', '.join(full) or 'none'}."
+    nothing = f"No data for {', '.join(empty)}." if full and empty else ""
+    return " ".join(filter(None, [text, nothing, stand_ins_note(content)]))
+
+
+def _title_in_text(name: str) -> str:
+    if name.startswith("altintas_table_"):
+        return f"Altintas et al.'s Table {name.removeprefix('altintas_table_')}"
+    return "the slides' networks" if name == "model_zoo" else f"Table {short_title(name)}"
 
 
 def stand_ins_note(content: Content) -> str:

@@ -32,7 +32,7 @@ COLORS = ("optimizer", "lr")
 
 
 def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
-    """Draw error barrier and loss barrier against batch size, a column of panels for each source of noise.
+    """Draw error barrier and barrier in the basin against batch size, a column of panels for each source of noise.
 
     Hepburn et al. find that batch size decides under data shifts; Altintas et al. that it does not where only the
     order of the images differs. Networks that have not learnt (`conditions.has_learnt`) are left out and counted.
@@ -41,7 +41,7 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
         paths: from `query.paths`.
     """
     title = f"Does batch size decide? Barriers on test data by source of noise; {MEANS}"
-    rows = in_percent(rows_with(paths, ("test/error_barrier", "test/barrier", "batch_size", "shift", "noise")))
+    rows = in_percent(rows_with(paths, ("test/error_barrier", "test/barrier_in_basin", "batch_size", "shift", "noise")))
     rows = rows[rows["same_initialization"].astype(bool) & (rows["side_a"] != rows["side_b"])] if len(rows) else rows
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
     rows = rows.assign(source=sources)
@@ -58,7 +58,7 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
     with house_style():
         size: dict[str, Any] = {"width": 3.6, "height": 2.9, "sharex": True, "sharey": "row"}
         figure, axes = grid_of_panels(2, len(shown), titled(title, rows, left_out), **size)
-        for value, line in zip(("test", "test/barrier"), axes, strict=True):
+        for value, line in zip(("test", "test/barrier_in_basin"), axes, strict=True):
             for source, panel in zip(shown, line, strict=True):
                 here = rows[rows["source"] == source]
                 for number, group in enumerate(groups):
@@ -70,7 +70,7 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
                 set_log_ticks(panel, "batch_size", rows)
                 if value == "test":
                     panel.axhline(CONNECTED_BELOW_PCT, **THRESHOLD)
-            line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier (nats per sample)")
+            line[0].set_ylabel("error barrier (%)" if value == "test" else "barrier in basin (nats per sample)")
         for panel in axes[0]:
             panel.set_xlabel("")
         encoding.add_entries(axes[0][0])

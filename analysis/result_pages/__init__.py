@@ -1,0 +1,1 @@
+"""Computes the tables of the pages in docs/results from the bundles beside them."""
