@@ -123,16 +123,22 @@ def test_a_finished_configuration_is_pointed_at_and_trained_anew_only_by_force(
     assert len(runs_of_kind(store, "pair")) == 2
 
 
-def test_a_launcher_s_run_becomes_the_pair_and_otherwise_points_at_it(
+def test_a_launcher_s_run_points_at_the_pair_which_has_no_raw_flags_among_its_params(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (store.create_run("0").info.run_id for _ in range(2))
-    monkeypatch.setenv("MLFLOW_RUN_ID", first)
-    assert main(FLAGS) == 0
-    assert runs_of_kind(store, "pair")[0].info.run_id == first
-    monkeypatch.setenv("MLFLOW_RUN_ID", second)
-    assert main(FLAGS) == 0
-    assert store.get_run(second).data.tags["lmc.see"] == first
+    launched = []
+    for _ in range(2):
+        launched.append(store.create_run("0", tags={"mlflow.project.entryPoint": "train_pair"}).info.run_id)
+        store.log_param(launched[-1], "epochs", "3")
+        monkeypatch.setenv("MLFLOW_RUN_ID", launched[-1])
+        assert main(FLAGS) == 0
+    (pair,) = runs_of_kind(store, "pair")
+    assert "epochs" not in pair.data.params
+    assert pair.data.params["optimization.epochs"] == "3"
+    assert pair.data.tags["mlflow.project.entryPoint"] == "train_pair"
+    for run in map(store.get_run, launched):
+        assert run.data.tags["lmc.see"] == pair.info.run_id
+        assert (run.info.status, run.info.lifecycle_stage) == ("FINISHED", "deleted")
 
 
 def test_what_is_printed_says_what_to_type_next(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.contract import UNALIGNED, Kind, Tag
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,
@@ -51,6 +51,7 @@ def align(config: AlignConfig) -> AlignOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     ends = load_ends(store, config.ends)
+    store = beside(store, ends[0].run.info.experiment_id)
     symmetry = find_symmetry(ends[0])
     data = rebuild(store, ends[0], config.ends.data_root, device)
     name = _name(ends, config.aligning.method)

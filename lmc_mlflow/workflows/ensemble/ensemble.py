@@ -18,7 +18,7 @@ from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict_members
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
@@ -72,6 +72,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     device = prepare_machine(config.runtime)
     store = open_store()
     members = find_members(store, config.members)
+    store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)
     first_file = ("members.json", json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)

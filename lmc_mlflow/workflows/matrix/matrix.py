@@ -13,7 +13,7 @@ from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import resolve_run
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
@@ -50,6 +50,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
+    store = beside(store, networks[0].run.info.experiment_id)
     config = _with_reference(store, config, networks)
     identity = identity_of(config, networks, ("runs", "query", "max_runs"))
     with run_once(store, Kind.MATRIX, identity, config.surveyed.force) as wanted:

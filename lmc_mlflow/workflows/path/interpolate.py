@@ -23,7 +23,7 @@ from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,
@@ -95,6 +95,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     device = prepare_machine(config.runtime)
     store = open_store()
     ends = load_ends(store, config.ends)
+    store = beside(store, ends[0].run.info.experiment_id)
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, device)
     check_splits(config.path.splits, splits)

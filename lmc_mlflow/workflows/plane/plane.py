@@ -15,7 +15,7 @@ from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
@@ -45,6 +45,7 @@ def plane(config: PlaneConfig) -> Outcome:
     store = open_store()
     corners = config.corners
     networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
+    store = beside(store, networks[0].run.info.experiment_id)
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
     with run_once(store, Kind.PLANE, identity_of(config, networks, CORNERS), corners.force) as wanted:
         if wanted.finished is not None:

@@ -20,7 +20,7 @@ from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import Run, resolve_run, search
 from lmc_mlflow.tracking.lifecycle import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_session
@@ -65,7 +65,7 @@ def prune_runs(config: PruneCommandConfig) -> list[PruneOutcome]:
     for origin in tqdm(origins, desc="pruning", unit="network", disable=None if len(origins) > 1 else True):
         endpoint = origin.info.run_id
         identity = {Tag.ENDPOINT: endpoint, Tag.FINGERPRINT: prune_fingerprint(config)}
-        with run_session(store) as session:
+        with run_session(beside(store, origin.info.experiment_id)) as session:
             wanted = session.find(Kind.PRUNED, identity)
             if wanted.finished is not None:
                 outcomes.append(PruneOutcome.of(wanted.finished, FINISHED_BEFORE, endpoint=endpoint))

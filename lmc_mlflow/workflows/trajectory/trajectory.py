@@ -17,7 +17,7 @@ from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.weights import average
@@ -74,6 +74,7 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     start = load_network(store.client, config.trajectory.run)
+    store = beside(store, start.run.info.experiment_id)
     optimization = continue_optimization(start.config.optimization, config.trajectory)
     trained = replace(start.config, optimization=optimization)
     plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device))
