@@ -145,7 +145,7 @@ def test_what_is_printed_says_what_to_type_next(store: MlflowClient, capsys: pyt
     assert main(FLAGS) == 0
     pair = runs_of_kind(store, "pair")[0]
     out = capsys.readouterr().out
-    assert f"mlflow run . --env-manager local -e interpolate -P pair={pair.info.run_id}" in out
+    assert f"-m entry_points.interpolate --pair {pair.info.run_id}" in out
     assert "mlflow ui --backend-store-uri sqlite:///" in out
     assert f"runs/{pair.info.run_id}?workflowType=machine_learning" in out
 

@@ -23,6 +23,15 @@ class RuntimeConfig(Section):
 
 
 @dataclass(frozen=True)
+class TerminalConfig(Section):
+    """What a command prints."""
+
+    quiet: bool = option(
+        False, "true: print the run and its result in one line, no table and no progress", identity=False, logged=False
+    )
+
+
+@dataclass(frozen=True)
 class RepairConfig(Section):
     """The runs that count as dead, and whether they are ended."""
 

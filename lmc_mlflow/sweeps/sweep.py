@@ -32,6 +32,7 @@ from lmc_mlflow.sweeps.status import (
     log_files,
     update_run,
 )
+from lmc_mlflow.terminal.style import strip_paint
 from lmc_mlflow.tracking.lifecycle import (
     WRITE_FAILURES,
     end_orphan,
@@ -70,8 +71,10 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
     if config.grid.dry_run:
-        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)))
-        name_launcher_run(store, f"dry run of {grid.name}", "\n".join(f"- {line}" for line in lines)[:MAX_NOTE], {})
+        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)), config)
+        name_launcher_run(
+            store, f"dry run of {grid.name}", "\n".join(f"    {strip_paint(line)}" for line in lines)[:MAX_NOTE], {}
+        )
         return SweepOutcome("", tuple(lines), store.experiment_id)
     digests = data_digests(grid)
     before = statuses_of(grid, read_snapshot(store), digests)

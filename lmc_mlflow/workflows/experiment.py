@@ -14,6 +14,8 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair
 from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
 
+LABELS = ("same, sides A and B", "different, both side A")
+"""What the ends of the two paths are."""
 COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg")
 
 
@@ -58,7 +60,7 @@ def path_table(same: PathOutcome, different: PathOutcome) -> str:
             **{column: f"{path.metrics[column]:.4g}" for column in COLUMNS if column in path.metrics},
             "path": path.run_id[:8],
         }
-        for label, path in (("same, sides A and B", same), ("different, both side A", different))
+        for label, path in zip(LABELS, (same, different), strict=True)
     ]
     frame = pd.DataFrame(rows)
     lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]

@@ -33,9 +33,11 @@ class MatrixOutcome(Outcome):
 
     Attributes:
         candidate: run id of the best star candidate; empty: there is none.
+        networks: run ids of the networks.
     """
 
     candidate: str
+    networks: tuple[str, ...]
 
 
 def matrix(config: MatrixConfig) -> MatrixOutcome:
@@ -52,11 +54,12 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     networks, num_left_out = find_networks(store, config.surveyed)
     store = beside(store, networks[0].run.info.experiment_id)
     config = _with_reference(store, config, networks)
+    ids = tuple(network.run.info.run_id for network in networks)
     identity = identity_of(config, networks, ("runs", "query", "max_runs"))
     with run_once(store, Kind.MATRIX, identity, config.surveyed.force) as wanted:
         if wanted.finished is not None:
             candidate = wanted.finished.data.tags.get(Tag.STAR_CANDIDATE, "")
-            return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate)
+            return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate, networks=ids)
         symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
         needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
         needs_sides = needs_images or BN_POLICIES[config.pairwise.bn].needs_images
@@ -66,7 +69,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         log_data(run, {config.pairwise.split: measured_images(networks[0], config.pairwise.split, material.measured)})
         measured = _measure(run, config, PairMeasurer(config, networks, symmetry, material, device))
         metrics, candidate = log_matrix(run, measured, name, num_left_out)
-    return MatrixOutcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id, candidate)
+    return MatrixOutcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id, candidate, ids)
 
 
 def _measure(run: TrackedRun, config: MatrixConfig, measurer: PairMeasurer) -> MatrixMeasurement:

@@ -59,11 +59,15 @@ class PathOutcome(Outcome):
         connected: the verdict by loss and accuracy.
         connected_by_error: the verdict by error.
         connected_interval: the verdict by intervals of loss and accuracy, and what decided it; empty without.
+        decided_by: the split and the number that decided `connected`.
+        pair: the pair of both networks, if they are of one.
     """
 
     connected: str
     connected_by_error: str
     connected_interval: str = ""
+    decided_by: str = ""
+    pair: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,8 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     run.set_tags(_verdict_tags(verdicts) | {Tag.ENGINE: path.engine})
     run.describe(describe_path(ends, config.path, path, verdicts, metrics, note))
     said = f"{verdicts.answer_by_intervals} ({verdicts.reason})" if verdicts.by_intervals else ""
-    outcome = (verdicts.connected, verdicts.by_error, said)
+    pair = ends[0].split_run if ends[0].split_run == ends[1].split_run else ""
+    outcome = (verdicts.connected, verdicts.by_error, said, verdicts.decided_by, pair)
     return PathOutcome(run.run_id, name, "measured", metrics, run.experiment_id, *outcome)
 
 
