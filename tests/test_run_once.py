@@ -103,7 +103,7 @@ def test_the_run_that_is_named_by_the_launcher_says_where_to_look(
     monkeypatch.setenv("MLFLOW_RUN_ID", second)
     assert make(Kind.MATRIX) == (made, "finished before")
     assert [store.get_run(run).data.tags["lmc.see"] for run in (first, second)] == [made, made]
-    assert store.get_run(first).info.lifecycle_stage == "active"  # `mlflow run` has not started it
+    assert "mlflow.parentRunId" not in store.get_run(first).data.tags  # `mlflow run` has not started it
 
 
 def test_a_command_that_makes_a_new_run_each_time_does_not_look(store: MlflowClient) -> None:

@@ -138,7 +138,8 @@ def test_a_launcher_s_run_points_at_the_pair_which_has_no_raw_flags_among_its_pa
     assert pair.data.tags["mlflow.project.entryPoint"] == "train_pair"
     for run in map(store.get_run, launched):
         assert run.data.tags["lmc.see"] == pair.info.run_id
-        assert (run.info.status, run.info.lifecycle_stage) == ("FINISHED", "deleted")
+        assert run.data.tags["mlflow.parentRunId"] == pair.info.run_id
+        assert "lmc.kind" not in run.data.tags  # the saved view hides it
 
 
 def test_what_is_printed_says_what_to_type_next(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

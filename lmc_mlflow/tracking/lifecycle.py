@@ -19,7 +19,8 @@ from lmc_mlflow.tracking.view import offer_view
 logger = logging.getLogger(__name__)
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 """Tag of a run that `mlflow run` has started."""
-LAUNCHER_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", "mlflow.parentRunId")
+PARENT_TAG = "mlflow.parentRunId"
+LAUNCHER_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
 """Beginnings of the names of its tags that the run of the command takes over."""
 WRITE_FAILURES = (*STORE_FAILURES, OSError)
 
@@ -81,15 +82,16 @@ def take_launcher_run() -> str | None:
 
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:
-    """Write to the run that `mlflow run` has started, if it has, which run to look at instead; then delete it.
+    """Write to the run that `mlflow run` has started, if it has, which run to look at instead, and nest it under that.
 
-    It holds nothing but the flags as they were typed, and could be restored.
+    It holds nothing but the flags as they were typed. It cannot be deleted here: `mlflow run` ends it later.
     """
     launcher = os.environ.get(LAUNCHER_RUN)
-    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id})
-    if launcher and ENTRY_POINT_TAG in store.client.get_run(launcher).data.tags:
-        store.client.set_terminated(launcher, status="FINISHED")  # `mlflow run` leaves a run that has ended alone
-        store.client.delete_run(launcher)
+    nested = {}
+    if launcher:
+        tags = store.client.get_run(launcher).data.tags
+        nested = {PARENT_TAG: run_id} if ENTRY_POINT_TAG in tags and PARENT_TAG not in tags else {}
+    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id, **nested})
 
 
 def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> None:
@@ -147,7 +149,7 @@ def _new_run(
 ) -> TrackedRun:
     everything = {Tag.KIND: kind, **tags, **process_tags(), **provenance_tags(), **source_tags()}
     if parent is not None:
-        everything["mlflow.parentRunId"] = parent.run_id
+        everything[PARENT_TAG] = parent.run_id
         experiment_id = parent.experiment_id
     else:
         offer_view(store, store.experiment_id)
