@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
     from lmc_mlflow.workflows.path.interpolate import PathOutcome
     from lmc_mlflow.workflows.prune.prune import PruneOutcome
-    from lmc_mlflow.workflows.repair import RepairOutcome
     from lmc_mlflow.workflows.report.report import ReportOutcome
     from lmc_mlflow.workflows.star.star import StarOutcome
     from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
@@ -210,23 +209,6 @@ def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
         *table(["initialization", "connected", *columns], rows),
         *next_step(REPORT, "report"),
         *browse_lines(outcome.experiment_id, outcome.run),
-    ]
-
-
-def repair_lines(outcome: RepairOutcome) -> list[str]:
-    """Return the lines for the runs of dead processes."""
-    lines = [
-        f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
-        for o in outcome.orphans
-    ]
-    if not lines:
-        return [f"no run was left RUNNING by a dead process ({outcome.num_alive} alive)"]
-    if outcome.ended:
-        return [*lines, f"{len(lines)} runs ended as KILLED; {outcome.num_alive} alive and left alone"]
-    return [
-        *lines,
-        f"{len(lines)} runs dead; {outcome.num_alive} alive and left alone",
-        *next_step("end them", "repair", apply="true"),
     ]
 
 

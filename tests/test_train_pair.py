@@ -45,7 +45,7 @@ def test_a_pair_is_logged_as_the_contract_says(store: MlflowClient, pair, tmp_pa
         assert run.data.tags["mlflow.note.content"]
     for side, run in endpoints.items():
         assert run.data.tags["mlflow.parentRunId"] == pair.info.run_id
-        assert run.info.run_name == f"{pair.info.run_name} side {side}"
+        assert run.info.run_name == pair.info.run_name.replace("s1 ", f"s1 {side} ")
         for key in ("train/loss", "train/accuracy", "test/loss", "test/accuracy"):
             assert sorted(metric_curve(store, run.info.run_id, key)) == [1, 2, 3]
         files = artifacts(store, run.info.run_id, tmp_path)

@@ -26,6 +26,7 @@ from lmc_mlflow.config.star import (
 from lmc_mlflow.config.store_commands import ExportCommandConfig as ExportCommandConfig
 from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportCommandConfig
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
+from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
@@ -225,6 +226,7 @@ COMMANDS: Mapping[str, Command] = {
     "plane": Command(PlaneConfig, "measurements"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),
+    "remove": Command(RemoveCommandConfig, "stores"),
     "sweep": Command(SweepConfig, "experiments"),
     "report": Command(ReportCommandConfig, "experiments"),
     "export": Command(ExportCommandConfig, "stores"),

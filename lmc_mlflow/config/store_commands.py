@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
 from lmc_mlflow.config.data import PrepareConfig
-from lmc_mlflow.config.runtime import RepairConfig, TerminalConfig
+from lmc_mlflow.config.runtime import RemovalConfig, RepairConfig, TerminalConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PrepareDataConfig:
 
 @dataclass(frozen=True)
 class RepairCommandConfig:
-    """List the runs that a dead process left RUNNING, and end them on request."""
+    """List the runs that a dead process left RUNNING, and the endpoints of deleted pairs; end and delete on request."""
 
     repair: RepairConfig = field(default_factory=RepairConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -36,4 +36,12 @@ class ImportCommandConfig:
     """Merge exported runs into the store, under their own ids."""
 
     bundle: ImportConfig
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
+
+
+@dataclass(frozen=True)
+class RemoveCommandConfig:
+    """Delete a run with what hangs on it: the runs below it, and those that were computed from it."""
+
+    removal: RemovalConfig
     terminal: TerminalConfig = field(default_factory=TerminalConfig)

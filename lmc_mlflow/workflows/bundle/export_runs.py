@@ -98,7 +98,7 @@ def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
     if not matching:
         raise ValueError(f"no run matches query={wanted.query!r} experiment={wanted.experiment!r}; nothing is exported")
     everything = {run.info.run_id: run for run in search(store.client, "")}
-    kept = find_related(matching, everything)
+    kept = {i for i in find_related(matching, everything) if Tag.SEE not in everything[i].data.tags}
     return sorted((everything[i] for i in kept), key=lambda run: (run.info.start_time, run.info.run_id))
 
 

@@ -23,6 +23,7 @@ from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
 from lmc_mlflow.workflows.plane.row_arrays import pack, unpack
@@ -59,8 +60,8 @@ def plane(config: PlaneConfig) -> Outcome:
             device,
             BN_POLICIES[config.surface.bn].needs_images,
         )
-        labels, model = labels_of(networks), networks[0].config.model.model
-        name = f"plane {networks[0].config.data.dataset} {model} through {'; '.join(labels)}"
+        labels = labels_of(networks)
+        name = group_run_name("plane", networks, "" if symmetry is None else config.surface.align)
         first_file = ("corners.txt", "\n".join(network.run.info.run_id for network in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
         log_data(run, {config.surface.split: measured_images(networks[0], config.surface.split, material.measured)})

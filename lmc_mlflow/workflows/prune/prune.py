@@ -24,8 +24,9 @@ from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_session
-from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, display_name, log_network, train_seconds
+from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 from lmc_mlflow.workflows.prune.results import (
     compare,
@@ -121,7 +122,7 @@ def _prune_one(wanted: WantedRun, config: PruneCommandConfig, origin: LoggedNetw
     pruned = pruned_network(origin, reduced, config.pruning)
     tags = inherited_tags(origin) | {Tag.MODEL: pruned.config.model.model}
     first_file = ("endpoint.txt", f"{origin.run.info.run_id}\n")
-    run = wanted.open(RunStart(f"pruned {display_name(origin)}", tags, to_params(config), first_file))
+    run = wanted.open(RunStart(group_run_name("pruned", (origin,)), tags, to_params(config), first_file))
     metrics = compare(network, pruned.network().to(device), data.test) | unit_counts(reduced)
     metrics[TRAIN_SECONDS] = train_seconds(origin)
     run.log_metrics(metrics)
