@@ -48,13 +48,13 @@ def test_ids_of_runs_become_links_and_other_words_stay(store: MlflowClient) -> N
 
 
 def test_a_description_lists_the_newest_first_and_only_so_many(store: MlflowClient) -> None:
-    run_id = store.create_run("0", tags={"mlflow.note.content": "A pair."}).info.run_id
+    run_id = store.create_run("0", tags={"mlflow.note.content": "A pair.\n\nA table."}).info.run_id
     for number in range(MAX_LISTED + 2):
         list_on(store, run_id, f"path {number}")
     note = store.get_run(run_id).data.tags["mlflow.note.content"]
-    text, _, listed = note.partition(HEADING)
-    assert text == "A pair."
-    assert listed.splitlines() == [f"- path {number}" for number in range(MAX_LISTED + 1, 1, -1)]
+    text, listed, rest = note.split("\n\n")
+    assert (text, rest) == ("A pair.", "A table.")
+    assert listed.removeprefix(HEADING).splitlines() == [f"- path {number}" for number in range(MAX_LISTED + 1, 1, -1)]
     bare = store.create_run("0").info.run_id
     list_on(store, bare, "path")
     assert "mlflow.note.content" not in store.get_run(bare).data.tags
@@ -98,7 +98,7 @@ def test_every_kind_has_a_headline_a_short_name_and_a_first_sentence_of_result(s
     assert path.info.run_name == "s1 A-B e3 label_5050 mlp_l1_w16 digits"
     for end in (a, b, first):
         assert f"(#/experiments/0/runs/{end})" in note(path)
-    listed = note(store.get_run(first)).partition(HEADING)[2].splitlines()
+    listed = note(store.get_run(first)).partition(HEADING)[2].partition("\n\n")[0].splitlines()
     assert f"(#/experiments/0/runs/{members.info.run_id})" in listed[0]
     assert f"(#/experiments/0/runs/{path.info.run_id})" in listed[1]
 
