@@ -26,13 +26,24 @@ def next_command(entry_point: str, **values: str) -> str:
     Started by `mlflow run`, it is `mlflow run` with the same project, environment manager and experiment; otherwise
     `python -m`. Settings of the environment that name a store or an experiment stand before it.
     """
+    environment, words = _words(entry_point, values)
+    settings = [f"{name}={shlex.quote(environment[name])}" for name in SETTINGS if environment.get(name)]
+    return " ".join([*settings, shlex.join(words)])
+
+
+def command_for_another_store(entry_point: str, **values: str) -> str:
+    """Write the command as `next_command` does, but without the settings that name this store."""
+    return shlex.join(_words(entry_point, values)[1])
+
+
+def _words(entry_point: str, values: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
+    """Give the environment in which the present command was started, and the words of the next one."""
     launcher = _launcher()
     if launcher is None:
         flags = [part for name, value in values.items() for part in (f"--{name}", value)]
-        return _written(os.environ, [_python(), "-m", f"entry_points.{entry_point}", *flags])
+        return os.environ, [_python(), "-m", f"entry_points.{entry_point}", *flags]
     environment, words = launcher
-    flags = [part for name, value in values.items() for part in ("-P", f"{name}={value}")]
-    return _written(environment, [*words, "-e", entry_point, *flags])
+    return environment, [*words, "-e", entry_point, *(w for n, v in values.items() for w in ("-P", f"{n}={v}"))]
 
 
 def launcher_words(line: Sequence[str]) -> list[str] | None:
@@ -72,11 +83,6 @@ def _launcher() -> tuple[Mapping[str, str], list[str]] | None:
         return None
     project = str(Path(lmc_mlflow.__file__).resolve().parent.parent)
     return {}, ["mlflow", "run", project, "--env-manager", "local"]  # started from Python, by `mlflow.projects.run`
-
-
-def _written(environment: Mapping[str, str], words: Sequence[str]) -> str:
-    settings = [f"{name}={shlex.quote(environment[name])}" for name in SETTINGS if environment.get(name)]
-    return " ".join([*settings, shlex.join(words)])
 
 
 def _python() -> str:
