@@ -126,6 +126,9 @@ def test_a_sweep_makes_every_cell_and_a_second_one_has_nothing_to_do(
     assert sweep(flags(SMALL)) == 0
     out = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("finished ") for line in out) == 4 + 2
+    table = [line.split() for line in out if line.startswith("  digits ")]
+    assert sum(int(cells) for *_, cells, _finished, _at_work in table) == 4
+    assert all((finished, at_work) == (cells, "0") for *_, cells, finished, at_work in table)
     assert_whole(store, 4, {"pair": 4, "path": 4, "ensemble": 4 + 2})
     run = only_sweep(store)
     first = run.data.tags["mlflow.note.content"].splitlines()[0]

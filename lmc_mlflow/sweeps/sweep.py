@@ -30,6 +30,7 @@ from lmc_mlflow.sweeps.status import (
     headline,
     item_name,
     log_files,
+    result_table,
     update_run,
 )
 from lmc_mlflow.terminal.style import strip_paint
@@ -130,7 +131,7 @@ def _conclude(store: Store, grid: Grid, schedule: Schedule, sweep_run: SweepRun)
             f"{counted(len(failed), 'cell')} of {len(schedule.statuses)} failed; the first: {grid.jobs[job].name} "
             f"{item_name(seed)}: {why}; the same command tries them again"
         )
-    lines = [f"sweep {sweep_run.run.run_id}: {headline(schedule)}"]
+    lines = [f"sweep {sweep_run.run.run_id}: {headline(schedule)}", *result_table(grid, schedule)]
     if schedule.elsewhere():
         lines.append(f"{counted(len(schedule.elsewhere()), 'cell')} left to the processes at work on them")
     return SweepOutcome(sweep_run.run.run_id, tuple(lines), store.experiment_id)
