@@ -1,18 +1,22 @@
 """Runs one command: parses its flags, calls its workflow, prints the result, and turns an error into one line."""
 
-import functools
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
+from lmc_mlflow.terminal.streams import patient_streams
+from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.process import Terminated, termination_raises
 
-tell = functools.partial(print, flush=True)
+tell = say
 """Prints a line while a command is at work."""
+
+
+def ignore(line: str) -> None:
+    """Drop a line that a quiet command does not print."""
 
 
 def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None = None) -> int:
@@ -23,10 +27,10 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
 
     Args:
         name: row of the table of commands.
-        work: takes the command's configuration and returns the lines to print; imports the workflow itself.
+        work: takes the command's configuration and returns the lines to print, the result in the first of them; imports
+            the workflow itself.
         argv: flags; None: those of the process.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     flags = sys.argv[1:] if argv is None else list(argv)
     config_type = COMMANDS[name].config
     if {"-h", "--help"} & set(flags):
@@ -36,24 +40,21 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
         config = parse_flags(name, config_type, flags)
     except ValueError as error:
         return _refuse(name, error)
-    try:
-        with termination_raises():
-            lines = work(config)
-    except (KeyboardInterrupt, Terminated):
-        print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
-        return 130
-    except _user_errors() as error:
-        return _refuse(name, error, _way_out(error))
-    say("\n".join(lines))
+    quiet = config.terminal.quiet
+    with patient_streams(quiet):
+        logging.basicConfig(
+            level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        )
+        try:
+            with termination_raises():
+                lines = work(config)
+        except (KeyboardInterrupt, Terminated):
+            print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
+            return 130
+        except _user_errors() as error:
+            return _refuse(name, error, _way_out(error))
+        say("\n".join(lines[:1] if quiet else lines))
     return 0
-
-
-def say(text: str) -> None:
-    """Print a text, also to a reader that has closed the pipe, as in `... | head -1`."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
 
 
 def _catalogues() -> dict[str, Sequence[str]]:

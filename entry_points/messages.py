@@ -1,10 +1,12 @@
-"""Writes the lines that a command prints at its end: its results, and the command to type next."""
+"""Writes the lines that a command prints: its result in one line, a table of its numbers, the command to type next."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
+from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.numbers import score_of, with_interval, words
+from lmc_mlflow.terminal.style import paint_verdict, table
 
 if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.sweeps.sweep import SweepOutcome
@@ -16,184 +18,209 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
     from lmc_mlflow.workflows.path.interpolate import PathOutcome
     from lmc_mlflow.workflows.prune.prune import PruneOutcome
-    from lmc_mlflow.workflows.repair import RepairOutcome
     from lmc_mlflow.workflows.report.report import ReportOutcome
     from lmc_mlflow.workflows.star.star import StarOutcome
     from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
 
-
-def pair_lines(outcome: PairOutcome) -> list[str]:
-    """Return the lines for a trained pair."""
-    return [
-        f"pair {outcome.run_id} ({outcome.how})",
-        f"  side A {outcome.endpoints['A']}",
-        f"  side B {outcome.endpoints['B']}",
-        "measure the path between its endpoints:",
-        f"  mlflow run . --env-manager local -e interpolate -P pair={outcome.run_id}",
-        *_browse(outcome.experiment_id, outcome.run_id),
-    ]
+REPORT = "see it beside your other runs and the papers"
+EDGES = ("ab", "ac", "bc")
 
 
 def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
     """Return the lines for one or several trained pairs."""
-    if len(outcomes) == 1:
-        return pair_lines(outcomes[0])
-    lines = [f"pair {o.run_id} ({o.how}), sides {o.endpoints['A']} {o.endpoints['B']}" for o in outcomes]
-    return [*lines, *_browse(outcomes[0].experiment_id, outcomes[0].run_id)]
+    from lmc_mlflow.workflows.pair.shift_test import shift_sentence
+
+    first = outcomes[0]
+    rows = []
+    for outcome in outcomes:
+        for side, metrics in outcome.sides.items():
+            score = score_of(metrics)
+            own = [f"{metrics[f'test/{score}']:.2%}", f"{metrics['test/loss']:.4f}", f"{metrics['train/loss']:.4f}"]
+            rows.append([f"side {side}", *own, outcome.endpoints[side]])
+    header = ["", f"test {words(score_of(first.sides['A']))}", "test loss", "training loss", "run"]
+    shift = shift_sentence(first.metrics).strip()
+    return [
+        "\n".join(f"pair {o.run_id} ({o.how}): {o.name}" for o in outcomes),
+        *table(header, rows),
+        *([f"  {shift}"] if shift else []),
+        *next_step("measure the path between its two networks", "interpolate", pair=first.run_id),
+        *browse_lines(first.experiment_id, first.run_id),
+    ]
 
 
 def path_lines(outcome: PathOutcome) -> list[str]:
     """Return the lines for a measured path."""
-    lines = [f"path {outcome.run_id}: {outcome.name}", f"  connected: {outcome.connected}"]
-    if outcome.connected_interval:
-        lines.append(f"  connected by interval: {outcome.connected_interval}")
-    lines.append(f"  connected by error: {outcome.connected_by_error}")
-    for key in (
-        "test/barrier",
-        "test/barrier_error_bound",
-        "test/barrier_in_basin",
-        "test/accuracy_delta",
-        "test/average_precision_delta",
-        "test/error_barrier",
-        "angle_deg",
-        "unaligned/test/barrier",
-        "unaligned/test/barrier_in_basin",
-        "unaligned/test/accuracy_delta",
-        "unaligned/test/average_precision_delta",
-        "unaligned/angle_deg",
-    ):
-        if key in outcome.metrics:
-            lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
-    return lines + _browse(outcome.experiment_id, outcome.run_id)
+    by_interval, metrics = outcome.connected_interval, outcome.metrics
+    lines = [
+        f"path {outcome.run_id}: {outcome.name}, connected: {paint_verdict(outcome.connected)}",
+        f"  connected: {paint_verdict(outcome.connected)} ({outcome.decided_by})",
+        *([f"  connected by interval: {by_interval}"] if by_interval else []),
+        f"  connected by error: {paint_verdict(outcome.connected_by_error)}",
+    ]
+    score = "accuracy" if any(key.endswith("/accuracy_delta") for key in metrics) else "average_precision"
+    header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
+    names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
+    rows = []
+    for before, label in (("", ""), ("unaligned/", ", not aligned")):
+        for split in ("test", "train_a", "train_b", "unseen"):
+            if f"{before}{split}/barrier" in metrics:
+                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+                rows.append([f"{split}{label}", *cells])
+    lines += table(header, rows)
+    angle = f"  angle {metrics['angle_deg']:.1f} degrees"
+    if "unaligned/angle_deg" in metrics:
+        angle += f", {metrics['unaligned/angle_deg']:.1f} not aligned"
+    lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
+    if outcome.pair and score == "accuracy":
+        lines += next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)
+    else:
+        lines += next_step(REPORT, "report")
+    return lines + browse_lines(outcome.experiment_id, outcome.run_id)
 
 
 def align_lines(outcome: AlignOutcome) -> list[str]:
     """Return the lines for an alignment."""
-    lines = [f"alignment {outcome.run_id}: {outcome.name}"]
+    metrics, rows = outcome.metrics, []
+    for key in ("objective", "angle_deg", "angle_weights_deg"):
+        before = metrics["objective_before" if key == "objective" else f"unaligned/{key}"]
+        after = metrics["objective_after" if key == "objective" else key]
+        rows.append([words(key), f"{before:.5g}", f"{after:.5g}"])
+    lines = [f"alignment {outcome.run_id}: {outcome.name}", *table(["", "before", "aligned"], rows)]
     if not outcome.converged:
         lines.append("  the permutation still changed in the last sweep: give a higher max_sweeps")
-    for key in ("objective", "angle_deg", "angle_weights_deg"):
-        before = outcome.metrics["objective_before" if key == "objective" else f"unaligned/{key}"]
-        after = outcome.metrics["objective_after" if key == "objective" else key]
-        lines.append(f"  {key}: {before:.5g} before, {after:.5g} aligned")
-    return [
-        *lines,
-        "measure the path to the aligned network:",
-        f"  mlflow run . --env-manager local -e interpolate -P run_a={outcome.run_a} -P run_b={outcome.run_id}",
-        *_browse(outcome.experiment_id, outcome.run_id),
-    ]
+    ends = {"run_a": outcome.run_a, "run_b": outcome.run_id}
+    lines += next_step("measure the path to the aligned network", "interpolate", **ends)
+    return lines + browse_lines(outcome.experiment_id, outcome.run_id)
 
 
 def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
     """Return the lines for an ensemble."""
     from lmc_mlflow.workflows.ensemble.ensemble import SHOWN
 
-    lines = [
+    scores = [(name, outcome.scores[name]) for name in SHOWN]
+    rows = [[words(name), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}"] for name, s in scores]
+    return [
         f"ensemble {outcome.run_id}: {outcome.name}",
         f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
+        *table(["", "score", "interval"], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
     ]
-    for name in SHOWN:
-        score = outcome.scores[name]
-        lines.append(f"  {name}: {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
-    return lines + _browse(outcome.experiment_id, outcome.run_id)
 
 
 def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
     """Return the lines for pruned networks."""
-    lines = []
+    rows = []
     for o in outcomes:
-        lines.append(f"pruned {o.run_id} ({o.how}): {o.name}")
-        units = ", ".join(
-            f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}"
-            for key in sorted(o.metrics)
-            if key.startswith("units/")
-        )
-        lines.append(f"  units {units}; test loss {o.metrics['test/loss_before']:.4f} to {o.metrics['test/loss']:.4f}")
-    return [*lines, *_browse(outcomes[-1].experiment_id, outcomes[-1].run_id)]
+        keys = sorted(key for key in o.metrics if key.startswith("units/"))
+        units = [f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}" for key in keys]
+        told = [
+            f"{o.metrics[f'test/{n}_before']:.4f} to {o.metrics[f'test/{n}']:.4f}"
+            for n in ("loss", score_of(o.metrics))
+        ]
+        rows.append([o.run_id, ", ".join(units), *told])
+    last = outcomes[-1]
+    return [
+        "\n".join(f"pruned {o.run_id} ({o.how}): {o.name}" for o in outcomes),
+        *table(["run", "units", "test loss", f"test {words(score_of(last.metrics))}"], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(last.experiment_id, last.run_id),
+    ]
 
 
 def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
     """Return the lines for a trajectory."""
-    lines = [f"trajectory {outcome.run_id} ({outcome.how}): {outcome.name}"]
-    lines += [f"  {name}: {value:.4g}" for name, value in sorted(outcome.metrics.items()) if name.startswith("test/")]
-    lines += [f"  average {outcome.average}", "its networks are the endpoint runs with", f"  {outcome.query}"]
-    return lines + _browse(outcome.experiment_id, outcome.run_id)
+    names = [name for name in ("loss", "accuracy", "average_precision") if f"test/{name}_start" in outcome.metrics]
+    labels = {"start": "start", "last": "last epoch", "swa": "average (SWA)"}
+    rows = [[label, *(f"{outcome.metrics[f'test/{n}_{key}']:.4f}" for n in names)] for key, label in labels.items()]
+    return [
+        f"trajectory {outcome.run_id} ({outcome.how}): {outcome.name}",
+        *table(["network", *(f"test {words(name)}" for name in names)], rows),
+        f"  its networks are the endpoint runs with {outcome.query}",
+        *next_step("measure every pair of its networks", "matrix", query=outcome.query),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
+    ]
 
 
 def star_lines(outcome: StarOutcome) -> list[str]:
     """Return the lines for a star."""
     from lmc_mlflow.predictions.scores import SCORE_NAMES
 
-    lines = [f"star {outcome.run_id} ({outcome.how}): {outcome.name}", f"  a star: {outcome.verdict}"]
+    metrics, rows = outcome.metrics, []
     for kind in ("star_source", "star_held_out", "regular"):
         key = f"{kind}/test/barrier_over_chord"
-        if key in outcome.metrics:
-            lines.append(f"  {key}: {outcome.metrics[key]:.4g} (largest {outcome.metrics[f'{key}_max']:.4g})")
+        if key in metrics:
+            rows.append([kind.replace("_", " to "), f"{metrics[key]:.4f}", f"{metrics[f'{key}_max']:.4f}"])
     scores = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
-    lines += [f"  {key}: {outcome.metrics[key]:.4f}" for key in scores if key in outcome.metrics]
     return [
-        *lines,
-        "average predictions over its segments:",
-        f"  mlflow run . --env-manager local -e ensemble -P star={outcome.run_id}",
-        *_browse(outcome.experiment_id, outcome.run_id),
+        f"star {outcome.run_id} ({outcome.how}): {outcome.name}",
+        f"  a star: {paint_verdict(outcome.verdict)}",
+        *table(["segments", "barrier over the chord", "largest"], rows),
+        *table(["networks", "test score"], [[key, f"{metrics[key]:.4f}"] for key in scores if key in metrics]),
+        *next_step("average predictions over its segments", "ensemble", star=outcome.run_id),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
     ]
 
 
 def matrix_lines(outcome: MatrixOutcome) -> list[str]:
     """Return the lines for a matrix."""
-    lines = [f"matrix {outcome.run_id} ({outcome.how}): {outcome.name}"]
-    for key in ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier"):
-        if key in outcome.metrics:
-            lines.append(f"  {key}: {outcome.metrics[key]:.4g}")
+    keys = ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier")
+    rows = [[words(key), f"{outcome.metrics[key]:.4g}"] for key in keys if key in outcome.metrics]
+    lines = [f"matrix {outcome.run_id} ({outcome.how}): {outcome.name}", *table(["", "value"], rows)]
     if outcome.candidate:
         lines.append(f"  star candidate: {outcome.candidate}")
-    return lines + _browse(outcome.experiment_id, outcome.run_id)
+    ids = dict(zip(("run_a", "run_b", "run_c"), outcome.networks, strict=False))
+    if len(ids) == 3:
+        lines += next_step("draw the loss on the plane through the first three", "plane", **ids)
+    else:
+        lines += next_step("measure the path between the two", "interpolate", **ids)
+    return lines + browse_lines(outcome.experiment_id, outcome.run_id)
 
 
 def plane_lines(outcome: Outcome) -> list[str]:
     """Return the lines for a plane."""
-    lines = [f"plane {outcome.run_id} ({outcome.how}): {outcome.name}"]
-    lines += [f"  {k}: {v:.4g}" for k, v in outcome.metrics.items() if k.endswith("/barrier_over_chord")]
-    return lines + _browse(outcome.experiment_id, outcome.run_id)
+    metrics, rows = outcome.metrics, []
+    for panel in ("", "unaligned/"):
+        for edge in EDGES:
+            if f"{panel}{edge}/barrier" in metrics:
+                own = [metrics[f"{panel}{edge}/{name}"] for name in ("barrier", "barrier_over_chord", "error_barrier")]
+                label = f"{edge[0]} to {edge[1]}".upper().replace("TO", "to")
+                rows.append([label + (", not aligned" if panel else ""), *(f"{value:.4f}" for value in own)])
+    return [
+        f"plane {outcome.run_id} ({outcome.how}): {outcome.name}",
+        *table(["edge", "barrier", "barrier over the chord", "error barrier"], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
+    ]
 
 
 def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
     """Return the lines for the comparison of two paths."""
-    return [outcome.table, *_browse(outcome.experiment_id, outcome.run)]
+    from lmc_mlflow.workflows.experiment import COLUMNS, LABELS
 
-
-def repair_lines(outcome: RepairOutcome) -> list[str]:
-    """Return the lines for the runs of dead processes."""
-    lines = [
-        f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
-        for o in outcome.orphans
+    columns = [column for column in COLUMNS if column in outcome.paths[0].metrics]
+    rows = [
+        [label, paint_verdict(path.connected), *(f"{path.metrics[column]:.4g}" for column in columns)]
+        for label, path in zip(LABELS, outcome.paths, strict=True)
     ]
-    if not lines:
-        return [f"no run was left RUNNING by a dead process ({outcome.num_alive} alive)"]
-    what = "ended as KILLED" if outcome.ended else "dead; end them with -P apply=true"
-    return [*lines, f"{len(lines)} runs {what}; {outcome.num_alive} alive and left alone"]
+    verdicts = ", ".join(f"{label}: {path.connected}" for label, path in zip(LABELS, outcome.paths, strict=True))
+    return [
+        f"report {outcome.run}: connected? {verdicts}",
+        *table(["initialization", "connected", *columns], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(outcome.experiment_id, outcome.run),
+    ]
 
 
 def report_lines(outcome: ReportOutcome) -> list[str]:
     """Return the lines for a report."""
     lines = [f"report {outcome.report}", f"  {outcome.headline.replace('**', '')}", f"  {outcome.answer}"]
     lines += [f"  {path}" for path in outcome.written]
-    return [*lines, *_browse(outcome.experiment_id, outcome.report)]
+    return [*lines, *browse_lines(outcome.experiment_id, outcome.report)]
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[str]:
-    """Return the lines for a sweep."""
-    return [*outcome.lines, *(_browse(outcome.experiment_id, outcome.run) if outcome.run else [])]
-
-
-def _browse(experiment_id: str, run_id: str) -> list[str]:
-    """Return the lines that say where to look at a run."""
-    uri = tracking_uri()
-    command = ui_command(uri)
-    start = [f"  {command}"] if command else []
-    return [
-        "browse:",
-        *start,
-        f"  this run   {run_link(uri, experiment_id, run_id)}",
-        f"  all runs   {view_link(uri, experiment_id)}",
-    ]
+    """Return the lines for a sweep; of a dry run, the command that runs it is the last of its own lines."""
+    if not outcome.run:
+        return list(outcome.lines)
+    return [*outcome.lines, *next_step(REPORT, "report"), *browse_lines(outcome.experiment_id, outcome.run)]

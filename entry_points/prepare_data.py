@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from entry_points.command import run_command, tell
+from entry_points.command import ignore, run_command, tell
 from lmc_mlflow.config.commands import PrepareDataConfig
 
 
@@ -11,7 +11,7 @@ def work(config: PrepareDataConfig) -> list[str]:
     """Convert the archive, with a line for each estimate; return the lines to print."""
     from lmc_mlflow.workflows.prepare_data import prepare_data, prepare_lines
 
-    return prepare_lines(prepare_data(config, tell))
+    return prepare_lines(prepare_data(config, ignore if config.terminal.quiet else tell))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

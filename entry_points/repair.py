@@ -9,8 +9,7 @@ from lmc_mlflow.config.commands import RepairCommandConfig
 
 def work(config: RepairCommandConfig) -> list[str]:
     """List the dead runs, and end them on request; return the lines to print."""
-    from entry_points.messages import repair_lines
-    from lmc_mlflow.workflows.repair import repair
+    from lmc_mlflow.workflows.repair import repair, repair_lines
 
     return repair_lines(repair(config))
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from entry_points.command import run_command, tell
+from entry_points.command import ignore, run_command, tell
 from lmc_mlflow.config.commands import SweepConfig
 
 
@@ -12,7 +12,7 @@ def work(config: SweepConfig) -> list[str]:
     from entry_points.messages import sweep_lines
     from lmc_mlflow.sweeps.sweep import sweep
 
-    return sweep_lines(sweep(config, tell))
+    return sweep_lines(sweep(config, ignore if config.terminal.quiet else tell))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

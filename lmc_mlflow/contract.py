@@ -65,6 +65,7 @@ class Tag:
     PAIR = "lmc.pair"
     RUN_A = "lmc.run_a"
     RUN_B = "lmc.run_b"
+    RUN_C = "lmc.run_c"
     MEMBERS = "lmc.members"
     RUNS_DIGEST = "lmc.runs_digest"
     ENDPOINT = "lmc.endpoint"
@@ -147,6 +148,8 @@ class Artifact:
     PREDICTIONS_FOLDER = "predictions"
 
 
+HEADLINE = "headline"
+"""Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
 

@@ -73,7 +73,7 @@ def test_align_logs_the_permuted_network_as_an_endpoint_is_logged(
     gained = 2 * (metrics["objective_after"] - metrics["objective_before"])
     assert metrics["unaligned/euclidean_squared"] - metrics["euclidean_squared"] == pytest.approx(gained, rel=1e-4)
     printed = capsys.readouterr().out
-    assert f"interpolate -P run_a={a} -P run_b={run.info.run_id}" in printed
+    assert f"entry_points.interpolate --run_a {a} --run_b {run.info.run_id}" in printed
 
 
 def test_an_alignment_is_usable_wherever_an_endpoint_is(store: MlflowClient, pair: str) -> None:

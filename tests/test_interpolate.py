@@ -203,7 +203,7 @@ def test_the_story_is_one_run_with_two_pairs_and_two_paths(
     same, different = runs_of_kind(store, "path")
     assert same.data.tags["lmc.pair"] == children[0].info.run_id
     assert different.data.metrics["angle_deg"] > 60 > same.data.metrics["angle_deg"]
-    assert "| same, sides A and B |" in out
+    assert "  same, sides A and B  " in out
     assert report.info.status == "FINISHED"
 
 

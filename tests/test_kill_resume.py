@@ -255,11 +255,12 @@ def test_repair_ends_the_runs_of_a_killed_training_and_touches_no_other(
 
     assert repair([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 6
     assert {line.split()[1] for line in lines[:3]} == set(dead.values())
     assert {line.split()[0] for line in lines[:3]} == {"pair", "endpoint"}
     assert all(f"on {socket.gethostname()}, last heartbeat 2" in line for line in lines[:3])
-    assert lines[3] == "3 runs dead; end them with -P apply=true; 1 alive and left alone"
+    assert lines[3] == "3 runs dead; 1 alive and left alone"
+    assert lines[5].endswith("-m entry_points.repair --apply true")
     assert statuses(store) == ["RUNNING"] * 5
 
     assert repair(["--apply=true"]) == 0

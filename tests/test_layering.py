@@ -34,6 +34,7 @@ FLOORS = {
     "lmc_mlflow.training": 4,
     "lmc_mlflow.star": 5,
     "lmc_mlflow.query": 5,
+    "lmc_mlflow.terminal": 3,
     "lmc_mlflow.bundles": 5,
     "lmc_mlflow.findings": 6,
     "lmc_mlflow.plots": 7,

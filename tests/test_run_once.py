@@ -93,15 +93,17 @@ def test_a_locked_configuration_is_left_to_the_process_that_locked_it(store: Mlf
     assert make(kind)[1] == "made"
 
 
-def test_the_run_that_mlflow_run_has_started_is_used_or_says_where_to_look(
+def test_the_run_that_is_named_by_the_launcher_says_where_to_look(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (store.create_run("0").info.run_id for _ in range(2))
     monkeypatch.setenv("MLFLOW_RUN_ID", first)
-    assert make(Kind.MATRIX) == (first, "made")
+    made, how = make(Kind.MATRIX)
+    assert (made != first, how) == (True, "made")
     monkeypatch.setenv("MLFLOW_RUN_ID", second)
-    assert make(Kind.MATRIX) == (first, "finished before")
-    assert store.get_run(second).data.tags["lmc.see"] == first
+    assert make(Kind.MATRIX) == (made, "finished before")
+    assert [store.get_run(run).data.tags["lmc.see"] for run in (first, second)] == [made, made]
+    assert "mlflow.parentRunId" not in store.get_run(first).data.tags  # `mlflow run` has not started it
 
 
 def test_a_command_that_makes_a_new_run_each_time_does_not_look(store: MlflowClient) -> None:

@@ -126,6 +126,9 @@ def test_a_sweep_makes_every_cell_and_a_second_one_has_nothing_to_do(
     assert sweep(flags(SMALL)) == 0
     out = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("finished ") for line in out) == 4 + 2
+    table = [line.split() for line in out if line.startswith("  digits ")]
+    assert sum(int(cells) for *_, cells, _finished, _at_work in table) == 4
+    assert all((finished, at_work) == (cells, "0") for *_, cells, finished, at_work in table)
     assert_whole(store, 4, {"pair": 4, "path": 4, "ensemble": 4 + 2})
     run = only_sweep(store)
     first = run.data.tags["mlflow.note.content"].splitlines()[0]
@@ -180,18 +183,27 @@ def test_a_dry_run_tells_states_and_times_and_logs_nothing(
     before = len(store.search_runs(["0"]))
     grid = "{seeds: [1, 2], defaults: {model: mlp_l1_w8}, cells: [{epochs: [2, 50]}, {lr: 0.1, model: mlp_l1_w9}]}"
     assert sweep(flags(grid, "--dry_run=true", "--processes=2")) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    *lines, step = capsys.readouterr().out.splitlines()
+    assert lines == [
         "grid mine: ",
-        "digits mlp_l1_w8 label_5050 epochs=2 lr=0.001 seed 1: to do, 8 s",
-        "digits mlp_l1_w8 label_5050 epochs=2 lr=0.001 seed 2: finished",
-        "digits mlp_l1_w8 label_5050 epochs=50 lr=0.001 seed 1: to do, 3 min",
-        "digits mlp_l1_w8 label_5050 epochs=50 lr=0.001 seed 2: to do, 3 min",
-        "digits mlp_l1_w9 label_5050 epochs=100 lr=0.1 seed 1: to do, unknown",
-        "digits mlp_l1_w9 label_5050 epochs=100 lr=0.1 seed 2: to do, unknown",
         "6 cells: 1 finished, 5 to do",
-        "left: about 3 min for 2 workers; 2 cells unlike any finished one",  # (8 + 200 + 200) s / 2
+        "  data set and network  cells  finished                               left",
+        "  digits mlp_l1_w8          4         1          about 3 min for 2 workers",
+        "  digits mlp_l1_w9          2         0  unknown: no finished cell like it",
+        "left: about 3 min for 2 workers, and 2 cells unknown: no finished cell like it",  # (8 + 200 + 200) s / 2
+        "next: run it",
     ]
+    assert " -m entry_points.sweep --grid " in step
+    assert "--processes 2" in step
+    assert "--dry_run" not in step
     assert len(store.search_runs(["0"])) == before
+
+
+def test_a_dry_run_of_the_largest_grid_takes_ten_lines(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep(["--grid=paper_table_vi", "--dry_run=true", "--data_root=/nowhere"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 10
+    assert "left: unknown: no finished cell like it" in lines
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_a_seed_that_is_finished_is_not_trained_again(store: MlflowClient, capsy
     assert train_pair([*QUICK, "--seed=2"]) == 0
     capsys.readouterr()
     assert train_pair([*QUICK, "--seeds=1,2,3"]) == 0
-    told = [line.split()[2].strip("(),") for line in capsys.readouterr().out.splitlines() if line.startswith("pair ")]
+    told = [line.split()[2].strip("():") for line in capsys.readouterr().out.splitlines() if line.startswith("pair ")]
     assert told == ["trained", "finished", "trained"]
     assert len(runs_of_kind(store, "pair")) == 3
 

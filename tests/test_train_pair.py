@@ -45,7 +45,7 @@ def test_a_pair_is_logged_as_the_contract_says(store: MlflowClient, pair, tmp_pa
         assert run.data.tags["mlflow.note.content"]
     for side, run in endpoints.items():
         assert run.data.tags["mlflow.parentRunId"] == pair.info.run_id
-        assert run.info.run_name == f"{pair.info.run_name} side {side}"
+        assert run.info.run_name == pair.info.run_name.replace("s1 ", f"s1 {side} ")
         for key in ("train/loss", "train/accuracy", "test/loss", "test/accuracy"):
             assert sorted(metric_curve(store, run.info.run_id, key)) == [1, 2, 3]
         files = artifacts(store, run.info.run_id, tmp_path)
@@ -123,23 +123,30 @@ def test_a_finished_configuration_is_pointed_at_and_trained_anew_only_by_force(
     assert len(runs_of_kind(store, "pair")) == 2
 
 
-def test_a_launcher_s_run_becomes_the_pair_and_otherwise_points_at_it(
+def test_a_launcher_s_run_points_at_the_pair_which_has_no_raw_flags_among_its_params(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (store.create_run("0").info.run_id for _ in range(2))
-    monkeypatch.setenv("MLFLOW_RUN_ID", first)
-    assert main(FLAGS) == 0
-    assert runs_of_kind(store, "pair")[0].info.run_id == first
-    monkeypatch.setenv("MLFLOW_RUN_ID", second)
-    assert main(FLAGS) == 0
-    assert store.get_run(second).data.tags["lmc.see"] == first
+    launched = []
+    for _ in range(2):
+        launched.append(store.create_run("0", tags={"mlflow.project.entryPoint": "train_pair"}).info.run_id)
+        store.log_param(launched[-1], "epochs", "3")
+        monkeypatch.setenv("MLFLOW_RUN_ID", launched[-1])
+        assert main(FLAGS) == 0
+    (pair,) = runs_of_kind(store, "pair")
+    assert "epochs" not in pair.data.params
+    assert pair.data.params["optimization.epochs"] == "3"
+    assert pair.data.tags["mlflow.project.entryPoint"] == "train_pair"
+    for run in map(store.get_run, launched):
+        assert run.data.tags["lmc.see"] == pair.info.run_id
+        assert run.data.tags["mlflow.parentRunId"] == pair.info.run_id
+        assert "lmc.kind" not in run.data.tags  # the saved view hides it
 
 
 def test_what_is_printed_says_what_to_type_next(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(FLAGS) == 0
     pair = runs_of_kind(store, "pair")[0]
     out = capsys.readouterr().out
-    assert f"mlflow run . --env-manager local -e interpolate -P pair={pair.info.run_id}" in out
+    assert f"-m entry_points.interpolate --pair {pair.info.run_id}" in out
     assert "mlflow ui --backend-store-uri sqlite:///" in out
     assert f"runs/{pair.info.run_id}?workflowType=machine_learning" in out
 

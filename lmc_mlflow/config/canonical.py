@@ -83,13 +83,13 @@ def _walk(config: object) -> Iterator[tuple[Parameter, Any]]:
 
 def to_params(config: object) -> dict[str, str]:
     """Return `section.field` -> canonical text, defaults included: the params that are logged."""
-    return {f"{p.section}.{p.name}": write_value(value) for p, value in _walk(config)}
+    return {f"{p.section}.{p.name}": write_value(value) for p, value in _walk(config) if p.rule.logged}
 
 
 def to_nested(config: object) -> dict[str, dict[str, str]]:
     """Return section -> field -> canonical text: the content of `checkpoint/config.json`."""
     nested: dict[str, dict[str, str]] = {}
-    for p, value in _walk(config):
+    for p, value in filter(lambda pair: pair[0].rule.logged, _walk(config)):
         nested.setdefault(p.section, {})[p.name] = write_value(value)
     return nested
 

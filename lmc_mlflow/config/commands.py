@@ -10,13 +10,12 @@ from lmc_mlflow.config.alignment import (
     MatchingConfig,
     PathAligningConfig,
 )
-from lmc_mlflow.config.bundle import ExportConfig, ImportConfig
-from lmc_mlflow.config.data import DataConfig, PrepareConfig, ShiftTestConfig
+from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
-from lmc_mlflow.config.runtime import RepairConfig, RuntimeConfig, StoryConfig
+from lmc_mlflow.config.runtime import RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
     SegmentsConfig,
     StarSourcesConfig,
@@ -24,6 +23,11 @@ from lmc_mlflow.config.star import (
     StarVerdictConfig,
     matching_of,
 )
+from lmc_mlflow.config.store_commands import ExportCommandConfig as ExportCommandConfig
+from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportCommandConfig
+from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
+from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
+from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
 from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
@@ -46,6 +50,7 @@ class TrainPairConfig:
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
     together: TogetherConfig = field(default_factory=TogetherConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         if self.together.seeds and self.model.seed != ModelConfig().seed:
@@ -62,6 +67,7 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
@@ -75,6 +81,7 @@ class AlignConfig:
     aligning: AligningConfig = field(default_factory=AligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         self.matching.check_method("method", self.aligning.method)
@@ -91,6 +98,7 @@ class StarConfig:
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
@@ -105,6 +113,7 @@ class MatrixConfig:
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.pairwise.align)
@@ -118,6 +127,7 @@ class PlaneConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.surface.align)
@@ -136,6 +146,7 @@ class MainConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         _check_translations(self.data, self.noise)
@@ -148,6 +159,7 @@ class EnsembleConfig:
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -156,6 +168,7 @@ class PruneCommandConfig:
 
     pruning: PruneConfig
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -164,34 +177,7 @@ class TrajectoryCommandConfig:
 
     trajectory: TrajectoryConfig
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-
-
-@dataclass(frozen=True)
-class PrepareDataConfig:
-    """Convert a raw archive to a store that training reads fast and with bounded memory."""
-
-    prepare: PrepareConfig = field(default_factory=PrepareConfig)
-
-
-@dataclass(frozen=True)
-class RepairCommandConfig:
-    """List the runs that a dead process left RUNNING, and end them on request."""
-
-    repair: RepairConfig = field(default_factory=RepairConfig)
-
-
-@dataclass(frozen=True)
-class ExportCommandConfig:
-    """Write runs with their metrics, artifacts and digests to one file."""
-
-    export: ExportConfig
-
-
-@dataclass(frozen=True)
-class ImportCommandConfig:
-    """Merge exported runs into the store, under their own ids."""
-
-    bundle: ImportConfig
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -201,6 +187,7 @@ class SweepConfig:
     grid: GridConfig = field(default_factory=GridConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -208,6 +195,7 @@ class ReportCommandConfig:
     """Compare the store with the papers' tables and figures, and judge their claims, on one page."""
 
     report: ReportConfig = field(default_factory=ReportConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -238,6 +226,7 @@ COMMANDS: Mapping[str, Command] = {
     "plane": Command(PlaneConfig, "measurements"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),
+    "remove": Command(RemoveCommandConfig, "stores"),
     "sweep": Command(SweepConfig, "experiments"),
     "report": Command(ReportCommandConfig, "experiments"),
     "export": Command(ExportCommandConfig, "stores"),

@@ -24,6 +24,7 @@ class Option:
     Attributes:
         only_with: fields of the same section and the values that they must have; with others the option says nothing.
         before: what configurations meant that were stored before the option was there, where that is not the default.
+        logged: whether the option is a param of the run; not so what concerns the terminal alone.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Option:
     identity: bool = True
     only_with: Mapping[str, str] = field(default_factory=dict)
     before: Any = None
+    logged: bool = True
 
     def says_something(self, section: Mapping[str, Any]) -> bool:
         """Tell whether the other fields of the section have the values that the option needs."""

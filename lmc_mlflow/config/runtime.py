@@ -23,13 +23,38 @@ class RuntimeConfig(Section):
 
 
 @dataclass(frozen=True)
+class TerminalConfig(Section):
+    """What a command prints."""
+
+    quiet: bool = option(
+        False, "true: print the run and its result in one line, no table and no progress", identity=False, logged=False
+    )
+
+
+@dataclass(frozen=True)
 class RepairConfig(Section):
     """The runs that count as dead, and whether they are ended."""
 
     apply: bool = option(False, "true: end the runs listed; false: only list them")
+    orphans: bool = option(
+        False, "true: delete the endpoints of pairs that were deleted (MLflow can restore them); false: only list them"
+    )
     stale_minutes: float = option(
         30.0, "a run of another machine counts as dead after this long without a heartbeat", above=0.0
     )
+
+
+@dataclass(frozen=True)
+class RemovalConfig(Section):
+    """The run that is removed with what hangs on it."""
+
+    run: str = option("", "run id, or a prefix that only one run has")
+    apply: bool = option(False, "true: delete the runs listed (MLflow can restore them); false: only list them")
+
+    def check(self) -> None:
+        """Check that a run is named."""
+        if not self.run:
+            raise ValueError("give run=<run id>")
 
 
 @dataclass(frozen=True)

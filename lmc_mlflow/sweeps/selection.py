@@ -16,6 +16,7 @@ NOT_IN_CELLS = {
     "device": "give it to sweep",
     "deterministic": "give it to sweep",
     "threads": "give it to sweep",
+    "quiet": "give it to sweep",
 }
 
 

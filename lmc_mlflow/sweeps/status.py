@@ -12,6 +12,7 @@ from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.progress import FAILED, FINISHED, RUNNING
 from lmc_mlflow.sweeps.schedule import Schedule, WorkItem
 from lmc_mlflow.sweeps.steps import PATH, GridStep
+from lmc_mlflow.terminal.style import table
 from lmc_mlflow.tracking.run import TrackedRun
 
 MAX_DESCRIPTION = 7000
@@ -27,6 +28,17 @@ def headline(schedule: Schedule) -> str:
         f"{schedule.count(FINISHED)} of {counted(len(schedule.cells), 'cell')} finished{more}; "
         f"{schedule.count(RUNNING)} at work, {schedule.count(FAILED)} failed"
     )
+
+
+def result_table(grid: Grid, schedule: Schedule) -> list[str]:
+    """Lay out how many cells of each data set and network there are, and how far they are, for a terminal."""
+    groups: dict[str, list[str]] = {}
+    for number, job in enumerate(grid.jobs):
+        for cell in job.cells:
+            name = f"{cell.config.data.dataset} {cell.config.model.model}"
+            groups.setdefault(name, []).append(schedule.statuses[number, cell.config.model.seed].word)
+    rows = [[name, *(str(n) for n in (len(w), w.count(FINISHED), w.count(RUNNING)))] for name, w in groups.items()]
+    return table(["data set and network", "cells", "finished", "at work"], rows)
 
 
 def description(grid: Grid, schedule: Schedule) -> str:

@@ -30,8 +30,10 @@ from lmc_mlflow.sweeps.status import (
     headline,
     item_name,
     log_files,
+    result_table,
     update_run,
 )
+from lmc_mlflow.terminal.style import strip_paint
 from lmc_mlflow.tracking.lifecycle import (
     WRITE_FAILURES,
     end_orphan,
@@ -70,8 +72,10 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
     if config.grid.dry_run:
-        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)))
-        name_launcher_run(store, f"dry run of {grid.name}", "\n".join(f"- {line}" for line in lines)[:MAX_NOTE], {})
+        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)), config)
+        name_launcher_run(
+            store, f"dry run of {grid.name}", "\n".join(f"    {strip_paint(line)}" for line in lines)[:MAX_NOTE], {}
+        )
         return SweepOutcome("", tuple(lines), store.experiment_id)
     digests = data_digests(grid)
     before = statuses_of(grid, read_snapshot(store), digests)
@@ -127,7 +131,7 @@ def _conclude(store: Store, grid: Grid, schedule: Schedule, sweep_run: SweepRun)
             f"{counted(len(failed), 'cell')} of {len(schedule.statuses)} failed; the first: {grid.jobs[job].name} "
             f"{item_name(seed)}: {why}; the same command tries them again"
         )
-    lines = [f"sweep {sweep_run.run.run_id}: {headline(schedule)}"]
+    lines = [f"sweep {sweep_run.run.run_id}: {headline(schedule)}", *result_table(grid, schedule)]
     if schedule.elsewhere():
         lines.append(f"{counted(len(schedule.elsewhere()), 'cell')} left to the processes at work on them")
     return SweepOutcome(sweep_run.run.run_id, tuple(lines), store.experiment_id)

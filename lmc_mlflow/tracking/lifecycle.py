@@ -17,6 +17,11 @@ from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, impatie
 from lmc_mlflow.tracking.view import offer_view
 
 logger = logging.getLogger(__name__)
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+"""Tag of a run that `mlflow run` has started."""
+PARENT_TAG = "mlflow.parentRunId"
+LAUNCHER_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
+"""Beginnings of the names of its tags that the run of the command takes over."""
 WRITE_FAILURES = (*STORE_FAILURES, OSError)
 
 
@@ -29,7 +34,7 @@ class OpenRuns:
     def open(
         self, store: Store, kind: str, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
     ) -> TrackedRun:
-        """Start a run of a kind; a run without a parent takes over the one that `mlflow run` has started, if it has."""
+        """Start a run of a kind; a run without a parent stands for the one that `mlflow run` has started, if it has."""
         with signals_wait():  # between opening and remembering no signal comes in
             run = _new_run(store, kind, name, tags, parent)
             self.runs.append(run)
@@ -77,8 +82,16 @@ def take_launcher_run() -> str | None:
 
 
 def point_launcher_at(store: Store, run_id: str, why: str) -> None:
-    """Write to the run that `mlflow run` has started, if it has and it is not needed, which run to look at instead."""
-    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id})
+    """Write to the run that `mlflow run` has started, if it has, which run to look at instead, and nest it under that.
+
+    It holds nothing but the flags as they were typed. It cannot be deleted here: `mlflow run` ends it later.
+    """
+    launcher = os.environ.get(LAUNCHER_RUN)
+    nested = {}
+    if launcher:
+        tags = store.client.get_run(launcher).data.tags
+        nested = {PARENT_TAG: run_id} if ENTRY_POINT_TAG in tags and PARENT_TAG not in tags else {}
+    name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id, **nested})
 
 
 def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> None:
@@ -134,20 +147,27 @@ def probe_artifacts(run: TrackedRun, text: str, path: str) -> None:
 def _new_run(
     store: Store, kind: str, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
 ) -> TrackedRun:
-    everything = {Tag.KIND: kind, **tags, **process_tags(), **provenance_tags(), "mlflow.runName": name}
-    if parent is None:
-        offer_view(store, store.experiment_id)
-    adopted = take_launcher_run() if parent is None else None
-    if adopted is not None:
-        for key, value in everything.items():
-            store.client.set_tag(adopted, key, value)
-        return TrackedRun(store.client, adopted, store.client.get_run(adopted).info.experiment_id)
+    everything = {Tag.KIND: kind, **tags, **process_tags(), **provenance_tags(), **source_tags()}
     if parent is not None:
-        everything["mlflow.parentRunId"] = parent.run_id
-    everything |= source_tags()
-    experiment_id = parent.experiment_id if parent else store.experiment_id
-    run = store.client.create_run(experiment_id, tags=everything, run_name=name)
+        everything[PARENT_TAG] = parent.run_id
+        experiment_id = parent.experiment_id
+    else:
+        offer_view(store, store.experiment_id)
+        everything |= _launcher_tags(store)
+        experiment_id = store.experiment_id
+    run = store.client.create_run(experiment_id, tags=everything | {"mlflow.runName": name}, run_name=name)
+    if parent is None:
+        point_launcher_at(store, run.info.run_id, f"`mlflow run` started this {kind}")
     return TrackedRun(store.client, run.info.run_id, experiment_id)
+
+
+def _launcher_tags(store: Store) -> dict[str, str]:
+    """Read what `mlflow run`, if it has started this process, has noted of the project and its source."""
+    launcher = os.environ.get(LAUNCHER_RUN)
+    if not launcher:
+        return {}
+    tags = store.client.get_run(launcher).data.tags
+    return {name: value for name, value in tags.items() if name.startswith(LAUNCHER_TAGS)}
 
 
 def _interrupted_run(store: Store, run: Run) -> TrackedRun:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.manifest import render_manifest, sha256_of
+from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
@@ -60,8 +61,8 @@ class TrackedRun:
             self.client.set_tag(self.run_id, key, value)
 
     def describe(self, markdown: str) -> None:
-        """Set the description, in Markdown, that the UI shows at the top of the run."""
-        self.client.set_tag(self.run_id, "mlflow.note.content", markdown)
+        """Set the description, in Markdown, that the UI shows at the top of the run; run ids become links."""
+        self.client.set_tag(self.run_id, NOTE, with_links(self.client, markdown))
 
     def log_dataset(
         self, name: str, digest: str, source: tuple[str, Mapping[str, Any]], profile: Mapping[str, Any], context: str

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.process import signals_wait
 
 PROBE_SECONDS = 5
+DEFAULT_EXPERIMENT = "0"
+"""Id of MLflow's own first experiment."""
 STORE_FAILURES = (MlflowException, SQLAlchemyError)
 """Errors that MLflow raises when a store fails."""
 
@@ -32,11 +35,21 @@ class StoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Store:
-    """An open tracking server and the experiment that new runs go to."""
+    """An open tracking server and the experiment that new runs go to.
+
+    Attributes:
+        earlier_id: another experiment, to which earlier versions logged such runs; empty: none.
+    """
 
     client: MlflowClient
     uri: str
     experiment_id: str
+    earlier_id: str = ""
+
+    @property
+    def searched(self) -> list[str]:
+        """Give the experiments in which an earlier run of the same identity may be."""
+        return [self.experiment_id, *([self.earlier_id] if self.earlier_id else [])]
 
 
 def open_store(experiment_id: str | None = None) -> Store:
@@ -61,6 +74,27 @@ def open_store(experiment_id: str | None = None) -> Store:
                 f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
     return Store(client, uri, experiment.experiment_id)
+
+
+def beside(store: Store, experiment_id: str) -> Store:
+    """Give the store whose new runs go to the experiment of the runs they are computed from.
+
+    An experiment that the user has chosen stays.
+
+    Raises:
+        StoreError: artifacts of that experiment cannot be written.
+    """
+    if experiment_id == store.experiment_id or _is_chosen():
+        return store
+    _check_artifacts(store.uri, store.client.get_experiment(experiment_id))
+    return replace(store, experiment_id=experiment_id, earlier_id=store.experiment_id)
+
+
+def _is_chosen() -> bool:
+    """Tell whether the user has named an experiment; `mlflow run` names MLflow's first where the user has not."""
+    chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    by_launcher = bool(os.environ.get(LAUNCHER_RUN)) and chosen == DEFAULT_EXPERIMENT
+    return bool(name) or (bool(chosen) and not by_launcher)
 
 
 class WholeRequests(MlflowClient):
@@ -129,7 +163,7 @@ def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
     if chosen is None and name is not None:
         found = client.get_experiment_by_name(name)
         chosen = found.experiment_id if found else client.create_experiment(name)
-    experiment = client.get_experiment(chosen or experiment_id or "0")
+    experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"experiment {experiment.name!r} is deleted; restore it or set MLFLOW_EXPERIMENT_NAME to another name"

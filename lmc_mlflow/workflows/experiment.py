@@ -11,9 +11,12 @@ from lmc_mlflow.contract import Kind
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.networks.run_names import condition_words, fit
 from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair
 from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
 
+LABELS = ("same, sides A and B", "different, both side A")
+"""What the ends of the two paths are."""
 COLUMNS = ("test/barrier", "test/barrier_in_basin", "test/accuracy_delta", "test/average_precision_delta", "angle_deg")
 
 
@@ -37,7 +40,8 @@ def run_experiment(config: MainConfig) -> ExperimentOutcome:
         raise ValueError(f"other_seed={config.story.other_seed} is the first pair's seed; choose another")
     check_pair(_pair_config(config, config.model.seed))
     store = open_store()
-    name = f"story {config.data.dataset} {config.model.model} {config.data.shift}"
+    seeds = f"story s{config.model.seed},{config.story.other_seed}"
+    name = fit([seeds, *condition_words([_pair_config(config, config.model.seed)])])
     with new_run(store, Kind.REPORT, RunStart(name, params=to_params(config))) as run:
         first = train_pair(_pair_config(config, config.model.seed), run)
         second = train_pair(_pair_config(config, config.story.other_seed), run)
@@ -45,7 +49,10 @@ def run_experiment(config: MainConfig) -> ExperimentOutcome:
         different = _interpolate(config, run, EndsConfig(run_a=first.endpoints["A"], run_b=second.endpoints["A"]))
         table = path_table(same, different)
         run.log_text(table, "story.md")
-        run.describe(table)
+        verdicts = "; ".join(
+            f"{label}: {path.connected}" for label, path in zip(LABELS, (same, different), strict=True)
+        )
+        run.describe(f"**Connected? {verdicts}.**\n\n{table}")
     return ExperimentOutcome(run.run_id, table, (same, different), run.experiment_id)
 
 
@@ -56,9 +63,9 @@ def path_table(same: PathOutcome, different: PathOutcome) -> str:
             "initialization": label,
             "connected": path.connected,
             **{column: f"{path.metrics[column]:.4g}" for column in COLUMNS if column in path.metrics},
-            "path": path.run_id[:8],
+            "path": f"`{path.run_id}`",
         }
-        for label, path in (("same, sides A and B", same), ("different, both side A", different))
+        for label, path in zip(LABELS, (same, different), strict=True)
     ]
     frame = pd.DataFrame(rows)
     lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]

@@ -1,7 +1,6 @@
 """Converts a raw archive of images to a store that training reads fast, or verifies such a store."""
 
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
 from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
 from lmc_mlflow.parallel import num_cores
+from lmc_mlflow.terminal.closing import next_step
+from lmc_mlflow.terminal.style import strip_paint
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import open_store as open_tracking
 
@@ -51,7 +52,7 @@ def prepare_data(config: PrepareDataConfig, on_estimate: Callable[[str], None]) 
         outcome = PrepareDataOutcome(report.store, report.record, report.bands, how, data_root)
     if launched is not None:
         name = f"prepare_data: {wanted.dataset} {' '.join(outcome.bands)}"
-        name_launcher_run(launched, name, "\n".join(f"    {line}" for line in prepare_lines(outcome)), {})
+        name_launcher_run(launched, name, "\n".join(f"    {strip_paint(line)}" for line in prepare_lines(outcome)), {})
     return outcome
 
 
@@ -67,10 +68,8 @@ def prepare_lines(outcome: PrepareDataOutcome) -> list[str]:
             f"  {band:4} {BANDS[band].wavelength:5} {row.mean:9.2f}  {row.deviation:9.2f}  {row.minimum:7}  "
             f"{row.maximum:7}"
         )
+    values = {"dataset": "bigearthnet", "shift": "bands_B02_B08", "model": "vgg_like"}
     return [
         *lines,
-        "train on it:",
-        "  mlflow run . --env-manager local -e train_pair -P dataset=bigearthnet -P shift=bands_B02_B08 "
-        "-P model=vgg_like "
-        f"-P data_root={shlex.quote(str(outcome.data_root))}",
+        *next_step("train on it", "train_pair", **values, data_root=str(outcome.data_root)),
     ]

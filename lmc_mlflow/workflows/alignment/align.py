@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
-from lmc_mlflow.contract import UNALIGNED, Kind, Tag
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.contract import HEADLINE, UNALIGNED, Kind, Tag
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,
@@ -21,6 +21,7 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebuild, split_inputs
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 
@@ -51,9 +52,10 @@ def align(config: AlignConfig) -> AlignOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     ends = load_ends(store, config.ends)
+    store = beside(store, ends[0].run.info.experiment_id)
     symmetry = find_symmetry(ends[0])
     data = rebuild(store, ends[0], config.ends.data_root, device)
-    name = _name(ends, config.aligning.method)
+    name = group_run_name("aligned", (ends[1], ends[0]), config.aligning.method)
     run_a, run_b = (end.run.info.run_id for end in ends)
     first_file = ("ends.txt", f"A {run_a}\nB {run_b}\n")
     with new_run(store, Kind.ALIGNMENT, RunStart(name, _tags(ends, config), to_params(config), first_file)) as run:
@@ -65,6 +67,7 @@ def align(config: AlignConfig) -> AlignOutcome:
         metrics = {"max_output_difference": output_difference(ends[1], alignment.network, images)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)
+        metrics[HEADLINE] = metrics["angle_weights_deg"]
         metrics[TRAIN_SECONDS] = train_seconds(ends[1])
         run.log_metrics(metrics)
         log_matching(run, alignment)
@@ -73,14 +76,6 @@ def align(config: AlignConfig) -> AlignOutcome:
         run.describe(_description(ends, alignment, metrics))
     converged = alignment.matching.converged
     return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged)
-
-
-def _name(ends: Ends, method: str) -> str:
-    a, b = (end.config for end in ends)
-    return (
-        f"alignment {b.data.dataset} {b.model.model} {b.data.shift} seed {b.model.seed} {ends[1].side} to seed "
-        f"{a.model.seed} {ends[0].side} by {method}"
-    )
 
 
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:

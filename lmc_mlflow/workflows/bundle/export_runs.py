@@ -1,7 +1,6 @@
 """Writes runs, and all runs that they refer to, to one bundle."""
 
 import os
-import shlex
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -26,6 +25,8 @@ from lmc_mlflow.config.bundle import ExportConfig
 from lmc_mlflow.config.commands import ExportCommandConfig
 from lmc_mlflow.contract import LAUNCHER_RUN, Artifact, Kind, Tag
 from lmc_mlflow.query.runs import Run, search
+from lmc_mlflow.terminal.hints import command_for_another_store
+from lmc_mlflow.terminal.style import paint
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.store import Store, open_store
 
@@ -98,7 +99,7 @@ def select_runs(store: Store, wanted: ExportConfig) -> list[Run]:
     if not matching:
         raise ValueError(f"no run matches query={wanted.query!r} experiment={wanted.experiment!r}; nothing is exported")
     everything = {run.info.run_id: run for run in search(store.client, "")}
-    kept = find_related(matching, everything)
+    kept = {i for i in find_related(matching, everything) if Tag.SEE not in everything[i].data.tags}
     return sorted((everything[i] for i in kept), key=lambda run: (run.info.start_time, run.info.run_id))
 
 
@@ -170,6 +171,6 @@ def export_lines(outcome: ExportOutcome) -> list[str]:
         lines.append(f"  left out: {outcome.num_left_out} artifacts; these runs can be read, not loaded")
     return [
         *lines,
-        "merge into another store:",
-        f"  mlflow run . --env-manager local -e import -P bundles={shlex.quote(str(outcome.out))}",
+        "next: merge it into another store, after MLFLOW_TRACKING_URI names that",
+        f"  {paint(command_for_another_store('import', bundles=str(outcome.out)), 'bold')}",
     ]

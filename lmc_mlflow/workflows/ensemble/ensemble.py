@@ -11,19 +11,21 @@ import pandas as pd
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
 from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
-from lmc_mlflow.contract import SETTING_TAGS, Artifact, Kind, Tag, tag
+from lmc_mlflow.contract import HEADLINE, SETTING_TAGS, Artifact, Kind, Tag, tag
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict_members
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags, members_tag
 
 SHOWN = (
@@ -34,11 +36,13 @@ SHOWN = (
     "wrong_disagreement",
 )
 SAMPLINGS = {
-    "lmc": ("points of one path", "points of one path"),
+    "lmc": ("points", "points of one path"),
     "seeds": ("networks", "networks trained one by one"),
-    "star": ("points of a star's segments", "points of the segments between a star and its sources"),
+    "star": ("star points", "points of the segments between a star and its sources"),
 }
 """Sampling -> what its members are called in a name, and in a description."""
+NUM_NAMED = 6
+"""Networks that a description names."""
 MOST_SCORED = 10
 """Random orders behind the scores against size: ranking all samples takes longer than counting the right ones."""
 
@@ -72,6 +76,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     device = prepare_machine(config.runtime)
     store = open_store()
     members = find_members(store, config.members)
+    store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)
     first_file = ("members.json", json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)
@@ -153,20 +158,22 @@ def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
 def _log_scores(run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int) -> dict[str, float]:
     metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept}
     metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in members.networks)
+    metrics[HEADLINE] = scores["mean_prediction_accuracy"].value
     for name, interval in scores.items():
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     run.log_metrics(metrics)
     table = pd.DataFrame([{"score": name, **dataclasses.asdict(interval)} for name, interval in scores.items()])
     run.log_json(table.to_dict(orient="split", index=False), "scores.json")
     run.describe(_description(members, scores, metrics["cost/train_seconds"]))
+    if members.sampling == "lmc":
+        told = f"ensemble `{run.run_id}` of {len(members.names)} points: accuracy {metrics[HEADLINE]:.2%}"
+        list_on(run.client, members.networks[0].split_run, told)
     return metrics
 
 
 def ensemble_name(members: Members) -> str:
-    """Name an ensemble as a person would."""
-    how = SAMPLINGS[members.sampling][0]
-    dataset, model, shift = (_joined(members, key) for key in ("dataset", "model", "shift"))
-    return f"ensemble {dataset} {model} {shift}: {len(members.names)} {how}, seed {_joined(members, 'seed')}"
+    """Name the run of an ensemble."""
+    return group_run_name(f"{len(members.names)} {SAMPLINGS[members.sampling][0]}", members.networks)
 
 
 def _joined(members: Members, key: str) -> str:
@@ -197,6 +204,15 @@ def _tags(members: Members, config: EnsembleConfig) -> dict[str, str]:
     return tags
 
 
+def _made_of(members: Members) -> str:
+    """Name the pair, the star, or the first of the networks that the members are."""
+    if members.sampling == "lmc":
+        return f"Pair: `{members.networks[0].split_run}`."
+    ids = [f"`{network.run.info.run_id}`" for network in members.networks]
+    more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
+    return f"{'Star and sources' if members.sampling == 'star' else 'Networks'}: {', '.join(ids[:NUM_NAMED])}{more}."
+
+
 def _description(members: Members, scores: dict[str, Interval], train_seconds: float) -> str:
     first = scores["mean_prediction_accuracy"]
     rows = "\n".join(f"| {name} | {s.value:.4f} | {s.low:.4f} | {s.high:.4f} |" for name, s in scores.items())
@@ -206,6 +222,7 @@ def _description(members: Members, scores: dict[str, Interval], train_seconds: f
         f"{scores['majority_vote_accuracy'].value:.2%}, members alone {scores['member_accuracy'].value:.2%}; "
         f"wrong agreement {scores['wrong_agreement'].value:.4f}, wrong disagreement "
         f"{scores['wrong_disagreement'].value:.4f}.\n\n"
-        f"{len(members.names)} members, {SAMPLINGS[members.sampling][1]}; training them took {train_seconds:.0f} s.\n\n"
+        f"{len(members.names)} members, {SAMPLINGS[members.sampling][1]}; training them took {train_seconds:.0f} s. "
+        f"{_made_of(members)}\n\n"
         f"| score | value | low | high |\n|---|---|---|---|\n{rows}"
     )

@@ -46,7 +46,7 @@ def find_previous(store: Store, kind: str, identity: Mapping[str, str]) -> Previ
     Raises:
         AtWorkError: another process is writing such a run now.
     """
-    found = sort_runs(search(store.client, where_tags({Tag.KIND: kind, **identity}), [store.experiment_id]))
+    found = sort_runs(search(store.client, where_tags({Tag.KIND: kind, **identity}), store.searched))
     if kind not in RESUMED_KINDS:
         return PreviousRuns(found.finished)
     if found.at_work is not None:

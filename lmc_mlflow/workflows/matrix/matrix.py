@@ -13,7 +13,7 @@ from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import resolve_run
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
@@ -24,6 +24,7 @@ from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, PairMeasurer
 from lmc_mlflow.workflows.matrix.results import log_matrix
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import find_networks, identity_of, load_material
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
 
 
@@ -33,9 +34,11 @@ class MatrixOutcome(Outcome):
 
     Attributes:
         candidate: run id of the best star candidate; empty: there is none.
+        networks: run ids of the networks.
     """
 
     candidate: str
+    networks: tuple[str, ...]
 
 
 def matrix(config: MatrixConfig) -> MatrixOutcome:
@@ -50,22 +53,25 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
+    store = beside(store, networks[0].run.info.experiment_id)
     config = _with_reference(store, config, networks)
+    ids = tuple(network.run.info.run_id for network in networks)
     identity = identity_of(config, networks, ("runs", "query", "max_runs"))
     with run_once(store, Kind.MATRIX, identity, config.surveyed.force) as wanted:
         if wanted.finished is not None:
             candidate = wanted.finished.data.tags.get(Tag.STAR_CANDIDATE, "")
-            return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate)
+            return MatrixOutcome.of(wanted.finished, FINISHED_BEFORE, candidate=candidate, networks=ids)
         symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
         needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
         needs_sides = needs_images or BN_POLICIES[config.pairwise.bn].needs_images
         material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
-        run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
+        run_name = _run_name(config, networks)
+        run = wanted.open(RunStart(run_name, _tags(config, networks), to_params(config), first_file))
         log_data(run, {config.pairwise.split: measured_images(networks[0], config.pairwise.split, material.measured)})
         measured = _measure(run, config, PairMeasurer(config, networks, symmetry, material, device))
         metrics, candidate = log_matrix(run, measured, name, num_left_out)
-    return MatrixOutcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id, candidate)
+    return MatrixOutcome(run.run_id, run_name, wanted.how("measured"), metrics, run.experiment_id, candidate, ids)
 
 
 def _measure(run: TrackedRun, config: MatrixConfig, measurer: PairMeasurer) -> MatrixMeasurement:
@@ -92,6 +98,11 @@ def _with_reference(store: Store, config: MatrixConfig, networks: Sequence[Logge
     if run_id not in (network.run.info.run_id for network in networks):
         raise ValueError(f"reference={reference}: it is none of the {len(networks)} networks that are measured")
     return replace(config, pairwise=replace(config.pairwise, reference=run_id))
+
+
+def _run_name(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> str:
+    align = "" if config.pairwise.align == NONE else config.pairwise.align
+    return group_run_name(f"matrix of {len(networks)}", networks, align)
 
 
 def _name(config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> str:

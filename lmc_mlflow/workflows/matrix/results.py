@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lmc_mlflow.contract import Artifact, Tag
+from lmc_mlflow.contract import HEADLINE, Artifact, Tag
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.paths.barriers import epsilon, summary_keys
 from lmc_mlflow.paths.graph import Barriers, clusters, star_candidate
@@ -169,6 +169,7 @@ def _metrics(
         names = ("barrier", "barrier_over_chord", "barrier_in_basin", "error_barrier", "epsilon", "angle_deg")
         found |= {f"mean/{name}": counting[name].mean() for name in names}
         found["largest_cluster"] = len(groups[0])
+        found[HEADLINE] = found["share_connected"]
     return {key: float(value) for key, value in found.items()}
 
 

@@ -72,8 +72,12 @@ def log_pair(
         f"| {len(data.side(side)):,} | `{run.run_id}` |"
         for side, run in runs.endpoints.items()
     )
+    name = score.replace("_", " ")
+    a, b = (last[side] for side in ("A", "B"))
     pair.describe(
-        f"| side | test {score.replace('_', ' ')} | test loss | training loss | images | run |\n"
+        f"**Test {name} {a[f'test/{score}']:.2%} on side A, {b[f'test/{score}']:.2%} on side B**; test loss "
+        f"{a['test/loss']:.4f} and {b['test/loss']:.4f}.\n\n"
+        f"| side | test {name} | test loss | training loss | images | run |\n"
         "|---|---|---|---|---|---|\n"
         f"{rows}\n\n{shift_sentence(latest_metrics(pair.client, pair.run_id))}Two `{config.model.model}` from "
         f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "

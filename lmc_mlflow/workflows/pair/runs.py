@@ -20,6 +20,7 @@ from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
+from lmc_mlflow.workflows.networks.run_names import pair_run_name
 from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 
@@ -89,10 +90,10 @@ def open_pair(
     store: Store, wanted: WantedRun, config: TrainPairConfig, data: ShiftedData, parent: TrackedRun | None
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
-    name, tags, params = pair_name(config), _tags(config), to_params(config)
+    tags, params = _tags(config), to_params(config)
     if wanted.interrupted is not None and begun_earlier(wanted.interrupted):
         params.pop(FIRST_EPOCH)  # the same command finds it again after the next interruption
-    pair = wanted.open(RunStart(name, tags, params), parent)
+    pair = wanted.open(RunStart(pair_run_name(config), tags, params), parent)
     known: dict[str | None, Run] = {}
     if wanted.interrupted is not None:
         known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, wanted.interrupted, Kind.ENDPOINT)}
@@ -100,7 +101,7 @@ def open_pair(
     for side in SIDES:
         scale = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
         own = {**tags, **wanted.identity, Tag.SIDE: side, Tag.NOISE_SCALE: f"{scale:.6g}"}
-        start = RunStart(f"{name} side {side}", own, params)
+        start = RunStart(pair_run_name(config, side), own, params)
         endpoints[side] = wanted.session.open(Kind.ENDPOINT, start, known.get(side), pair)
     # Not before all three are open: they fail together.
     probe_artifacts(pair, json.dumps(to_nested(config), indent=1), "config.json")

@@ -11,6 +11,7 @@ from lmc_mlflow.config.train_pair import TogetherConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.query.networks import endpoints_of_pair
+from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.tracking.lifecycle import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, open_store
@@ -34,9 +35,11 @@ class PairOutcome(Outcome):
 
     Attributes:
         endpoints: side -> run id.
+        sides: side -> last metrics of its endpoint.
     """
 
     endpoints: dict[str, str]
+    sides: dict[str, dict[str, float]]
 
 
 def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> list[PairOutcome]:
@@ -144,7 +147,9 @@ def _find(
 
 def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
     a, b = endpoints_of_pair(store.client, run_id)
-    return PairOutcome.of(store.client.get_run(run_id), how, endpoints={"A": a, "B": b})
+    endpoints = {"A": a, "B": b}
+    sides = {side: latest_metrics(store.client, endpoint) for side, endpoint in endpoints.items()}
+    return PairOutcome.of(store.client.get_run(run_id), how, endpoints=endpoints, sides=sides)
 
 
 def _train_untrained(

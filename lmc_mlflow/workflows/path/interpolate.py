@@ -21,9 +21,9 @@ from lmc_mlflow.paths.samples import to_arrays
 from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
-from lmc_mlflow.query.networks import LoggedNetwork
+from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,
@@ -45,6 +45,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 )
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
+from lmc_mlflow.workflows.path.names import path_name, path_run_name
 from lmc_mlflow.workflows.path.results import describe_path, path_curves, path_metrics, path_table
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
 
@@ -59,11 +60,15 @@ class PathOutcome(Outcome):
         connected: the verdict by loss and accuracy.
         connected_by_error: the verdict by error.
         connected_interval: the verdict by intervals of loss and accuracy, and what decided it; empty without.
+        decided_by: the split and the number that decided `connected`.
+        pair: the pair of both networks, if they are of one.
     """
 
     connected: str
     connected_by_error: str
     connected_interval: str = ""
+    decided_by: str = ""
+    pair: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,11 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     device = prepare_machine(config.runtime)
     store = open_store()
     ends = load_ends(store, config.ends)
+    store = beside(store, ends[0].run.info.experiment_id)
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, device)
     check_splits(config.path.splits, splits)
-    name = path_name(ends, config)
+    name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
@@ -160,9 +166,15 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     run.log_figure(polar_figure(table, name), "figures/polar.png")
     run.set_tags(_verdict_tags(verdicts) | {Tag.ENGINE: path.engine})
     run.describe(describe_path(ends, config.path, path, verdicts, metrics, note))
+    for pair in dict.fromkeys(end.split_run for end in ends):
+        line = (
+            f"path `{run.run_id}` {path_run_name(ends, config)}: connected {verdicts.connected} ({verdicts.decided_by})"
+        )
+        list_on(run.client, pair, line)
     said = f"{verdicts.answer_by_intervals} ({verdicts.reason})" if verdicts.by_intervals else ""
-    outcome = (verdicts.connected, verdicts.by_error, said)
-    return PathOutcome(run.run_id, name, "measured", metrics, run.experiment_id, *outcome)
+    pair = ends[0].split_run if ends[0].split_run == ends[1].split_run else ""
+    outcome = (verdicts.connected, verdicts.by_error, said, verdicts.decided_by, pair)
+    return PathOutcome(run.run_id, path_run_name(ends, config), "measured", metrics, run.experiment_id, *outcome)
 
 
 def _verdict_tags(verdicts: Verdicts) -> dict[str, str]:
@@ -197,26 +209,6 @@ def _note(alignment: Alignment, unaligned: Path, verdicts: Verdicts) -> str:
         f"barrier {first.barrier:.4f}, in the basin "
         f"{first.barrier_in_basin:.4f}, {unaligned.score.replace('_', ' ')} delta {first.accuracy_delta:+.2%}."
     )
-
-
-def path_name(ends: Ends, config: InterpolateConfig) -> str:
-    """Name a path as a person would."""
-    a, b = ends
-    model = a.config.model.model
-    left, right = (_end_name(end, ends) for end in ends)
-    bn, align = config.path.bn, config.aligning.align
-    how = ", ".join([*([bn] if bn != "interpolate" else []), *([f"aligned by {align}"] if align != NONE else [])])
-    shift = (
-        a.config.data.shift
-        if a.config.data.shift == b.config.data.shift
-        else f"{a.config.data.shift} to {b.config.data.shift}"
-    )
-    return f"path {a.config.data.dataset} {model} {shift} {left} to {right}" + (f" ({how})" if how else "")
-
-
-def _end_name(end: LoggedNetwork, ends: Ends) -> str:
-    seeds = {e.config.model.seed for e in ends}
-    return f"seed {end.config.model.seed} {end.side}" if len(seeds) > 1 or end is ends[0] else end.side
 
 
 def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:

@@ -84,13 +84,18 @@ def describe_path(
         f"{score} delta {first.accuracy_delta:+.2%} at alpha {first.alpha_at_barrier:.2f}; "
         f"angle {metrics['angle_deg']:.1f} degrees (random initializations {metrics['angle_reference_deg']:.1f})."
         f"{note}\n\n"
+        f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`{_pair(ends)}.\n\n"
         f"| split | barrier | in basin | {score} delta | worst | at alpha |\n|---|---|---|---|---|---|\n"
         f"{_split_rows(path, verdicts.intervals)}\n\n"
-        f"A: `{ends[0].run.info.run_id}`, B: `{ends[1].run.info.run_id}`; batch norm: {config.bn}. "
+        f"Batch norm: {config.bn}. "
         f"No if a barrier in the basin exceeds {config.barrier_threshold:g} or the {score} delta falls below "
         f"{config.accuracy_delta_threshold:.0%} on test data; apparent if so on training data alone."
         f" By error (barrier below {config.error_barrier_threshold:g}): {verdicts.by_error}.{_how_sure(config, path)}"
     )
+
+
+def _pair(ends: Ends) -> str:
+    return f", both of pair `{ends[0].split_run}`" if ends[0].split_run == ends[1].split_run else ""
 
 
 def _split_rows(path: Path, intervals: Mapping[str, Intervals]) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.paths.barriers import connected, connected_by_error
+from lmc_mlflow.paths.barriers import UNSEEN, PathSummary, connected, connected_by_error
 from lmc_mlflow.paths.interval_verdict import IntervalVerdict, connected_by_intervals
 from lmc_mlflow.paths.intervals import Bootstrap, Intervals, path_intervals
 from lmc_mlflow.paths.walk import Path
@@ -20,6 +22,7 @@ class Verdicts:
         by_intervals: by the intervals of loss and accuracy; None without resamples.
         intervals: split -> field of `PathSummary` -> interval; empty without resamples.
         score: of the path, `accuracy` or `average_precision`.
+        decided_by: the split and the number that decided `connected`, beside its threshold.
     """
 
     connected: str
@@ -27,6 +30,7 @@ class Verdicts:
     by_intervals: IntervalVerdict | None
     intervals: Mapping[str, Intervals]
     score: str
+    decided_by: str
 
     @property
     def answer_by_intervals(self) -> str:
@@ -63,4 +67,25 @@ def judge_path(config: PathConfig, path: Path) -> Verdicts:
         by_intervals,
         intervals,
         path.score,
+        deciding_number(summaries, config, path.score),
     )
+
+
+def deciding_number(summaries: Mapping[str, PathSummary], config: PathConfig, score: str) -> str:
+    """Write the split and the number that decide `connected`, as in `test barrier in basin 0.5100, threshold 0.1`.
+
+    It is the first number beyond its threshold, on test data before training data; where there is none, the barrier on
+    the first of them.
+    """
+    rules = (
+        ("barrier_in_basin", config.barrier_threshold, "{:.4f}", "{:g}", 1),
+        ("accuracy_delta", config.accuracy_delta_threshold, "{:+.2%}", "{:.0%}", -1),
+    )
+    found: dict[bool, str] = {}
+    for split in sorted((s for s in summaries if s != UNSEEN or len(summaries) == 1), key=lambda s: s != "test"):
+        for name, threshold, form, limit, sign in rules:
+            value = getattr(summaries[split], name)
+            breaks = not np.isfinite(value) or sign * value > sign * threshold
+            words = f"{split} {name.replace('accuracy', score).replace('_', ' ')} {form.format(value)}"
+            found.setdefault(breaks, f"{words}, threshold {limit.format(threshold)}")
+    return found.get(True, found.get(False, ""))

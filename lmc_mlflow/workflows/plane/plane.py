@@ -15,7 +15,7 @@ from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
@@ -23,6 +23,7 @@ from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
 from lmc_mlflow.workflows.plane.row_arrays import pack, unpack
@@ -45,6 +46,7 @@ def plane(config: PlaneConfig) -> Outcome:
     store = open_store()
     corners = config.corners
     networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
+    store = beside(store, networks[0].run.info.experiment_id)
     Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
     with run_once(store, Kind.PLANE, identity_of(config, networks, CORNERS), corners.force) as wanted:
         if wanted.finished is not None:
@@ -58,8 +60,8 @@ def plane(config: PlaneConfig) -> Outcome:
             device,
             BN_POLICIES[config.surface.bn].needs_images,
         )
-        labels, model = labels_of(networks), networks[0].config.model.model
-        name = f"plane {networks[0].config.data.dataset} {model} through {'; '.join(labels)}"
+        labels = labels_of(networks)
+        name = group_run_name("plane", networks, "" if symmetry is None else config.surface.align)
         first_file = ("corners.txt", "\n".join(network.run.info.run_id for network in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
         log_data(run, {config.surface.split: measured_images(networks[0], config.surface.split, material.measured)})

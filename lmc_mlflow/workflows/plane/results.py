@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lmc_mlflow.config.commands import PlaneConfig
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import HEADLINE, Tag
 from lmc_mlflow.paths.plane import Surface
 from lmc_mlflow.plots.per_run.plane import plane_figure
 from lmc_mlflow.tracking.run import TrackedRun
@@ -36,6 +36,7 @@ def log_plane(
         for name, panel in panels.items()
         for key, value in panel.metrics.items()
     }
+    metrics[HEADLINE] = _highest(list(panels.values())[-1])[0]
     run.log_metrics(metrics)
     table = pd.concat([plane_table(panel.surface, name, score) for name, panel in panels.items()], ignore_index=True)
     points = {name: panel.surface.plane.points() for name, panel in panels.items()}
@@ -61,6 +62,11 @@ def plane_table(surface: Surface, panel: str, score: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _highest(panel: Panel) -> tuple[float, str]:
+    """Give the highest barrier over the chord among the three edges, and the edge."""
+    return max((panel.metrics[f"{name}/barrier_over_chord"], f"{name[0]} to {name[1]}") for name, _, _ in EDGES)
+
+
 def _description(config: PlaneConfig, panels: dict[str, Panel], labels: list[str]) -> str:
     head = list(panels)
     rows = [
@@ -75,4 +81,9 @@ def _description(config: PlaneConfig, panels: dict[str, Panel], labels: list[str
     table = "\n".join([f"| | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|", *lines])
     who = "; ".join(f"{name}: {label}" for name, label in zip("ABC", labels, strict=True))
     how = "recalibrated at every point" if config.surface.bn == "recalibrate" else "by barycentric weights, clipped"
-    return f"{table}\n\n{who}. On {config.surface.split} data; batch norm's statistics: {how}."
+    panel, last = list(panels.items())[-1]
+    height, edge = _highest(last)
+    first = (
+        f"**Highest barrier over the chord {height:.4f}**, {edge.replace('a', 'A').replace('b', 'B').replace('c', 'C')}"
+    )
+    return f"{first}, {panel}.\n\n{table}\n\n{who}. On {config.surface.split} data; batch norm's statistics: {how}."

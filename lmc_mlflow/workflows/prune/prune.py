@@ -20,12 +20,13 @@ from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import Run, resolve_run, search
 from lmc_mlflow.tracking.lifecycle import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_session
-from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, display_name, log_network, train_seconds
+from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 from lmc_mlflow.workflows.prune.results import (
     compare,
@@ -65,7 +66,7 @@ def prune_runs(config: PruneCommandConfig) -> list[PruneOutcome]:
     for origin in tqdm(origins, desc="pruning", unit="network", disable=None if len(origins) > 1 else True):
         endpoint = origin.info.run_id
         identity = {Tag.ENDPOINT: endpoint, Tag.FINGERPRINT: prune_fingerprint(config)}
-        with run_session(store) as session:
+        with run_session(beside(store, origin.info.experiment_id)) as session:
             wanted = session.find(Kind.PRUNED, identity)
             if wanted.finished is not None:
                 outcomes.append(PruneOutcome.of(wanted.finished, FINISHED_BEFORE, endpoint=endpoint))
@@ -121,7 +122,7 @@ def _prune_one(wanted: WantedRun, config: PruneCommandConfig, origin: LoggedNetw
     pruned = pruned_network(origin, reduced, config.pruning)
     tags = inherited_tags(origin) | {Tag.MODEL: pruned.config.model.model}
     first_file = ("endpoint.txt", f"{origin.run.info.run_id}\n")
-    run = wanted.open(RunStart(f"pruned {display_name(origin)}", tags, to_params(config), first_file))
+    run = wanted.open(RunStart(group_run_name("pruned", (origin,)), tags, to_params(config), first_file))
     metrics = compare(network, pruned.network().to(device), data.test) | unit_counts(reduced)
     metrics[TRAIN_SECONDS] = train_seconds(origin)
     run.log_metrics(metrics)

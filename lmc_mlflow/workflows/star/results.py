@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.contract import Artifact, Tag
+from lmc_mlflow.contract import HEADLINE, Artifact, Tag
 from lmc_mlflow.data.loading import BOTH
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.models.parameters import num_parameters
@@ -70,6 +70,10 @@ def log_star(
     judged = _judge(config, segments)
     known = run.client.get_run(run.run_id).data.metrics  # of a process that was killed after this
     cost = {"cost/train_seconds": training.trainee.train_seconds, "cost/wall_seconds": wall_seconds}
+    decisive = [
+        key for kind in (STAR_HELD_OUT, STAR_SOURCE) if (key := f"{kind}/test/barrier_over_chord_max") in metrics
+    ]
+    metrics[HEADLINE] = metrics[decisive[0]]
     metrics |= {"num_parameters": num_parameters(network), **cost}
     run.log_metrics({key: value for key, value in metrics.items() if key not in known})
     run.log_json(measures.segment_table(segments).to_dict(orient="split", index=False), "barriers.json")

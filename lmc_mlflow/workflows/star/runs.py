@@ -9,6 +9,7 @@ from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
+from lmc_mlflow.workflows.networks.run_names import condition_words, fit
 from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.star.sources import StarInputs
 
@@ -50,12 +51,14 @@ def open_star(
     wanted: WantedRun, config: StarConfig, inputs: StarInputs, optimization: OptimizationConfig
 ) -> TrackedRun:
     """Open the run, or reopen the interrupted one, and log all that is known before training."""
-    as_pair = to_params(pair_config_of(config, inputs, optimization))
+    trained = pair_config_of(config, inputs, optimization)
+    as_pair = to_params(trained)
     params = {key: text for key, text in as_pair.items() if key.split(".")[0] in TRAINED} | to_params(config)
     content = {"sources": list(config.joined.sources), "held_out": list(config.joined.held_out)}
     first_file = (Artifact.STAR_SOURCES, json.dumps(content, indent=1))
     tags = _tags(config, inputs, optimization)
-    run = wanted.open(RunStart(star_name(config, inputs), tags, params, first_file))
+    run_name = fit([f"star s{config.segments.star_seed} of {len(inputs.sources)}", *condition_words([trained])])
+    run = wanted.open(RunStart(run_name, tags, params, first_file))
     sides = inputs.data.sides
     run.log_arrays({"A": sides.a, "B": sides.b}, Artifact.SPLIT)
     section = inputs.sources[0].config.data

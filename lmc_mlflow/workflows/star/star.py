@@ -24,7 +24,7 @@ from lmc_mlflow.star.alignment import (
 from lmc_mlflow.star.measures import Bench
 from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.star.training import train_star
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
@@ -68,6 +68,7 @@ def star(config: StarConfig) -> StarOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     inputs = load_inputs(store, config, device)
+    store = beside(store, inputs.sources[0].run.info.experiment_id)
     config = with_full_ids(config, inputs)
     training = prepare_training(config, inputs, device)
     with run_once(store, Kind.STAR, star_identity(config, inputs), config.resume.force) as wanted:

@@ -20,10 +20,10 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunSession, RunStart
 from lmc_mlflow.workflows.networks.derived import (
     TRAIN_SECONDS,
     derive_network,
-    display_name,
     log_network,
     train_seconds,
 )
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 
 SWA = "swa"
@@ -105,7 +105,7 @@ class EpochRuns:
         """
         if epoch in self._finished:
             return
-        name = f"{display_name(self._start)} {'average (SWA)' if epoch == SWA else f'epoch {epoch}'}"
+        name = group_run_name("average" if epoch == SWA else f"epoch {epoch}", (self._start,))
         own = {Tag.SWA: "yes"} if epoch == SWA else {Tag.EPOCH: epoch}
         tags = trajectory_tags(self._start, self._optimization) | {Tag.TRAJECTORY: self._run.run_id} | own
         start = RunStart(name, tags, to_params(network.config))

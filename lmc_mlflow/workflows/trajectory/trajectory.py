@@ -8,7 +8,7 @@ from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
-from lmc_mlflow.contract import Kind, Tag, where
+from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.normalization import recalibrate
@@ -17,7 +17,7 @@ from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.weights import average
@@ -27,6 +27,7 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_onc
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data, training_images
 from lmc_mlflow.workflows.networks.derived import derive_network, display_name
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
+from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
 
@@ -74,6 +75,7 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     start = load_network(store.client, config.trajectory.run)
+    store = beside(store, start.run.info.experiment_id)
     optimization = continue_optimization(start.config.optimization, config.trajectory)
     trained = replace(start.config, optimization=optimization)
     plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device))
@@ -107,7 +109,8 @@ def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> Op
 def _train(store: Store, plan: _Plan, wanted: WantedRun) -> str:
     trainee, config = _trainee(plan), plan.trained.optimization
     first_file = ("start.txt", f"{plan.start.run.info.run_id}\n")
-    run = wanted.open(RunStart(plan.name, trajectory_tags(plan.start, config), to_params(plan.config), first_file))
+    run_name = group_run_name(f"trajectory +{plan.config.trajectory.epochs}", (plan.start,))
+    run = wanted.open(RunStart(run_name, trajectory_tags(plan.start, config), to_params(plan.config), first_file))
     run.log_json(to_nested(plan.trained), "config.json")
     _log_inputs(run, plan)
     epochs = EpochRuns(wanted.session, run, plan.start, config, trainee)
@@ -150,7 +153,7 @@ def _log_average(store: Store, plan: _Plan, epochs: EpochRuns) -> None:
 def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
     score = epochs.score
     metrics = epochs.summary()
-    run.log_metrics(metrics)
+    run.log_metrics(metrics | {HEADLINE: metrics[f"test/{score}_swa"]})
     run.log_figure(trajectory_figure(epochs.curves(), metrics, plan.name), "figures/trajectory.png")
     names = {"start": "start", "last": "last epoch", "swa": "average (SWA)"}
     ids = {"start": plan.start.run.info.run_id, "last": epochs.networks()[-1], "swa": epochs.average()}
@@ -160,6 +163,8 @@ def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
     )
     config = plan.trained.optimization
     run.describe(
+        f"**Test {score.replace('_', ' ')} of the average {metrics[f'test/{score}_swa']:.2%}**, of the last epoch "
+        f"{metrics[f'test/{score}_last']:.2%}, at the start {metrics[f'test/{score}_start']:.2%}.\n\n"
         f"| network | test {score.replace('_', ' ')} | test loss | run |\n|---|---|---|---|\n{rows}\n\n"
         f"{plan.config.trajectory.epochs} further epochs by {config.optimizer}, constant rate {config.lr:g}, "
         f"{config.batch_size} images a step. All networks: `tags.\"{Tag.TRAJECTORY}\" = '{run.run_id}'`."

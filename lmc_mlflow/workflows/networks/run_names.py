@@ -1,0 +1,79 @@
+"""Names runs for the runs table: what differs first, epochs included, at most 40 characters."""
+
+from collections.abc import Sequence
+
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.query.networks import LoggedNetwork
+
+MAX_NAME = 40
+MANY = 3
+"""From this number of different values on only their number is named."""
+
+
+def pair_run_name(config: TrainPairConfig, side: str = "") -> str:
+    """Name the run of a pair, or of one of its networks, as in `s1 A e30 label_2080 mlp_l1_w587 digits`."""
+    return fit([_seed(config), side, *condition_words([config])])
+
+
+def group_run_name(what: str, networks: Sequence[LoggedNetwork], how: str = "") -> str:
+    """Name a run over several networks, as in `path s1 A-B e30 label_2080 mlp_l1_w587 digits`.
+
+    Args:
+        what: it is.
+        networks: in order.
+        how: it was made, where that is not the usual way.
+    """
+    return fit([what, _ends(networks), how, *condition_words([network.config for network in networks])])
+
+
+def fit(words: Sequence[str]) -> str:
+    """Join the words that have room, from the first; the first is cut if it has not."""
+    name = ""
+    for word in filter(None, words):
+        longer = f"{name} {word}".strip()
+        if name and len(longer) > MAX_NAME:
+            break
+        name = longer
+    return name[:MAX_NAME]
+
+
+def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
+    """List the settings of trainings in short words: epochs, then what is not at its default, shift, network, data."""
+    plain, found = OptimizationConfig(), []
+    found.append(_joined([f"e{config.optimization.epochs}" for config in configs]))
+    for field, form in (("lr", "lr{:g}"), ("batch_size", "B{}"), ("optimizer", "{}"), ("engine", "{}")):
+        values = [getattr(config.optimization, field) for config in configs]
+        if any(value != getattr(plain, field) for value in values):
+            found.append(_joined([form.format(value) for value in values]))
+    if any(config.noise.noise != "same" for config in configs):
+        found.append("own noise")
+    if any(config.model.init != "same" for config in configs):
+        found.append("own init")
+    for values in (
+        [c.data.shift for c in configs],
+        [c.model.model for c in configs],
+        [c.data.dataset for c in configs],
+    ):
+        found.append(_joined(values))
+    return found
+
+
+def _ends(networks: Sequence[LoggedNetwork]) -> str:
+    """Name networks by seed and side: `s1 A-B` of one seed, `s1A-s2A` of two, `s1,2,3 A`, or their number."""
+    seeds = list(dict.fromkeys(_seed(network.config) for network in networks))
+    sides = list(dict.fromkeys(network.side for network in networks))
+    if len(networks) == 2:
+        if len(seeds) == 1:
+            return f"{seeds[0]} {'-'.join(network.side for network in networks)}"
+        return "-".join(f"{_seed(network.config)}{network.side}" for network in networks)
+    return f"{_joined(seeds)} {'' if len(sides) > 2 else ','.join(sides)}".strip()
+
+
+def _joined(values: Sequence[str]) -> str:
+    different = list(dict.fromkeys(values))
+    return ",".join(different) if len(different) <= MANY else f"{len(different)} of {different[0]}..."
+
+
+def _seed(config: TrainPairConfig) -> str:
+    return f"s{config.model.seed}"

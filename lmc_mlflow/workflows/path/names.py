@@ -1,0 +1,34 @@
+"""Names a path: in short for the runs table, and in full for its figures."""
+
+from lmc_mlflow.config.alignment import NONE
+from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.query.networks import LoggedNetwork
+from lmc_mlflow.workflows.networks.pair_of_networks import Ends
+from lmc_mlflow.workflows.networks.run_names import group_run_name
+
+
+def path_run_name(ends: Ends, config: InterpolateConfig) -> str:
+    """Name the run of a path."""
+    bn, align = config.path.bn, config.aligning.align
+    how = " ".join([*([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])])
+    return group_run_name("", ends, how)
+
+
+def path_name(ends: Ends, config: InterpolateConfig) -> str:
+    """Name a path as a person would."""
+    a, b = ends
+    model = a.config.model.model
+    left, right = (_end_name(end, ends) for end in ends)
+    bn, align = config.path.bn, config.aligning.align
+    how = ", ".join([*([bn] if bn != "interpolate" else []), *([f"aligned by {align}"] if align != NONE else [])])
+    shift = (
+        a.config.data.shift
+        if a.config.data.shift == b.config.data.shift
+        else f"{a.config.data.shift} to {b.config.data.shift}"
+    )
+    return f"path {a.config.data.dataset} {model} {shift} {left} to {right}" + (f" ({how})" if how else "")
+
+
+def _end_name(end: LoggedNetwork, ends: Ends) -> str:
+    seeds = {e.config.model.seed for e in ends}
+    return f"seed {end.config.model.seed} {end.side}" if len(seeds) > 1 or end is ends[0] else end.side
