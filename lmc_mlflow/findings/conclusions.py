@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed, plain_rows
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
@@ -27,7 +27,10 @@ ALIGNED = (
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
-    """Conclude whether both sides of a shift end in one basin: Markdown, from `query.paths`."""
+    """Conclude whether both sides of a shift end in one basin: Markdown, from `query.paths`.
+
+    The verdicts speak of plain paths (`conditions.plain_rows`); the lines show the others too, and name what they are.
+    """
     paths = _with_delta(paths)
     rows = rows_having(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
@@ -35,7 +38,8 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
     for label, part in each_condition(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
-        counts[bool(part["same_initialization"].iloc[0])].add_shares(by_seed)
+        if len(plain_rows(part)):  # a condition is plain as a whole, or not at all
+            counts[bool(part["same_initialization"].iloc[0])].add_shares(by_seed)
         apparent = int((part["connected"] == "apparent").sum())
         lines.append(
             f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
@@ -91,7 +95,7 @@ def ensembles(frame: pd.DataFrame) -> str:
 
 def similarity(paths: pd.DataFrame) -> str:
     """Conclude whether connected sides are more alike than random networks: Markdown, from `query.paths`."""
-    rows = rows_having(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
+    rows = rows_having(plain_rows(paths), "connected", "pair", "angle_deg", "angle_reference_deg")
     rows = rows[rows["pair"] != ""].sort_values("connected", ascending=False).drop_duplicates("pair")
     counts, lines = ComparisonCounts(), []
     for label, part in each_condition(rows, CONDITIONS):
@@ -112,7 +116,7 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
 
     A verdict counts a path once, under the first batch-norm policy it was measured with; the lines show all.
     """
-    rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
+    rows = rows_having(plain_rows(paths), "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
     rows = rows.assign(counted=is_first_policy(rows))
     heads, lines = [], []
