@@ -1,5 +1,8 @@
 """Aligned paths and paths between unlike ends never count as plain ones, and every label says what they are."""
 
+import re
+import shlex
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +15,8 @@ from paper_frames import frames, paths
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query
+from lmc_mlflow.config.commands import COMMANDS
+from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.findings import conclusions
 from lmc_mlflow.findings.conditions import describe_all, distinguishing
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions
@@ -92,6 +97,21 @@ def test_figures_draw_aligned_and_plain_paths_of_a_pair_apart() -> None:
         assert "aligned by weights (n = 3 seeds" in text
         assert "not aligned (n = 3 seeds" in text
         plt.close(figure)
+
+
+@pytest.mark.parametrize("conclude", [conclusions.pairs_and_paths, conclusions.similarity])
+def test_a_conclusion_from_one_seed_names_the_command_of_another_of_its_own_condition(
+    conclude: Callable[[pd.DataFrame], str],
+) -> None:
+    settings = {"dataset": "moons", "model": "mlp_l1_w8", "epochs": 15, "lr": 0.01, "shift": "label_2080"}
+    table = paths(NOTHING | settings | {"normalization": "unit"}, seeds=(1,))
+    command = re.search("needed: `(mlflow run [^`]*)`", conclude(table)).group(1)
+    words = shlex.split(command)
+    given = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
+    config = parse_flags("train_pair", COMMANDS["train_pair"].config, given)
+    assert (config.data.dataset, config.data.shift, config.data.normalization) == ("moons", "label_2080", "unit")
+    assert (config.model.model, config.optimization.epochs, config.optimization.lr) == ("mlp_l1_w8", 15, 0.01)
+    assert config.model.seed == 20
 
 
 def test_networks_are_compared_in_all_settings_but_their_seeds() -> None:
