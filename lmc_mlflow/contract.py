@@ -111,6 +111,7 @@ class Tag:
     PYTHON = "lmc.python"
     PACKAGES = "lmc.packages"
     PLATFORM = "lmc.platform"
+    THREADS = "lmc.threads"
     GIT_DIRTY = "lmc.git_dirty"
     # Sweeps and bundles.
     GRID = "lmc.grid"

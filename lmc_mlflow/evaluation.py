@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.predictions.scores import Scores, make_tally, sample_losses
+from lmc_mlflow.predictions.scores import Scores, check_outputs, make_tally, sample_losses
+from lmc_mlflow.weights import State
 
 BATCH_SIZE = 1000
 
@@ -30,9 +32,11 @@ def batch_outputs(network: nn.Module, images: Images) -> Iterator[Tensor]:
 
 
 def labelled_outputs(network: nn.Module, images: Images, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield outputs (n, K) with their labels, batch by batch; arguments as in `evaluate`."""
+    """Yield outputs (n, K) with their labels, batch by batch; arguments and errors as in `evaluate`."""
     start = 0
     for outputs in batch_outputs(network, images):
+        if not start:
+            check_outputs(outputs, labels)
         yield outputs, labels[start : start + len(outputs)]
         start += len(outputs)
 
@@ -40,6 +44,24 @@ def labelled_outputs(network: nn.Module, images: Images, labels: Tensor) -> Iter
 def predict(network: nn.Module, images: Images) -> Tensor:
     """Compute outputs (N, K) on the CPU; arguments as in `batch_outputs`."""
     return torch.cat([outputs.cpu() for outputs in batch_outputs(network, images)])
+
+
+@torch.no_grad()
+def check_state(network: nn.Module, state: State, images: Images, labels: Tensor) -> None:
+    """Apply a network with these weights to two images, and refuse outputs that do not fit the labels.
+
+    Args:
+        network: in evaluation mode; its own weights stay as they are.
+        state: the weights.
+        images: as in `evaluate`.
+        labels: as in `evaluate`.
+
+    Raises:
+        ValueError: the labels are class indices, and the outputs no log-probabilities.
+    """
+    few = torch.arange(min(2, images.shape[0]))
+    if labels.ndim == 1 and len(few):
+        check_outputs(functional_call(network, dict(state), (next(images.batches(few, 2)),)), labels)
 
 
 def evaluate(network: nn.Module, images: Images, labels: Tensor) -> Scores:
@@ -52,6 +74,9 @@ def evaluate(network: nn.Module, images: Images, labels: Tensor) -> Scores:
         network: maps (N, C, H, W) to (N, K): log-probabilities or logits, as the labels want them.
         images: on the network's device.
         labels: (N,) class indices or (N, K) zeros and ones.
+
+    Raises:
+        ValueError: the labels are class indices, and the outputs no log-probabilities.
     """
     tally = make_tally(labels)
     for outputs, truth in labelled_outputs(network, images, labels):

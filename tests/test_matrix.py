@@ -165,7 +165,7 @@ def test_networks_at_chance_level_are_flagged_and_left_out(filled: MlflowClient,
 def test_a_query_takes_endpoints_alone_and_says_what_it_leaves_out(
     filled: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    flags = ["--query=tags.\"lmc.dataset\" = 'digits'", "--max_runs=3", "--num_alphas=3", *HERE]
+    flags = ["--query=tags.\"lmc.dataset\" = 'digits'", "--max_runs=3", "--num_alphas=3", "--mixed=true", *HERE]
     assert main(flags) == 0
     run = runs_of_kind(filled, "matrix")[-1]
     assert run.data.tags["lmc.members"] == ",".join(ids(filled)[:3])

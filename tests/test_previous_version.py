@@ -28,7 +28,7 @@ STAR = ["--epochs=3", "--num_alphas=3", "--max_regular_pairs=1", "--batch_size=5
 POINTS = 4
 OF_A_PROCESS = (
     *(f"lmc.{name}" for name in ("host", "pid", "process_started", "heartbeat", "task", "error")),
-    *(f"lmc.{name}" for name in ("version", "python", "packages", "platform", "git_dirty", "left_out")),
+    *(f"lmc.{name}" for name in ("version", "python", "packages", "platform", "git_dirty", "left_out", "threads")),
     "mlflow.",
 )
 """Beginnings of tags that say which process wrote a run and when, and what the bundle lacks."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import runs_of_kind
 from mlflow import MlflowClient
 
@@ -42,6 +43,15 @@ def test_a_new_run_has_its_identity_tags_params_and_first_file_and_ends_with_a_m
     assert {**IDENTITY, "lmc.model": "m", "lmc.kind": "matrix"}.items() <= run.data.tags.items()
     assert run.data.params == {"section.field": "1"}
     assert artifacts(store, run_id) == {"first.txt", "manifest.json"}
+
+
+def test_a_run_says_with_how_many_threads_it_was_made(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 3, 3):  # begun by one process, continued by two others
+        monkeypatch.setattr(torch, "get_num_threads", lambda number=number: number)
+        with pytest.raises(KeyboardInterrupt):
+            make(Kind.MATRIX, error=KeyboardInterrupt())
+    (run,) = runs_of_kind(store, "matrix")
+    assert run.data.tags["lmc.threads"] == "1, 3"
 
 
 @pytest.mark.parametrize("kind", [*RESUMED_KINDS, Kind.PRUNED])

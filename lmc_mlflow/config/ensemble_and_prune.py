@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lmc_mlflow.config.network_groups import MIXED
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.config.path import BN_POLICIES
 from lmc_mlflow.contract import Tag
@@ -14,6 +15,7 @@ class MembersConfig(Section):
     pair: str = option("", "a pair run: members are points of the path between its endpoints (sampling lmc)")
     runs: tuple[str, ...] = option((), "run ids of networks, comma-separated (sampling seeds)")
     query: str = option("", f'an MLflow filter over endpoint runs, as in tags."{Tag.SIDE}" = "A" (sampling seeds)')
+    mixed: bool = option(False, MIXED, identity=False)
     star: str = option("", "a star run: members are random points of its segments (sampling star)")
     num_samples: int = option(20, "with star: how many points", minimum=2)
     samples_seed: int = option(0, "with star: seed of the points", minimum=0)
@@ -36,6 +38,8 @@ class MembersConfig(Section):
             raise ValueError(
                 "give one of pair=<pair run id>, runs=<run id>,<run id>,..., query=<MLflow filter>, star=<star run id>"
             )
+        if self.mixed and not self.query:
+            raise ValueError("mixed belongs to query=<MLflow filter>; leave it out")
         if not self.star and (self.num_samples != 20 or self.samples_seed != 0):
             raise ValueError("num_samples and samples_seed belong to star=<star run id>; leave them out")
         if not self.pair and (self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"):

@@ -7,6 +7,8 @@ from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.config.path import BN_POLICIES
 from lmc_mlflow.contract import Tag
 
+MIXED = "with query: true: networks may differ in more than their seeds; false: such networks are refused"
+"""Help of the option `mixed` of every command that takes several networks by a query."""
 PAIRWISE, BEST = "pairwise", "best"
 DEFINITIONS = ("barrier_over_chord", "barrier", "barrier_in_basin", "error_barrier", "epsilon")
 THRESHOLDS = {"error_barrier": 0.02}
@@ -23,6 +25,7 @@ class SurveyedConfig(Section):
         f'an MLflow filter, as in tags."{Tag.MODEL}" = "mlp_l1_w64"; over endpoint runs, '
         f"unless it names {Tag.KIND} itself",
     )
+    mixed: bool = option(False, MIXED, identity=False)
     max_runs: int = option(50, "with query: at most this many of the runs found, the oldest first", minimum=2)
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
@@ -33,6 +36,8 @@ class SurveyedConfig(Section):
         """Refuse fields that contradict one another."""
         if bool(self.runs) == bool(self.query):
             raise ValueError("give either runs=<run id>,<run id>,... or query=<MLflow filter>")
+        if self.mixed and not self.query:
+            raise ValueError("mixed belongs to query=<MLflow filter>; leave it out")
         if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
             raise ValueError("runs: name at least two different runs, each once")
         if len(self.runs) > self.max_runs:

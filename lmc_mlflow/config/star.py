@@ -16,6 +16,11 @@ class StarSourcesConfig(Section):
 
     sources: tuple[str, ...] = option((), "run ids of the networks to join, comma-separated")
     source_query: str = option("", f"instead of sources: an MLflow filter over endpoint runs, as in {where(side='A')}")
+    mixed: bool = option(
+        False,
+        "with source_query: true: sources may differ in more than their seeds; false: such networks are refused",
+        identity=False,
+    )
     max_sources: int | None = option(
         None, "with source_query: at most this many of the runs found, the oldest first; auto: all", minimum=2
     )
@@ -36,6 +41,8 @@ class StarSourcesConfig(Section):
         """Refuse fields that contradict one another."""
         if bool(self.sources) == bool(self.source_query):
             raise ValueError("give either sources=<run id>,<run id>,... or source_query=<MLflow filter>")
+        if self.mixed and not self.source_query:
+            raise ValueError("mixed belongs to source_query=<MLflow filter>; leave it out")
         if self.sources and len(set(self.sources)) < max(2, len(self.sources)):
             raise ValueError("sources: name at least two different runs, each once")
         if self.held_out and self.held_out_query:

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed, plain_rows
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
+from lmc_mlflow.findings.next_command import RUN, another_seed
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 
-RUN = "mlflow run . --env-manager local -e"
 INTERPOLATE = f"`{RUN} interpolate -P pair=<pair run id>`"
 ANOTHER_SEED = f"at least two seeds are needed: `{RUN} train_pair -P seed=20`, then {INTERPOLATE}"
 BETWEEN_SEEDS = f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed>`"
@@ -27,15 +27,19 @@ ALIGNED = (
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
-    """Conclude whether both sides of a shift end in one basin: Markdown, from `query.paths`."""
+    """Conclude whether both sides of a shift end in one basin: Markdown, from `query.paths`.
+
+    The verdicts speak of plain paths (`conditions.plain_rows`); the lines show the others too, and name what they are.
+    """
     paths = _with_delta(paths)
     rows = rows_having(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
-    counts, lines = {True: ComparisonCounts(), False: ComparisonCounts()}, []
+    counts, lines, need = {True: ComparisonCounts(), False: ComparisonCounts()}, [], ANOTHER_SEED
     for label, part in each_condition(rows, ["same_initialization", "side_a", "side_b", *CONDITIONS]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
-        counts[bool(part["same_initialization"].iloc[0])].add_shares(by_seed)
+        if len(plain_rows(part)):  # a condition is plain as a whole, or not at all
+            counts[bool(part["same_initialization"].iloc[0])].add_shares(by_seed)
         apparent = int((part["connected"] == "apparent").sum())
         lines.append(
             f"- {label}: {int(connected.sum())} of {len(part)} paths connected"
@@ -43,8 +47,11 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
             + f"; barrier in basin {mean_text(per_seed(part, 'test/barrier_in_basin'), 3)}, "
             + f"{part['score'].iloc[0]} delta {mean_text(100 * per_seed(part, 'delta'), 1, ' points')}"
         )
+        if len(by_seed) < 2 and part["same_initialization"].all() and len(plain_rows(part)):
+            need = f"at least two seeds are needed: `{another_seed(part)}`, then {INTERPOLATE}"
+            lines[-1] += f"; one seed says nothing of others: `{another_seed(part)}`"
     heads = [
-        counts[True].verdict("Sides of one initialization stay connected, in every seed", ANOTHER_SEED),
+        counts[True].verdict("Sides of one initialization stay connected, in every seed", need),
         counts[False].verdict("Networks of different initializations are connected, in every seed", BETWEEN_SEEDS),
     ]
     return markdown(heads, lines)
@@ -91,8 +98,9 @@ def ensembles(frame: pd.DataFrame) -> str:
 
 def similarity(paths: pd.DataFrame) -> str:
     """Conclude whether connected sides are more alike than random networks: Markdown, from `query.paths`."""
-    rows = rows_having(paths, "connected", "pair", "angle_deg", "angle_reference_deg")
+    rows = rows_having(plain_rows(paths), "connected", "pair", "angle_deg", "angle_reference_deg")
     rows = rows[rows["pair"] != ""].sort_values("connected", ascending=False).drop_duplicates("pair")
+    need = f"at least two seeds are needed: `{another_seed(rows.head(1))}`, then {INTERPOLATE}"
     counts, lines = ComparisonCounts(), []
     for label, part in each_condition(rows, CONDITIONS):
         for verdict, alike in part.groupby("connected", sort=False):
@@ -104,7 +112,7 @@ def similarity(paths: pd.DataFrame) -> str:
                 f"independent initializations: {alike['angle_reference_deg'].mean():.1f}"
             )
     claim = "Connected sides are more alike than two independent initializations"
-    return markdown([counts.verdict(claim, ANOTHER_SEED)], lines, RULE)
+    return markdown([counts.verdict(claim, need if len(rows) else ANOTHER_SEED)], lines, RULE)
 
 
 def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
@@ -112,7 +120,7 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
 
     A verdict counts a path once, under the first batch-norm policy it was measured with; the lines show all.
     """
-    rows = rows_having(paths, "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
+    rows = rows_having(plain_rows(paths), "batch_size", "lr", "same_initialization", "test/barrier_in_basin")
     rows = rows[rows["same_initialization"].astype(bool)]
     rows = rows.assign(counted=is_first_policy(rows))
     heads, lines = [], []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.conditions import CONDITIONS, has_learnt, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, PLAIN, has_learnt, per_seed, plain_rows
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES, with_pair_measures
 from lmc_mlflow.models.families import has_batch_norm
 
@@ -17,7 +17,7 @@ the rest where one answer is shown."""
 KEYS = tuple(
     name
     for name in CONDITIONS
-    if name not in ("same_initialization", "sides", "engine", "bn", "align", "sampling", "num_members")
+    if name not in ("same_initialization", "sides", "engine", *PLAIN, "sampling", "num_members")
 )
 """Settings that make a condition. Engines make none: their networks differ by rounding alone."""
 _FLIPPED = ("cifar10", "cifar100")
@@ -102,10 +102,11 @@ def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def within_pairs(paths: pd.DataFrame) -> pd.DataFrame:
-    """Select the paths between the two sides of one pair of one initialization."""
+    """Select the plain paths (`conditions.plain_rows`) between the two sides of one pair of one initialization."""
     wanted = {"pair", "same_initialization", "side_a", "side_b"}
     if not wanted <= set(paths):
         return paths.iloc[:0]
+    paths = plain_rows(paths)
     inside = (paths["pair"] != "") & paths["same_initialization"].astype(bool) & (paths["side_a"] != paths["side_b"])
     return paths[inside]
 

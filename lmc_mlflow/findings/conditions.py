@@ -8,6 +8,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.findings.thresholds import LEARNT_WITHIN
+from lmc_mlflow.query.mixtures import MIXTURE
 
 ORDER, COVARIATE, IMBALANCE = "order alone", "covariate shift", "label imbalance"
 SOURCES = (ORDER, COVARIATE, IMBALANCE)
@@ -33,16 +34,22 @@ CONDITIONS = (
         if parameter.rule.identity and parameter.name not in (*_MOST_IMPORTANT, *SEEDS, "init")
     ),
     "data_digest",
+    *MIXTURE,
     "bn",
     "align",
     "sampling",
     "num_members",
 )
 """Settings that make a condition, the most important first (`same_initialization` stands for `init`)."""
+PLAIN = {"mixture_of": "", "mixture": "", "align": "none", "bn": "interpolate"}
+"""How a path was measured, and whether its ends differ: what is so by default. All else is always named."""
 
 
 def distinguishing(frame: pd.DataFrame, names: Sequence[str] = CONDITIONS, given: Sequence[str] = ()) -> list[str]:
     """List the columns in which rows of a table differ, without those that follow from the ones before.
+
+    Columns of `PLAIN` are listed wherever they differ, whatever they follow from, and with `mixture` the settings that
+    it speaks of: beside a path of 100 and 15 epochs the others say their epochs too.
 
     Args:
         frame: a table of `query`.
@@ -50,14 +57,40 @@ def distinguishing(frame: pd.DataFrame, names: Sequence[str] = CONDITIONS, given
         given: columns by which the rows are grouped already.
     """
     kept = list(given)
+    told = mixed_settings(frame) if "mixture" in names and frame.get("mixture", pd.Series()).nunique() > 1 else set()
     for name in names:
         if name not in frame or frame.empty or name in kept:
             continue
         values = frame[name].astype(str)
-        within = values.groupby([frame[k].astype(str) for k in kept]).nunique().max() if kept else values.nunique()
-        if within > 1:
+        alone = not kept or name in PLAIN
+        within = values.nunique() if alone else values.groupby([frame[k].astype(str) for k in kept]).nunique().max()
+        if within > 1 or name in told:
             kept.append(name)
     return kept[len(given) :]
+
+
+def mixed_settings(frame: pd.DataFrame) -> set[str]:
+    """Collect the settings in which the ends of some path, or the members of some ensemble, differ."""
+    return set(",".join(frame["mixture_of"].dropna().unique()).split(",")) - {""} if "mixture_of" in frame else set()
+
+
+def unusual(frame: pd.DataFrame) -> list[str]:
+    """List the columns of `PLAIN` in which all rows of a table have one value that is not the plain one."""
+    found = []
+    for name, plain in PLAIN.items():
+        values = set(frame[name].dropna()) if name in frame else set()
+        if len(values) == 1 and values != {plain} and frame[name].notna().all():
+            found.append(name)
+    return found
+
+
+def plain_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Select the paths and ensembles of networks as they were logged, of equal settings but for their seeds."""
+    plain = pd.Series(True, index=frame.index)
+    for name in ("mixture", "align"):
+        if name in frame:
+            plain &= frame[name].isna() | (frame[name] == PLAIN[name])
+    return frame[plain]
 
 
 def per_seed(rows: pd.DataFrame, value: str, along: Sequence[str] = ()) -> "pd.Series[Any]":
@@ -86,6 +119,10 @@ def describe(name: str, value: Any) -> str:
         return str(value)
     if isinstance(value, str) and not value:
         return ""
+    if name == "mixture_of":
+        return ""
+    if name == "mixture":
+        return str(value)
     if name == "same_initialization":
         return "same initialization" if value else "different initializations"
     if name == "align":
@@ -99,6 +136,13 @@ def describe(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"{name} {str(value).lower()}"
     return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+
+
+def describe_all(names: Sequence[str], values: Sequence[Any]) -> list[str]:
+    """Write several settings in words; one in which the ends of a path differ is named by the words for both ends."""
+    settings = dict(zip(names, values, strict=True))
+    mixed = str(settings.get("mixture_of", "")).split(",")
+    return [words for name, value in settings.items() if name not in mixed and (words := describe(name, value))]
 
 
 def noise_source(shift: str, noise: str) -> str:

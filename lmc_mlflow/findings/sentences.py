@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
-from lmc_mlflow.findings.conditions import describe, distinguishing
+from lmc_mlflow.findings.conditions import describe_all, distinguishing, unusual
 from lmc_mlflow.models.families import has_batch_norm
 
 ALWAYS = ("dataset", "model", "shift")
@@ -40,16 +40,17 @@ def each_condition(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[s
     Args:
         rows: a table of `query`.
         names: settings that may make a condition; of those in `ALWAYS` every one that the table has is named, of the
-            others only those in which the rows differ.
+            others only those in which the rows differ, and those of `conditions.PLAIN` that are not plain.
     """
     kept = [name for name in names if name in ALWAYS and name in rows]
     kept += distinguishing(rows, [name for name in names if name not in kept], kept)
+    kept += [name for name in unusual(rows) if name in names]
     if not kept:
         if len(rows):
             yield "", rows
         return
     for key, part in rows.groupby(kept, dropna=False):
-        yield ", ".join(filter(None, map(describe, kept, key))), part
+        yield ", ".join(describe_all(kept, key)), part
 
 
 def markdown(heads: Sequence[str], lines: Sequence[str], note: str = "") -> str:

@@ -14,6 +14,7 @@ from lmc_mlflow.findings.conditions import (
     has_learnt,
     noise_source,
     per_seed,
+    plain_rows,
 )
 from lmc_mlflow.findings.differences import RULE, difference, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
@@ -44,7 +45,9 @@ def what_breaks(paths: pd.DataFrame) -> str:
     that batch size decides under data shifts; Altintas et al. that it does not where only the order of the images
     differs. Networks that have not learnt (`conditions.has_learnt`) are left out.
     """
-    rows = rows_having(paths, "test/error_barrier", "same_initialization", "side_a", "side_b", "shift", "noise")
+    rows = rows_having(
+        plain_rows(paths), "test/error_barrier", "same_initialization", "side_a", "side_b", "shift", "noise"
+    )
     rows = rows[rows["same_initialization"].astype(bool) & (rows["side_a"] != rows["side_b"])]
     rows = rows[has_learnt(rows, "test/path_accuracy")]
     sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]

@@ -120,8 +120,9 @@ def _timm_facts(model: str) -> Facts:
 
 
 def _check_timm(model: str) -> None:
-    from lmc_mlflow.models.timm_networks import check_timm  # loads timm and PyTorch, which no other row needs
+    from lmc_mlflow.models.timm_networks import check_timm, refuse_pretrained  # load timm, which no other row needs
 
+    refuse_pretrained(model)
     check_timm(model)
 
 

@@ -39,6 +39,22 @@ def check_timm(model: str) -> str:
     return name
 
 
+def refuse_pretrained(model: str) -> None:
+    """Refuse to train `timm:<name>.<tag>`: the tag names pretrained weights, and training starts from random ones.
+
+    Networks that an earlier version trained under such a name can still be loaded.
+
+    Raises:
+        ValueError: the name has a tag; the message gives the name without it.
+    """
+    plain, dot, weights = model.partition(".")
+    if model.startswith("timm:") and dot:
+        raise ValueError(
+            f"model {model!r}: {weights!r} names pretrained weights, and networks start from random ones here; "
+            f"give model={plain}"
+        )
+
+
 def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module) -> TimmNetwork:
     """Build an untrained network of timm.
 

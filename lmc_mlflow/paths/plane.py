@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup, unknown_name
+from lmc_mlflow.evaluation import check_state
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import Values
 from lmc_mlflow.paths.curves import Corners, Segment, Shares, barycentric_point
@@ -139,7 +140,8 @@ def measure_rows(
         The index of a row, and the row.
 
     Raises:
-        ValueError: the three lie on one line or do not fit one another, or the policy is not defined on a plane.
+        ValueError: the three lie on one line or do not fit one another, the policy is not defined on a plane, or the
+            outputs are no log-probabilities where the labels are class indices.
     """
     for other in corners[1:]:
         weights.check_compatible(corners[0], other)
@@ -149,6 +151,8 @@ def measure_rows(
     plane = Plane.through(corners, trainable(network))
     xs, ys = plane.axes(*grid)
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
+    for images, labels in data.values():
+        check_state(scratch, corners[0], images, labels)
     for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
         if index in known:
             continue

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.evaluation import labelled_outputs
+from lmc_mlflow.evaluation import check_state, labelled_outputs
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import PathSummary, Values, summarize
 from lmc_mlflow.paths.curves import Curve, distances_from_start
@@ -103,11 +103,14 @@ def measure_path(
             the ends on the split `test`.
 
     Raises:
-        ValueError: the states do not fit each other, or the policy or the engine is unknown.
+        ValueError: the states do not fit each other, the policy or the engine is unknown, or the outputs are no
+            log-probabilities where the labels are class indices.
     """
     weights.check_compatible(*curve.ends)
     measure = lookup(PATH_ENGINES, engine, "engine")
     scratch = copy.deepcopy(network).requires_grad_(False).eval()
+    for images, labels in splits.values():
+        check_state(scratch, curve.ends[0], images, labels)
     load, ratio = point_loader(scratch, curve, bn, calibration), VarianceRatio(splits)
 
     def load_and_record(alpha: float) -> nn.Module:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from lmc_mlflow.findings.conditions import describe
+from lmc_mlflow.findings.conditions import describe_all
 from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.style import LINES, MARKERS, group_style
 
@@ -76,4 +76,4 @@ def _keys(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _label(names: Sequence[str], key: tuple[Any, ...]) -> str:
-    return ", ".join(filter(None, map(describe, names, key)))
+    return ", ".join(describe_all(names, key))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
+from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe_all, distinguishing, per_seed
 from lmc_mlflow.plots.groups import MOST, mixed, with_sides
 from lmc_mlflow.plots.style import grid_of_panels
 
@@ -58,7 +58,7 @@ def facets_of(
     parts = list(frame.groupby(names, dropna=False, sort=True)) if names else [((), frame)]
     facets = []
     for key, rows in parts:
-        settings = list(filter(None, [*map(describe, names, key), *mixed(rows, candidates, POINT)]))
+        settings = [*describe_all(names, key), *mixed(rows, candidates, POINT)]
         lines = [*_lines_of(settings), num_per_condition(rows)]
         facets.append(Facet("\n".join(lines), rows))
     note = f"\nthe first {MOST} of {len(facets)} panels; select rows to see others" if len(facets) > MOST else ""

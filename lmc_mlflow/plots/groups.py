@@ -8,14 +8,18 @@ import pandas as pd
 
 from lmc_mlflow.findings.conditions import (
     CONDITIONS,
+    PLAIN,
     SEEDS,
     counted,
-    describe,
+    describe_all,
     distinguishing,
     has_learnt,
+    mixed_settings,
     per_seed,
+    unusual,
 )
 from lmc_mlflow.plots.style import group_style
+from lmc_mlflow.query.mixtures import MIXTURE
 
 COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")
 MOST = 12
@@ -76,7 +80,7 @@ def groups_of(
     found = frame.groupby(names, dropna=False, sort=True)
     return [
         Group(
-            label=", ".join(filter(None, [*map(describe, names, key), *mixed(rows, candidates if by else ())])),
+            label=", ".join([*describe_all(names, key), *mixed(rows, candidates if by else ())]),
             rows=rows,
             style=group_style(i),
         )
@@ -93,6 +97,7 @@ def mixed(rows: pd.DataFrame, candidates: Sequence[str], given: Sequence[str] = 
         given: settings in which the rows may differ.
     """
     found = distinguishing(rows, candidates, [name for name in given if name in rows])
+    found = [name for name in found if name not in MIXTURE]  # the settings that they name are in the list
     return [f"mixes {' and '.join(found)}"] if found else []
 
 
@@ -126,9 +131,14 @@ def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:
 
 
 def common(frame: pd.DataFrame, names: Sequence[str] = COMMON) -> str:
-    """Name the settings that all rows of a table share."""
+    """Name the settings that all rows of a table share, and what is not plain in all of them (`conditions.PLAIN`).
+
+    A setting in which the ends of one of the paths differ is shared by none, unless all paths have these two ends.
+    """
+    mixed_in = mixed_settings(frame)
     shared = [name for name in names if name in frame and frame[name].nunique(dropna=False) == 1]
-    return ", ".join(describe(name, frame[name].iloc[0]) for name in shared)
+    found = [*(name for name in shared if name not in (*mixed_in, *PLAIN)), *unusual(frame)]
+    return ", ".join(describe_all(found, [frame[name].iloc[0] for name in found]))
 
 
 def titled(title: str, frame: pd.DataFrame, note: str = "") -> str:

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lmc_mlflow.predictions.agreement import pair_shares
 from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
 from lmc_mlflow.predictions.combination import check_predictions, majority_vote, mean_probabilities
+from lmc_mlflow.predictions.scores import check_outputs
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 RESAMPLES_AT_ONCE = 64
+CHECKED = 1000
+"""Samples of each member that are looked at to tell log-probabilities from logits."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,11 @@ def score_ensemble(
         rng: draws the resamples.
 
     Raises:
-        ValueError: fewer than two members, or no sample.
+        ValueError: fewer than two members, no sample, or a member whose outputs are no log-probabilities.
     """
     check_predictions(log_probabilities, least_members=2)
+    for member in log_probabilities[:, :CHECKED]:
+        check_outputs(torch.from_numpy(member), torch.from_numpy(labels[:CHECKED]))
     means, ranked = _per_sample(log_probabilities, labels)
     num_samples = len(labels)
     plain = _weighted(means, ranked, np.ones((1, num_samples)))

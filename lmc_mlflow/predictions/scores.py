@@ -15,6 +15,8 @@ from torch.nn import functional
 
 ACCURACY = "accuracy"
 AVERAGE_PRECISION = "average_precision"
+SUM_WITHIN = 1e-2
+"""How far the logarithm of a sum of probabilities may be from 0; rounding of half precision stays below."""
 SCORE_NAMES = (ACCURACY, AVERAGE_PRECISION)
 
 
@@ -28,6 +30,26 @@ class Scores(NamedTuple):
 def score_name(labels: Tensor) -> str:
     """Return `accuracy` for class indices (N,), `average_precision` for zeros and ones (N, K)."""
     return ACCURACY if labels.ndim == 1 else AVERAGE_PRECISION
+
+
+def check_outputs(outputs: Tensor, labels: Tensor) -> None:
+    """Refuse outputs (n, K) that are no log-probabilities, where class indices ask for them.
+
+    Logits would give losses below zero, and barriers of nothing. Rows that are not finite are passed over: a training
+    that diverged is told by its loss.
+
+    Raises:
+        ValueError: the exponentials of a row do not sum to 1.
+    """
+    if labels.ndim != 1 or outputs.ndim != 2 or not len(outputs):
+        return
+    sums = outputs.detach().float().logsumexp(dim=1)
+    worst = sums.abs().where(sums.isfinite(), torch.zeros_like(sums)).argmax()
+    if sums[worst].isfinite() and abs(float(sums[worst])) > SUM_WITHIN:
+        raise ValueError(
+            f"outputs are no log-probabilities: their exponentials sum to {float(sums[worst].exp()):.4g}, "
+            "not to 1; end the network with nn.LogSoftmax(dim=1), or give labels (N, K) for logits of several labels"
+        )
 
 
 def sample_losses(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -28,10 +28,11 @@ def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = F
     Args:
         paths: rows of `query.paths()`.
         uri: of the tracking server; None: MLflow's own settings.
-        unaligned: of paths measured with `align`, the path to B as it was logged; the others are left out.
+        unaligned: of paths measured with `align`, the path to B as it was logged (column `align` says `none`); the
+            others are left out.
     """
     if unaligned:
-        paths = paths[paths["connected_unaligned"] != ""]
+        paths = paths[paths["connected_unaligned"] != ""].assign(align="none")
     return _from_artifact(paths, Artifact.PATH_UNALIGNED if unaligned else Artifact.PATH, PATH_COLUMNS, uri)
 
 

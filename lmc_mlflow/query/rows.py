@@ -127,9 +127,9 @@ def _without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def ensemble_row(run: Run) -> dict[str, Any]:
-    """Return the columns of an ensemble; `first_run` is the run of its first member."""
-    first = run.data.tags.get(Tag.MEMBERS, "").split(",")[0].split("@")[0]
-    own = {"first_run": first, "normalization": ""}
+    """Return the columns of an ensemble; `members` is its tag, `first_run` the run of the first."""
+    members = run.data.tags.get(Tag.MEMBERS, "")
+    own = {"first_run": members.split(",")[0].split("@")[0], "members": members, "normalization": ""}
     return _tags(run, ENSEMBLE_TAGS) | _settings(run, parameters(EnsembleConfig), ("bn",)) | own
 
 

@@ -1,11 +1,10 @@
 """Reads the runs of each kind as a table, one row a run."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.contract import Kind
+from lmc_mlflow.query.mixtures import MADE_BY, MIXTURE, mixtures
+from lmc_mlflow.query.path_ends import methods_of, permuted_networks, settings_of_networks, star_networks
 from lmc_mlflow.query.rows import (
     ALIGNMENT_TAGS,
     FIXED,
@@ -56,9 +55,11 @@ def paths(
     """Read one row for each path: its ends, its verdicts, its measures, and the configuration of end A.
 
     Further columns are `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star)
-    and `align`, the method by which B's units were permuted, or `none`. A permuted network has the settings of the
-    network that it was made from. `<split>/barrier_low`, `_high`, `<split>/barrier_error_bound` and so on are nan, and
-    `connected_interval` is empty, where a path was measured without intervals or by a version that had none.
+    and `align`, the method by which B's units were permuted, or `none`. A permuted or pruned network has the settings
+    of the network that it was made from. Where the two ends differ in a setting other than their seeds, `mixture_of`
+    names it and `mixture` says it in words, as in `epochs 100 and 15`; both are empty for plain ends.
+    `<split>/barrier_low`, `_high`, `<split>/barrier_error_bound` and so on are nan, and `connected_interval` is empty,
+    where a path was measured without intervals or by a version that had none.
 
     Args:
         experiment: as in `pairs`.
@@ -67,13 +68,13 @@ def paths(
         ends: `endpoints(finished=False)` of all experiments, where it was read before; None: it is read here.
     """
     own = [*FIXED, *PATH_TAGS, "num_alphas", "alphas"]
-    columns = [*own, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
+    columns = [*own, *MIXTURE, "seed_a", "seed_b", "side_a", "side_b", "same_initialization", "joins_star"]
     frame = frame_of(runs_of(Kind.PATH, experiment, finished, uri), path_row, own)
-    stars_too = _star_networks(uri)
-    networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *stars_too])
-    permuted = _permuted(uri)
-    sides = _with_permuted(networks.set_index("run_id")[["side", *SETTINGS]], permuted)
-    frame["align"] = _methods(frame, permuted)
+    stars_too, permuted = star_networks(uri), permuted_networks(uri)
+    known = settings_of_networks(endpoints(finished=False, uri=uri) if ends is None else ends, stars_too, permuted, uri)
+    frame["align"] = methods_of(frame, permuted)
+    frame[list(MIXTURE)] = mixtures(frame[["run_a", "run_b"]].to_numpy().tolist(), known)
+    sides = known.drop(columns=MADE_BY)
     joined = frame.join(sides.add_suffix("_of_b"), on="run_b").join(sides, on="run_a")
     joined = joined.rename(columns={"side": "side_a", "side_of_b": "side_b", "seed_of_b": "seed_b"})
     joined["seed_a"] = joined["seed"]
@@ -91,22 +92,27 @@ def ensembles(
 ) -> pd.DataFrame:
     """Read one row for each ensemble: `sampling`, `num_members`, scores with `_low` and `_high`, its members' settings.
 
-    Settings that the ensemble itself did not log (`epochs`, for example) are those of its first member. Arguments as
-    in `paths`.
+    Settings that the ensemble itself did not log (`epochs`, for example) are those of its first member; where its
+    members differ, `mixture_of` and `mixture` say in what, as for the ends of `paths`. Arguments as in `paths`.
     """
     own = ["dataset", "model", "shift", "seed", "side", "normalization", "lr", "batch_size"]
-    columns = [*FIXED, "sampling", "num_members", "pair", *own]
-    frame = frame_of(runs_of(Kind.ENSEMBLE, experiment, finished, uri), ensemble_row, columns)
+    columns = [*FIXED, "sampling", "num_members", "pair", *own, *MIXTURE]
+    logged = [name for name in columns if name not in MIXTURE]
+    frame = frame_of(runs_of(Kind.ENSEMBLE, experiment, finished, uri), ensemble_row, logged)
     if frame.empty:
         return frame
-    networks = pd.concat([endpoints(finished=False, uri=uri) if ends is None else ends, *_star_networks(uri)])
+    ends, stars_too = (endpoints(finished=False, uri=uri) if ends is None else ends), star_networks(uri)
+    known = settings_of_networks(ends, stars_too, permuted_networks(uri), uri)
+    chosen = frame["members"].str.split(",").where(frame["sampling"] == "seeds", "")
+    frame[list(MIXTURE)] = mixtures([list(ids) for ids in chosen], known)
+    networks = pd.concat([ends, *stars_too])
     by_run, by_pair = networks.set_index("run_id"), networks.drop_duplicates("pair").set_index("pair")
     for name in [*(name for name in SETTINGS if name not in columns), "normalization"]:
         first = frame["first_run"].map(by_run[name])
         frame[name] = first.where(first.notna(), frame["first_run"].map(by_pair[name]))
     frame["num_members"] = frame["num_members"].astype(int)
     frame[["lr", "batch_size"]] = frame[["lr", "batch_size"]].apply(pd.to_numeric, errors="coerce")
-    return frame.drop(columns="first_run")
+    return frame.drop(columns=["first_run", "members"])
 
 
 def pruned(
@@ -147,37 +153,3 @@ def matrices(experiment: str | None = None, finished: bool = True, uri: str | No
     """
     own = [*FIXED, *MATRIX_TAGS, *MATRIX_SETTINGS]
     return frame_of(runs_of(Kind.MATRIX, experiment, finished, uri), matrix_row, own)
-
-
-def _star_networks(uri: str | None) -> list[pd.DataFrame]:
-    """Read the stars as rows of `endpoints`, if there are any: their networks can be ends of paths too."""
-    runs = runs_of(Kind.STAR, None, False, uri)
-    return [frame_of(runs, training_row, [*FIXED, "side", *SETTINGS])] if runs else []
-
-
-def _permuted(uri: str | None) -> dict[str, tuple[str, str]]:
-    """Map each alignment run, whatever its state, to the run whose network it permuted, and the method."""
-    tags = {run.info.run_id: run.data.tags for run in runs_of(Kind.ALIGNMENT, None, False, uri)}
-    return {run_id: (own.get(Tag.RUN_B, ""), own.get(Tag.METHOD, "")) for run_id, own in tags.items()}
-
-
-def _with_permuted(sides: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """Add to the settings of networks, by run id, those of permuted networks, which may be permuted several times."""
-    origins = {}
-    for run_id in permuted:
-        origin = run_id
-        while origin in permuted:
-            origin = permuted[origin][0]
-        if origin in sides.index:
-            origins[run_id] = origin
-    if not origins:
-        return sides
-    added = sides.loc[list(origins.values())].set_axis(list(origins), axis=0)
-    return pd.concat([sides, added])
-
-
-def _methods(frame: pd.DataFrame, permuted: Mapping[str, tuple[str, str]]) -> "pd.Series[Any]":
-    """Name the method by which an end of each path was permuted: in the path's own run, or before."""
-    before = frame["run_b"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1])
-    before = before.where(before != "none", frame["run_a"].map(lambda run_id: permuted.get(run_id, ("", "none"))[1]))
-    return frame["align"].where(frame["align"] != "none", before)

@@ -15,7 +15,19 @@ from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 Texts = Mapping[str, str]
-GIVEN_BY_SWEEP = ("pair", "run_a", "run_b", "runs", "query", "data_root", "device", "deterministic", "threads", "quiet")
+GIVEN_BY_SWEEP = (
+    "pair",
+    "run_a",
+    "run_b",
+    "runs",
+    "query",
+    "mixed",
+    "data_root",
+    "device",
+    "deterministic",
+    "threads",
+    "quiet",
+)
 """Parameters of `interpolate` and `ensemble` that the sweep sets itself."""
 PATH, LMC, SEEDS = "path", "lmc", "seeds"
 _SAMPLINGS = {LMC: LMC, SEEDS: SEEDS}

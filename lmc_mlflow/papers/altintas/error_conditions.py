@@ -12,7 +12,7 @@ from lmc_mlflow.findings.condition_table import (
     with_columns,
     with_deviations,
 )
-from lmc_mlflow.findings.conditions import has_learnt
+from lmc_mlflow.findings.conditions import has_learnt, plain_rows
 from lmc_mlflow.findings.families import linear_layers
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
@@ -85,6 +85,7 @@ def _between_sides(paths: pd.DataFrame) -> pd.DataFrame:
     wanted = {"pair", "same_initialization", "side_a", "side_b", "test/error_barrier"}
     if not wanted <= set(paths):
         return paths.iloc[:0]
+    paths = plain_rows(paths)
     inside = paths[(paths["pair"] != "") & (paths["side_a"] != paths["side_b"])]
     same = inside["same_initialization"].astype(bool)
     return inside.assign(init=same.map({True: "same", False: "different"}))

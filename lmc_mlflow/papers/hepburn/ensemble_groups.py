@@ -10,7 +10,7 @@ from lmc_mlflow.findings.condition_table import (
     condition_texts,
     with_columns,
 )
-from lmc_mlflow.findings.conditions import per_ensemble
+from lmc_mlflow.findings.conditions import per_ensemble, plain_rows
 from lmc_mlflow.models.families import has_batch_norm
 
 
@@ -35,7 +35,11 @@ EMPTY = EnsembleGroup(pd.DataFrame(columns=["run_id"]), 0)
 
 
 def comparable_ensembles(ensembles: pd.DataFrame) -> pd.DataFrame:
-    """Select the ensembles whose pairs have one initialization, and add column `condition`: all settings as a text."""
+    """Select the ensembles of members of equal settings whose pairs have one initialization.
+
+    Column `condition` is added: all settings as a text.
+    """
+    ensembles = plain_rows(ensembles)
     rows = with_columns(ensembles, (*KEYS, "init", "bn", "sampling", "num_members"))
     rows = rows[rows["init"] != "different"] if len(rows) else rows
     return rows.assign(condition=condition_texts(rows))

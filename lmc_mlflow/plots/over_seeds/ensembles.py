@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.findings.conditions import PLAIN, counted
 from lmc_mlflow.plots.groups import Group, groups_of, readable, titled
 from lmc_mlflow.plots.missing import ENSEMBLES, blank_figure, rows_with
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
@@ -121,7 +121,7 @@ def _groups(rows: pd.DataFrame) -> list[Group]:
     if "bn" in rows:
         path = rows["sampling"] == "lmc"
         rows = rows.assign(bn=rows["bn"].where(path, ""))
-        leave_out = ("bn",) if rows.loc[path, "bn"].nunique() < 2 else ()
+        leave_out = ("bn",) if set(rows.loc[path, "bn"]) <= {PLAIN["bn"]} else ()
     return groups_of(rows, leave_out=leave_out, always=("sampling", "num_members"))
 
 

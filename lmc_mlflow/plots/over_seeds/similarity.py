@@ -79,7 +79,8 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
     title = "Angle between the sides of connected pairs; diamond and bar: mean and sample standard deviation"
     rows = rows_with(paths, (angle, "connected", "model", "pair"))
     if len(rows):
-        rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")].drop_duplicates("pair")
+        rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")]
+        rows = rows.drop_duplicates([name for name in ("pair", "align") if name in rows])
     rows, left_out = learnt_only(rows)
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))

@@ -13,8 +13,6 @@ from lmc_mlflow import weights
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.path import EndsConfig
-from lmc_mlflow.contract import FINISHED, Kind
-from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.paths.barriers import alpha_grid
@@ -22,7 +20,6 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, network_at, point_loader
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.prediction_cache import kept_keys, kept_predictions
-from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.prediction_cache import keep_predictions
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, training_images
@@ -33,6 +30,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     rebuild,
     split_inputs,
 )
+from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 from lmc_mlflow.workflows.star.sources import draw_members
 
 
@@ -84,11 +82,16 @@ def find_members(store: Store, config: MembersConfig) -> Members:
         found, positions, others = draw_members(store, config)
         _refuse_several_labels(found)
         return Members("star", found, positions, others)
-    ids = list(config.runs) if config.runs else _query(store, config.query)
+    ids = list(config.runs) if config.runs else _query(store, config)
     networks = [
         load_network(store.client, run_id) for run_id in tqdm(ids, desc="loading members", leave=False, disable=None)
     ]
     _refuse_several_labels(networks)
+    if len({network.run.info.run_id for network in networks}) < len(networks):
+        raise ValueError("runs: two of the ids are of one run; name each once")
+    networks = each_once(networks)
+    if len(networks) < 2:
+        raise ValueError(f"all {len(ids)} networks have the same weights; an ensemble needs at least two that differ")
     first = networks[0]
     for other in networks[1:]:
         for what, mine, theirs in (
@@ -100,8 +103,6 @@ def find_members(store: Store, config: MembersConfig) -> Members:
                     f"runs {first.run.info.run_id} and {other.run.info.run_id} cannot be compared: "
                     f"{what}: {mine} vs {theirs}"
                 )
-    if len({network.run.info.run_id for network in networks}) < len(networks):
-        raise ValueError("runs: two of the ids are of one run; name each once")
     return Members("seeds", tuple(networks), ())
 
 
@@ -115,12 +116,13 @@ def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:
             )
 
 
-def _query(store: Store, query: str) -> list[str]:
-    where = f"{query} and {has_tags(kind=Kind.ENDPOINT)} and {FINISHED}"
-    found = [run.info.run_id for run in search(store.client, where)]
+def _query(store: Store, config: MembersConfig) -> list[str]:
+    found = find_runs(store, config.query)
     if len(found) < 2:
-        raise ValueError(f"query {query!r} finds {len(found)} finished endpoint runs; an ensemble needs at least two")
-    return found
+        problem = f"query {config.query!r} finds {len(found)} finished endpoint runs"
+        raise ValueError(f"{problem}; an ensemble needs at least two")
+    refuse_mixed(found, config.query, config.mixed, sides=True)
+    return [run.info.run_id for run in found]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
+
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.lifecycle import OpenRuns, open_runs, point_launcher_at, probe_artifacts
@@ -119,10 +121,12 @@ class RunSession:
             StoreError: artifacts cannot be written.
         """
         if interrupted is None:
-            run = self._runs.open(self._store, kind, start.name, start.tags, parent)
+            tags = {**start.tags, Tag.THREADS: str(torch.get_num_threads())}
+            run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
             run = self._runs.reopen(self._store, interrupted)
             point_launcher_at(self._store, run.run_id, f"resumed an interrupted {kind}")
+            run.set_tags({Tag.THREADS: _threads_with(interrupted.data.tags.get(Tag.THREADS, ""))})
             if parent is not None:
                 run.set_tags({"mlflow.parentRunId": parent.run_id})
         self._open[run.run_id] = run, kind
@@ -153,6 +157,12 @@ class RunSession:
             raise AtWorkError(
                 f"another process is at work on this configuration now ({process}); wait for it or stop it"
             ) from None
+
+
+def _threads_with(before: str) -> str:
+    """Add the number of this process's CPU threads to those of the processes that worked on the run before."""
+    numbers = [*filter(None, before.split(", ")), str(torch.get_num_threads())]
+    return ", ".join(dict.fromkeys(numbers))
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
-from lmc_mlflow.contract import FINISHED, Kind, Tag
-from lmc_mlflow.contract import where as has_tags
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
-from lmc_mlflow.query.runs import search
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 
 logger = logging.getLogger(__name__)
 PREFIX = 6
@@ -36,6 +35,10 @@ def find_networks(store: Store, config: SurveyedConfig) -> tuple[list[LoggedNetw
     """
     ids, num_left_out = (list(config.runs), 0) if config.runs else _query(store, config)
     networks = load_compatible(store, ids)
+    if config.query:
+        networks = each_once(networks)
+        if len(networks) < 2:
+            raise ValueError(f"query {config.query!r} finds one network {len(ids)} times; at least two are needed")
     if len({network.run.info.run_id for network in networks}) < len(networks):
         raise ValueError("runs: two of the ids are of one run; name each once")
     return networks, num_left_out
@@ -58,11 +61,11 @@ def load_compatible(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
 
 
 def _query(store: Store, config: SurveyedConfig) -> tuple[list[str], int]:
-    kind = "" if Tag.KIND in config.query else f" and {has_tags(kind=Kind.ENDPOINT)}"
-    where = f"{config.query}{kind} and {FINISHED}"
-    found = [run.info.run_id for run in search(store.client, where)]
-    if len(found) < 2:
-        raise ValueError(f"query {config.query!r} finds {len(found)} finished runs; at least two are needed")
+    runs = find_runs(store, config.query, any_kind=True)
+    if len(runs) < 2:
+        raise ValueError(f"query {config.query!r} finds {len(runs)} finished runs; at least two are needed")
+    refuse_mixed(runs, config.query, config.mixed)
+    found = [run.info.run_id for run in runs]
     num_left_out = max(0, len(found) - config.max_runs)
     if num_left_out:
         logger.warning(

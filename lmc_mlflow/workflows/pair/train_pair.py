@@ -10,6 +10,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import TogetherConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
+from lmc_mlflow.models.timm_networks import refuse_pretrained
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.tracking.lifecycle import point_launcher_at
@@ -139,6 +140,8 @@ def _find(
     wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
     earlier = earlier_reading(config)
     is_known = wanted.finished is not None or wanted.interrupted is not None
+    if not is_known:
+        refuse_pretrained(config.model.model)
     if earlier is None or is_known or config.resume.force or not has_interrupted(store, pair_identity(earlier, data)):
         return _Untrained(config, trainees, wanted)
     wanted = session.find(Kind.PAIR, pair_identity(earlier, data))
@@ -213,5 +216,6 @@ def check_pair(config: TrainPairConfig) -> None:
     Raises:
         ValueError: something a user can put right; says how.
     """
+    refuse_pretrained(config.model.model)
     device = prepare_machine(config.runtime)
     make_trainees(config, load_shifted(config.data, device), device)

@@ -9,15 +9,14 @@ from tqdm import tqdm
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import PruneCommandConfig
-from lmc_mlflow.contract import FINISHED, Kind, Tag
-from lmc_mlflow.contract import where as has_tags
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.evaluation import BATCH_SIZE
 from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.models.pruning import prune
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
-from lmc_mlflow.query.runs import Run, resolve_run, search
+from lmc_mlflow.query.runs import Run, resolve_run
 from lmc_mlflow.tracking.lifecycle import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store, beside, open_store
@@ -27,6 +26,7 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_ses
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.networks.run_names import group_run_name
+from lmc_mlflow.workflows.networks.selection import find_runs
 from lmc_mlflow.workflows.networks.tags import inherited_tags
 from lmc_mlflow.workflows.prune.results import (
     compare,
@@ -85,8 +85,7 @@ def prune_runs(config: PruneCommandConfig) -> list[PruneOutcome]:
 def _origins(store: Store, config: PruneCommandConfig) -> list[Run]:
     if config.pruning.run:
         return [resolve_run(store.client, config.pruning.run)]
-    where = f"{has_tags(kind=Kind.ENDPOINT)} and {FINISHED} and {config.pruning.query}"
-    found = search(store.client, where)
+    found = find_runs(store, config.pruning.query)
     if not found:
         raise ValueError(f"query={config.pruning.query!r} finds no finished endpoint run")
     return found

@@ -11,15 +11,13 @@ from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.contract import FINISHED, Kind
-from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
-from lmc_mlflow.query.runs import search
 from lmc_mlflow.query.star_sources import load_star_sources
 from lmc_mlflow.star.segments import draw_points
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 
 STAR_SIDES = {"both": "both", "side_a": "A", "side_b": "B"}
 
@@ -56,7 +54,8 @@ def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarI
             both source and held out.
     """
     wanted = config.joined
-    sources = _networks(store, wanted.sources or _found(store, wanted.source_query, wanted.max_sources), "sources")
+    sources = _networks(store, wanted.sources or _source_ids(store, wanted), "sources")
+    sources = each_once(sources) if wanted.source_query else sources
     known = {network.run.info.run_id for network in sources}
     if len(sources) < 2:
         raise ValueError(f"source_query={wanted.source_query!r} finds {len(sources)} networks; a star joins at least 2")
@@ -80,9 +79,10 @@ def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarI
     return StarInputs(tuple(sources), tuple(held_out), data, side, data.side(side))
 
 
-def _found(store: Store, query: str, most: int | None) -> Sequence[str]:
-    where = f"{query} and {has_tags(kind=Kind.ENDPOINT)} and {FINISHED}"
-    return [run.info.run_id for run in search(store.client, where)][:most]
+def _source_ids(store: Store, wanted: StarSourcesConfig) -> list[str]:
+    found = find_runs(store, wanted.source_query)
+    refuse_mixed(found, wanted.source_query, wanted.mixed, option="source_query")
+    return [run.info.run_id for run in found][: wanted.max_sources]
 
 
 def _networks(store: Store, ids: Sequence[str], what: str) -> list[LoggedNetwork]:
@@ -92,8 +92,8 @@ def _networks(store: Store, ids: Sequence[str], what: str) -> list[LoggedNetwork
 def _held_out(store: Store, wanted: StarSourcesConfig, sources: set[str]) -> list[LoggedNetwork]:
     ids: Sequence[str] = wanted.held_out
     if wanted.held_out_query:
-        found = _found(store, wanted.held_out_query, None)
-        ids = [run_id for run_id in found if run_id not in sources][: wanted.max_held_out]
+        found = find_runs(store, wanted.held_out_query)
+        ids = [run.info.run_id for run in found if run.info.run_id not in sources][: wanted.max_held_out]
         if not ids:
             raise ValueError(f"held_out_query={wanted.held_out_query!r} finds no network that is not a source")
     networks = _networks(store, ids, "held out")
