@@ -7,13 +7,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.paths.barriers import barrier_in_basin
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.score_labels import in_words, measures_in, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
+from lmc_mlflow.plots.style import (
+    SPLIT_LABELS,
+    SPLIT_STYLES,
+    house_style,
+    legend_below,
+    panels,
+    polar_frame,
+    score_center,
+)
 
 
 def path_figure(table: pd.DataFrame, title: str, intervals: Mapping[str, Intervals] | None = None) -> Figure:
@@ -121,12 +128,9 @@ def polar_figure(table: pd.DataFrame, title: str) -> Figure:
         for panel, (name, radius) in zip(polar_panels, radii.items(), strict=True):
             panel.plot(angles, radius, color="#1b4f8f", linewidth=1, zorder=2)
             points = panel.scatter(angles, radius, c=rows["alpha"], cmap="cividis", s=22, zorder=3)
-            panel.set_thetamin(0)  # type: ignore[attr-defined]
-            panel.set_thetamax(max(30.0, 15 * np.ceil(widest / 15)))  # type: ignore[attr-defined]
-            panel.set_rmin(0)  # type: ignore[attr-defined]
-            panel.set_title(f"radius: {name}", fontsize="small")
-            panel.yaxis.set_major_locator(MaxNLocator(3))
-            panel.tick_params(labelsize="small")
+            start = score_center(radius) if name.endswith("(%)") else 0.0
+            polar_frame(panel, f"radius: {name}, centre: {start:g}", widest)
+            panel.set_rlim(start, start + 1.06 * ((float(radius.max()) - start) or 1.0))  # type: ignore[attr-defined]
         figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # type: ignore[union-attr,call-arg]
         figure.colorbar(points, ax=polar_panels, label="alpha", shrink=0.7)
     return figure
