@@ -25,6 +25,8 @@ SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "unseen": {"color": "#7b4fa3", "linestyle": "-.", "marker": "D"},
 }
 SPLIT_LABELS = {"test": "test", "train_a": "training side A", "train_b": "training side B", "unseen": "unseen"}
+ALPHA_AXIS = "alpha (0: start of the path, 1: its end)"
+"""A and B are sides; a path has a start and an end."""
 SIDE_STYLES: dict[str, dict[str, Any]] = {
     "A": {"color": "#c8641a", "linestyle": "-"},
     "B": {"color": "#5a9e3a", "linestyle": "--"},
@@ -211,3 +213,9 @@ def score_center(scores: Iterable[float]) -> float:
     known = [value for value in scores if value == value]
     low, high = min(known), max(known)
     return max(0.0, 5 * math.floor((low - max(1.0, 0.5 * (high - low))) / 5))
+
+
+def alpha_axis(ends: tuple[str, str]) -> str:
+    """Name the axis of alpha; with what the start and the end of the path are, where they are given."""
+    start, end = (f" ({name})" if name else "" for name in ends)
+    return f"alpha (0: start{start}, 1: end{end})" if start else ALPHA_AXIS

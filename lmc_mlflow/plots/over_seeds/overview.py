@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +15,7 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.overview import PathCondition
 from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.plots.missing import PATHS, blank_figure
+from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import TEXT_WIDTH, grid_of_panels, house_style, shared_legend
 
 MOST_ROWS = 10
@@ -107,7 +109,8 @@ def _finish(left: Axes, right: Axes, shown: Sequence[PathCondition]) -> None:
     left.set_xlabel(f"barrier in basin (nats per sample); threshold {FLAT_BELOW:g}")
     best = max(float(one.paths["delta"].max()) for one in shown)
     right.set_xlim(min(1.1 * lowest, 1.6 * LOST_BELOW), max(2.0, 1.15 * best))
-    right.set_xlabel(f"accuracy delta (percentage points); threshold {LOST_BELOW:g}")
+    score = in_words(score_in(pd.concat([one.paths for one in shown]), "test/{}_delta"))
+    right.set_xlabel(f"{score} delta (percentage points); threshold {LOST_BELOW:g}")
     left.axvspan(left.get_xlim()[0], FLAT_BELOW, color="#1b4f8f", alpha=0.08, linewidth=0)
     right.axvspan(LOST_BELOW, right.get_xlim()[1], color="#1b4f8f", alpha=0.08, linewidth=0)
     left.axvline(FLAT_BELOW, color="black", linestyle="--", linewidth=0.8)

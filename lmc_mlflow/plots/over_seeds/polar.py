@@ -26,7 +26,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         by: columns that make a condition, whose label says what it mixes; None: every setting in which the paths
             differ.
     """
-    title = "Angle between A and the network at alpha (degrees), every path a line"
+    title = "Angle between the start and the network at alpha (degrees), every path a line"
     score = score_in(curves)
     scales = {"loss": 1, score: 100, "manhattan": 1}
     rows = rows_with(curves, ("run_id", "alpha", "split", "angle_deg", "dataset", *scales))
@@ -39,7 +39,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
     names = {
         "loss": f"{name} loss (nats per sample)",
         score: f"{name} {in_words(score)} (%)",
-        "manhattan": "Manhattan distance from A",
+        "manhattan": "Manhattan distance from the start",
     }
     widest = float(rows["angle_deg"].max())
     datasets = [dataset for dataset, _ in by_dataset(pd.concat([group.rows for group in groups]))]
