@@ -167,8 +167,8 @@ def test_conditions_can_be_chosen_and_a_misspelt_one_is_an_error() -> None:
 
 def test_too_many_conditions_are_cut_and_the_title_says_so() -> None:
     figure = plots.paths_over_seeds(curves(*(curve([1] * 3, lr=10.0**-i) for i in range(14))))
-    assert len(legend(figure)) == 12
-    assert "the first 12 of 14 conditions" in figure.get_suptitle()
+    assert len(legend(figure)) == 8  # as many as there are colours
+    assert "the first 8 of 14 conditions; the others are not drawn" in figure.get_suptitle()
 
 
 def test_paths_between_seeds_are_counted_as_pairs_of_seeds() -> None:
@@ -251,9 +251,11 @@ def test_final_training_loss_averages_both_sides() -> None:
         for seed, side, loss in ((1, "A", 1.0), (1, "B", 3.0), (20, "A", 4.0), (20, "B", 4.0))
     ]
     figure = plots.final_training_loss(table(RUN, *rows))
-    by_batch, by_lr = ([list(line.get_ydata()) for line in panel.lines] for panel in figure.axes)
+    (by_batch,) = ([list(line.get_ydata()) for line in panel.lines] for panel in figure.axes)  # of one rate: no axis
     assert [96, 192] in by_batch
-    assert [y for y in by_lr if y in ([96], [192])] == [[96], [192]]
+    two_rates = plots.final_training_loss(pd.concat([table(RUN, *rows), table(RUN, *rows).assign(lr=0.1)]))
+    by_lr = [list(line.get_ydata()) for line in two_rates.axes[1].lines]
+    assert [y for y in by_lr if y in ([96, 96], [192, 192])] == [[96, 96], [192, 192]]
     assert bars(figure.axes[0])[0][:, 1] == pytest.approx([32 * (3 - 2**0.5), 32 * (3 + 2**0.5)])
 
 
@@ -326,10 +328,10 @@ def test_barriers_against_the_noise_scale_have_their_mean_bar_and_number_of_seed
 
 
 def test_one_seed_alone_has_its_number_and_no_bar() -> None:
-    figure = plots.barrier_by_batch_and_lr(table(PATH, {}))
-    assert numbers(figure.axes[0]) == ["1"]
+    figure = plots.barrier_by_batch_and_lr(table(PATH, {}, {"batch_size": 64}))
+    assert numbers(figure.axes[0]) == ["1", "1"]
     assert not bars(figure.axes[0])
-    assert "lr 0.001 (n = 1 seed)" in legend(figure)
+    assert "lr 0.001 (n = 1 seed per point)" in legend(figure)
 
 
 def test_a_polar_plot_has_a_row_for_each_data_set_and_names_what_follows_from_the_model() -> None:

@@ -223,6 +223,27 @@ def test_rows_are_drawn_in_the_order_of_the_tree_and_constant_networks_carry_a_s
     assert (branches.y0, branches.y1) == pytest.approx((cells.y0, cells.y1))  # every branch beside its rows
 
 
+def test_colours_change_at_the_threshold_and_the_tree_is_cut_there() -> None:
+    names = ["a", "b", "c"]
+    networks = pd.DataFrame({"network": names, "label": names, "constant": False})
+    pairs = pd.DataFrame({"run_a": ["a", "a", "b"], "run_b": ["b", "c", "c"]})
+    for column, values, threshold in (
+        ("barrier", [0.9, 0.09, 0.11], 0.1),
+        ("error_barrier", [0.5, 0.019, 0.021], 0.02),
+    ):
+        figure = matrix_figure(pairs.assign(**{column: values}), networks, column)
+        branches, cells = figure.axes[:2]
+        mesh = cells.collections[0]
+        brightness = [sum(mesh.cmap(mesh.norm(value))[:3]) for value in (0.0, *values[1:], values[0])]
+        assert brightness == sorted(brightness, reverse=True)
+        assert brightness[1] - brightness[2] > 0.5  # a step between just below and just above
+        cut = [line for line in branches.lines if line.get_linestyle() == "--"]
+        assert [list(line.get_xdata()) for line in cut] == [[threshold, threshold]]
+        assert branches.get_xlim()[0] > threshold
+        assert f"up to the threshold {threshold:g}" in figure.get_suptitle()
+    assert figure.axes[2].get_ylabel() == "error barrier (fraction of images)"
+
+
 def interrupted_after(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process get a Ctrl-C while it measures the pair after these."""
     done = []

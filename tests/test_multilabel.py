@@ -32,6 +32,7 @@ from lmc_mlflow.data.holdout import random80
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
 from lmc_mlflow.evaluation import evaluate, predict
+from lmc_mlflow.findings.overview import path_conditions
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.predictions.scores import (
@@ -369,6 +370,11 @@ def of_bands(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["dataset"] == "bigearthnet"]
 
 
+def of_two_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """The same runs with a second batch size: one alone makes no axis."""
+    return pd.concat([of_bands(table), of_bands(table).assign(batch_size=4096)])
+
+
 def learned() -> pd.DataFrame:
     return query.learning_curves(of_bands(query.endpoints()))
 
@@ -379,7 +385,8 @@ def walked() -> pd.DataFrame:
 
 SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.barrier_by_model: lambda: plots.barrier_by_model(of_bands(query.paths())),
-    plots.barrier_by_batch_and_lr: lambda: plots.barrier_by_batch_and_lr(of_bands(query.paths())),
+    plots.barrier_by_batch_and_lr: lambda: plots.barrier_by_batch_and_lr(of_two_sizes(query.paths())),
+    plots.overview: lambda: plots.overview(path_conditions(of_bands(query.paths()))),
     plots.learning_figure: lambda: plots.learning_figure(learned(), "title"),
     plots.learning_over_seeds: lambda: plots.learning_over_seeds(learned()),
     plots.paths_over_seeds: lambda: plots.paths_over_seeds(walked()),
@@ -396,7 +403,7 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
 UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.angle_against_manhattan: lambda: plots.angle_against_manhattan(of_bands(query.paths())),
     plots.angle_of_connected: lambda: plots.angle_of_connected(of_bands(query.paths()).assign(connected="yes")),
-    plots.final_training_loss: lambda: plots.final_training_loss(of_bands(query.endpoints())),
+    plots.final_training_loss: lambda: plots.final_training_loss(of_two_sizes(query.endpoints())),
 }
 OF_LOSSES = {
     plots.aligned_by_width,
@@ -448,7 +455,9 @@ def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
         *OF_ONE_LABEL,
         *OF_ENSEMBLES,
         plots.beside_paper,
+        plots.missing_command,
         plots.png_bytes,
+        plots.svg_bytes,
     }
 
 

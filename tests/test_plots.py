@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lmc_mlflow.paths.intervals import Interval
 from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
+from lmc_mlflow.plots.per_run.plane import plane_figure
 
 
 def table(losses: list[float], splits: tuple[str, ...] = ("test", "train_a")) -> pd.DataFrame:
@@ -37,6 +39,33 @@ def test_a_barrier_and_its_minima_are_marked() -> None:
     assert found["minima beside it"] == ([0.25, 0.75], [0.2, 0.4])
     assert found["their mean"][1] == pytest.approx([0.3, 0.3])
     assert {"test", "training side A"} <= set(found)
+
+
+def test_a_path_says_what_its_ends_are_and_where_it_would_be_broken() -> None:
+    figure = path_figure(table([1, 0.2, 0.8, 0.4, 0.9]), "title", None, (0.1, -0.06), ("seed 1 A", "seed 2 A"))
+    loss, accuracy = figure.axes
+    assert loss.get_xlabel() == "alpha (0: start (seed 1 A), 1: end (seed 2 A))"
+    lines = {line.get_label(): line.get_ydata() for line in loss.lines}
+    assert list(lines["thresholds: barrier 0.1, accuracy delta -6 points"]) == pytest.approx([0.4, 0.4])  # 0.3 + 0.1
+    assert list(accuracy.lines[-1].get_ydata()) == pytest.approx([44, 44])  # 50 - 6
+    assert path_figure(table([1, 2, 1]), "title").axes[0].get_xlabel() == "alpha (0: start of the path, 1: its end)"
+
+
+def test_an_interval_is_a_band() -> None:
+    intervals = {"test": {"barrier_in_basin": Interval(0.5, 0.4, 0.7)}}
+    loss = path_figure(table([1, 0.2, 0.8, 0.4, 0.9]), "title", intervals).axes[0]
+    (band,) = loss.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.7, 1.0))  # 0.3 + 0.4, 0.3 + 0.7
+
+
+def test_a_plane_says_that_its_losses_are_logarithmic_and_every_colour_bar_has_a_unit() -> None:
+    places = pd.DataFrame([(x, y) for x in (0.0, 1.0, 2.0) for y in (0.0, 1.0)], columns=["x", "y"])
+    surface = places.assign(panel="as logged", loss=0.1 + places["x"], accuracy=0.9 - 0.1 * places["y"])
+    figure = plane_figure(surface, {"as logged": {"A": (0, 0), "B": (1, 0), "C": (0, 1)}}, "title")
+    labels = [panel.get_ylabel() for panel in figure.axes[2:]]
+    assert labels == ["loss (nats per sample, logarithmic scale)", "accuracy (%)"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["run_a", "run_b", "run_c"]  # A and B are sides
+    assert figure.axes[0].get_title() == "not aligned"  # the word of every figure
 
 
 def test_a_measure_that_a_table_has_gets_a_panel_with_its_unit_and_one_that_it_lacks_none() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from lmc_mlflow.contract import Artifact
 from lmc_mlflow.papers.claims import CLAIMS
 from lmc_mlflow.papers.report.content import TABLE_TITLES, report_content
 from lmc_mlflow.papers.report.html import runs
-from lmc_mlflow.papers.report.page import Picture, page
+from lmc_mlflow.papers.report.page import page
+from lmc_mlflow.papers.report.sections import MOST_CONDITIONS, Picture
 from lmc_mlflow.plots import beside_paper
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -41,7 +43,7 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link", "source"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -111,15 +113,29 @@ def test_a_report_is_one_whole_run_and_the_same_store_gives_the_same_bytes(
 
 
 def check_page(text: str, folder: Path) -> None:
-    """The page needs nothing else, and names no path of this machine."""
+    """The page needs nothing else, names no path of this machine, and opens with the runs of the store."""
     tags = parsed(text)
     assert not {"script", "link"} & tags.seen
-    assert all(address.startswith(("#", "data:image/png;base64,")) for address in tags.addresses)
-    assert sum(address.startswith("data:") for address in tags.addresses) == 15
+    assert all(address.startswith(("#", "data:image/svg+xml;base64,")) for address in tags.addresses)
     assert str(folder) not in text
     anchors = re.findall(r'<h2 id="(\w+)">', text)
-    assert set(TABLE_TITLES) < set(anchors)
-    assert all(f'href="#{anchor}"' in text for anchor in anchors)
+    assert anchors[0] == "mine"
+    assert anchors.index("mine") < anchors.index("claims") < anchors.index("table_vi") < anchors.index("empty")
+    assert {"table_vii", "table_iii", "model_zoo"}.isdisjoint(anchors)  # they have no data
+    assert all(f'href="#{anchor}"' in text for anchor in anchors if anchor != "papers")
+    assert "<b>2 of 2</b> connected" in text or "<b>0 of 2</b> connected" in text
+    shown = unfolded(text)
+    assert "no data yet" not in shown
+    assert "No path with this" not in text
+    assert shown.count("<img") == 3  # the overview, and those of Tables VI and VIII
+    assert '<source media="(max-width: 640px)"' in shown
+
+
+def unfolded(text: str) -> str:
+    """What a page shows before anything is opened."""
+    while (inner := re.sub(r"<details[^>]*>(?:(?!<details).)*?</details>", "", text, flags=re.DOTALL)) != text:
+        text = inner
+    return text
 
 
 def test_an_empty_store_gives_a_report_of_what_is_missing(store: MlflowClient, tmp_path: Path) -> None:
@@ -130,6 +146,11 @@ def test_an_empty_store_gives_a_report_of_what_is_missing(store: MlflowClient, t
     text = (tmp_path / "out" / "report.md").read_text()
     assert "Printed cells with data: none." in text
     assert text.count("-e sweep -P grid=paper_table_") >= 4
+    page_text = (tmp_path / "out" / "report.html").read_text()
+    assert "<img" not in page_text  # a command is text that can be copied
+    assert "<pre><code>mlflow run . --env-manager local -e main</code></pre>" in unfolded(page_text)
+    assert "<pre><code>mlflow run . --env-manager local -e sweep -P grid=paper_table_vi</code></pre>" in page_text
+    assert unfolded(page_text).count("<tr>") == 0
     assert "nan" not in text.lower().replace("finan", "")
 
 
@@ -180,12 +201,47 @@ def test_runs_are_linked_where_a_server_is_tracked_to_and_named_in_full_where_no
 
 def test_every_measured_number_has_its_runs_and_every_empty_cell_its_command_on_the_page() -> None:
     content = report_content(frames(paths({})), {}, 2)
-    text = page(content, [Picture(b"png", "a figure", "")], lambda run_id: f"http://host/{run_id}", "http://host")
+    text = page(content, [Picture(b"svg", "a figure", "")], lambda run_id: f"http://host/{run_id}", "http://host")
     tags = parsed(text)
     assert {"http://host/run000", "http://host/run001"} <= set(tags.addresses)
     assert text.count("<summary>command</summary>") >= 29
     assert "10 pairs" not in text
     assert "2 pairs, 2 paths, 0 ensembles from http://host" in text
+
+
+def test_my_runs_name_every_condition_and_keep_aligned_paths_apart() -> None:
+    rows = paths(
+        {}, {"connected": "no", "test/barrier_in_basin": 0.4, "test/accuracy_delta": -0.1, "lr": 0.1}, seeds=(1, 2, 3)
+    )
+    found = frames(rows)
+    aligned = rows.iloc[:2].assign(run_id=["a0", "a1"], pair="", same_initialization=False, align="weights")
+    mine = report_content(replace(found, aligned=aligned), {}, 2).mine
+    assert mine.paths[["between", "n", "verdict", "paths"]].to_numpy().tolist() == [
+        ["both sides of a pair", 3, "connected", "3 of 3 connected"],
+        ["both sides of a pair", 3, "not connected", "0 of 3 connected"],
+        ["two networks of different initializations, aligned by weights", 2, "connected", "2 of 2 connected"],
+    ]
+    assert mine.paths["barrier in basin (nats)"].tolist()[1] == "0.400 ± 0.001"  # 0.4, 0.401, 0.4
+    assert mine.paths["accuracy delta (points)"].tolist()[1] == "-10.0 ± 0.0"
+    assert mine.summary.startswith("6 trained pairs, 8 paths. Paths between both sides of a pair: **3 of 6** connected")
+
+
+def test_a_store_with_many_conditions_shows_the_first_and_folds_the_others() -> None:
+    content = report_content(frames(paths(*({"batch_size": 2**i} for i in range(MOST_CONDITIONS + 3)))), {}, 2)
+    text = page(content, [], lambda _: None, "here")
+    mine = text[: text.index('id="papers"')]
+    assert "3 more conditions" in mine
+    assert unfolded(mine).count("both sides of a pair</td>") == MOST_CONDITIONS
+    assert mine.count("both sides of a pair</td>") == MOST_CONDITIONS + 3
+
+
+def test_a_table_shows_its_cells_with_data_and_folds_the_others() -> None:
+    content = report_content(frames(paths({})), {}, 2)
+    text = page(content, [], lambda _: None, "here")
+    part = text[text.index('id="table_vi"') : text.index('id="table_viii"')]
+    assert unfolded(part).count("<tr>") == 2  # its head, and the one cell
+    assert "73 rows without data of enough seeds" in part
+    assert text.count('<div class="wide"><table>') == text.count("<table>")  # a wide table scrolls
 
 
 def test_names_from_the_store_are_escaped() -> None:

@@ -97,7 +97,7 @@ def test_box_plots_stand_in_the_order_of_width_and_show_what_is_left_out() -> No
     figure = plots.barriers_of_zoo(zoo(*WIDTHS, WIDTHS[0] | {"constant": True}))
     (panel,) = figure.axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["8\nn = 2", "16\nn = 2"]
-    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["as logged", "aligned by weights"]
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == ["not aligned", "aligned by weights"]
     assert "1 pair with a constant predictor left out" in figure.get_suptitle()
 
 

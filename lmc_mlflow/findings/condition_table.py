@@ -43,17 +43,18 @@ def _no_rows() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Frames:
-    """The tables of `query` that a report is made from."""
+    """The tables of `query` that a report is made from; paths with exchanged units stand in a table of their own."""
 
     pairs: pd.DataFrame
     endpoints: pd.DataFrame
     paths: pd.DataFrame
     ensembles: pd.DataFrame
     stars: pd.DataFrame = field(default_factory=_no_rows)
+    aligned: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
-        return self.pairs, self.endpoints, self.paths, self.ensembles, self.stars
+        return self.pairs, self.endpoints, self.paths, self.ensembles, self.stars, self.aligned
 
     @functools.cached_property
     def measured_paths(self) -> pd.DataFrame:

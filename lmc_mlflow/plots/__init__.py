@@ -1,5 +1,6 @@
 """Draws figures from tables; opens no file and no run."""
 
+from lmc_mlflow.plots.missing import missing_command as missing_command
 from lmc_mlflow.plots.over_seeds.barriers import barrier_by_model as barrier_by_model
 from lmc_mlflow.plots.over_seeds.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.batch_and_lr import final_training_loss as final_training_loss
@@ -14,6 +15,7 @@ from lmc_mlflow.plots.over_seeds.error_barriers import error_barrier_by_model as
 from lmc_mlflow.plots.over_seeds.error_barriers import error_barrier_by_slope as error_barrier_by_slope
 from lmc_mlflow.plots.over_seeds.noise_scale import barrier_by_noise_scale as barrier_by_noise_scale
 from lmc_mlflow.plots.over_seeds.noise_source import barrier_by_noise_source as barrier_by_noise_source
+from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.polar import polar_over_seeds as polar_over_seeds
 from lmc_mlflow.plots.over_seeds.similarity import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity import angle_of_connected as angle_of_connected
@@ -32,3 +34,4 @@ from lmc_mlflow.plots.per_run.plane import plane_figure as plane_figure
 from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources
 from lmc_mlflow.plots.style import png_bytes as png_bytes
+from lmc_mlflow.plots.style import svg_bytes as svg_bytes

@@ -17,18 +17,22 @@ GREY = "0.3"
 class Encoding:
     """Marker, colour and line of every condition, the same in all panels of a figure."""
 
-    def __init__(self, frame: pd.DataFrame, colors: Sequence[str], lines: Sequence[str] = (), start: int = 0) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, colors: Sequence[str], lines: Sequence[str] = (), start: int = 0, models: bool = True
+    ) -> None:
         """Choose them for all rows of a table.
 
         Args:
             frame: columns model, `colors` and `lines`.
             colors: settings that the colour shows together.
             lines: settings that the line shows together; none: there are no lines.
+            models: whether markers tell the models apart; False: panels do.
             start: number of the first colour and line, where those before are used by another encoding.
         """
         self._names = {"color": tuple(colors), "linestyle": tuple(lines)}
-        models = in_natural_order(list(frame["model"].astype(str)))
-        self._markers = {model: MARKERS[i % len(MARKERS)] for i, model in enumerate(models)}
+        names = in_natural_order(list(frame["model"].astype(str)))
+        self._markers = {model: MARKERS[i % len(MARKERS) if models else 0] for i, model in enumerate(names)}
+        self._shows_models = models
         self._colors = {key: group_style(i)["color"] for i, key in enumerate(_keys(frame, colors), start)}
         self._lines = {key: LINES[i % len(LINES)] for i, key in enumerate(_keys(frame, lines), start)}
 
@@ -53,10 +57,10 @@ class Encoding:
 
     def add_entries(self, panel: Axes) -> None:
         """Add the entries of the legend to a panel: models, then colours, then lines where they differ."""
-        for model, marker in self._markers.items():
+        for model, marker in self._markers.items() if self._shows_models else ():
             panel.add_line(Line2D([], [], color=GREY, marker=marker, linestyle="none", label=model))
         together = self._names["color"] == self._names["linestyle"]
-        for key, color in self._colors.items():
+        for key, color in self._colors.items() if self._names["color"] else ():
             style: dict[str, Any] = {"linestyle": "none", "marker": "o"}
             if self._lines:
                 style = {"linestyle": self._lines[key] if together else "-", "linewidth": 2.5}

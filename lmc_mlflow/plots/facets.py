@@ -10,12 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe_all, distinguishing, per_seed
-from lmc_mlflow.plots.groups import MOST, mixed, with_sides
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.groups import mixed, with_sides
 from lmc_mlflow.plots.style import grid_of_panels
 
 POINT = ("model", "batch_size", "lr")
-"""Settings that a point shows itself."""
-PANELS_ACROSS = 3
+"""Settings that a point shows itself; the first are the first to get panels where there are too many."""
+MOST_ENTRIES = 8
+"""Of a legend: further ones would use a colour again."""
+PANELS_ACROSS, MOST_PANELS = 3, 12
 TITLE_WIDTH = 52
 """Characters of a line of a panel's title."""
 NO_BREAK = "\u00a0"
@@ -27,11 +30,13 @@ class Facet:
 
     Attributes:
         title: the settings in which the panel differs from the others, and how many seeds a point stands for.
-        rows: of the panel; they differ in nothing but `POINT` and their seeds, unless the title says so.
+        rows: of the panel; they differ in nothing but `point` and their seeds, unless the title says so.
+        point: settings that a point shows itself, those of `POINT` that the legend has room for.
     """
 
     title: str
     rows: pd.DataFrame
+    point: tuple[str, ...] = POINT
 
     def conditions(self) -> Iterator[pd.DataFrame]:
         """Yield the rows of each condition of the panel."""
@@ -39,30 +44,57 @@ class Facet:
             yield rows
 
 
+def point_settings(rows: pd.DataFrame, reserved: int = 0) -> tuple[str, ...]:
+    """Choose the settings that points show: all of `POINT`, or fewer where the legend would get too many entries.
+
+    Args:
+        rows: of the whole figure.
+        reserved: entries that the legend has besides.
+    """
+    for first in range(len(POINT)):
+        colors = [name for name in POINT[first:] if name != "model" and name in rows]
+        entries = rows["model"].nunique() if first == 0 else 0
+        entries += len(rows[colors].drop_duplicates()) if colors else 0
+        if entries + reserved <= MOST_ENTRIES:
+            return POINT[first:]
+    return ()
+
+
 def facets_of(
-    frame: pd.DataFrame, by: Sequence[str] | None = None, leave_out: Sequence[str] = ()
+    frame: pd.DataFrame, by: Sequence[str] | None = None, point: tuple[str, ...] = POINT
 ) -> tuple[list[Facet], str]:
     """Split a table into panels.
 
     Args:
         frame: a table of `query`.
-        by: columns that make a panel; None: every setting besides `POINT` in which the rows differ.
-        leave_out: settings that make none.
+        by: columns that make a panel; None: every setting besides `point` in which the rows differ.
+        point: settings that points show.
 
     Returns:
         The panels, and a note for the title where there are more than can be told apart.
     """
     frame = with_sides(frame)
-    candidates = [name for name in CONDITIONS if name not in (*POINT, *leave_out)]
+    candidates = [name for name in CONDITIONS if name not in point]
     names = distinguishing(frame, candidates) if by is None else list(by)
     parts = list(frame.groupby(names, dropna=False, sort=True)) if names else [((), frame)]
     facets = []
     for key, rows in parts:
-        settings = [*describe_all(names, key), *mixed(rows, candidates, POINT)]
+        settings = [*describe_all(names, key), *mixed(rows, candidates, point)]
         lines = [*_lines_of(settings), num_per_condition(rows)]
-        facets.append(Facet("\n".join(lines), rows))
-    note = f"\nthe first {MOST} of {len(facets)} panels; select rows to see others" if len(facets) > MOST else ""
-    return facets[:MOST], note
+        facets.append(Facet("\n".join(lines), rows, point))
+    more = len(facets) > MOST_PANELS
+    note = f"\nthe first {MOST_PANELS} of {len(facets)} panels; the others are not drawn" if more else ""
+    return facets[:MOST_PANELS], note
+
+
+def encoding_of(rows: pd.DataFrame, point: Sequence[str]) -> Encoding:
+    """Choose marker and colour for the settings that points show.
+
+    Args:
+        rows: of the whole figure.
+        point: from `point_settings`.
+    """
+    return Encoding(rows, [name for name in POINT[1:] if name in point], models="model" in point)
 
 
 def _lines_of(settings: Sequence[str]) -> list[str]:

@@ -22,8 +22,8 @@ from lmc_mlflow.plots.style import group_style
 from lmc_mlflow.query.mixtures import MIXTURE
 
 COMMON = ("dataset", "model", "shift", "normalization", "noise", "lr", "batch_size", "epochs")
-MOST = 12
-"""More curves than this cannot be told apart in one figure."""
+MOST = 8
+"""More curves than this cannot be told apart in one figure: there are as many colours."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def readable(groups: Sequence[Group]) -> tuple[Sequence[Group], str]:
     """Return the first `MOST` groups, and a note for the title where some were left out."""
     if len(groups) <= MOST:
         return groups, ""
-    return groups[:MOST], f"\nthe first {MOST} of {len(groups)} conditions; select rows to see others"
+    return groups[:MOST], f"\nthe first {MOST} of {len(groups)} conditions; the others are not drawn"
 
 
 def common(frame: pd.DataFrame, names: Sequence[str] = COMMON) -> str:

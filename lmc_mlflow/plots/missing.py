@@ -38,3 +38,9 @@ def blank_figure(title: str, sentence: str) -> Figure:
         text = sentence.replace(": ", ":\n", 1)
         panel.text(0.5, 0.5, text, ha="center", va="center", transform=panel.transAxes, gid="missing")
     return figure
+
+
+def missing_command(figure: Figure) -> str:
+    """Return the command that a figure without data names; empty for a figure with data."""
+    texts = [text.get_text() for panel in figure.axes for text in panel.texts if text.get_gid() == "missing"]
+    return texts[0].rpartition(":\n")[2] if texts else ""

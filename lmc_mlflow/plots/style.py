@@ -4,15 +4,19 @@ Seaborn is imported where something is drawn: it imports all of scipy.stats, and
 not wait for that.
 """
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "test": {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
@@ -21,6 +25,8 @@ SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "unseen": {"color": "#7b4fa3", "linestyle": "-.", "marker": "D"},
 }
 SPLIT_LABELS = {"test": "test", "train_a": "training side A", "train_b": "training side B", "unseen": "unseen"}
+ALPHA_AXIS = "alpha (0: start of the path, 1: its end)"
+"""A and B are sides; a path has a start and an end."""
 SIDE_STYLES: dict[str, dict[str, Any]] = {
     "A": {"color": "#c8641a", "linestyle": "-"},
     "B": {"color": "#5a9e3a", "linestyle": "--"},
@@ -31,6 +37,8 @@ TEXT_HEIGHT = 0.2
 """Of a line of text, in inches."""
 TEXT_WIDTH = 0.085
 """Of a character, in inches."""
+FEWEST_TICKS, MOST_TICKS = 3, 7
+"""Of a logarithmic axis."""
 FEW_ROWS = 12
 """More rows than this are drawn closer to each other."""
 
@@ -46,6 +54,14 @@ def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
     """Write the figure as the bytes of a PNG file."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """Write the figure as the bytes of an SVG file, the same for the same figure."""
+    buffer = BytesIO()
+    with rc_context({"svg.hashsalt": "lmc_mlflow", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
@@ -95,6 +111,9 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
     figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
     axes[0].set_yticks(range(len(labels)), list(labels))
     axes[0].set_ylim(len(labels) - 0.4, -0.6)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.12)  # type: ignore[call-arg]  # so that the outer ticks of neighbours do not touch
     return figure, axes
 
 
@@ -111,9 +130,9 @@ def group_style(number: int) -> dict[str, Any]:
 
 
 def legend_below(figure: Figure, panel: Axes, columns: int) -> None:
-    """Add one legend for the whole figure, below it, where it never covers data."""
+    """Add one legend for the whole figure, below it, where it never covers data; in as many columns as fit."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
+    _fitting_legend(figure, dict(zip(labels, handles, strict=True)), columns, None)
 
 
 def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
@@ -122,29 +141,81 @@ def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    if not entries:
-        return
-    characters = int(figure.get_figwidth() * 12.5)
-    columns = max(1, min(len(entries), 4, characters // (max(map(len, entries)) + 8)))
-    figure.set_figheight(figure.get_figheight() + TEXT_HEIGHT * -(-len(entries) // columns))
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=columns,
-        fontsize="small",
-        frameon=False,
-        handlelength=3.5,
-    )
+    if entries:
+        _fitting_legend(figure, entries, 4, 3.5)
+
+
+def _fitting_legend(figure: Figure, entries: dict[str, Any], columns: int, handle_length: float | None) -> None:
+    """Draw a legend with the most columns that fit in the figure; labels that are wider than it are broken."""
+    widest, renderer = 0.96 * figure.bbox.width, FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    handles, labels = list(entries.values()), list(entries)
+    options: dict[str, Any] = {"fontsize": "small", "frameon": False, "handlelength": handle_length}
+    options["loc"] = "outside lower center"
+    for number in range(min(columns, len(entries)), 0, -1):
+        legend = figure.legend(handles, labels, ncols=number, **options)
+        width = legend.get_window_extent(renderer).width
+        if width <= widest:
+            break
+        legend.remove()
+    else:
+        room = int(max(map(len, labels)) * 0.9 * widest / width)
+        legend = figure.legend(handles, [textwrap.fill(label, room) for label in labels], ncols=1, **options)
+    extra = legend.get_window_extent(renderer).height / figure.dpi
+    figure.set_figheight(figure.get_figheight() + max(0.0, extra - TEXT_HEIGHT))
 
 
 def log_scale(panel: Axes, values: Iterable[float]) -> None:
     """Make the vertical axis logarithmic, with plain numbers, where all values are positive."""
-    known = list(values)
+    known = [value for value in values if value == value]
     if known and min(known) > 0:
         panel.set_yscale("log")
-        plain = FuncFormatter(lambda value, _: f"{value:g}")
-        panel.yaxis.set_major_formatter(plain)
-        low, high = panel.get_ylim()
-        panel.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if high < 5 * low else (2, 5)))
-        panel.yaxis.set_minor_formatter(plain if high < 100 * low else NullFormatter())
+        readable_log(panel.yaxis, *panel.get_ylim())
+
+
+def readable_log(axis: Axis, low: float, high: float) -> None:
+    """Give a logarithmic axis three to seven ticks with plain numbers, however short it is.
+
+    Args:
+        axis: whose ticks.
+        low: its lowest value.
+        high: its highest value.
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+        places = [place for e in decades for d in digits if low <= (place := d * 10.0**e) <= high]
+        if len(places) >= FEWEST_TICKS:
+            break
+    else:
+        places = [place for place in MaxNLocator(4).tick_values(low, high) if low <= place <= high]
+    axis.set_major_locator(FixedLocator(places[:: -(-len(places) // MOST_TICKS)]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def polar_frame(panel: Axes, title: str, widest: float) -> None:
+    """Frame a polar panel: a quarter of a circle, or half of one, the same in all figures.
+
+    Args:
+        panel: in polar projection.
+        title: over it.
+        widest: largest angle of the figure, in degrees.
+    """
+    end = 90 if widest <= 90 else 180
+    panel.set_thetalim(0, math.radians(end))  # type: ignore[attr-defined]
+    panel.set_thetagrids(range(0, end + 1, end // 6))  # type: ignore[attr-defined]
+    panel.set_title(title, fontsize="small")
+    panel.yaxis.set_major_locator(MaxNLocator(3))
+    panel.tick_params(labelsize="small")
+
+
+def score_center(scores: Iterable[float]) -> float:
+    """Choose the score (%) at the centre of a polar panel, so that a path is no arc at its rim: a multiple of 5."""
+    known = [value for value in scores if value == value]
+    low, high = min(known), max(known)
+    return max(0.0, 5 * math.floor((low - max(1.0, 0.5 * (high - low))) / 5))
+
+
+def alpha_axis(ends: tuple[str, str]) -> str:
+    """Name the axis of alpha; with what the start and the end of the path are, where they are given."""
+    start, end = (f" ({name})" if name else "" for name in ends)
+    return f"alpha (0: start{start}, 1: end{end})" if start else ALPHA_AXIS

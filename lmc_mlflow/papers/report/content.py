@@ -30,6 +30,7 @@ from lmc_mlflow.papers.marks import MARKS, NO_DATA
 from lmc_mlflow.papers.pairs_behind import with_pairs_behind
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
 from lmc_mlflow.papers.printed import CELL, PATH_TABLES
+from lmc_mlflow.papers.report.my_runs import MyRuns, my_runs
 
 TABLE_TITLES = {
     "table_i": "Table I: what each recipe for an ensemble gives",
@@ -67,6 +68,7 @@ class Content:
         notes: table -> what it says in a sentence.
         num_runs: how many pairs, paths and ensembles were read.
         stand_ins: name of a data set or network that was read -> the paper's that it stands in for.
+        mine: the pairs and paths of the store, whatever the papers say of them.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -75,6 +77,7 @@ class Content:
     notes: Mapping[str, str]
     num_runs: Mapping[str, int]
     stand_ins: Mapping[str, str]
+    mine: MyRuns
 
 
 def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int) -> Content:
@@ -100,19 +103,31 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     tables |= {name: with_pairs_behind(name, tables[name], ready) for name in TRAINED}
     shifts = with_pairs_behind("head_to_head", tables["head_to_head"], ready)
     tables["head_to_head"] = shifts.drop(columns=["trained", "training"])
-    num_runs = {"pairs": len(ready.pairs), "paths": len(ready.paths), "ensembles": len(ready.ensembles)}
+    num_runs = {
+        "pairs": len(ready.pairs),
+        "paths": len(ready.paths) + len(ready.aligned),
+        "ensembles": len(ready.ensembles),
+    }
     notes = {name: training_note(tables[name]) for name in TRAINED}
     notes |= {name: f"{ratio_note(tables[name])} {notes[name]}".strip() for name in PATH_TABLES}
     notes |= {"head_to_head": answer_head_to_head(tables["head_to_head"])}
     notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
-    return Content(
-        tables, judge_all(ready, min_seeds), answer_batch_norm_question(tables["table_vii"]), notes, num_runs, here
-    )
+    answer = answer_batch_norm_question(tables["table_vii"])
+    return Content(tables, judge_all(ready, min_seeds), answer, notes, num_runs, here, my_runs(prepare(frames, {})))
 
 
 def _is_read(frames: Frames, name: str) -> bool:
     return any(frame[column].eq(name).any() for frame in frames.tables() for column in ("dataset", "model"))
+
+
+def with_data(table: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows with data of enough seeds, and the other rows of their printed cell."""
+    if "run_ids" not in table or table.empty:
+        return table.iloc[:0]
+    marks = [name for name in ("barrier_mark", "delta_mark", "mark") if name in table]
+    here = table["run_ids"].ne("") & ~((table[marks] == NO_DATA).all(axis=1) & bool(marks))
+    return table[here.groupby([table[name] for name in CELL]).transform("any") if "reading" in table else here]
 
 
 def count_filled(table: pd.DataFrame) -> tuple[int, int]:

@@ -17,8 +17,14 @@ from lmc_mlflow.papers.report.markdown import HEADS, SPREADS, ratio_text, scalin
 
 Link = Callable[[str], str | None]
 """Run id -> address, or None where there is no server to link to."""
-_CLASSES = {AGREES: "agrees", SAME: "same", DIFFERS: "differs", NO_DATA: "none"}
+_CLASSES = {AGREES: "agrees", SAME: "same", DIFFERS: "differs", NO_DATA: "none"} | {
+    "connected": "agrees",
+    "mixed": "undecided",
+    "not connected": "differs",
+}
 _SHOWN_ID = 8
+NARROW = "max-width: 640px"
+"""Of a screen that shows the narrow form of a figure."""
 _HEADS = {
     "dataset": "data set",
     "batch_size": "B",
@@ -172,10 +178,26 @@ def _cell(name: str, value: Any) -> str:
     return escape(str(value))
 
 
-def figure(png: bytes, title: str, caption: str) -> str:
-    """Write a picture with its caption; its bytes are inside the page."""
-    source = base64.b64encode(png).decode()
-    return (
-        f'<figure><img alt="{escape(title)}" src="data:image/png;base64,{source}">'
-        f"<figcaption>{prose(caption)}</figcaption></figure>"
-    )
+def fold(summary: str, inner: str) -> str:
+    """Write what opens on a click."""
+    return f'<details class="fold"><summary>{escape(summary)}</summary>{inner}</details>'
+
+
+def figure(svg: bytes, title: str, caption: str, narrow: bytes = b"") -> str:
+    """Write a picture with its caption, inside the page; on a screen narrower than it, it is scrolled.
+
+    Args:
+        svg: the picture.
+        title: what it shows, for those who do not see it.
+        caption: below it.
+        narrow: what a phone shows instead; empty: the same.
+    """
+    image = f'<img alt="{escape(title)}" src="{_address(svg)}">'
+    if narrow:
+        image = f'<picture><source media="({NARROW})" srcset="{_address(narrow)}">{image}</picture>'
+    kind = "figure fits" if narrow else "figure"
+    return f'<figure><div class="{kind}">{image}</div><figcaption>{prose(caption)}</figcaption></figure>'
+
+
+def _address(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -1,7 +1,7 @@
 """Writes a report as CSV and as Markdown; the same store gives the same bytes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,8 @@ from lmc_mlflow.papers.commands import GRIDS, sweep_command
 from lmc_mlflow.papers.hepburn.batch_norm_question import question_rows
 from lmc_mlflow.papers.hepburn.tables import ASSUMED
 from lmc_mlflow.papers.printed import CELL
-from lmc_mlflow.papers.report.content import TABLE_TITLES, Content, headline
+from lmc_mlflow.papers.report.content import TABLE_TITLES, Content, headline, with_data
+from lmc_mlflow.papers.report.empty import PRINTED_ALONE, by_command, empty_tables, names_with_data
 
 HOW_TO_READ = (
     "Means ± sample deviations over seeds (runs of one seed averaged first). *barrier in basin*: "
@@ -144,17 +145,43 @@ def claims_rows(content: Content) -> pd.DataFrame:
 
 
 def markdown(content: Content) -> str:
-    """Write the whole report as one Markdown file."""
+    """Write the whole report as one Markdown file: my runs, what the papers say of the same, what is missing."""
+    full = {*names_with_data(content), *PRINTED_ALONE}
+    shown = [name for name in TABLE_TITLES if name in full]
     parts = [
-        "# Linear mode connectivity under data shifts: this store beside the papers\n",
+        "# Linear mode connectivity under data shifts: my runs, and the papers beside them\n",
+        *_my_runs(content),
+        "## Beside the papers\n",
         headline(content) + "\n",
         "## Is the barrier of ResNets under label imbalance one of basins, or of batch norm?\n",
         content.answer + "\n",
-        markdown_table(path_rows(question_rows(content.tables["table_vii"]))) + "\n",
+        *_markdown_rows(path_rows(with_data(question_rows(content.tables["table_vii"])))),
         "## Claims\n",
         markdown_table(claims_rows(content)) + "\n",
-        *(table_markdown(name, content.tables[name], content.notes.get(name, "")) for name in TABLE_TITLES),
+        *(table_markdown(name, content.tables[name], content.notes.get(name, "")) for name in shown),
+        *_without_data(content),
         "## How to read this\n",
         HOW_TO_READ,
     ]
     return "\n".join(parts) + "\n"
+
+
+def _my_runs(content: Content) -> Iterator[str]:
+    mine = content.mine
+    yield f"## My runs\n\n{mine.summary}\n"
+    if mine.command:
+        yield f"Next: `{mine.command}`\n"
+    for rows in (mine.paths, mine.pairs):
+        yield from _markdown_rows(rows.drop(columns="run_ids", errors="ignore"))
+
+
+def _markdown_rows(rows: pd.DataFrame) -> Iterator[str]:
+    if len(rows):
+        yield markdown_table(rows) + "\n"
+
+
+def _without_data(content: Content) -> Iterator[str]:
+    commands = by_command([empty_tables(content)])
+    if commands:
+        yield "## Without data yet\n"
+        yield "\n".join(f"- {'; '.join(titles)}: `{command}`" for command, titles in commands.items()) + "\n"

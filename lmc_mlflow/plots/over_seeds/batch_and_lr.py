@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.encoding import Encoding
-from lmc_mlflow.plots.facets import Facet, facets_of
+from lmc_mlflow.plots.facets import MOST_ENTRIES, POINT, Facet, facets_of
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
@@ -25,11 +25,17 @@ from lmc_mlflow.plots.style import (
 )
 
 AXES = {"batch_size": "batch size (log scale)", "lr": "learning rate (log scale)"}
+ANOTHER_VALUE = (
+    "One batch size and one learning rate only in the store yet: "
+    "mlflow run . --env-manager local -e train_pair -P batch_size=256 -P seeds=1,20"
+)
 SPREAD = "mean over seeds, bars: sample standard deviation, numbers: seeds"
 
 
 def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
     """Draw barrier in basin and accuracy delta against batch size, a line for each learning rate and condition.
+
+    Of paths of one batch size alone they are drawn against the learning rate.
 
     Args:
         paths: from `query.paths`.
@@ -41,17 +47,21 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
     rows, left_out = learnt_only(rows_with(paths, (barrier, delta, *AXES)), split)
     if rows.empty:
         return blank_figure(title, PATHS)
-    groups, note = readable(groups_of(rows, leave_out=tuple(AXES), always=("lr",)))
+    along = next((name for name in AXES if rows[name].nunique() > 1), None)
+    if along is None:
+        return blank_figure(title, ANOTHER_VALUE)
+    other = [name for name in AXES if name != along]
+    groups, note = readable(groups_of(rows, leave_out=tuple(AXES), always=tuple(other)))
     with house_style():
         figure, ((left, right),) = grid_of_panels(1, 2, titled(title, rows, note + left_out))
         for number, group in enumerate(groups):
-            _draw(left, group, "batch_size", barrier, _aside(number, len(groups)))
-            _draw(right, group, "batch_size", delta, _aside(number, len(groups)))
+            _draw(left, group, along, barrier, _aside(number, len(groups)))
+            _draw(right, group, along, delta, _aside(number, len(groups)))
         right.axhline(LOST_BELOW, color="black", linestyle=(0, (1, 1)), label=LOST_LABEL)
         left.set_ylabel("barrier in basin (nats per sample)")
         right.set_ylabel(f"{in_words(score)} delta (percentage points)")
         for panel in (left, right):
-            set_log_ticks(panel, "batch_size", rows)
+            set_log_ticks(panel, along, rows)
         shared_legend(figure, [left, right])
     return figure
 
@@ -59,6 +69,7 @@ def barrier_by_batch_and_lr(paths: pd.DataFrame, split: str = "test") -> Figure:
 def final_training_loss(endpoints: pd.DataFrame) -> Figure:
     """Draw the training loss after the last epoch, both sides averaged, against batch size and learning rate.
 
+    An axis is drawn where the networks have more than one value on it.
     Every setting besides network, batch size and rate in which the networks differ has a row of panels.
 
     Args:
@@ -68,17 +79,23 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
     rows = rows_with(endpoints, ("train/loss", *AXES))
     if rows.empty:
         return blank_figure(title, PAIRS)
-    facets, note = facets_of(rows)
+    axes = [name for name in AXES if rows[name].nunique() > 1]
+    if not axes:
+        return blank_figure(title, ANOTHER_VALUE)
+    values = sum(rows[name].nunique() for name in AXES)
+    few_models = rows["model"].nunique() + values <= MOST_ENTRIES
+    facets, note = facets_of(rows, point=POINT if few_models else POINT[1:])
     with house_style():
         size: dict[str, Any] = {"sharex": "col", "sharey": "row", "height": 3.0}
-        figure, grid = grid_of_panels(len(facets), 2, titled(title, rows, note), **size)
-        by_rate = Encoding(rows, ("lr",), ("lr",))
-        encodings = [by_rate, Encoding(rows, ("batch_size",), ("batch_size",), start=by_rate.num_colors)]
+        figure, grid = grid_of_panels(len(facets), len(axes), titled(title, rows, note), **size)
+        by_rate = Encoding(rows, ("lr",), ("lr",), models=few_models)
+        by_size = Encoding(rows, ("batch_size",), ("batch_size",), start=by_rate.num_colors, models=few_models)
+        encodings = [{"batch_size": by_rate, "lr": by_size}[along] for along in axes]
         for facet, panels in zip(facets, grid, strict=True):
-            for panel, along, encoding in zip(panels, AXES, encodings, strict=True):
+            for panel, along, encoding in zip(panels, axes, encodings, strict=True):
                 _draw_losses(panel, facet, along, encoding)
                 set_log_ticks(panel, along, rows)
-            panels[0].set_ylabel("final training loss")
+            panels[0].set_ylabel("final training loss (nats)")
             log_scale(panels[0], facet.rows["train/loss"])
         for panel, encoding in zip(grid[0], encodings, strict=True):
             encoding.add_entries(panel)

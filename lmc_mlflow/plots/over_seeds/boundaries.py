@@ -52,7 +52,7 @@ def boundaries(table: pd.DataFrame, title: str = TITLE) -> Figure:
             row[0].set_ylabel("y, as the network sees it")
         for panel in rows[1]:
             panel.set_xlabel("x, as the network sees it")
-        figure.colorbar(shown, ax=[*rows[0], *rows[1]], label="probability of class 1", shrink=0.6)
+        figure.colorbar(shown, ax=[*rows[0], *rows[1]], label="probability of class 1 (0 to 1)", shrink=0.6)
     return figure
 
 

@@ -11,7 +11,7 @@ from lmc_mlflow.paths.measures import LOSS, MEASURES
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import measures_in, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, log_scale, shared_legend
+from lmc_mlflow.plots.style import ALPHA_AXIS, SPLIT_LABELS, grid_of_panels, house_style, log_scale, shared_legend
 
 BAND = "mean over seeds, band: sample standard deviation"
 
@@ -68,7 +68,7 @@ def paths_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         for dataset, panels in zip(datasets, axes, strict=True):
             for group in groups:
                 _draw(panels, group, group.rows[group.rows["dataset"] == dataset], "alpha", names, "path")
-            _name(panels, "alpha (0: network A, 1: network B)", dataset if len(datasets) > 1 else name, names)
+            _name(panels, ALPHA_AXIS, dataset if len(datasets) > 1 else name, names)
         shared_legend(figure, [panel for panels in axes for panel in panels])
     return figure
 

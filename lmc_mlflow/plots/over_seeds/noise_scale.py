@@ -9,12 +9,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.plots.encoding import Encoding
-from lmc_mlflow.plots.facets import Facet, facet_panels, facets_of
+from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facet_panels, facets_of, point_settings
 from lmc_mlflow.plots.groups import learnt_only, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers
 from lmc_mlflow.plots.over_seeds.batch_and_lr import SPREAD
-from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, shared_legend
+from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, readable_log, shared_legend
 
 SCALE = "noise_scale"
 HEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -44,13 +44,17 @@ def barrier_by_noise_scale(
     rows, left_out = learnt_only(rows[rows[SCALE] > 0], split)
     if rows.empty:
         return blank_figure(title, PATHS)
-    facets, note = facets_of(rows, by)
+    point = point_settings(rows, reserved=1) if by is None else POINT
+    facets, note = facets_of(rows, by, point)
     labels = ("g = lr (N/B - 1), mean of both sides (log scale)", "barrier in basin (nats per sample)")
     with house_style():
         figure, panels = facet_panels(facets, titled(title, rows, note + left_out), labels)
-        encoding = Encoding(pd.concat([facet.rows for facet in facets]), ("batch_size", "lr"))
+        encoding = encoding_of(pd.concat([facet.rows for facet in facets]), point)
         for panel, facet in zip(panels, facets, strict=True):
             _draw(panel, facet, encoding, barrier)
+            low, high = rows[SCALE].min() / 1.6, rows[SCALE].max() * 1.6
+            panel.set_xlim(low, high)
+            readable_log(panel.xaxis, low, high)
         encoding.add_entries(panels[0])
         shared_legend(figure, panels[:1])
     return figure

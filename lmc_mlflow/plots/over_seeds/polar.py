@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, shared_legend
+from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, polar_frame, score_center, shared_legend
 
 NAMED = ("lr", "batch_size", "epochs", "optimizer")
 """Settings that a label names wherever they differ, also where they follow from the model."""
@@ -27,7 +26,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         by: columns that make a condition, whose label says what it mixes; None: every setting in which the paths
             differ.
     """
-    title = "Angle between A and the network at alpha (degrees), every path a line"
+    title = "Angle between the start and the network at alpha (degrees), every path a line"
     score = score_in(curves)
     scales = {"loss": 1, score: 100, "manhattan": 1}
     rows = rows_with(curves, ("run_id", "alpha", "split", "angle_deg", "dataset", *scales))
@@ -40,7 +39,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
     names = {
         "loss": f"{name} loss (nats per sample)",
         score: f"{name} {in_words(score)} (%)",
-        "manhattan": "Manhattan distance from A",
+        "manhattan": "Manhattan distance from the start",
     }
     widest = float(rows["angle_deg"].max())
     datasets = [dataset for dataset, _ in by_dataset(pd.concat([group.rows for group in groups]))]
@@ -49,12 +48,15 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
         figure, axes = grid_of_panels(len(datasets), 3, titled(title, rows, note), **size)
         engine = figure.get_layout_engine()
         assert engine is not None
-        engine.set(h_pad=0.2)  # type: ignore[call-arg]  # room for the ticks of the radius, which the layout overlooks
+        engine.set(h_pad=0.25)  # type: ignore[call-arg]  # room for the ticks of the radius, which the layout overlooks
         for dataset, line in zip(datasets, axes, strict=True):
             for panel, (value, scale) in zip(line, scales.items(), strict=True):
                 for group in groups:
                     _lines(panel, group, group.rows[group.rows["dataset"] == dataset], value, scale)
-                _frame(panel, f"{dataset}, radius: {names[value]}", widest)
+                here = scale * rows.loc[rows["dataset"] == dataset, value]
+                start = score_center(here) if value == score else 0.0
+                polar_frame(panel, f"{dataset}, radius: {names[value]}, centre: {start:g}", widest)
+                panel.set_rlim(start, start + 1.06 * (float(here.max()) - start))  # type: ignore[attr-defined]
         shared_legend(figure, [panel for line in axes for panel in line])
     return figure
 
@@ -65,12 +67,3 @@ def _lines(panel: Axes, group: Group, rows: pd.DataFrame, value: str, scale: flo
         angles = np.deg2rad(path["angle_deg"].astype(float))
         panel.plot(angles, scale * path[value], label=label, markersize=3, linewidth=1, alpha=0.8, **group.style)
         label = None
-
-
-def _frame(panel: Axes, name: str, widest: float) -> None:
-    panel.set_thetamin(0)  # type: ignore[attr-defined]
-    panel.set_thetamax(min(180.0, max(30.0, 15 * np.ceil(widest / 15))))  # type: ignore[attr-defined]
-    panel.set_rmin(0)  # type: ignore[attr-defined]
-    panel.set_title(name, fontsize="small")
-    panel.yaxis.set_major_locator(MaxNLocator(3))
-    panel.tick_params(labelsize="small")

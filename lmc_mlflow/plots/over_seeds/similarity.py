@@ -12,12 +12,12 @@ from lmc_mlflow.findings.families import OTHER, family_of
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.plots.encoding import Encoding
-from lmc_mlflow.plots.facets import Facet, facet_panels, facets_of
+from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facet_panels, facets_of, point_settings
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL, draw_row_of_paths
 from lmc_mlflow.plots.score_labels import in_words, score_in
-from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
+from lmc_mlflow.plots.style import house_style, readable_log, rows_of_labels, shared_legend
 
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
@@ -41,13 +41,15 @@ def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None
     rows, left_out = learnt_only(rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows)
     if rows.empty:
         return blank_figure(title, PATHS)
-    facets, note = facets_of(rows, by)
+    point = point_settings(rows, reserved=len(VERDICTS)) if by is None else POINT
+    facets, note = facets_of(rows, by, point)
     shown = pd.concat([facet.rows for facet in facets])
     with house_style():
         figure, panels = facet_panels(facets, titled(title, rows, note + left_out), LABELS)
-        encoding = Encoding(shown, ("batch_size", "lr"))
+        encoding = encoding_of(shown, point)
         for panel, facet in zip(panels, facets, strict=True):
             _scatter(panel, facet, encoding)
+        readable_log(panels[0].xaxis, *panels[0].get_xlim())  # the panels share it
         encoding.add_entries(panels[0])
         for verdict in VERDICTS:
             if (shown["connected"] == verdict).any():

@@ -1,4 +1,4 @@
-"""Draws barriers and paths between many networks of several widths, as logged and aligned."""
+"""Draws barriers and paths between many networks of several widths, not aligned and aligned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -151,7 +151,7 @@ def _lines(panel: Axes, part: pd.DataFrame) -> int:
 
 def _ways(rows: pd.DataFrame) -> "pd.Series[str]":
     """Write how the pairs of each row's matrix were aligned."""
-    way = ("aligned by " + rows["align"]).where(rows["align"] != "none", "as logged")
+    way = ("aligned by " + rows["align"]).where(rows["align"] != "none", "not aligned")
     if "reference" not in rows:
         return way
     towards = rows["reference"].astype(str).str[:8].where(rows["reference"] != "best", "the best")
@@ -159,7 +159,7 @@ def _ways(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _ordered_ways(ways: "pd.Series[str]") -> list[str]:
-    return sorted(set(ways), key=lambda way: (way != "as logged", way))
+    return sorted(set(ways), key=lambda way: (way != "not aligned", way))
 
 
 def _models(rows: pd.DataFrame) -> list[str]:

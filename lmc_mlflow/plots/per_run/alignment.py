@@ -14,9 +14,9 @@ from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import measures_in, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, panels, shared_legend
+from lmc_mlflow.plots.style import SPLIT_LABELS, alpha_axis, grid_of_panels, house_style, panels, shared_legend
 
-NAIVE = "naive"
+NAIVE = "not aligned"
 NAIVE_STYLE: dict[str, Any] = {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
 METHOD_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
@@ -33,7 +33,13 @@ def styles() -> dict[str, dict[str, Any]]:
     return {NAIVE: NAIVE_STYLE, **dict(zip(METHOD_OPTIONS, itertools.cycle(METHOD_STYLES), strict=False))}
 
 
-def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, method: str = "weights") -> Figure:
+def aligned_path_figure(
+    aligned: pd.DataFrame,
+    naive: pd.DataFrame,
+    title: str,
+    method: str = "weights",
+    ends: tuple[str, str] = ("", ""),
+) -> Figure:
     """Draw loss and accuracy against alpha of both paths (Sonthalia et al., Fig. 2); training sides in thin lines.
 
     Args:
@@ -41,6 +47,7 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
         naive: the content of `path_unaligned.json`.
         title: over the figure.
         method: by which B was aligned.
+        ends: what the networks at alpha 0 and 1 are, such as `seed 1 A`.
     """
     names = measures_in(aligned)
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
@@ -52,7 +59,7 @@ def aligned_path_figure(aligned: pd.DataFrame, naive: pd.DataFrame, title: str, 
                 style = _line_style(how, split, splits[0])
                 for panel, name in zip(axes, names, strict=True):
                     panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
-        _name_axes(axes, names)
+        _name_axes(axes, names, ends)
         shared_legend(figure, axes[:1])
     return figure
 
@@ -70,13 +77,13 @@ def _label(method: str) -> str:
     return method if method == NAIVE else f"aligned by {method}"
 
 
-def _name_axes(axes: list[Axes], names: list[str]) -> None:
+def _name_axes(axes: list[Axes], names: list[str], ends: tuple[str, str] = ("", "")) -> None:
     for panel, name in zip(axes, names, strict=True):
-        panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
+        panel.set(xlabel=alpha_axis(ends), ylabel=MEASURES[name].axis_label)
 
 
 def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = "test") -> Figure:
-    """Draw naive and aligned paths, mean and deviation over pairs of networks; a column for each network, by width.
+    """Draw paths with and without alignment, mean and deviation over pairs of networks; a column for each network.
 
     Args:
         aligned: from `query.path_curves`, of paths with `align`.
@@ -138,7 +145,7 @@ def _order(model: str) -> tuple[int, str]:
 
 
 def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
-    """Draw the barriers of naive and of aligned paths against width: boxes, and every path as a point.
+    """Draw the barriers of paths with and without alignment against width: boxes, and every path as a point.
 
     Args:
         paths: from `query.paths`; only those with `align` are drawn.
@@ -163,7 +170,7 @@ def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
 
 
 def _boxes(panel: Axes, rows: pd.DataFrame, value: str) -> None:
-    """For each network the naive paths, then those of each method, side by side."""
+    """For each network the paths that are not aligned, then those of each method, side by side."""
     methods = [method for method in styles() if method == NAIVE or method in set(rows["align"])]
     models = _by_width(rows)
     room = 0.8 / len(methods)

@@ -2,18 +2,30 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from lmc_mlflow.config.network_groups import THRESHOLDS
+from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.paths.graph import tree
 from lmc_mlflow.plots.missing import MATRICES, blank_figure
 from lmc_mlflow.plots.style import TEXT_WIDTH, ShownFigure, house_style
 
 MOST_NUMBERS, MOST_LABELS = 12, 60
 """Networks up to which every cell has its number, and every row its name."""
+UNITS = {"error_barrier": "fraction of images"}
+"""Of barriers that are not in nats."""
+COLORS = ((0.0, "#ffffff"), (0.5, "#c6dbef"), (0.5, "#e6894a"), (1.0, "#5b1a05"))
+"""Pale up to the threshold, which stands in the middle, and dark above."""
 
 
 def matrix_figure(
-    pairs: pd.DataFrame, networks: pd.DataFrame, barrier: str, linkage: str = "average", title: str = ""
+    pairs: pd.DataFrame,
+    networks: pd.DataFrame,
+    barrier: str,
+    linkage: str = "average",
+    title: str = "",
+    threshold: float | None = None,
 ) -> Figure:
     """Draw a heat map of barriers, rows and columns in the order of a hierarchical clustering, and its dendrogram.
 
@@ -26,7 +38,11 @@ def matrix_figure(
         barrier: the column of `pairs` that is drawn.
         linkage: average, single or complete.
         title: over the figure.
+        threshold: a barrier up to it connects two networks: pale cells, and the cut through the tree.
+            None: that of the command `matrix`.
     """
+    if threshold is None:
+        threshold = THRESHOLDS.get(barrier, FLAT_BELOW)
     if len(pairs) == 0:
         return blank_figure(title or "Barriers between every two networks", MATRICES)
     ids = list(networks["network"])
@@ -39,10 +55,11 @@ def matrix_figure(
     ]
     frame = pd.DataFrame(grid.to_numpy(), index=labels, columns=labels)
     note = "\n* no better than naming the largest class" if networks["constant"].any() else ""
-    return _drawn(frame, barrier, linkage, title + note)
+    note += f"\npale: up to the threshold {threshold:g}; dashed: the cut of the tree there"
+    return _drawn(frame, barrier, linkage, title + note, threshold)
 
 
-def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figure:
+def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshold: float) -> Figure:
     import seaborn as sns  # see plots.style
     from seaborn.matrix import dendrogram
 
@@ -59,21 +76,30 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str) -> Figur
         order = drawn.reordered_ind
         tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
         tree_panel.set_ylim(10 * num, 0)
+        farthest = max(*tree_panel.get_xlim(), 1.1 * threshold)
+        tree_panel.set_xlim(farthest, 0)  # the leaves are beside their rows
+        tree_panel.axvline(threshold, color="#c8641a", linestyle="--", linewidth=1.2)
+        highest = float(values[np.isfinite(values)].max())
         sns.heatmap(
             frame.iloc[order, order],
             ax=panel,
-            cmap="viridis_r",
-            vmin=0,
-            vmax=float(values[np.isfinite(values)].max()) or 1.0,
+            cmap=LinearSegmentedColormap.from_list("threshold", COLORS),
+            norm=_norm(threshold, highest),
             annot=num <= MOST_NUMBERS,
             fmt=".2g",
             annot_kws={"fontsize": "x-small"},
             xticklabels=has_labels,
             yticklabels=has_labels,
-            cbar_kws={"label": barrier.replace("_", " "), "shrink": 0.7},
+            cbar_kws={"label": f"{barrier.replace('_', ' ')} ({UNITS.get(barrier, 'nats per sample')})", "shrink": 0.7},
         )
         panel.yaxis.tick_right()
         panel.tick_params(axis="y", rotation=0, labelsize="small", length=0)
         panel.tick_params(axis="x", rotation=90, labelsize="small", length=0)
         figure.suptitle(title, fontsize="medium")
     return figure
+
+
+def _norm(threshold: float, highest: float) -> TwoSlopeNorm:
+    """Scale colours so that the threshold is their middle, with room above it where no barrier is higher."""
+    middle = max(threshold, 1e-9)
+    return TwoSlopeNorm(middle, vmin=0.0, vmax=max(highest, 2 * middle))

@@ -7,16 +7,30 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.paths.barriers import barrier_in_basin
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.score_labels import in_words, measures_in, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, SPLIT_STYLES, house_style, legend_below, panels
+from lmc_mlflow.plots.style import (
+    SPLIT_LABELS,
+    SPLIT_STYLES,
+    alpha_axis,
+    house_style,
+    legend_below,
+    panels,
+    polar_frame,
+    score_center,
+)
 
 
-def path_figure(table: pd.DataFrame, title: str, intervals: Mapping[str, Intervals] | None = None) -> Figure:
+def path_figure(
+    table: pd.DataFrame,
+    title: str,
+    intervals: Mapping[str, Intervals] | None = None,
+    thresholds: tuple[float, float] | None = None,
+    ends: tuple[str, str] = ("", ""),
+) -> Figure:
     """Draw loss, accuracy and every further measure against alpha, for every split; a panel each.
 
     On the test loss (or the only split's) the two minima and the alpha of the barrier are marked, as
@@ -28,6 +42,8 @@ def path_figure(table: pd.DataFrame, title: str, intervals: Mapping[str, Interva
             `path.json`.
         title: over the figure.
         intervals: split -> field of `PathSummary` -> interval over samples; None: no bars.
+        thresholds: barrier in basin (nats) and accuracy delta (a fraction) beyond which the path is broken.
+        ends: what the networks at alpha 0 and 1 are, such as `seed 1 A`.
     """
     names = measures_in(table)
     with house_style():
@@ -43,18 +59,43 @@ def path_figure(table: pd.DataFrame, title: str, intervals: Mapping[str, Interva
             for panel, name in zip(axes, names, strict=True):
                 panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
         _mark_barrier(axes[0], axes[1], table, intervals or {})
+        _draw_thresholds(axes[0], axes[1], table, thresholds)
         for panel, name in zip(axes, names, strict=True):
-            panel.set(xlabel="alpha (0: network A, 1: network B)", ylabel=MEASURES[name].axis_label)
+            panel.set(xlabel=alpha_axis(ends), ylabel=MEASURES[name].axis_label)
         legend_below(figure, axes[0], columns=3)
     return figure
+
+
+def _judged_rows(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """Return the split that is marked, the test data where there are some, and its points."""
+    splits = list(dict.fromkeys(table["split"]))
+    split = "test" if "test" in splits else splits[0]
+    return split, table[table["split"] == split].sort_values("alpha")
+
+
+def _draw_thresholds(
+    loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, thresholds: tuple[float, float] | None
+) -> None:
+    """Draw lines at the loss and the accuracy at which the path would be broken."""
+    if thresholds is None:
+        return
+    _, rows = _judged_rows(table)
+    losses, scores = (rows[name].to_numpy(dtype=float) for name in ("loss", score_in(table)))
+    basin = barrier_in_basin(losses)
+    if basin.left is None or basin.right is None:
+        base = losses[basin.top]
+    else:
+        base = (losses[basin.left] + losses[basin.right]) / 2
+    label = f"thresholds: barrier {thresholds[0]:g}, {in_words(score_in(table))} delta {100 * thresholds[1]:g} points"
+    style: dict[str, Any] = {"color": "#b01e1e", "linestyle": (0, (1, 1)), "linewidth": 1.2}
+    loss_panel.axhline(base + thresholds[0], label=label, **style)
+    accuracy_panel.axhline(100 * ((scores[0] + scores[-1]) / 2 + thresholds[1]), **style)
 
 
 def _mark_barrier(
     loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, intervals: Mapping[str, Intervals]
 ) -> None:
-    splits = list(dict.fromkeys(table["split"]))
-    split = "test" if "test" in splits else splits[0]
-    rows = table[table["split"] == split].sort_values("alpha")
+    split, rows = _judged_rows(table)
     alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", score_in(table)))
     basin = barrier_in_basin(losses)
     top: dict[str, Any] = {
@@ -94,10 +135,11 @@ def _bar(panel: Axes, x: float, ends: tuple[float, float]) -> None:
     panel.plot(
         [x, x], ends, color="black", linewidth=1.6, marker="_", markersize=9, zorder=6, label="interval over images"
     )
+    panel.axhspan(*ends, color="black", alpha=0.08, linewidth=0)
 
 
 def polar_figure(table: pd.DataFrame, title: str) -> Figure:
-    """Draw loss, accuracy and Manhattan distance (radius) against the angle between the network at alpha and A.
+    """Draw loss, accuracy and Manhattan distance (radius) against the angle between the start and the network at alpha.
 
     Args:
         table: columns alpha, split, loss, accuracy (or average_precision), angle_deg, manhattan.
@@ -112,21 +154,20 @@ def polar_figure(table: pd.DataFrame, title: str) -> Figure:
     radii = {
         f"{split} loss": rows["loss"],
         f"{split} {in_words(score)} (%)": 100 * rows[score],
-        "Manhattan distance from A": rows["manhattan"],
+        "Manhattan distance from the start": rows["manhattan"],
     }
     with house_style():
         figure, polar_panels = panels(
-            3, f"{title}\nangle: between A and the network at alpha, in degrees", subplot_kw={"projection": "polar"}
+            3,
+            f"{title}\nangle: between the start and the network at alpha, in degrees",
+            subplot_kw={"projection": "polar"},
         )
         for panel, (name, radius) in zip(polar_panels, radii.items(), strict=True):
             panel.plot(angles, radius, color="#1b4f8f", linewidth=1, zorder=2)
             points = panel.scatter(angles, radius, c=rows["alpha"], cmap="cividis", s=22, zorder=3)
-            panel.set_thetamin(0)  # type: ignore[attr-defined]
-            panel.set_thetamax(max(30.0, 15 * np.ceil(widest / 15)))  # type: ignore[attr-defined]
-            panel.set_rmin(0)  # type: ignore[attr-defined]
-            panel.set_title(f"radius: {name}", fontsize="small")
-            panel.yaxis.set_major_locator(MaxNLocator(3))
-            panel.tick_params(labelsize="small")
+            start = score_center(radius) if name.endswith("(%)") else 0.0
+            polar_frame(panel, f"radius: {name}, centre: {start:g}", widest)
+            panel.set_rlim(start, start + 1.06 * ((float(radius.max()) - start) or 1.0))  # type: ignore[attr-defined]
         figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # type: ignore[union-attr,call-arg]
-        figure.colorbar(points, ax=polar_panels, label="alpha", shrink=0.7)
+        figure.colorbar(points, ax=polar_panels, label="alpha (0: start, 1: end)", shrink=0.7)
     return figure

@@ -16,6 +16,10 @@ Points = Mapping[str, tuple[float, float]]
 HIGHEST_SHARE = 0.85
 """Share of the points whose losses have different colours; the highest losses, far from the networks, share one."""
 NUM_LEVELS = 16
+NETWORKS = {"A": "run_a", "B": "run_b", "C": "run_c"}
+"""Name of a network in `points.json` -> how the figure calls it, because A and B are sides."""
+PANEL_WORDS = {"as logged": "not aligned", "unaligned": "not aligned"}
+"""Name of a panel in `plane.csv` -> its title."""
 
 
 def plane_figure(table: pd.DataFrame, points: Mapping[str, Points], title: str) -> Figure:
@@ -33,13 +37,13 @@ def plane_figure(table: pd.DataFrame, points: Mapping[str, Points], title: str) 
         for name, (left, right) in zip(names, rows, strict=True):
             part = table[table["panel"] == name]
             for panel, column, scale, label in (
-                (left, "loss", 1.0, "loss (nats per sample)"),
+                (left, "loss", 1.0, "loss (nats per sample, logarithmic scale)"),
                 (right, score, 100.0, f"{in_words(score)} (%)"),
             ):
                 _surface(figure, panel, part, (column, scale), levels[column], label)
                 _triangle(panel, points[name])
-                panel.set(xlabel="along B - A (L2)", ylabel="across (L2)", aspect="equal")
-                panel.set_title(name, fontsize="small")
+                panel.set(xlabel="along run_b - run_a (L2)", ylabel="across (L2)", aspect="equal")
+                panel.set_title(PANEL_WORDS.get(name, name), fontsize="small")
     return figure
 
 
@@ -82,6 +86,7 @@ def _triangle(panel: Axes, points: Points) -> None:
     for name, (x, y) in points.items():
         panel.plot(x, y, "o", color="white", markeredgecolor="black", markersize=7, zorder=5)
         panel.annotate(
-            name, (x, y), xytext=(6, 6), textcoords="offset points", color="black", fontweight="bold",
+            NETWORKS.get(name, name), (x, y), xytext=(6, 6), textcoords="offset points", color="black",
+            fontweight="bold",
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
         )  # fmt: skip

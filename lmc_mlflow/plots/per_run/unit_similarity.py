@@ -66,7 +66,7 @@ def unit_similarity(
         plt.close(figure)  # pyplot, through which seaborn makes it, need not remember it
         figure.subplots_adjust(left=0.03, right=0.87, bottom=0.12, top=0.9)
         bar = figure.add_axes((0.9, 0.3, 0.02, 0.4))
-        figure.colorbar(grid.ax_heatmap.collections[0], cax=bar, label="cosine of incoming weights with bias")
+        figure.colorbar(grid.ax_heatmap.collections[0], cax=bar, label="cosine of incoming weights with bias (-1 to 1)")
         grid.ax_heatmap.set(xlabel=_whose(len(shown), num_units), ylabel="")
         patches = [Patch(color=OUTCOME_COLORS[key], label=OUTCOME_LABELS[key]) for key in OUTCOME_COLORS if key in what]
         figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize="small", frameon=False)

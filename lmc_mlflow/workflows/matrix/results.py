@@ -39,7 +39,8 @@ def log_matrix(
     run.log_metrics(metrics)
     settings = measured.settings
     title = f"{name}\n{settings.barrier.replace('_', ' ')} on {settings.split} data"
-    run.log_figure(matrix_figure(pairs, networks, settings.barrier, settings.linkage, title), "figures/matrix.png")
+    figure = matrix_figure(pairs, networks, settings.barrier, settings.linkage, title, settings.limit)
+    run.log_figure(figure, "figures/matrix.png")
     star = candidate[0] if candidate else ""
     tags = {Tag.STAR_CANDIDATE: star, Tag.CLUSTERS: str(len(groups)), Tag.REFERENCE_RUN: measured.reference}
     run.set_tags({key: value for key, value in tags.items() if value})

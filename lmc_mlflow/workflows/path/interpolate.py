@@ -145,8 +145,10 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     metrics |= {"angle_reference_deg": reference_angle(ends[0])}
     curves, table = path_curves(path), path_table(path)
     title, note = f"{name}\n{verdicts.sentence}", ""
+    start, end = (f"seed {one.config.model.seed} {one.side}" for one in ends)
     if paths.alignment is None or paths.unaligned is None:
-        figure = path_figure(table, title, verdicts.intervals)
+        thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
+        figure = path_figure(table, title, verdicts.intervals, thresholds, (start, end))
     else:
         other = path_table(paths.unaligned)
         verdicts_unaligned = judge_path(config.path, paths.unaligned)
@@ -154,7 +156,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
         curves |= _unaligned(path_curves(paths.unaligned))
         _log_unaligned(run, config.path, paths.unaligned, verdicts_unaligned)
         log_matching(run, paths.alignment, "alignment/")
-        figure = aligned_path_figure(table, other, title, config.aligning.align)
+        figure = aligned_path_figure(table, other, title, config.aligning.align, (start, end))
         note = _note(paths.alignment, paths.unaligned, verdicts_unaligned)
     run.log_metrics(metrics)
     run.log_curves(curves)

@@ -44,7 +44,7 @@ def log_plane(
     run.log_json(
         {panel: {name: list(place) for name, place in p.items()} for panel, p in points.items()}, "points.json"
     )
-    title = f"Plane through A ({labels[0]}), B ({labels[1]}), C ({labels[2]}), {config.surface.split} data"
+    title = f"Plane through run_a ({labels[0]}), run_b ({labels[1]}), run_c ({labels[2]}), {config.surface.split} data"
     run.log_figure(plane_figure(table, points, title), "figures/plane.png")
     run.set_tags({Tag.ENGINE: next(iter(panels.values())).surface.engine})
     run.describe(_description(config, panels, labels))

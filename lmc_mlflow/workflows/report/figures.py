@@ -10,7 +10,8 @@ from lmc_mlflow.findings.condition_table import KEYS, Frames, within_pairs
 from lmc_mlflow.models.families import Facts, facts_of
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
-from lmc_mlflow.papers.report.page import Picture
+from lmc_mlflow.papers.report.my_runs import MyRuns
+from lmc_mlflow.papers.report.sections import Picture
 
 POLAR_PATHS = 5
 """Paths of each network in the polar figure, as in the paper."""
@@ -27,8 +28,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
         polar: points of the paths of `polar_paths`, from `query.path_curves`.
     """
     pictures = [
-        Picture(plots.png_bytes(plots.beside_paper(tables[name], TITLES[name])), TITLES[name], "", below=name)
-        for name in PATH_TABLES
+        _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
     ]
     inside = within_pairs(frames.paths)
     paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
@@ -65,7 +65,22 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
         ),
         **_disentangling(frames.paths),
     }
-    return [*pictures, *(Picture(plots.png_bytes(figure), title, text) for title, (figure, text) in drawn.items())]
+    return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
+
+
+def overview_picture(mine: MyRuns) -> Picture | None:
+    """Draw the figure of the first section, for wide and for narrow screens; None where there is no path."""
+    if not mine.conditions:
+        return None
+    caption = "Every path a marker; shaded: the side on which a path counts as connected."
+    wide, narrow = (plots.svg_bytes(plots.overview(mine.conditions, narrow=way)) for way in (False, True))
+    return Picture(wide, "My paths on test data", caption, narrow=narrow)
+
+
+def _picture(figure: Any, title: str, caption: str, below: str = "") -> Picture:
+    """Make a picture of a figure; of one without data, the command that it names."""
+    command = plots.missing_command(figure)
+    return Picture(b"" if command else plots.svg_bytes(figure), title, caption, below, command)
 
 
 def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:

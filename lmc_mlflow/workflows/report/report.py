@@ -26,7 +26,7 @@ from lmc_mlflow.papers.report.page import page
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
-from lmc_mlflow.workflows.report.figures import polar_paths, report_pictures
+from lmc_mlflow.workflows.report.figures import overview_picture, polar_paths, report_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         paths[paths["align"] == "none"].reset_index(drop=True),  # the paper exchanges no units
         of_all(lambda name: query.ensembles(name, ends=ends)),
         of_all(query.stars),
+        paths[paths["align"] != "none"].reset_index(drop=True),
     )
 
 
@@ -103,7 +104,8 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
         files[f"tables/{name}.md"] = table_markdown(name, table, content.notes.get(name, ""))
     files["claims.json"] = json.dumps(claims_content(content.verdicts), indent=1, ensure_ascii=False) + "\n"
     pictures = report_pictures(frames, content.tables, query.path_curves(query.with_points(polar_paths(frames))))
-    files["report.html"] = page(content, pictures, _linker(frames), _source())
+    overview = overview_picture(content.mine)
+    files["report.html"] = page(content, pictures, _linker(frames), _source(), overview)
     return files
 
 
