@@ -12,7 +12,7 @@ import mlflow
 from analysis.result_pages.breaks import breaks_tables
 from analysis.result_pages.numbers import Tables
 from analysis.result_pages.pairs_and_ensembles import ensembles_tables, pairs_tables
-from analysis.result_pages.paper import STAND_INS, digits_tables, paper_tables
+from analysis.result_pages.paper import STAND_INS, paper_tables
 from analysis.result_pages.permutation import permutation_tables
 from lmc_mlflow.papers.report.markdown import markdown_table
 
@@ -42,7 +42,6 @@ class Source:
 
 SOURCES = (
     Source("paper.md", ("paper/runs.zip",), paper_tables),
-    Source("paper.md", ("paper/digits.zip",), digits_tables),
     Source("breaks.md", ("breaks/runs.zip",), breaks_tables),
     Source("permutation.md", ("permutation.zip",), permutation_tables),
     Source("pairs.md", ("pairs.zip",), pairs_tables),

@@ -4,18 +4,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.result_pages.numbers import MIN_SEEDS, Tables, either, shipped_content, spread
-from lmc_mlflow import query
+from analysis.result_pages.numbers import MIN_SEEDS, Tables, either, shipped_content
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.marks import NO_DATA
-from lmc_mlflow.papers.printed import cells as printed_cells
 
 STAND_INS = {"imagefolder": "cifar10", "resnet10_s222": "resnet10"}
 STATISTICS = {"interpolate": "interpolated", "recalibrate": "recalibrated", "nearest": "nearest"}
 
 
 def paper_tables() -> Tables:
-    """Compute the tables of paper.md but the one of digits."""
+    """Compute the tables of paper.md."""
     content = shipped_content(STAND_INS)
     cells = []
     for name in ("table_vi", "table_viii"):
@@ -48,28 +46,3 @@ def _imbalance_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def digits_tables() -> Tables:
-    """Compute the table of ResNet10 on digits, of paper.md."""
-    paths = query.paths()
-    printed = printed_cells("table_vii")
-    printed = printed[(printed["dataset"] == "mnist") & (printed["model"] == "resnet10") & (printed["lr"] == 0.001)]
-    rows = []
-    for shift in ("label_5050", "label_2080"):
-        (own,) = printed[(printed["shift"] == shift) & (printed["noise"] == "same")].to_dict("records")
-        theirs = f"{own['barrier']} +- {own['barrier_sd']}, {own['delta']:.1f}"
-        for policy, words in STATISTICS.items():
-            found = paths[(paths["shift"] == shift) & (paths["bn"] == policy)]
-            rows.append(
-                {
-                    "shift": f"`{shift}`" if theirs else "",
-                    "running statistics": words,
-                    "barrier": spread(found["test/barrier"], 3),
-                    "accuracy delta (points)": spread(100 * found["test/accuracy_delta"], 2, "+"),
-                    "connected": f"{(found['connected'] == 'yes').sum()} of {len(found)}",
-                    "paper, MNIST": theirs,
-                }
-            )
-            theirs = ""
-    return {"resnet10_digits": pd.DataFrame(rows)}
