@@ -3,23 +3,14 @@
 import re
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 import pytest
 
 from analysis.result_pages.numbers import shipped_content
-from analysis.result_pages.pages import FOLDER, REPORTS, SOURCES, Source, fill, filled, import_bundles
+from analysis.result_pages.pages import FOLDER, REPORTS, SOURCES, Source, fill, filled, store_of_bundles
 from lmc_mlflow.papers.report.markdown import markdown
 
 PAGES = sorted(FOLDER.glob("*.md"))
-
-
-@pytest.fixture(autouse=True)
-def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    before = mlflow.get_tracking_uri()
-    monkeypatch.chdir(tmp_path)
-    yield
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.mark.slow
@@ -30,9 +21,9 @@ def test_the_tables_of_a_page_are_what_its_bundles_give(source: Source) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", REPORTS)
-def test_a_shipped_report_is_what_its_bundle_gives(folder: str, tmp_path: Path) -> None:
-    import_bundles((f"{folder}/runs.zip",), tmp_path)
-    assert markdown(shipped_content(REPORTS[folder])) == (FOLDER / folder / "report.md").read_text()
+def test_a_shipped_report_is_what_its_bundle_gives(folder: str) -> None:
+    with store_of_bundles((f"{folder}/runs.zip",)):
+        assert markdown(shipped_content(REPORTS[folder])) == (FOLDER / folder / "report.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,13 +1,13 @@
 """Pages of docs/results, and the bundles that their tables are computed from."""
 
 import importlib
+import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import mlflow
 
 from analysis.result_pages.breaks import breaks_tables
 from analysis.result_pages.numbers import Tables
@@ -16,19 +16,29 @@ from analysis.result_pages.paper import STAND_INS, paper_tables
 from analysis.result_pages.permutation import permutation_tables
 from lmc_mlflow.papers.report.markdown import markdown_table
 
+TRACKING_URI = "MLFLOW_TRACKING_URI"
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
 
 
-def import_bundles(names: tuple[str, ...], folder: Path) -> None:
-    """Import bundles of docs/results into a new store below a folder, and make it the store of this process.
+@contextmanager
+def store_of_bundles(names: tuple[str, ...]) -> Iterator[None]:
+    """Import bundles of docs/results into a new store, which is the store of this process while the block lasts.
 
     Raises:
         ValueError: a bundle was not imported.
     """
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    bundles = ",".join(str(FOLDER / name) for name in names)
-    if importlib.import_module("entry_points.import").main([f"--bundles={bundles}"]):
-        raise ValueError(f"{bundles}: not imported; see the line above")
+    before = os.environ.get(TRACKING_URI)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[TRACKING_URI] = f"sqlite:///{folder}/mlflow.db"
+        try:
+            with chdir(folder):  # artifacts go below the working directory
+                bundles = ",".join(str(FOLDER / name) for name in names)
+                if importlib.import_module("entry_points.import").main([f"--bundles={bundles}"]):
+                    raise ValueError(f"{bundles}: not imported; see the line above")
+            yield
+        finally:
+            del os.environ[TRACKING_URI]
+            os.environ.update({TRACKING_URI: before} if before is not None else {})
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,5 @@ def fill(page: str, tables: Tables) -> str:
 
 def filled(source: Source) -> str:
     """Return the text of a page with the tables of a source computed anew."""
-    with tempfile.TemporaryDirectory() as folder:
-        import_bundles(source.bundles, Path(folder))
+    with store_of_bundles(source.bundles):
         return fill((FOLDER / source.page).read_text(), source.tables())
