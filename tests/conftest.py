@@ -67,19 +67,24 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def use_copy_of(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> MlflowClient:
+    """Copy a database into a folder, and make it the store of commands that run there, artifacts too."""
+    database = folder / "mlflow.db"
+    shutil.copy(source, database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (str(folder / "mlruns" / "0"),))
+    connection.close()
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    patch.chdir(folder)
+    return MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """Provide an empty store in the folder of the test, which is also the working directory."""
-    database = tmp_path / "mlflow.db"
-    shutil.copy(empty_store, database)
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE experiments SET artifact_location = ?", (str(tmp_path / "mlruns" / "0"),))
-    connection.close()
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    monkeypatch.chdir(tmp_path)
-    return MlflowClient(tracking_uri=f"sqlite:///{database}")
+    return use_copy_of(empty_store, tmp_path, monkeypatch)
 
 
 def command(name: str, *flags: str) -> subprocess.CompletedProcess[str]:

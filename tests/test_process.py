@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
 from entry_points.command import say
+from lmc_mlflow.query.runs import default_client
 from lmc_mlflow.tracking import lifecycle
 from lmc_mlflow.tracking.lifecycle import open_runs
 from lmc_mlflow.tracking.process import Terminated, signals_wait, termination_raises
@@ -85,3 +86,17 @@ def stop_in_a_commit() -> None:
         run = runs.open(open_store(), "report", "cut short", {})
         event.listen(Engine, "commit", lambda _: os.kill(os.getpid(), signal.SIGTERM), once=True)
         run.client.set_tag(run.run_id, "written", "whole")
+
+
+def test_a_read_is_done_before_a_signal_raises(store: MlflowClient) -> None:
+    done: list[Any] = []
+    with pytest.raises(Terminated):
+        stop_in_a_read(done)
+    assert done  # the statement in which the signal came
+
+
+def stop_in_a_read(done: list[Any]) -> None:
+    with termination_raises():
+        event.listen(Engine, "before_cursor_execute", lambda *_: os.kill(os.getpid(), signal.SIGTERM), once=True)
+        event.listen(Engine, "after_cursor_execute", lambda *_: done.append(True), once=True)
+        default_client().search_runs(["0"])

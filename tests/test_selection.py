@@ -3,12 +3,10 @@
 import importlib
 import re
 import shlex
-import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, runs_of_kind
+from conftest import ROOT, runs_of_kind, use_copy_of
 from mlflow import MlflowClient
 
 from lmc_mlflow import query
@@ -41,31 +39,18 @@ def pool(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seeds 1 and 2 of two epochs, seed 1 again (bit-equal), seed 3 of one epoch, and two further epochs of seed 1."""
     folder = tmp_path_factory.mktemp("pool")
     with pytest.MonkeyPatch.context() as patch:
-        copy_store(empty_store, folder, patch)
+        client = use_copy_of(empty_store, folder, patch)
         for seed, force in ((1, "false"), (2, "false"), (1, "true")):
             assert run("train_pair", *TRAINED, "--epochs=2", f"--seed={seed}", f"--force={force}") == 0
         assert run("train_pair", *TRAINED, "--seed=3", "--epochs=1") == 0
-        client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
         assert run("trajectory", f"--run={sides_a(client)[0]}", "--epochs=2", *HERE) == 0
     return folder
-
-
-def copy_store(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Copy a database into a folder, and make it the store of commands that run there."""
-    database = folder / "mlflow.db"
-    shutil.copy(source, database)
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE experiments SET artifact_location = ?", (str(folder / "mlruns" / "0"),))
-    connection.close()
-    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    patch.chdir(folder)
 
 
 @pytest.fixture
 def filled(pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """The pool, copied; its artifacts stay where they are."""
-    copy_store(pool / "mlflow.db", tmp_path, monkeypatch)
-    return MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return use_copy_of(pool / "mlflow.db", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("command", sorted(NAMES))

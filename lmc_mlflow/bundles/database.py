@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 import sqlalchemy
-from mlflow import MlflowClient
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from lmc_mlflow.bundles.artifact_locations import ArtifactLocation, location_behind_server
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.store import Store, StoreError
+from lmc_mlflow.tracking.store import Store, StoreError, client_of
 
 LOCAL_ROOT = "./mlruns"
 SERVER_ROOT = "mlflow-artifacts:/"
@@ -110,4 +109,4 @@ def open_database(uri: str, destination: str) -> Database:
     except (SQLAlchemyError, MlflowException, OSError) as error:
         reason = first_line(error)
         raise StoreError(f"database {shown} cannot be used ({reason}); check MLFLOW_TRACKING_URI") from None
-    return Database(store, Store(MlflowClient(tracking_uri=uri), uri, DEFAULT_ID), folder)
+    return Database(store, Store(client_of(uri), uri, DEFAULT_ID), folder)

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import torch
-from mlflow import MlflowClient
 
 from lmc_mlflow.alignment import derive_symmetry, match_weights, permute
 from lmc_mlflow.batches import ResidentImages
@@ -39,7 +38,7 @@ def decision_boundaries(networks: pd.DataFrame, resolution: int = 150, uri: str 
     """
     if len(networks) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    client = default_client(uri)
     a, b = (load_network(client, run_id) for run_id in networks["run_id"].iloc[:2])
     _check(a, b)
     dataset = load_dataset(a.config.data)

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from mlflow import MlflowClient
 from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
@@ -58,7 +57,7 @@ def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataF
 
 def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Read loss and accuracy of the given endpoints (rows of `query.endpoints()`), one row an epoch and split."""
-    client = _client(uri)
+    client = default_client(uri)
     tables = []
     for run_id in tqdm(endpoints["run_id"], desc="learning curves", leave=False, disable=None):
         for split in ("train", "test"):
@@ -70,13 +69,13 @@ def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataF
 
 
 def _with_artifact(runs: pd.DataFrame, path: str, uri: str | None) -> pd.DataFrame:
-    client = _client(uri)
+    client = default_client(uri)
     kept = [any(file.path == path for file in client.list_artifacts(run_id)) for run_id in runs["run_id"]]
     return runs[pd.Series(kept, index=runs.index, dtype=bool)]
 
 
 def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:
-    client = _client(uri)
+    client = default_client(uri)
     tables = []
     for run_id in tqdm(runs["run_id"], desc=path, leave=False, disable=None):
         with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +98,3 @@ def _score_of(endpoints: pd.DataFrame, run_id: str) -> str:
     if column not in endpoints:
         return ACCURACY
     return AVERAGE_PRECISION if endpoints.set_index("run_id")[column].notna()[run_id] else ACCURACY
-
-
-def _client(uri: str | None) -> MlflowClient:
-    return default_client() if uri is None else MlflowClient(tracking_uri=uri)

@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from mlflow import MlflowClient
 from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
@@ -41,7 +40,7 @@ def matrix_points(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFram
 
 
 def _rows(matrices: pd.DataFrame, path: str, columns: list[str], uri: str | None) -> pd.DataFrame:
-    client = default_client() if uri is None else MlflowClient(tracking_uri=uri)
+    client = default_client(uri)
     tables = []
     beside = [name for name in BESIDE if name in matrices]
     for matrix in tqdm(matrices.to_dict(orient="records"), desc=path, leave=False, disable=None):

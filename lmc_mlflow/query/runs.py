@@ -12,13 +12,14 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import Tag, where_tags
+from lmc_mlflow.tracking.store import client_of
 
 PAGE = 1000
 
 
 def default_client(uri: str | None = None) -> MlflowClient:
     """Make a client of a tracking server; None: of the one that MLflow's own settings name."""
-    return MlflowClient(tracking_uri=mlflow.get_tracking_uri() if uri is None else uri)
+    return client_of(mlflow.get_tracking_uri() if uri is None else uri)
 
 
 def all_experiments(client: MlflowClient) -> list[str]:

@@ -100,8 +100,8 @@ def _is_chosen() -> bool:
 class WholeRequests(MlflowClient):
     """A client whose requests are done completely before a signal raises.
 
-    An exception in the midst of a commit leaves the database locked by this very process, which could then not end
-    its runs.
+    An exception in the midst of a commit, or of a read, leaves the database locked by this very process, which could
+    then not end its runs.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -119,7 +119,7 @@ class WholeRequests(MlflowClient):
 
 
 def client_of(uri: str) -> MlflowClient:
-    """Make the client through which runs of the store at a URI are written.
+    """Make the client through which runs of the store at a URI are read and written.
 
     Only a database in this process is at risk from signals; requests to a server may be interrupted.
     """
