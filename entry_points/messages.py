@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.hints import retyped
 from lmc_mlflow.terminal.numbers import score_of, with_interval, words
-from lmc_mlflow.terminal.style import paint_verdict, table
+from lmc_mlflow.terminal.style import paint, paint_verdict, table
 
 if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.sweeps.sweep import SweepOutcome
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
     from lmc_mlflow.workflows.trajectory.trajectory import TrajectoryOutcome
 
 REPORT = "see it beside your other runs and the papers"
+MOST_CONDITIONS = 10
+"""Conditions that the terminal shows of a report."""
 EDGES = ("ab", "ac", "bc")
 
 
@@ -214,9 +217,22 @@ def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
 
 def report_lines(outcome: ReportOutcome) -> list[str]:
     """Return the lines for a report."""
-    lines = [f"report {outcome.report}", f"  {outcome.headline.replace('**', '')}", f"  {outcome.answer}"]
+    mine = outcome.mine
+    lines = [f"report {outcome.report}: {mine.summary.replace('**', '')}"]
+    rows = [[one.label, one.between, str(one.num_seeds), one.verdict] for one in mine.conditions]
+    if rows:
+        lines += table(["condition", "between", "seeds", "verdict"], rows[:MOST_CONDITIONS])
+    if len(rows) > MOST_CONDITIONS:
+        lines.append(f"  and {len(rows) - MOST_CONDITIONS} more conditions")
+    lines.append(f"  {outcome.headline.replace('**', '')}")
     lines += [f"  {path}" for path in outcome.written]
-    return [*lines, *browse_lines(outcome.experiment_id, outcome.report)]
+    if mine.command:
+        lines += ["next: measure what is missing", f"  {paint(retyped(mine.command), 'bold')}"]
+    elif outcome.written:
+        lines += next_step("copy the runs behind it to another store", "export", out="runs.zip")
+    else:
+        lines += next_step("write it into a folder, with its figures", "report", out="report")
+    return lines + browse_lines(outcome.experiment_id, outcome.report)
 
 
 def sweep_lines(outcome: SweepOutcome) -> list[str]:

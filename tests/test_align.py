@@ -248,7 +248,7 @@ def test_barriers_by_width_show_every_path() -> None:
     assert drawn.count(90.0) == 2  # the outliers too
     assert len(drawn) == 20
     text = conclusions.up_to_permutation(rows.assign(seed_a=rows["seed"]))
-    assert "aligned by weights, the highest 9.000; connected: 0 of 5 naive, 0 aligned" in text
+    assert "aligned by weights, the highest 9.000; connected: 0 of 5 not aligned, 0 aligned" in text
 
 
 def test_permuting_leaves_the_caller_s_state_alone(store: MlflowClient, pair: str) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from lmc_mlflow.paths.intervals import Interval
+from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure
@@ -49,6 +50,17 @@ def test_a_path_says_what_its_ends_are_and_where_it_would_be_broken() -> None:
     assert list(lines["thresholds: barrier 0.1, accuracy delta -6 points"]) == pytest.approx([0.4, 0.4])  # 0.3 + 0.1
     assert list(accuracy.lines[-1].get_ydata()) == pytest.approx([44, 44])  # 50 - 6
     assert path_figure(table([1, 2, 1]), "title").axes[0].get_xlabel() == "alpha (0: start of the path, 1: its end)"
+
+
+def test_an_aligned_path_shows_what_decided_on_it() -> None:
+    aligned, plain = table([0.3, 0.2, 0.25, 0.2, 0.3]), table([1, 2, 9, 2, 1])
+    intervals = {"test": {"barrier_in_basin": Interval(0.05, 0.01, 0.07)}}
+    figure = aligned_path_figure(aligned, plain, "title", "weights", ("", ""), intervals, (0.1, -0.06))
+    loss = figure.axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in loss.lines}
+    assert list(lines["thresholds: barrier 0.1, accuracy delta -6 points"]) == pytest.approx([0.3, 0.3])  # 0.2 + 0.1
+    (band,) = loss.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.21, 0.27))
 
 
 def test_an_interval_is_a_band() -> None:

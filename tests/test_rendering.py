@@ -3,12 +3,17 @@
 import itertools
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from test_comparison_plots import ENSEMBLE, PATH, RUN, by_noise_scale, curve, curves, table
 
 from lmc_mlflow import plots
 from lmc_mlflow.plots.facets import MOST_ENTRIES
+from lmc_mlflow.plots.per_run.matrix import matrix_figure
+from lmc_mlflow.plots.per_run.plane import plane_figure
+from lmc_mlflow.plots.per_run.unit_similarity import unit_similarity
 
 LONG = {"model": "mlp_l3_w256_512_256_bn_dropout"}
 SETTINGS: list[dict[str, Any]] = [
@@ -129,3 +134,44 @@ def test_every_polar_panel_is_a_quarter_circle_and_the_accuracy_is_no_arc() -> N
     assert accuracy.get_rmin() == 85.0  # type: ignore[attr-defined]
     assert "test accuracy (%), centre: 85" in accuracy.get_title()
     assert figure.axes[0].get_rmin() == 0  # type: ignore[attr-defined]
+
+
+def units() -> Figure:
+    return unit_similarity(np.eye(300), np.arange(300, 0, -1.0), ["kept", "dead", "merged"] * 100, "title")
+
+
+def matrix_without_barriers() -> Figure:
+    labels = [f"seed {100 * i} A" for i in range(5)]
+    pairs = pd.DataFrame(itertools.combinations(labels, 2), columns=["run_a", "run_b"]).assign(barrier=0.0)
+    return matrix_figure(pairs, pd.DataFrame({"network": labels, "label": labels, "constant": False}), "barrier")
+
+
+def plane() -> Figure:
+    places = pd.DataFrame(itertools.product(range(3), range(3)), columns=["x", "y"]).astype(float)
+    surface = places.assign(panel="as logged", loss=0.1 + places["x"], accuracy=0.9 - 0.1 * places["y"])
+    return plane_figure(surface, {"as logged": {"A": (0, 0), "B": (2, 0), "C": (1, 2)}}, "title")
+
+
+@pytest.mark.parametrize("draw", [units, matrix_without_barriers, plane])
+def test_nothing_of_a_logged_figure_is_cut(draw: Any) -> None:
+    figure = draw()
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert box.x0 >= -0.01
+    assert box.y0 >= -0.01
+    assert box.x1 <= width + 0.01
+    assert box.y1 <= height + 0.01
+
+
+def test_a_label_at_the_right_edge_of_a_plane_stays_within_its_panel() -> None:
+    figure = plane()
+    figure.draw_without_rendering()
+    panel = figure.axes[0]
+    assert all(text.get_window_extent().x1 <= panel.bbox.x1 for text in panel.texts)
+
+
+def test_cells_without_a_barrier_are_seen_and_the_cut_of_their_tree_too() -> None:
+    branches, cells = matrix_without_barriers().axes[:2]
+    assert cells.collections[0].get_linewidth()[0] > 0  # white cells beside white cells
+    assert sorted(branches.get_xlim()) == pytest.approx([0, 0.11])

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from conftest import QUICK, runs_of_kind
@@ -20,7 +21,7 @@ from entry_points.train_pair import main as train_pair
 from entry_points.trajectory import main as trajectory
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.tracking.descriptions import HEADING, MAX_LISTED, list_on, with_links
-from lmc_mlflow.workflows.networks.run_names import MAX_NAME, fit, pair_run_name
+from lmc_mlflow.workflows.networks.run_names import MAX_NAME, fit, group_run_name, pair_run_name
 
 HERE = ["--device=cpu", "--threads=1"]
 
@@ -33,6 +34,13 @@ def test_a_name_begins_with_what_differs_and_fits() -> None:
     assert pair_run_name(fast) == "s1 e5 lr0.01 B64 label_5050 mlp_l1_w587"
     assert fit(["path", "", "x" * 50]) == "path"
     assert fit(["x" * 50]) == "x" * MAX_NAME
+
+
+def test_of_many_seeds_a_name_gives_the_first_and_the_last() -> None:
+    plain = TrainPairConfig()
+    seeds = [replace(plain, model=replace(plain.model, seed=seed)) for seed in (1, 20, 100, 300)]
+    networks = [SimpleNamespace(config=config, side="A") for config in seeds]
+    assert group_run_name("matrix of 4", networks, "weights") == "matrix of 4 s1..s300 A weights e100"  # type: ignore[arg-type]
 
 
 def test_ids_of_runs_become_links_and_other_words_stay(store: MlflowClient) -> None:

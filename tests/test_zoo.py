@@ -139,7 +139,7 @@ def test_connection_is_concluded_for_every_network(
     assert f"without exchanging units: {said[0]}**" in text
     assert f"every two networks are connected: {said[1]}**" in text
     assert "Exchanging units lowers the barrier: supported** by 1 condition" in text  # 0.4 for each network
-    assert f"as logged, {sum(plain)} of 2 pairs connected" in text
+    assert f"not aligned, {sum(plain)} of 2 pairs connected" in text
 
 
 def test_constant_predictors_count_for_nothing() -> None:

@@ -16,9 +16,9 @@ def permutation_tables() -> Tables:
     widths, zoo = [], []
     for width in (4, 16, 64, 256):
         own = paths[(paths["model"] == f"mlp_l1_w{width}") & (paths["align"] == "weights")]
-        row = {"width": width, "barrier, naive": spread(own["unaligned/test/barrier_over_chord"], 3)}
+        row = {"width": width, "barrier, not aligned": spread(own["unaligned/test/barrier_over_chord"], 3)}
         row |= {"aligned by weights": spread(own["test/barrier_over_chord"], 3)}
-        for head, column in (("connected, naive", "connected_unaligned"), ("aligned", "connected")):
+        for head, column in (("connected, not aligned", "connected_unaligned"), ("aligned", "connected")):
             row[head] = f"{(own[column] == 'yes').sum()} of {len(own)}"
         widths.append(row)
         (_, star), *_ = stars[stars["model"] == f"mlp_l1_w{width}"].iterrows()

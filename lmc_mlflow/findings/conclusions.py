@@ -8,7 +8,7 @@ import pandas as pd
 from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed, plain_rows
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
-from lmc_mlflow.findings.next_command import RUN, another_seed
+from lmc_mlflow.findings.next_command import RUN, aligned_path, another_seed, another_value, ensemble_of_seeds
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
@@ -17,13 +17,7 @@ from lmc_mlflow.predictions.scores import SCORE_NAMES
 INTERPOLATE = f"`{RUN} interpolate -P pair=<pair run id>`"
 ANOTHER_SEED = f"at least two seeds are needed: `{RUN} train_pair -P seed=20`, then {INTERPOLATE}"
 BETWEEN_SEEDS = f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed>`"
-ENSEMBLES = (
-    f"at least two of each kind are needed: `{RUN} ensemble -P pair=<pair run id>` and "
-    f"`{RUN} ensemble -P runs=<run id>,<run id>`"
-)
-ALIGNED = (
-    f"at least two are needed: `{RUN} interpolate -P run_a=<run id> -P run_b=<run id of another seed> -P align=weights`"
-)
+OF_A_PAIR = f"{RUN} ensemble -P pair=<pair run id>"
 
 
 def pairs_and_paths(paths: pd.DataFrame) -> str:
@@ -88,10 +82,13 @@ def ensembles(frame: pd.DataFrame) -> str:
                 line += "; the numbers of members differ: see accuracy against size for equal ones"
             lines.append(line + _cost_text(lmc, seeds))
         if part["sampling"].nunique() < 2:
-            lines.append(f"- {label}: ensembles of one kind only, {part['sampling'].iloc[0]}")
+            kind = part["sampling"].iloc[0]
+            other = f": `{ensemble_of_seeds(part) if kind == 'lmc' else OF_A_PAIR}`" if kind in ("lmc", "seeds") else ""
+            lines.append(f"- {label}: ensembles of one kind only, {kind}{other}")
+    need = f"at least two of each kind are needed: `{OF_A_PAIR}` and `{ensemble_of_seeds(rows)}`"
     heads = [
-        accuracy.verdict("Ensembles over seeds are more accurate than those of one path", ENSEMBLES),
-        mistakes.verdict("Members from one path agree more often on a mistake", ENSEMBLES),
+        accuracy.verdict("Ensembles over seeds are more accurate than those of one path", need),
+        mistakes.verdict("Members from one path agree more often on a mistake", need),
     ]
     return markdown(heads, lines, f"{RULE} It speaks of these test sets only.")
 
@@ -138,32 +135,35 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
                     f"- {label}: barrier in basin {mean_text(first, 3)} at {axis} {values[0]:g}, "
                     f"{mean_text(last, 3)} at {values[-1]:g}"
                 )
-        need = f"two values with two seeds each are needed: `{RUN} train_pair -P {axis}={example}`, then {INTERPOLATE}"
+        command = another_value(rows.head(1), axis, example)
+        need = f"two values with two seeds each are needed: `{command}`, then {INTERPOLATE} of each"
         heads.append(counts.verdict(f"A {word} {axis} lowers the barrier", need))
     return markdown(heads, lines, RULE)
 
 
 def up_to_permutation(paths: pd.DataFrame) -> str:
     """Conclude whether networks are connected once units are exchanged: Markdown, from `query.paths`."""
-    aligned, naive = "test/barrier", "unaligned/test/barrier"
-    rows = rows_having(paths, "align", aligned, naive, "connected", "connected_unaligned")
+    aligned, plain = "test/barrier", "unaligned/test/barrier"
+    rows = rows_having(paths, "align", aligned, plain, "connected", "connected_unaligned")
     connections, barriers, lines = ComparisonCounts(), ComparisonCounts(), []
     for label, part in each_condition(rows, [name for name in CONDITIONS if name != "same_initialization"]):
         connected = part["connected"] == "yes"
         by_seed = per_seed(part.assign(share=connected.astype(float)), "share")
-        gain = per_seed(part.assign(gain=part[naive] - part[aligned]), "gain")
+        gain = per_seed(part.assign(gain=part[plain] - part[aligned]), "gain")
         if len(gain) > 1:
             barriers.add_difference(mean_of(gain))
         connections.add_shares(by_seed)
         methods = " and ".join(sorted(set(part["align"])))
         lines.append(
-            f"- {label}: barrier {mean_text(per_seed(part, naive), 3)} naive, {mean_text(per_seed(part, aligned), 3)} "
-            f"aligned by {methods}, the highest {part[aligned].max():.3f}; connected: "
-            f"{(part['connected_unaligned'] == 'yes').sum()} of {len(part)} naive, {connected.sum()} aligned"
+            f"- {label}: barrier {mean_text(per_seed(part, plain), 3)} not aligned, "
+            f"{mean_text(per_seed(part, aligned), 3)} aligned by {methods}, the highest {part[aligned].max():.3f}; "
+            f"connected: {(part['connected_unaligned'] == 'yes').sum()} of {len(part)} not aligned, "
+            f"{connected.sum()} aligned"
         )
+    need = f"at least two are needed: `{aligned_path(paths)}`"
     heads = [
-        connections.verdict("Networks are connected up to permutation, in every seed", ALIGNED),
-        barriers.verdict("Aligning lowers the barrier", ALIGNED),
+        connections.verdict("Networks are connected up to permutation, in every seed", need),
+        barriers.verdict("Aligning lowers the barrier", need),
     ]
     return markdown(heads, lines, RULE)
 

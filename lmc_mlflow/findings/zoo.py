@@ -5,14 +5,12 @@ import pandas as pd
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.differences import RULE, mean_of
 from lmc_mlflow.findings.evidence import ComparisonCounts
+from lmc_mlflow.findings.next_command import RUN
 
+MOST_IDS = 10
+"""Networks that a command names."""
 SETTING = ["dataset", "model", "shift", "bn", "split"]
-NEED = "a matrix is needed: `mlflow run . --env-manager local -e matrix -P runs=<run id>,<run id>,<run id>`"
-NEED_BOTH = (
-    "two matrices of the same runs are needed: `mlflow run . --env-manager local -e matrix -P "
-    "runs=<run id>,<run id>,<run id>` and `mlflow run . --env-manager local -e matrix -P "
-    "runs=<run id>,<run id>,<run id> -P align=weights`"
-)
+THREE = "<run id>,<run id>,<run id>"
 
 
 def model_zoo(pairs: pd.DataFrame, networks: pd.DataFrame) -> str:
@@ -35,16 +33,26 @@ def model_zoo(pairs: pd.DataFrame, networks: pd.DataFrame) -> str:
             kept = some[~some["constant"].astype(bool)]
             if len(kept):
                 _count(aligned if is_aligned else plain, kept["connected"].astype(bool))
-            parts.append(_line("aligned" if is_aligned else "as logged", some, kept))
+            parts.append(_line("aligned" if is_aligned else "not aligned", some, kept))
         of_networks = networks[(networks[SETTING] == pd.Series(key, index=SETTING)).all(axis=1)]
         _compare(lower, of_networks)
         lines.append(f"- {', '.join(str(value) for value in key[:3])}: {'; '.join(parts)}")
+    need, need_both = _needs(networks)
     heads = [
-        plain.verdict("Networks are connected as they are, without exchanging units", NEED),
-        aligned.verdict("Once units are exchanged, every two networks are connected", NEED_BOTH),
-        lower.verdict("Exchanging units lowers the barrier", NEED_BOTH),
+        plain.verdict("Networks are connected as they are, without exchanging units", need),
+        aligned.verdict("Once units are exchanged, every two networks are connected", need_both),
+        lower.verdict("Exchanging units lowers the barrier", need_both),
     ]
     return "\n\n".join([*heads, "\n".join(lines), RULE] if lines else heads)
+
+
+def _needs(networks: pd.DataFrame) -> tuple[str, str]:
+    """Write the command of a matrix, and what it takes to have it with and without alignment."""
+    of_one = networks[networks["run_id"] == networks["run_id"].iloc[0]]["network"] if len(networks) else []
+    runs = ",".join(of_one) if 0 < len(of_one) <= MOST_IDS else THREE
+    command = f"{RUN} matrix -P runs={runs}"
+    both = f"two matrices of the same runs are needed: `{command}` and `{command} -P align=weights`"
+    return f"a matrix is needed: `{command}`", both
 
 
 def _count(counts: ComparisonCounts, connected: "pd.Series[bool]") -> None:

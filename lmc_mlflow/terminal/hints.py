@@ -1,6 +1,7 @@
 """Writes commands to type next, in the way in which the present one was started: they work where they are printed."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,8 @@ SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_
 """Environment variables that decide where runs are, and that a command typed next needs too."""
 KEPT_OPTIONS = ("--version", "-v", "--env-manager", "--experiment-name", "--experiment-id", "--storage-dir")
 """Options of `mlflow run` that a command typed next has too; all its options but the help take a value."""
+WRITTEN = re.compile(r"mlflow run \. --env-manager local -e (\w+)((?: -P \w+=(?:'[^']*'|<[^>]*>|[^\s'<`;])+)*)")
+"""A command as messages and documents write it: for the project's folder."""
 FLAGS = ("--build-image", "--skip-image-build")
 """Options of `mlflow run` without a value."""
 
@@ -34,6 +37,17 @@ def next_command(entry_point: str, **values: str) -> str:
 def command_for_another_store(entry_point: str, **values: str) -> str:
     """Write the command as `next_command` does, but without the settings that name this store."""
     return shlex.join(_words(entry_point, values)[1])
+
+
+def retyped(text: str) -> str:
+    """Rewrite every command in a message so that it works where the present command was started."""
+    return WRITTEN.sub(lambda found: next_command(found[1], **_parameters(found[2])), text)
+
+
+def _parameters(flags: str) -> dict[str, str]:
+    """Read `-P name=value` flags; a placeholder such as `<folder of the archive>` is one value."""
+    parts = flags.split(" -P ")[1:]
+    return {name: value.strip("'") for name, _, value in (part.partition("=") for part in parts)}
 
 
 def _words(entry_point: str, values: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:

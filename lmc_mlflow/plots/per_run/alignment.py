@@ -1,6 +1,7 @@
 """Figures of paths with and without alignment: one path, over seeds, and by width."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
+from lmc_mlflow.plots.per_run.paths import draw_verdict
 from lmc_mlflow.plots.score_labels import measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, alpha_axis, grid_of_panels, house_style, panels, shared_legend
 
@@ -39,8 +42,12 @@ def aligned_path_figure(
     title: str,
     method: str = "weights",
     ends: tuple[str, str] = ("", ""),
+    intervals: Mapping[str, Intervals] | None = None,
+    thresholds: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw loss and accuracy against alpha of both paths (Sonthalia et al., Fig. 2); training sides in thin lines.
+
+    Intervals and thresholds are those of the aligned path.
 
     Args:
         aligned: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
@@ -48,6 +55,8 @@ def aligned_path_figure(
         title: over the figure.
         method: by which B was aligned.
         ends: what the networks at alpha 0 and 1 are, such as `seed 1 A`.
+        intervals: split -> field of `PathSummary` -> interval over samples; None: no bars.
+        thresholds: barrier in basin (nats) and accuracy delta (a fraction) beyond which the path is broken.
     """
     names = measures_in(aligned)
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
@@ -59,6 +68,7 @@ def aligned_path_figure(
                 style = _line_style(how, split, splits[0])
                 for panel, name in zip(axes, names, strict=True):
                     panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
+        draw_verdict(axes[0], axes[1], aligned, intervals or {}, thresholds)
         _name_axes(axes, names, ends)
         shared_legend(figure, axes[:1])
     return figure

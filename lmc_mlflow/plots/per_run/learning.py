@@ -28,7 +28,7 @@ def learning_figure(table: pd.DataFrame, title: str) -> Figure:
             rows = rows.sort_values("epoch")
             loss_panel.plot(rows["epoch"], rows["loss"], label=f"side {side}, {split}", **style)
             accuracy_panel.plot(rows["epoch"], 100 * rows[score], **style)
-        loss_panel.set(xlabel="epoch", ylabel="loss (nats per sample)", yscale="log")
+        loss_panel.set(xlabel="epoch", ylabel="loss (nats per sample, logarithmic scale)", yscale="log")
         accuracy_panel.set(xlabel="epoch", ylabel=f"{in_words(score)} (%)")
         legend_below(figure, loss_panel, columns=4)
     return figure

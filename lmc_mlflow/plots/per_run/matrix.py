@@ -1,5 +1,7 @@
 """Draws the barriers between every two of many networks, in the order of their clusters."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
@@ -72,11 +74,14 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
             figsize=(side + words + 2.6, side + words + 1.3 + 0.25 * title.count("\n")), layout="constrained"
         )
         tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side])
-        drawn = dendrogram(frame, linkage=tree(values, linkage), axis=0, label=False, rotate=True, ax=tree_panel)
+        clusters = tree(values, linkage)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Attempting to set identical low and high")  # of networks without barrier
+            drawn = dendrogram(frame, linkage=clusters, axis=0, label=False, rotate=True, ax=tree_panel)
         order = drawn.reordered_ind
         tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
         tree_panel.set_ylim(10 * num, 0)
-        farthest = max(*tree_panel.get_xlim(), 1.1 * threshold)
+        farthest = 1.1 * max(float(clusters[:, 2].max()), threshold)
         tree_panel.set_xlim(farthest, 0)  # the leaves are beside their rows
         tree_panel.axvline(threshold, color="#c8641a", linestyle="--", linewidth=1.2)
         highest = float(values[np.isfinite(values)].max())
@@ -85,6 +90,8 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
             ax=panel,
             cmap=LinearSegmentedColormap.from_list("threshold", COLORS),
             norm=_norm(threshold, highest),
+            linewidths=0.5 if has_labels else 0,
+            linecolor="#d0d0d0",
             annot=num <= MOST_NUMBERS,
             fmt=".2g",
             annot_kws={"fontsize": "x-small"},

@@ -58,8 +58,8 @@ def path_figure(
             }
             for panel, name in zip(axes, names, strict=True):
                 panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
-        _mark_barrier(axes[0], axes[1], table, intervals or {})
-        _draw_thresholds(axes[0], axes[1], table, thresholds)
+        _mark_barrier(axes[0], axes[1], table)
+        draw_verdict(axes[0], axes[1], table, intervals or {}, thresholds)
         for panel, name in zip(axes, names, strict=True):
             panel.set(xlabel=alpha_axis(ends), ylabel=MEASURES[name].axis_label)
         legend_below(figure, axes[0], columns=3)
@@ -73,10 +73,23 @@ def _judged_rows(table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
     return split, table[table["split"] == split].sort_values("alpha")
 
 
-def _draw_thresholds(
-    loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, thresholds: tuple[float, float] | None
+def draw_verdict(
+    loss_panel: Axes,
+    accuracy_panel: Axes,
+    table: pd.DataFrame,
+    intervals: Mapping[str, Intervals],
+    thresholds: tuple[float, float] | None,
 ) -> None:
-    """Draw lines at the loss and the accuracy at which the path would be broken."""
+    """Draw what decides on a path: intervals at the barrier, and the loss and the accuracy at which it is broken.
+
+    Args:
+        loss_panel: axes of the loss.
+        accuracy_panel: axes of the accuracy in percent.
+        table: as in `path_figure`.
+        intervals: as in `path_figure`.
+        thresholds: as in `path_figure`.
+    """
+    _draw_intervals(loss_panel, accuracy_panel, table, intervals)
     if thresholds is None:
         return
     _, rows = _judged_rows(table)
@@ -92,9 +105,7 @@ def _draw_thresholds(
     accuracy_panel.axhline(100 * ((scores[0] + scores[-1]) / 2 + thresholds[1]), **style)
 
 
-def _mark_barrier(
-    loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, intervals: Mapping[str, Intervals]
-) -> None:
+def _mark_barrier(loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame) -> None:
     split, rows = _judged_rows(table)
     alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", score_in(table)))
     basin = barrier_in_basin(losses)
@@ -120,6 +131,14 @@ def _mark_barrier(
             alphas[basin.top], losses[basin.top], label=f"{split} barrier in basin {basin.height:.3g}", **top
         )
     accuracy_panel.plot(alphas[basin.top], 100 * accuracies[basin.top], **top)
+
+
+def _draw_intervals(
+    loss_panel: Axes, accuracy_panel: Axes, table: pd.DataFrame, intervals: Mapping[str, Intervals]
+) -> None:
+    split, rows = _judged_rows(table)
+    alphas, losses, accuracies = (rows[name].to_numpy(dtype=float) for name in ("alpha", "loss", score_in(table)))
+    basin = barrier_in_basin(losses)
     own = intervals.get(split, {})
     if basin.left is not None and basin.right is not None and "barrier_in_basin" in own:
         minima_mean = (losses[basin.left] + losses[basin.right]) / 2

@@ -83,10 +83,12 @@ def _triangle(panel: Axes, points: Points) -> None:
     places = [*points.values(), next(iter(points.values()))]
     xs, ys = zip(*places, strict=True)
     panel.plot(xs, ys, color="white", linewidth=1, linestyle="--")
+    last = max(xs)
     for name, (x, y) in points.items():
+        at_edge = x == last
         panel.plot(x, y, "o", color="white", markeredgecolor="black", markersize=7, zorder=5)
         panel.annotate(
-            NETWORKS.get(name, name), (x, y), xytext=(6, 6), textcoords="offset points", color="black",
-            fontweight="bold",
+            NETWORKS.get(name, name), (x, y), xytext=(-6 if at_edge else 6, 6), textcoords="offset points",
+            color="black", fontweight="bold", ha="right" if at_edge else "left",
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
         )  # fmt: skip

@@ -38,7 +38,7 @@ def trajectory_figure(table: pd.DataFrame, summary: Mapping[str, float], title: 
                 linewidth=2.5,
                 label="average (SWA), test",
             )
-        axes[0].set(xlabel="epoch", ylabel="loss (nats per sample)")
+        axes[0].set(xlabel="epoch", ylabel="loss (nats per sample, logarithmic scale)")
         log_scale(axes[0], table["loss"].dropna())
         axes[1].set(xlabel="epoch", ylabel=f"{in_words(score)} (%)")
         for panel in axes:

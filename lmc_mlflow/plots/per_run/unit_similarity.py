@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from lmc_mlflow.paths.graph import tree
 from lmc_mlflow.plots.style import house_style, panels
 
 MOST_UNITS = 600
@@ -43,12 +44,14 @@ def unit_similarity(
     table = pd.DataFrame(cosines[np.ix_(shown, shown)], index=shown, columns=shown)
     what = [outcomes[i] for i in shown]
     several = len(shown) > 1
+    clusters = tree(_distances(table.to_numpy()), "average") if several else None
     import seaborn as sns  # see plots.style
 
     with house_style():
         grid = sns.clustermap(
             table,
-            method="average",
+            row_linkage=clusters,
+            col_linkage=clusters,
             row_cluster=several,
             col_cluster=several,
             row_colors=pd.Series([OUTCOME_COLORS[outcome] for outcome in what], index=shown, name=""),
@@ -64,14 +67,24 @@ def unit_similarity(
         )
         figure: Figure = grid.figure
         plt.close(figure)  # pyplot, through which seaborn makes it, need not remember it
-        figure.subplots_adjust(left=0.03, right=0.87, bottom=0.12, top=0.9)
-        bar = figure.add_axes((0.9, 0.3, 0.02, 0.4))
+        figure.subplots_adjust(left=0.03, right=0.8, bottom=0.12, top=0.9)
+        bar = figure.add_axes((0.83, 0.3, 0.02, 0.4))
         figure.colorbar(grid.ax_heatmap.collections[0], cax=bar, label="cosine of incoming weights with bias (-1 to 1)")
         grid.ax_heatmap.set(xlabel=_whose(len(shown), num_units), ylabel="")
         patches = [Patch(color=OUTCOME_COLORS[key], label=OUTCOME_LABELS[key]) for key in OUTCOME_COLORS if key in what]
         figure.legend(handles=patches, loc="lower center", ncols=len(patches), fontsize="small", frameon=False)
         figure.suptitle(title, fontsize="medium")
     return figure
+
+
+def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the Euclidean distances between all rows (n, n); symmetric, with zeros on the diagonal."""
+    squares = (rows**2).sum(axis=1)
+    products = rows @ rows.T
+    found = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0))
+    found = (found + found.T) / 2
+    np.fill_diagonal(found, 0)
+    return np.asarray(found)
 
 
 def _whose(num_shown: int, num_units: int) -> str:

@@ -8,7 +8,7 @@ from lmc_mlflow.query.networks import LoggedNetwork
 
 MAX_NAME = 40
 MANY = 3
-"""From this number of different values on only their number is named."""
+"""Of more different values than this only the first and the last are named."""
 
 
 def pair_run_name(config: TrainPairConfig, side: str = "") -> str:
@@ -72,7 +72,7 @@ def _ends(networks: Sequence[LoggedNetwork]) -> str:
 
 def _joined(values: Sequence[str]) -> str:
     different = list(dict.fromkeys(values))
-    return ",".join(different) if len(different) <= MANY else f"{len(different)} of {different[0]}..."
+    return ",".join(different) if len(different) <= MANY else f"{different[0]}..{different[-1]}"
 
 
 def _seed(config: TrainPairConfig) -> str:

@@ -146,8 +146,8 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     curves, table = path_curves(path), path_table(path)
     title, note = f"{name}\n{verdicts.sentence}", ""
     start, end = (f"seed {one.config.model.seed} {one.side}" for one in ends)
+    thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
     if paths.alignment is None or paths.unaligned is None:
-        thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
         figure = path_figure(table, title, verdicts.intervals, thresholds, (start, end))
     else:
         other = path_table(paths.unaligned)
@@ -156,7 +156,9 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
         curves |= _unaligned(path_curves(paths.unaligned))
         _log_unaligned(run, config.path, paths.unaligned, verdicts_unaligned)
         log_matching(run, paths.alignment, "alignment/")
-        figure = aligned_path_figure(table, other, title, config.aligning.align, (start, end))
+        figure = aligned_path_figure(
+            table, other, title, config.aligning.align, (start, end), verdicts.intervals, thresholds
+        )
         note = _note(paths.alignment, paths.unaligned, verdicts_unaligned)
     run.log_metrics(metrics)
     run.log_curves(curves)

@@ -22,6 +22,7 @@ from lmc_mlflow.papers.report.content import (
 )
 from lmc_mlflow.papers.report.html import Link
 from lmc_mlflow.papers.report.markdown import csv_text, markdown, table_markdown
+from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.page import page
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
 from lmc_mlflow.tracking.store import open_store
@@ -33,9 +34,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReportOutcome:
-    """A logged report: its run, its first sentences, and the files that were written to a folder."""
+    """A logged report: its run, what it says first, and the files that were written to a folder."""
 
     report: str
+    mine: MyRuns
     headline: str
     answer: str
     written: tuple[str, ...]
@@ -67,7 +69,7 @@ def report(config: ReportCommandConfig) -> ReportOutcome:
         run.log_metrics(metrics(content))
         run.describe(_description(content))
     written = write_files(files, Path(settings.out)) if settings.out else ()
-    return ReportOutcome(run.run_id, headline(content), content.answer, written, run.experiment_id)
+    return ReportOutcome(run.run_id, content.mine, headline(content), content.answer, written, run.experiment_id)
 
 
 def read_frames(experiments: tuple[str, ...]) -> Frames:
@@ -139,4 +141,5 @@ def write_files(files: Mapping[str, str], folder: Path) -> tuple[str, ...]:
 
 
 def _description(content: Content) -> str:
-    return f"{headline(content)}\n\n{content.answer}\n\n`report.html` holds all tables, claims and figures."
+    sentences = (content.mine.summary, headline(content), content.answer)
+    return "\n\n".join([*sentences, "`report.html` holds all tables, claims and figures."])

@@ -47,7 +47,7 @@ class TrajectoryOutcome(Outcome):
     @property
     def query(self) -> str:
         """Give an MLflow filter that finds its networks."""
-        return f"tags.\"{Tag.TRAJECTORY}\" = '{self.run_id}'"
+        return f'tags."{Tag.TRAJECTORY}" = "{self.run_id}"'
 
 
 @dataclass(frozen=True)
