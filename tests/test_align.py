@@ -106,7 +106,7 @@ def test_interpolate_walks_both_ways_and_logs_them_in_one_run(
     assert interpolate([f"--pair={pair}", f"--align={method}", *few, *FEW]) == 0
     plain, both = runs_of_kind(store, "path")
     for key, value in plain.data.metrics.items():
-        if key != "angle_reference_deg":
+        if key != "angle_reference_deg" and not key.startswith("against_alpha/"):
             assert both.data.metrics[f"unaligned/{key}"] == value, key
         assert key in both.data.metrics
     assert both.data.metrics["test/barrier"] <= plain.data.metrics["test/barrier"]
@@ -115,6 +115,9 @@ def test_interpolate_walks_both_ways_and_logs_them_in_one_run(
     assert "lmc.align" not in plain.data.tags
     assert not [key for key in plain.data.metrics if "aligned" in key or "alignment" in key]
     curves = {key: metric_curve(store, both.info.run_id, f"{key}test/path_loss") for key in ("", "unaligned/")}
+    first = [metric_curve(store, both.info.run_id, f"against_alpha/test_loss{end}") for end in ("", "_not_aligned")]
+    assert first == [curves[""], curves["unaligned/"]]
+    assert min(key.partition("/")[0] for key in both.data.metrics if "/" in key) == "against_alpha"
     assert curves[""][0] == curves["unaligned/"][0]  # A stays
     assert curves[""][1000] == pytest.approx(curves["unaligned/"][1000], abs=1e-6)  # B is the same function
     files = Path(store.download_artifacts(both.info.run_id, "", str(tmp_path / "path")))

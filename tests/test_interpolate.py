@@ -73,8 +73,12 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     assert run.data.tags["lmc.connected_by_error"] == connected_by_error(heights, 0.02)
     assert query.paths()["connected_by_error"].tolist() == [run.data.tags["lmc.connected_by_error"]]
     expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS | INTERVALS} | ONCE
+    expected |= {f"against_alpha/test_{name}" for name in ("loss", "accuracy", "ece")}
     assert set(run.data.metrics) == expected
     curve = metric_curve(store, run.info.run_id, "test/path_loss")
+    assert metric_curve(store, run.info.run_id, "against_alpha/test_loss") == curve
+    groups = {key.partition("/")[0] for key in run.data.metrics if "/" in key}
+    assert min(groups) == "against_alpha"  # the UI's charts begin with it
     assert sorted(curve) == [0, 200, 400, 500, 600, 800, 1000]
     files = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path / "path")))
     names = {str(f.relative_to(files)) for f in files.rglob("*") if f.is_file()}

@@ -46,7 +46,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
-from lmc_mlflow.workflows.path.results import describe_path, path_curves, path_metrics, path_table
+from lmc_mlflow.workflows.path.results import describe_path, first_charts, path_curves, path_metrics, path_table
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
 
 Value = TypeVar("Value")
@@ -143,7 +143,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
     metrics = path_metrics(ends_of_path, path, config.path, verdicts)
     metrics |= {"angle_reference_deg": reference_angle(ends[0])}
-    curves, table = path_curves(path), path_table(path)
+    curves, table = path_curves(path) | first_charts(path), path_table(path)
     title, note = f"{name}\n{verdicts.sentence}", ""
     start, end = (f"seed {one.config.model.seed} {one.side}" for one in ends)
     thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
@@ -153,7 +153,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
         other = path_table(paths.unaligned)
         verdicts_unaligned = judge_path(config.path, paths.unaligned)
         metrics |= _unaligned(path_metrics(ends, paths.unaligned, config.path, verdicts_unaligned))
-        curves |= _unaligned(path_curves(paths.unaligned))
+        curves |= _unaligned(path_curves(paths.unaligned)) | first_charts(paths.unaligned, "_not_aligned")
         _log_unaligned(run, config.path, paths.unaligned, verdicts_unaligned)
         log_matching(run, paths.alignment, "alignment/")
         figure = aligned_path_figure(

@@ -1,6 +1,6 @@
 """Prepares what is logged of a path: numbers, curves, the table of points and the description."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.path.verdicts import Verdicts
+
+AGAINST_ALPHA = "against_alpha"
+"""Group of the curves that the UI's charts of a path begin with: it sorts groups and names by alphabet."""
 
 
 def path_metrics(ends: Ends, path: Path, config: PathConfig, verdicts: Verdicts) -> dict[str, float]:
@@ -43,12 +46,26 @@ def _interval_metrics(split: str, intervals: Intervals, score: str) -> dict[str,
 
 def path_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     """List every measure of every split over round(1000 alpha)."""
-    steps = [round(1000 * alpha) for alpha in path.alphas]
     return {
-        f"{split}/path_{name}": list(zip(steps, map(float, values), strict=True))
+        f"{split}/path_{name}": _over_alpha(path, values)
         for split, measured in path.values.items()
         for name, values in measured.items()
     }
+
+
+def first_charts(path: Path, ending: str = "") -> dict[str, list[tuple[int, float]]]:
+    """List the measures of the first split once more, under names that the charts of the MLflow UI begin with.
+
+    Args:
+        path: measured.
+        ending: of every name.
+    """
+    split, measured = next(iter(path.values.items()))
+    return {f"{AGAINST_ALPHA}/{split}_{name}{ending}": _over_alpha(path, values) for name, values in measured.items()}
+
+
+def _over_alpha(path: Path, values: Iterable[float]) -> list[tuple[int, float]]:
+    return [(round(1000 * alpha), float(value)) for alpha, value in zip(path.alphas, values, strict=True)]
 
 
 def path_table(path: Path) -> pd.DataFrame:
