@@ -11,6 +11,7 @@ from test_comparison_plots import ENSEMBLE, PATH, RUN, by_noise_scale, curve, cu
 
 from lmc_mlflow import plots
 from lmc_mlflow.plots.facets import MOST_ENTRIES
+from lmc_mlflow.plots.missing import blank_figure
 from lmc_mlflow.plots.per_run.matrix import matrix_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure
 from lmc_mlflow.plots.per_run.unit_similarity import unit_similarity
@@ -175,3 +176,24 @@ def test_cells_without_a_barrier_are_seen_and_the_cut_of_their_tree_too() -> Non
     branches, cells = matrix_without_barriers().axes[:2]
     assert cells.collections[0].get_linewidth()[0] > 0  # white cells beside white cells
     assert sorted(branches.get_xlim()) == pytest.approx([0, 0.11])
+
+
+def test_a_command_in_a_figure_without_data_is_whole_and_can_be_read_back() -> None:
+    command = (
+        f"mlflow run . --env-manager local -e train_pair -P dataset=moons -P model={LONG['model']} -P init=different"
+    )
+    figure = blank_figure("title", f"No network in the store yet: {command}")
+    assert plots.missing_command(figure) == command
+    figure.draw_without_rendering()
+    (text,) = (text for panel in figure.axes for text in panel.texts)
+    box = text.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
+def test_one_network_gets_a_figure_as_wide_as_its_title_needs() -> None:
+    row = {"model": LONG["model"], "dataset": "digits", "align": "weights", "split": "test", "seed": 1, "run_a": "a"}
+    points = pd.DataFrame([row | {"alpha": alpha, "loss": 1.0, "accuracy": 0.5, "run_b": "b"} for alpha in (0, 0.5, 1)])
+    figure = plots.aligned_over_seeds(points, points.assign(align="none"))
+    figure.draw_without_rendering()
+    boxes = [panel.title.get_window_extent() for panel in figure.axes]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)

@@ -104,7 +104,8 @@ def test_a_report_is_one_whole_run_and_the_same_store_gives_the_same_bytes(
     claims = json.loads(first["claims.json"])
     assert [entry["claim"] for entry in claims] == [claim.name for claim in CLAIMS]
     note = run.data.tags["mlflow.note.content"]
-    assert note.startswith("**Claims (batch norm: interpolate): ")
+    assert note.startswith("**2 trained pairs, 2 paths.** Paths between both sides of a pair: **2 of 2** connected.")
+    assert "**Claims (batch norm: interpolate): " in note
     assert "1 of 30 in Table VI" in note
     assert run.data.metrics["cells/table_vi_filled"] == 1
     assert run.info.run_id in said

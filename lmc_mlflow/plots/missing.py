@@ -1,5 +1,6 @@
 """Figures without data, which name the command that produces the data."""
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -7,6 +8,8 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.plots.style import grid_of_panels, house_style
 
+CHARACTERS = 84
+"""That fit in a line of a figure without data."""
 PAIRS = "No trained networks with this in the store yet: mlflow run . --env-manager local -e train_pair -P seed=1"
 PATHS = "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P pair=<pair run id>"
 ALIGNED = (
@@ -35,7 +38,9 @@ def blank_figure(title: str, sentence: str) -> Figure:
     with house_style():
         figure, ((panel,),) = grid_of_panels(1, 1, title, width=7.5, height=1.8)
         panel.set_axis_off()
-        text = sentence.replace(": ", ":\n", 1)
+        said, _, command = sentence.partition(": ")
+        lines = textwrap.wrap(command, CHARACTERS, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join([f"{said}:", *lines])
         panel.text(0.5, 0.5, text, ha="center", va="center", transform=panel.transAxes, gid="missing")
     return figure
 
@@ -43,4 +48,4 @@ def blank_figure(title: str, sentence: str) -> Figure:
 def missing_command(figure: Figure) -> str:
     """Return the command that a figure without data names; empty for a figure with data."""
     texts = [text.get_text() for panel in figure.axes for text in panel.texts if text.get_gid() == "missing"]
-    return texts[0].rpartition(":\n")[2] if texts else ""
+    return texts[0].partition(":\n")[2].replace("\n", " ") if texts else ""

@@ -33,6 +33,8 @@ SIDE_STYLES: dict[str, dict[str, Any]] = {
 }
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+NARROWEST = 5.6
+"""Width of a figure in inches, at the least: room for its title."""
 TEXT_HEIGHT = 0.2
 """Of a line of text, in inches."""
 TEXT_WIDTH = 0.085
@@ -88,9 +90,10 @@ def panels(
 def grid_of_panels(
     rows: int, columns: int, title: str, width: float = 4.6, height: float = 3.8, **options: Any
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Make a figure with rows of panels; width and height are those of one panel in inches."""
-    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, int(13 * width * columns))]
-    size = (width * columns, height * rows + TEXT_HEIGHT * (len(lines) - 1))
+    """Make a figure with rows of panels; width and height are those of one panel in inches, at the least."""
+    across = max(width * columns, NARROWEST)
+    lines = [part for line in title.split("\n") for part in textwrap.wrap(line, int(13 * across))]
+    size = (across, height * rows + TEXT_HEIGHT * (len(lines) - 1))
     figure = ShownFigure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     figure.suptitle("\n".join(lines), fontsize="medium")

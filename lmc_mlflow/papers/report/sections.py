@@ -7,6 +7,7 @@ from html import escape
 import pandas as pd
 
 from lmc_mlflow.findings.condition_table import POLICIES
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.evidence import INSUFFICIENT, Claim, Verdict
 from lmc_mlflow.papers.claims import CLAIMS, JUDGED, PAPER
 from lmc_mlflow.papers.printed import PATH_TABLES
@@ -136,7 +137,7 @@ def table_section(name: str, content: Content, pictures: Sequence[Picture], link
     if len(empty):
         fill = table_command(name, whole)
         rest = fold(
-            f"{len(empty)} rows without data of enough seeds",
+            f"{counted(len(empty), 'row')} without data of enough seeds",
             _commands({fill: ["To fill them"]}) + _draw(name, empty, link),
         )
     return f'<h2 id="{name}">{escape(TABLE_TITLES[name])}</h2>{note}{below}{shown}{rest}'

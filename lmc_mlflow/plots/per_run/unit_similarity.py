@@ -43,8 +43,7 @@ def unit_similarity(
     shown = np.sort(np.argsort(-strengths, kind="stable")[:MOST_UNITS])
     table = pd.DataFrame(cosines[np.ix_(shown, shown)], index=shown, columns=shown)
     what = [outcomes[i] for i in shown]
-    several = len(shown) > 1
-    clusters = tree(_distances(table.to_numpy()), "average") if several else None
+    clusters = tree(_distances(table.to_numpy()), "average") if len(shown) > 1 else None
     import seaborn as sns  # see plots.style
 
     with house_style():
@@ -52,8 +51,8 @@ def unit_similarity(
             table,
             row_linkage=clusters,
             col_linkage=clusters,
-            row_cluster=several,
-            col_cluster=several,
+            row_cluster=clusters is not None,
+            col_cluster=clusters is not None,
             row_colors=pd.Series([OUTCOME_COLORS[outcome] for outcome in what], index=shown, name=""),
             cmap="vlag",
             vmin=-1,

@@ -141,5 +141,7 @@ def write_files(files: Mapping[str, str], folder: Path) -> tuple[str, ...]:
 
 
 def _description(content: Content) -> str:
-    sentences = (content.mine.summary, headline(content), content.answer)
+    counts, _, verdicts = content.mine.summary.partition(". ")
+    mine = f"**{counts.removesuffix('.')}.** {verdicts}".strip()
+    sentences = (mine, headline(content), content.answer)
     return "\n\n".join([*sentences, "`report.html` holds all tables, claims and figures."])
