@@ -1,6 +1,7 @@
 """Draws cosines between the units of a hidden layer, ordered by hierarchical clustering."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,17 @@ from lmc_mlflow.plots.style import house_style, panels
 
 MOST_UNITS = 600
 """Of more units than this the strongest are shown: a figure has one pixel for each."""
+HEAT_MAP: Mapping[str, Any] = {
+    "cmap": "vlag",
+    "vmin": -1,
+    "vmax": 1,
+    "figsize": (7.0, 6.8),
+    "dendrogram_ratio": 0.13,
+    "cbar_pos": None,
+    "yticklabels": False,
+    "rasterized": True,
+}
+"""How every heat map of units looks."""
 OUTCOME_COLORS: Mapping[str, str] = {"kept": "#1b4f8f", "merged": "#e8a33d", "weak": "#b9b9b9", "dead": "#111111"}
 OUTCOME_LABELS: Mapping[str, str] = {
     "kept": "kept",
@@ -54,13 +66,8 @@ def unit_similarity(
             row_cluster=clusters is not None,
             col_cluster=clusters is not None,
             row_colors=pd.Series([OUTCOME_COLORS[outcome] for outcome in what], index=shown, name=""),
-            cmap="vlag",
-            **{"vmin": -1, "vmax": 1, "figsize": (7.0, 6.8)},
-            dendrogram_ratio=0.13,
-            cbar_pos=None,
             xticklabels=len(shown) <= 40,
-            yticklabels=False,
-            rasterized=True,
+            **HEAT_MAP,
         )
         figure: Figure = grid.figure
         plt.close(figure)  # pyplot, through which seaborn makes it, need not remember it
