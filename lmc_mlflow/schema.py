@@ -1,0 +1,41 @@
+"""Reads JSON that somebody else may have written: every type and range is checked against a dataclass."""
+
+import functools
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from lmc_mlflow.errors import shortened
+
+Content = TypeVar("Content")
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+"""A sha256 in hexadecimal."""
+RunId = Annotated[str, StringConstraints(pattern="^[0-9a-z]{1,32}$")]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""What a database holds as a number of bytes, or of anything else."""
+
+
+def read_json(kind: type[Content], text: str | bytes) -> Content:
+    """Read a dataclass from JSON; its annotations say what is allowed, and keys that it does not name are passed over.
+
+    Raises:
+        ValueError: it is no JSON, is nested too deeply, or a value has another type or range; names the first.
+    """
+    try:
+        found: Content = _adapter(kind).validate_json(text, strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ValueError(_first_problem(error)) from None
+    return found
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Name the first value that is not as it should be: where it is, what it is, and what it should be."""
+    first = error.errors(include_url=False)[0]
+    where = shortened(".".join(repr(part).strip("'") for part in first["loc"]), 80)
+    found = "" if first["type"] in ("missing", "json_invalid") else f" {shortened(repr(first['input']), 60)}"
+    return f"{where}{found}: {first['msg']}".lstrip(": ")
