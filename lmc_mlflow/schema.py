@@ -1,11 +1,10 @@
 """Reads JSON that somebody else may have written: every type and range is checked against a dataclass."""
 
 import functools
+import reprlib
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
-
-from lmc_mlflow.errors import shortened
 
 Content = TypeVar("Content")
 Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -13,6 +12,7 @@ Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 RunId = Annotated[str, StringConstraints(pattern="^[0-9a-z]{1,32}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 """What a database holds as a number of bytes, or of anything else."""
+LONGEST_PLACE = 80
 
 
 def read_json(kind: type[Content], text: str | bytes) -> Content:
@@ -36,6 +36,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _first_problem(error: ValidationError) -> str:
     """Name the first value that is not as it should be: where it is, what it is, and what it should be."""
     first = error.errors(include_url=False)[0]
-    where = shortened(".".join(repr(part).strip("'") for part in first["loc"]), 80)
-    found = "" if first["type"] in ("missing", "json_invalid") else f" {shortened(repr(first['input']), 60)}"
+    where = ".".join(repr(part).strip("'") for part in first["loc"])[:LONGEST_PLACE]
+    found = "" if first["type"] in ("missing", "json_invalid") else f" {reprlib.repr(first['input'])}"
     return f"{where}{found}: {first['msg']}".lstrip(": ")
