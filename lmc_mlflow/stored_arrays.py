@@ -23,6 +23,7 @@ def read_arrays(file: Path, names: Collection[str] | None = None) -> Arrays:
     """Read arrays of an .npz file: those of these names, or all.
 
     Raises:
+        PermissionError: it may not be read.
         ValueError: it is damaged, lacks one, holds Python objects, or declares more than it holds or memory can take.
     """
     arrays: Arrays = {}
@@ -36,6 +37,8 @@ def read_arrays(file: Path, names: Collection[str] | None = None) -> Arrays:
                 _check_declared(archive, where)
                 with archive.open(f"{where}.npy") as content:
                     arrays[where] = npy.read_array(content, allow_pickle=False)
+    except PermissionError:
+        raise
     except DAMAGE as error:
         raise ValueError(f"{where}: {first_line(error)}") from None
     return arrays
@@ -45,11 +48,14 @@ def array_names(file: Path) -> list[str]:
     """List the names of the arrays in an .npz file.
 
     Raises:
+        PermissionError: it may not be read.
         ValueError: it is no such file.
     """
     try:
         with _opened(file) as archive:
             return [entry.removesuffix(".npy") for entry in archive.namelist()]
+    except PermissionError:
+        raise
     except DAMAGE as error:
         raise ValueError(f"the file: {first_line(error)}") from None
 

@@ -50,10 +50,9 @@ HOMES = {
     "mlflow": ("lmc_mlflow.tracking", "lmc_mlflow.query", "lmc_mlflow.bundles", "lmc_mlflow.findings.boundaries"),
     "torchvision": (
         "lmc_mlflow.data.readers.downloads",
-        "lmc_mlflow.data.readers.imagefolder",
         "lmc_mlflow.data.shifts.corruptions",
     ),
-    "PIL": ("lmc_mlflow.data.readers.imagefolder", "lmc_mlflow.data.shifts.corruptions"),
+    "PIL": ("lmc_mlflow.data.readers.pictures", "lmc_mlflow.data.shifts.corruptions"),
     "rasterio": ("lmc_mlflow.data.readers.bigearthnet",),
     "lmdb": ("lmc_mlflow.data.readers.bigearthnet",),
     "timm": ("lmc_mlflow.models.timm_networks",),
