@@ -1,7 +1,10 @@
-"""Reads JSON that somebody else may have written: every type and range is checked against a dataclass."""
+"""Writes JSON, and reads what somebody else may have written: types and ranges are checked against a dataclass."""
 
 import functools
+import json
+import math
 import reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
@@ -26,6 +29,19 @@ def read_json(kind: type[Content], text: str | bytes) -> Content:
     except ValidationError as error:
         raise ValueError(_first_problem(error)) from None
     return found
+
+
+def write_json(content: Any) -> str:
+    """Write content as JSON; numbers that are not finite are null, because JSON has none."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.prune import main as prune
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import query
 from lmc_mlflow.manifest import read_manifest, render_manifest, sha256_of
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
@@ -217,6 +218,9 @@ def test_networks_that_are_no_numbers_are_named_by_whoever_cannot_use_them(
     assert interpolate([f"--pair={pair}", "--num_alphas=3", "--splits=test", *HERE]) == 0, capsys.readouterr().err
     (path,) = runs_of_kind(store, "path")
     assert path.data.tags["lmc.connected"] == "no"
+    written = next(Path.cwd().rglob("path.json")).read_text()
+    json.loads(written, parse_constant=pytest.fail)  # a bare NaN is no JSON
+    assert query.path_curves(query.paths())["loss"].isna().tolist() == [True, True, False]
 
 
 def test_align_says_where_there_is_nothing_to_align(
