@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
+from lmc_mlflow.errors import one_line
 from lmc_mlflow.terminal.hints import retyped
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
@@ -73,7 +74,7 @@ def _catalogues() -> dict[str, Sequence[str]]:
 
 def _refuse(name: str, error: BaseException, way_out: str = "") -> int:
     """Print an error in one line and return the exit status."""
-    print(f"{name}: {retyped(' '.join(str(error).split()))}{way_out}", file=sys.stderr)
+    print(f"{name}: {retyped(one_line(error))}{way_out}", file=sys.stderr)
     return 1
 
 
@@ -84,7 +85,7 @@ def _user_errors() -> tuple[type[BaseException], ...]:
 
     from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
 
-    failures = (StoreError, FloatingPointError, OSError, SafetensorError, torch.OutOfMemoryError)
+    failures = (StoreError, ArithmeticError, MemoryError, OSError, SafetensorError, torch.OutOfMemoryError)
     return (ValueError, *failures, *STORE_FAILURES)
 
 
@@ -96,4 +97,6 @@ def _way_out(error: BaseException) -> str:
         return "; free some space, the same command resumes it"
     if isinstance(error, torch.OutOfMemoryError):
         return "; lower batch_size, choose a smaller network, or device=cpu"
+    if isinstance(error, MemoryError):
+        return "; this needs more memory than is free"
     return ""

@@ -1,6 +1,27 @@
-"""Shortens an error to the one line that a message quotes."""
+"""Shortens an error to the one line that a message quotes, and a value to what a line can hold."""
+
+import re
+
+LONGEST = 200
+"""Characters of a value or a reason that a message repeats."""
+LONGEST_LINE = 10 * LONGEST
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or the name of its class where it has no text."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return shortened(next(iter(str(error).strip().splitlines()), type(error).__name__), 2 * LONGEST)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's text in one line that a person can read: long values are cut, the way out at its end stays."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = re.sub(rf"\S{{{2 * LONGEST},}}", lambda found: shortened(found[0]), text)
+    if len(text) <= LONGEST_LINE:
+        return text
+    end = LONGEST_LINE // 3
+    return f"{text[: LONGEST_LINE - end]} ... ({len(text):,} characters) ... {text[-end:]}"
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Return a text; of one with more characters the beginning, and how many it has."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"

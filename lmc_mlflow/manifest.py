@@ -3,9 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from lmc_mlflow.contract import Artifact
+from lmc_mlflow.errors import first_line
+from lmc_mlflow.schema import Digest, read_json
 
 
 def sha256_of(path: Path) -> str:
@@ -19,6 +22,24 @@ def render_manifest(digests: Mapping[str, str]) -> str:
     return json.dumps({"sha256": dict(sorted(digests.items()))}, indent=1)
 
 
+@dataclass(frozen=True)
+class _Content:
+    sha256: dict[str, Digest]
+
+
+def read_manifest(manifest: Path) -> dict[str, str]:
+    """Read a local copy of manifest.json: artifact path -> sha256.
+
+    Raises:
+        ValueError: it is no manifest.
+    """
+    try:
+        return read_json(_Content, manifest.read_bytes()).sha256
+    except (OSError, ValueError) as error:
+        reason = f"{Artifact.MANIFEST} cannot be read ({first_line(error)})"
+        raise ValueError(f"{reason}: the run's artifacts are damaged") from None
+
+
 def verify(manifest: Path, files: Mapping[str, Path]) -> None:
     """Verify local copies of a run's artifacts against its manifest.
 
@@ -29,10 +50,7 @@ def verify(manifest: Path, files: Mapping[str, Path]) -> None:
     Raises:
         ValueError: a file is not listed, or not the one that was logged.
     """
-    try:
-        listed = json.loads(manifest.read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ValueError(f"{Artifact.MANIFEST} cannot be read: the run's artifacts are damaged") from None
+    listed = read_manifest(manifest)
     for name, local in files.items():
         if name not in listed:
             raise ValueError(f"{name} is not in {Artifact.MANIFEST}: the run's artifacts are not complete")

@@ -227,11 +227,11 @@ def test_a_cut_mnist_file_leads_to_its_folder(refused, tmp_path: Path) -> None:
 
 
 def test_a_side_without_images_is_refused(refused, tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        (tmp_path / "pictures" / split / "cat").mkdir(parents=True)
-        Image.new("L", (8, 8)).save(tmp_path / "pictures" / split / "cat" / "0.png")
+    for folder in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / "pictures" / folder).mkdir(parents=True)
+        Image.new("L", (8, 8), ord(folder[-1])).save(tmp_path / "pictures" / folder / "0.png")
     line = refused(train_pair, *QUICK, "--dataset=imagefolder", f"--data_root={tmp_path / 'pictures'}")
-    assert "shift 'label_5050': a side is left without samples (1 images of 1 classes)" in line
+    assert "shift 'label_5050': a side is left without samples (2 images of 2 classes)" in line
 
 
 # runs to join

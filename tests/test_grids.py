@@ -1,6 +1,8 @@
 """A grid is read completely and checked by the rules of flags, and the paper's grids have the paper's values."""
 
+import itertools
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,53 @@ def test_whatever_is_wrong_with_a_grid_is_said_with_its_cell(grid, text: str, me
     with pytest.raises(ValueError, match=r"^grid ") as caught:
         grid(text)
     assert message in str(caught.value)
+
+
+TEN = "[" + ", ".join(f"0.{i}" for i in range(1, 11)) + "]"
+FOUR_LISTS = ", ".join(f"{name}: {TEN}" for name in ("lr", "momentum", "weight_decay", "dropout_rate"))
+LAUGH = "a: &a [x, x]\n" + "\n".join(
+    f"{b}: &{b} [*{a}, *{a}]" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxyz")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"cells: [{{{FOUR_LISTS}}}]", "cell 1: the grid has 50,000 cells up to here, a grid has at most 20,000"),
+        (
+            "seeds: 1\ncells:\n"
+            + "".join(f"  - {{lr: {TEN}, weight_decay: {TEN}, epochs: {e}}}\n" for e in range(1, 300)),
+            "cell 201: the grid has 20,100 cells up to here",
+        ),
+        (f"seeds: [{', '.join(map(str, range(200_000)))}]\ncells: [{{lr: 0.1}}]", "the file has 1,488,916 bytes"),
+        (f"seeds: [{','.join(map(str, range(100_000)))}]\ncells: [{{lr: 0.1}}]", "seeds: 100,000 of them"),
+        (
+            "cells: [{lr: 0.1, then: [interpolate: {num_alphas: [" + "3, " * 200 + "3]}]}]",
+            "201 combinations, a step has",
+        ),
+        ("[" * 5000, "it is nested too deeply"),
+        ("{a: " * 5000, "it is nested too deeply"),
+        ("cells: [{batch_size: 1:30}]", "batch_size='1:30': give a whole number"),
+        ("cells: [{lr: 1:30.5}]", "lr='1:30.5': give a number"),
+        (f"{LAUGH}\ncells: [{{lr: *z}}]", "key 'a' is unknown"),
+        (f"description: x\ncells:\n- lr: &a [1]\n  momentum: [{'[' * 50}{']' * 50}]", "momentum=[[[[["),
+    ],
+)
+def test_a_grid_without_end_is_refused_by_an_estimate_in_one_line(grid, text: str, message: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"^grid ") as caught:
+        grid(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert time.perf_counter() - start < 20
+
+
+def test_numbers_are_decimal(grid) -> None:
+    read = grid("cells: [{epochs: 010, batch_size: 1_000, lr: 1e-3, momentum: 0.5, optimizer: sgd, seeds: [007]}]")
+    config = read.cells[0].config
+    assert (config.optimization.epochs, config.optimization.batch_size, config.optimization.lr) == (10, 1000, 0.001)
+    assert (config.optimization.momentum, config.model.seed) == (0.5, 7)
 
 
 def test_a_misspelt_grid_is_answered_with_the_nearest_name() -> None:

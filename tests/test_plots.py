@@ -1,5 +1,7 @@
 """Figures of one run show what they are given: the mark of the barrier, every split, no state of an earlier figure."""
 
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -8,8 +10,11 @@ import pytest
 from lmc_mlflow.paths.intervals import Interval
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure
+from lmc_mlflow.plots.per_run.matrix import matrix_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure
+from lmc_mlflow.plots.per_run.star import segments_figure
+from lmc_mlflow.plots.per_run.trajectories import trajectory_figure
 
 
 def table(losses: list[float], splits: tuple[str, ...] = ("test", "train_a")) -> pd.DataFrame:
@@ -115,6 +120,43 @@ def test_learning_curves_show_every_side_and_split() -> None:
     ]
     labels = {line.get_label() for line in learning_figure(pd.DataFrame(rows), "title").axes[0].lines}
     assert labels == {"side A, train", "side A, test", "side B, train", "side B, test"}
+
+
+NO_NUMBERS = {
+    "nan in the middle": [0.1, 5.0, float("nan"), 5.0, 0.1],
+    "nan at an end": [float("nan"), 5.0, 1.0, 5.0, 0.1],
+    "infinite": [0.1, float("inf"), 1.0, 5.0, 0.1],
+    "nan alone": [float("nan")] * 5,
+    "infinite alone": [float("inf")] * 5,
+    "near the largest": [0.1, 1e38, 1.0, 5.0, 0.1],
+}
+
+
+@pytest.mark.parametrize("losses", NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_every_figure_of_one_run_is_drawn_where_losses_are_no_numbers(losses: list[float]) -> None:
+    path = table(losses)
+    diverged = path.assign(angle_deg=float("nan"), manhattan=float("nan"))
+    places = pd.DataFrame([(x, y) for y in range(5) for x in range(5)], columns=["x", "y"])
+    surface = places.assign(panel="as logged", loss=losses * 5, accuracy=0.5)
+    ends = {"as logged": {"A": (0, 0), "B": (4, 0), "C": (0, 4)}}
+    epochs = pd.DataFrame({"epoch": range(5), "split": "test", "side": "A", "loss": losses, "accuracy": 0.5})
+    barriers = pd.DataFrame({"run_a": ["1", "1", "2"], "run_b": ["2", "3", "3"], "barrier": losses[:3]})
+    networks = pd.DataFrame({"network": ["1", "2", "3"], "label": ["a", "b", "c"], "constant": False})
+    segments = path[path["split"] == "test"].assign(kind="star_source", run_a="1", run_b="2")
+    summary = {"test/loss_swa": losses[2], "test/accuracy_swa": 0.5}
+    figures = [
+        path_figure(path, "title", None, (0.1, -0.06)),
+        polar_figure(path, "title"),
+        polar_figure(diverged, "title"),
+        aligned_path_figure(path, path, "title"),
+        plane_figure(surface, ends, "title"),
+        learning_figure(epochs, "title"),
+        trajectory_figure(epochs, summary, "title"),
+        matrix_figure(barriers, networks, "barrier"),
+        segments_figure(segments, "title"),
+    ]
+    for figure in figures:
+        figure.savefig(io.BytesIO(), dpi=30)
 
 
 def test_drawing_leaves_matplotlib_s_settings_alone() -> None:

@@ -316,7 +316,7 @@ def test_images_of_several_labels_are_divided_as_one_class(
 def test_images_without_a_single_label_are_refused(refused, tmp_path: Path, labelled: str, message: str) -> None:
     arrays = {}
     for part, number in (("train", 23), ("test", 5)):
-        arrays[f"{part}_images"] = np.zeros((number, 6, 6), dtype=np.uint8)
+        arrays[f"{part}_images"] = np.arange(number * 36, dtype=np.uint8).reshape(number, 6, 6)
         arrays[f"{part}_labels"] = np.full((number, 3), part == labelled, dtype=np.uint8)
     np.savez(tmp_path / "none.npz", **arrays)
     flags = ["--dataset=npz", f"--data_root={tmp_path / 'none.npz'}", "--shift=none"]

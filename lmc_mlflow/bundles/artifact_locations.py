@@ -3,7 +3,8 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -12,7 +13,9 @@ from urllib.request import url2pathname
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.manifest import sha256_of
+from lmc_mlflow.tracking.store import StoreError
 
 BY_SERVER = "mlflow-artifacts"
 Writer = Callable[[IO[bytes]], None]
@@ -28,8 +31,8 @@ class ArtifactLocation(Protocol):
     def fetch(self, path: str, folder: Path, /) -> Path:
         """Copy an artifact into that folder; where it is a local file, return its own path instead."""
 
-    def put(self, files: dict[str, Writer]) -> None:
-        """Add or replace artifacts."""
+    def adding(self, files: Mapping[str, Writer]) -> AbstractContextManager[None]:
+        """Add or replace artifacts; an error, also one in the block, leaves those that were there before."""
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove artifacts."""
@@ -86,20 +89,45 @@ class FolderLocation:
         """Return the path of the artifact itself."""
         return self.folder / path
 
-    def put(self, files: dict[str, Writer]) -> None:
-        """Add or replace artifacts: all are written beside the folder first, then renamed."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = self.folder.with_name(f".lmc_import_{uuid.uuid4().hex}")
+    @contextmanager
+    def adding(self, files: Mapping[str, Writer]) -> Iterator[None]:
+        """Add or replace artifacts: all are written beside the folder first, then renamed.
+
+        An error, also one in the block, leaves the artifacts that were there before.
+        """
+        made = [self.folder, *self.folder.parents]
+        made = [folder for folder in made if not folder.exists()]
+        staging, replaced = (self.folder.with_name(f".lmc_import_{uuid.uuid4().hex}") for _ in range(2))
+        moved: list[str] = []
         try:
             _write_all(files, staging)
-            if self.folder.exists():
-                for path in files:
-                    (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    (staging / path).replace(self.folder / path)
-            else:
-                staging.rename(self.folder)
+            for path in files:
+                if (self.folder / path).exists():
+                    _move(self.folder / path, replaced / path)
+                moved.append(path)
+                _move(staging / path, self.folder / path)
+            yield
+        except Exception as error:
+            self._take_back(moved, replaced)
+            for rest in (staging, replaced):
+                shutil.rmtree(rest, ignore_errors=True)
+            for folder in made:
+                with suppress(OSError):  # another process has put something there
+                    folder.rmdir()
+            if isinstance(error, OSError):
+                raise StoreError(
+                    f"artifacts cannot be written to {self.folder} ({first_line(error)}); nothing of this bundle was "
+                    "imported: put that right and give the same command again"
+                ) from None
+            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+    def _take_back(self, moved: Iterable[str], replaced: Path) -> None:
+        self.remove(path for path in moved if (self.folder / path).is_file())
+        for file in [file for file in replaced.rglob("*") if file.is_file()]:
+            _move(file, self.folder / file.relative_to(replaced))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove artifacts, and folders that are empty then."""
@@ -132,11 +160,21 @@ class RemoteLocation:
         """Download an artifact into the folder."""
         return Path(self._repository().download_artifacts(path, str(folder)))
 
-    def put(self, files: dict[str, Writer]) -> None:
-        """Add or replace artifacts."""
-        with tempfile.TemporaryDirectory() as folder:
-            _write_all(files, Path(folder))
-            self._repository().log_artifacts(folder)
+    @contextmanager
+    def adding(self, files: Mapping[str, Writer]) -> Iterator[None]:
+        """Add or replace artifacts; an error, also one in the block, leaves those that were there before."""
+        before = [path for path in self.paths() if path in files]
+        with tempfile.TemporaryDirectory() as new, tempfile.TemporaryDirectory() as old:
+            _write_all(files, Path(new))
+            for path in before:
+                self.fetch(path, Path(old))
+            try:
+                self._repository().log_artifacts(new)
+                yield
+            except Exception:
+                self.remove(path for path in self.paths() if path in files and path not in before)
+                self._repository().log_artifacts(old)
+                raise
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove artifacts."""
@@ -147,7 +185,12 @@ class RemoteLocation:
         return get_artifact_repository(self.uri)
 
 
-def _write_all(files: dict[str, Writer], folder: Path) -> None:
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(target)
+
+
+def _write_all(files: Mapping[str, Writer], folder: Path) -> None:
     for path, write in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,9 @@ from urllib.parse import urlparse
 import sqlalchemy
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import delete, exists
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -65,10 +67,21 @@ class Database:
             raise ValueError(f"experiment {name!r} is deleted in this store; restore it (mlflow experiments restore)")
         return found
 
-    def make_experiment(self, name: str) -> Experiment:
-        """Make an experiment, with its artifacts where this store keeps those of new experiments."""
+    @contextmanager
+    def adding_experiment(self, name: str) -> Iterator[Experiment]:
+        """Make an experiment, with its artifacts where this store keeps those of new experiments.
+
+        An error in the block takes it away again, unless somebody has logged to it.
+        """
         made: Experiment = self.store.get_experiment(self.store.create_experiment(name))
-        return made
+        try:
+            yield made
+        except Exception:
+            made_id = int(made.experiment_id)
+            unused = ~exists().where(SqlRun.experiment_id == made_id)
+            with self.session() as session, session.begin():
+                session.execute(delete(SqlExperiment).where(SqlExperiment.experiment_id == made_id, unused))
+            raise
 
 
 def is_server(uri: str) -> bool:

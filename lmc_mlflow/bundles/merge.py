@@ -3,6 +3,7 @@
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ def read_records(bundle: Bundle) -> list[RunRecord]:
         ValueError: they cannot be read, or do not fit its artifacts.
     """
     try:
-        records = [from_line(line) for line in bundle.text(RUNS).splitlines()]
+        records = [from_line(line) for line in bundle.lines(RUNS)]
     except ValueError as error:
         raise ValueError(f"{bundle.path}: {error}") from None
     ids = {record.run_id for record in records}
@@ -84,28 +85,35 @@ def read_records(bundle: Bundle) -> list[RunRecord]:
     return records
 
 
-def merge(bundle: Bundle, database: Database) -> MergeResult:
+def merge(bundle: Bundle, records: Sequence[RunRecord], database: Database) -> MergeResult:
     """Merge a bundle: check everything, then add the artifacts, then add the runs in one transaction.
 
-    Killed at any moment it leaves at most artifacts that no run names yet, and experiments without
-    runs; the same command uses both.
+    An error on the way takes back what was added. Killed at any moment it leaves at most artifacts that no run
+    names yet, and experiments without runs; the same command uses both.
+
+    Args:
+        bundle: an open one.
+        records: its runs.
+        database: the store.
 
     Raises:
         ValueError: a run is in the store with different content; nothing was changed.
+        StoreError: the database or the artifacts cannot be written to; nothing was changed.
     """
-    records = read_records(bundle)
     with database.session() as session:
         rows = find_runs(session, [record.run_id for record in records])
         resolutions = {record.run_id: _resolve(session, record, rows.get(record.run_id)) for record in records}
         known = {run_id: (str(row.experiment_id), row.artifact_uri) for run_id, row in rows.items()}
     for record in records:
         database.experiment(record.experiment)  # refused before anything is made
-    records.sort(key=lambda record: record.run_id not in known)  # what can be refused comes first
-    plans = [_plan(bundle, database, record, resolutions[record.run_id], known) for record in records]
-    with_artifacts = [plan for plan in plans if plan.add]
-    for plan in tqdm(with_artifacts, desc="artifacts", unit="run", leave=False, disable=None):
-        plan.location.put({path: functools.partial(bundle.copy, name) for path, name in plan.add.items()})
-    _write_rows(database, plans)
+    ordered = sorted(records, key=lambda record: record.run_id not in known)  # what can be refused comes first
+    with ExitStack() as added:
+        plans = [_plan(bundle, database, record, resolutions[record.run_id], known, added) for record in ordered]
+        with_artifacts = [plan for plan in plans if plan.add]
+        for plan in tqdm(with_artifacts, desc="artifacts", unit="run", leave=False, disable=None):
+            files = {path: functools.partial(bundle.copy, name) for path, name in plan.add.items()}
+            added.enter_context(plan.location.adding(files))
+        _write_rows(database, plans)
     for plan in plans:
         plan.location.remove(plan.scratch)
     return MergeResult(
@@ -132,12 +140,15 @@ def _plan(
     record: RunRecord,
     resolution: Resolution,
     known: Mapping[str, tuple[str, str]],
+    added: ExitStack,
 ) -> RunPlan:
-    """Plan the import of one run; nothing is changed, except that a missing experiment is made."""
+    """Plan the import of one run; nothing is changed, except that a missing experiment is added."""
     if record.run_id in known:
         experiment_id, uri = known[record.run_id]
     else:
-        experiment = database.experiment(record.experiment) or database.make_experiment(record.experiment)
+        experiment = database.experiment(record.experiment) or added.enter_context(
+            database.adding_experiment(record.experiment)
+        )
         experiment_id = experiment.experiment_id
         uri = f"{experiment.artifact_location.rstrip('/')}/{record.run_id}/artifacts"
     location = database.artifact_location(uri)
@@ -145,7 +156,7 @@ def _plan(
     if resolution in (Resolution.AHEAD, Resolution.DIVERGED, Resolution.DELETED):
         return RunPlan(record, resolution, experiment_id, uri, location, {}, (), ())
     present = artifact_digests(location)
-    digests = {path: bundle.files[name]["sha256"] for path, name in files.items()}
+    digests = {path: bundle.files[name].sha256 for path, name in files.items()}
     differing = [path for path in files if path in present and present[path] != digests[path]]
     if resolution is not Resolution.BEHIND:
         altered = [path for path in differing if path.split("/")[0] != UNSEALED_FOLDER]

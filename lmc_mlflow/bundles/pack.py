@@ -1,6 +1,5 @@
 """Packs a run for a bundle: its record, and its artifacts, verified against the run's own manifest."""
 
-import json
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -10,7 +9,7 @@ from lmc_mlflow.bundles.artifact_locations import ArtifactLocation
 from lmc_mlflow.bundles.metric_histories import Histories
 from lmc_mlflow.bundles.records import LEFT_OUT, InputRecord, RunRecord
 from lmc_mlflow.contract import SEALED_KINDS, Artifact, Tag
-from lmc_mlflow.manifest import verify
+from lmc_mlflow.manifest import read_manifest, verify
 
 ARRAY_FOLDERS = (Artifact.CHECKPOINT_FOLDER, Artifact.RESUME_FOLDER, Artifact.PREDICTIONS_FOLDER)
 ARRAY_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt")
@@ -56,8 +55,8 @@ def fetch_artifacts(location: ArtifactLocation, wanted: list[str], folder: Path)
 def paths_in_manifest(manifest: Path) -> set[str]:
     """List the paths in a manifest; none if it is damaged, which `verify` reports."""
     try:
-        return set(json.loads(manifest.read_text())["sha256"])
-    except (ValueError, KeyError, TypeError):
+        return set(read_manifest(manifest))
+    except ValueError:
         return set()
 
 

@@ -2,18 +2,28 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
 
 from lmc_mlflow.contract import Tag
+from lmc_mlflow.schema import RunId, read_json
 
-RUN_ID = re.compile(r"[0-9a-z]{1,32}")
-STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 LEFT_OUT = Tag.LEFT_OUT
 """Tag of an imported run: its artifacts that were left out of the bundle and are not in the store either."""
-Point = tuple[int, int, float | None]
+Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f]*$")]
+Value = Annotated[str, StringConstraints(max_length=8000, pattern=r"^[^\x00]*$")]
+Name = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f]*$")]
+Label = Annotated[str, StringConstraints(max_length=36, pattern=r"^[^\x00-\x1f]*$")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""Texts as long as the columns of MLflow's tables."""
+Milliseconds = Annotated[int, Field(ge=0, lt=9_223_372_036_854)]
+"""Since 1970, to the year 2262, the last that pandas has."""
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Point = tuple[Whole, Whole, Annotated[float, Field(allow_inf_nan=False)] | None]
 """Step, timestamp (milliseconds), value; None where the value is no number (NaN), which equals itself so."""
 
 
@@ -21,13 +31,13 @@ Point = tuple[int, int, float | None]
 class InputRecord:
     """A data set that a run used; `tags` hold its context."""
 
-    name: str
-    digest: str
-    source_type: str
-    source: str
-    schema: str | None
-    profile: str | None
-    tags: Mapping[str, str]
+    name: Name
+    digest: Label
+    source_type: Label
+    source: Text
+    schema: Text | None
+    profile: Text | None
+    tags: Mapping[Key, Name]
 
 
 @dataclass(frozen=True)
@@ -49,18 +59,18 @@ class RunRecord:
         left_out: paths of its artifacts that are not in the bundle.
     """
 
-    run_id: str
-    experiment: str
-    name: str
-    status: str
-    start_time: int
-    end_time: int | None
-    user: str | None
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, tuple[Point, ...]]
+    run_id: RunId
+    experiment: Name
+    name: Name
+    status: Status
+    start_time: Milliseconds
+    end_time: Milliseconds | None
+    user: Name | None
+    params: Mapping[Key, Value]
+    tags: Mapping[Key, Value]
+    metrics: Mapping[Key, tuple[Point, ...]]
     inputs: tuple[InputRecord, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[Text, ...]
 
     @property
     def is_finished(self) -> bool:
@@ -80,20 +90,6 @@ def from_line(line: str) -> RunRecord:
         ValueError: the line is not that of a run.
     """
     try:
-        content = json.loads(line)
-        fields = {spec.name: content[spec.name] for spec in dataclasses.fields(RunRecord)}
-        fields["inputs"] = tuple(InputRecord(**item) for item in content["inputs"])
-        fields["left_out"] = tuple(content["left_out"])
-        fields["metrics"] = {key: tuple(_point(p) for p in points) for key, points in content["metrics"].items()}
-        record = RunRecord(**fields)
-        whole = RUN_ID.fullmatch(record.run_id) and record.status in STATUSES
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the line of a run cannot be read ({type(error).__name__}: {error})") from None
-    if not whole:
-        raise ValueError(f"the line of a run cannot be read (id {record.run_id!r}, status {record.status!r})")
-    return record
-
-
-def _point(point: list[Any]) -> Point:
-    step, timestamp, value = point
-    return int(step), int(timestamp), None if value is None else float(value)
+        return read_json(RunRecord, line)
+    except ValueError as error:
+        raise ValueError(f"the line of a run cannot be read ({error})") from None

@@ -52,10 +52,15 @@ class MembersConfig(Section):
 class ScoresConfig(Section):
     """The estimation of an ensemble's scores."""
 
-    num_resamples: int = option(1000, "bootstrap resamples of the test samples; 0: no intervals", minimum=0)
+    num_resamples: int = option(
+        1000, "bootstrap resamples of the test samples; 0: no intervals", minimum=0, maximum=100_000
+    )
     confidence: float = option(0.95, "share of the resamples that an interval holds", above=0.0, maximum=0.9999)
     num_orders: int = option(
-        50, "random orders of the members, over which the curve of accuracy against size is averaged", minimum=1
+        50,
+        "random orders of the members, over which the curve of accuracy against size is averaged",
+        minimum=1,
+        maximum=10_000,
     )
     scores_seed: int = option(0, "seed of the resamples and the orders", minimum=0)
 

@@ -11,6 +11,10 @@ from typing import Any
 from lmc_mlflow.config.choices import unknown_name
 
 AUTO = "auto"
+LARGEST_WHOLE = 2**64 - 1
+"""The largest seed of a random stream."""
+LARGEST = 1e30
+"""The largest number: single precision ends at 3e38, and optimizers divide by what is below 1."""
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -69,6 +73,10 @@ def read_value(name: str, kind: Any, text: str) -> Any:
             raise ValueError(f"{name}={text!r}: give true or false")
         return _BOOLEANS[text.lower()]
     if kind is str:
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # no store can keep it
+            raise ValueError(f"{name}={text!a}: give it in UTF-8") from None
         return text
     if typing.get_origin(kind) is tuple:
         inner = typing.get_args(kind)[0]
@@ -105,6 +113,10 @@ def check_value(name: str, value: Any, rule: Option) -> None:
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name}={value}: give a finite number")
+    largest = LARGEST_WHOLE if isinstance(value, int) else LARGEST
+    if isinstance(value, int | float) and value > largest:
+        shown = f"a number of {len(str(value))} digits" if isinstance(value, int) else str(value)
+        raise ValueError(f"{name}: {shown} is more than {largest:g}, the largest that is computed with")
     if rule.choices and value not in rule.choices:
         raise unknown_name(name, str(value), rule.choices)
     if rule.minimum is not None and value < rule.minimum:

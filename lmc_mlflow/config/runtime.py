@@ -13,7 +13,7 @@ class RuntimeConfig(Section):
     deterministic: bool = option(
         False, "true: repeated runs are bit-equal on a GPU too (slower; on a CPU they always are)", identity=False
     )
-    threads: int | None = option(None, "CPU threads; auto: PyTorch's choice", minimum=1, identity=False)
+    threads: int | None = option(None, "CPU threads; auto: PyTorch's choice", minimum=1, maximum=1024, identity=False)
     keep_memory: bool = option(
         True,
         "true: keep memory that a step frees for the next step, and do not return it to the system (faster for large "

@@ -12,6 +12,7 @@ from torch import Tensor
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.data.content import check_content
 from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, load_dataset
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
@@ -97,6 +98,7 @@ def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None =
     rendering = rendering_of(config.shift)
     row = _row_of(config)
     dataset = load_dataset(config)
+    check_content(config.dataset, dataset)
     if sides is None:
         sides = split_sides(config.shift, dataset.train_labels, len(dataset.classes), config.split_seed)
     _check_sides(config, dataset, sides)

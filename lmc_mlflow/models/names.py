@@ -4,8 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lmc_mlflow.errors import shortened
+
 MLP_FORM = "mlp_l<layers>_w<width>[_<width>...][_bn|_ln][_leaky<slope>][_dropout]"
 LINEAR_FORM = "linear_l<layers>_w<width>"
+MOST_LAYERS = 1000
 TABLE_V_MLPS = ("mlp_l1_w587", "mlp_l3_w256_512_256", "mlp_l1_w126", "mlp_l3_w110_256_110")
 """The MLPs of Hepburn et al., Table V."""
 MLP_NAME = re.compile(
@@ -42,7 +45,8 @@ def parse_mlp(name: str) -> MLPSpec:
     found = MLP_NAME.fullmatch(name)
     if not found:
         raise ValueError(f"model {name!r}: an MLP is called {MLP_FORM}, as in mlp_l3_w256_512_256_bn")
-    num_layers, widths = int(found["layers"]), widths_of(found)
+    num_layers = _num_layers(found)
+    widths = widths_of(found)
     if len(widths) != num_layers or not widths or 0 in widths:
         raise ValueError(
             f"model {name!r}: l{found['layers']} needs {found['layers']} widths above 0, one for each hidden layer, "
@@ -52,6 +56,12 @@ def parse_mlp(name: str) -> MLPSpec:
     if slope is not None and slope > 1:
         raise ValueError(f"model {name!r}: the slope {found['slope']} must lie between 0 (a ReLU) and 1 (no ReLU)")
     return MLPSpec(widths, norm=found["norm"] or "", slope=slope, dropout=bool(found["dropout"]))
+
+
+def _num_layers(found: re.Match[str]) -> int:
+    if len(found["layers"]) > len(str(MOST_LAYERS)) or int(found["layers"]) > MOST_LAYERS:
+        raise ValueError(f"model: l{shortened(found['layers'])} is more than {MOST_LAYERS:,} layers; choose fewer")
+    return int(found["layers"])
 
 
 def widths_of(found: re.Match[str]) -> tuple[int, ...]:
@@ -74,7 +84,7 @@ def parse_linear(name: str) -> tuple[int, ...]:
         raise ValueError(
             f"model {name!r}: a linear network is called {LINEAR_FORM}, as in linear_l4_w128, or linear_l1"
         )
-    num_hidden, width = int(found["layers"]) - 1, found["width"]
+    num_hidden, width = _num_layers(found) - 1, found["width"]
     if (num_hidden == 0) != (width is None) or (width is not None and not int(width)):
         raise ValueError(
             f"model {name!r}: linear_l1 has no hidden layer and no width, all others have one width above 0, as in "

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.errors import first_line
+from lmc_mlflow.errors import first_line, shortened
 from lmc_mlflow.models.families import TIMM_FORM, form_of
 from lmc_mlflow.models.initialization import initialize
 from lmc_mlflow.models.linear import linear
@@ -106,13 +107,41 @@ def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
     It maps images (N, C, H, W) to log-probabilities or logits (N, K).
 
     Raises:
-        ValueError: an unknown name, or images that this network cannot take.
+        ValueError: an unknown name, more weights than memory can hold, or images that this network cannot take.
     """
+    _check_size(spec)
     with global_stream(seed, torch.device("cpu")):
         network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
         initialize(network, spec.weights_init)
     _try_out(network, spec)
     return network
+
+
+def empty_state(spec: NetworkSpec) -> dict[str, Tensor]:
+    """Return the names, shapes and types of a network's state, without any memory for it.
+
+    Raises:
+        ValueError: an unknown name, or sizes that no memory can hold.
+    """
+    try:
+        with torch.device("meta"):
+            network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
+    except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
+        raise ValueError(f"model {shortened(spec.model)!r} is too large ({first_line(error)})") from None
+    return dict(network.state_dict())
+
+
+def _check_size(spec: NetworkSpec) -> None:
+    """Refuse widths of the user's own that would fill the memory several times, before any is taken."""
+    if form_of(spec.model) not in (MLP_FORM, LINEAR_FORM):
+        return
+    needed = sum(value.numel() * value.element_size() for value in empty_state(spec).values())
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"model {shortened(spec.model)!r} has {needed / 2**30:,.1f} GiB of weights for {spec.num_inputs:,} inputs, "
+            f"{free / 2**30:,.1f} GiB of memory are free; choose smaller widths"
+        )
 
 
 def _try_out(network: nn.Module, spec: NetworkSpec) -> None:

@@ -169,7 +169,7 @@ def _fitting_legend(figure: Figure, entries: dict[str, Any], columns: int, handl
 
 def log_scale(panel: Axes, values: Iterable[float]) -> None:
     """Make the vertical axis logarithmic, with plain numbers, where all values are positive."""
-    known = [value for value in values if value == value]
+    known = [value for value in values if math.isfinite(value)]
     if known and min(known) > 0:
         panel.set_yscale("log")
         readable_log(panel.yaxis, *panel.get_ylim())
@@ -213,9 +213,15 @@ def polar_frame(panel: Axes, title: str, widest: float) -> None:
 
 def score_center(scores: Iterable[float]) -> float:
     """Choose the score (%) at the centre of a polar panel, so that a path is no arc at its rim: a multiple of 5."""
-    known = [value for value in scores if value == value]
-    low, high = min(known), max(known)
+    known = [value for value in scores if math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
     return max(0.0, 5 * math.floor((low - max(1.0, 0.5 * (high - low))) / 5))
+
+
+def rim(center: float, values: Iterable[float]) -> float:
+    """Choose the radius at the rim of a polar panel: a little beyond the largest finite value."""
+    largest = max((value for value in values if math.isfinite(value)), default=center)
+    return center + 1.06 * ((largest - center) or 1.0)
 
 
 def alpha_axis(ends: tuple[str, str]) -> str:

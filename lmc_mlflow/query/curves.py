@@ -1,17 +1,20 @@
 """Reads curves as tables: paths over alpha, learning over epochs, ensembles over their size."""
 
-import json
+import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client, metric_curve
+from lmc_mlflow.schema import read_json
 
 PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan"]
 """A table has those measures that are defined for its labels and that its version measured."""
@@ -19,6 +22,12 @@ LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
 SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: list[str]
+    data: list[list[int | float | bool | str | None]]
 
 
 def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = False) -> pd.DataFrame:
@@ -80,8 +89,13 @@ def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str |
     for run_id in tqdm(runs["run_id"], desc=path, leave=False, disable=None):
         with tempfile.TemporaryDirectory() as folder:
             files = download_verified(client, client.get_run(run_id), [path], Path(folder))
-            content = json.loads(files[path].read_text())
-        tables.append(pd.DataFrame(content["data"], columns=content["columns"]).assign(run_id=run_id))
+            try:
+                content = read_json(_Table, files[path].read_bytes())
+                rows = [[math.nan if cell is None else cell for cell in row] for row in content.data]
+                table = pd.DataFrame(rows, columns=content.columns)
+            except ValueError as error:
+                raise ValueError(f"run {run_id}: its {path} cannot be used: {first_line(error)}") from None
+        tables.append(table.assign(run_id=run_id))
     return _beside(runs, tables, columns)
 
 

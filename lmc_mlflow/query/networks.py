@@ -1,14 +1,14 @@
 """Loads the network that a run logged: its verified checkpoint, and what rebuilds the network and its data."""
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -18,12 +18,14 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
-from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
+from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
 from lmc_mlflow.query.downloads import download
 from lmc_mlflow.query.runs import children, resolve_run
+from lmc_mlflow.stored_arrays import read_arrays
 from lmc_mlflow.weights import check_compatible
 
-FORMAT = 1
+SPLIT_ARRAYS = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,19 @@ class LoggedNetwork:
         network.load_state_dict(self.state)
         return network.eval()
 
+    def refuse_if_diverged(self) -> None:
+        """Refuse a network whose weights are no numbers.
+
+        Raises:
+            ValueError: naming the run and the first such tensor.
+        """
+        for name, value in self.state.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ValueError(
+                    f"run {self.run.info.run_id}: {name} is not finite, its training diverged; leave the run out, or "
+                    "train it again with a lower lr"
+                )
+
 
 def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     """Load the network that a run logged, every byte verified against its manifest.
@@ -70,38 +85,39 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     with tempfile.TemporaryDirectory() as folder:
         files = download_verified(client, run, [Artifact.CHECKPOINT, Artifact.CHECKPOINT_CONFIG], Path(folder))
         try:
-            content = json.loads(files[Artifact.CHECKPOINT_CONFIG].read_text())
-            if content["format"] != FORMAT:
-                raise ValueError(
-                    f"written in format {content['format']}, this version reads {FORMAT}; update lmc_mlflow"
-                )
+            content = read_checkpoint_config(files[Artifact.CHECKPOINT_CONFIG])
             state = load_file(files[Artifact.CHECKPOINT])
-            logged = LoggedNetwork(
-                run=run,
-                spec=NetworkSpec(**content["network"]),
-                state=state,
-                config=from_nested(TrainPairConfig, content["config"]),
-                side=content["side"],
-                split_run=content["split_run"],
-                digests=content["digests"],
-            )
-            check_compatible(build_network(logged.spec, seed=0).state_dict(), state)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            spec = NetworkSpec(**vars(content.network))
+            check_compatible(empty_state(spec), state)
+            config = from_nested(TrainPairConfig, content.config)
+        except (SafetensorError, ValueError) as error:
             raise ValueError(f"{label}: its checkpoint cannot be used: {error}") from None
-    return logged
+    return LoggedNetwork(run, spec, state, config, content.side, content.split_run, vars(content.digests))
 
 
 def load_split(client: MlflowClient, run_id: str) -> Sides:
     """Load the two sides that a pair run logged.
 
     Raises:
-        ValueError: the split is missing or altered.
+        ValueError: the split is missing, altered, or no two lists of samples.
     """
     run = resolve_run(client, run_id)
     with tempfile.TemporaryDirectory() as folder:
         files = download_verified(client, run, [Artifact.SPLIT], Path(folder))
-        with np.load(files[Artifact.SPLIT], allow_pickle=False) as arrays:
-            return Sides(arrays["A"], arrays["B"])
+        try:
+            arrays = read_arrays(files[Artifact.SPLIT], SPLIT_ARRAYS)
+            for name, indices in arrays.items():
+                _check_indices(name, indices)
+        except ValueError as error:
+            raise ValueError(f"run {run.info.run_id}: its {Artifact.SPLIT} cannot be used: {error}") from None
+    return Sides(*(arrays[name] for name in SPLIT_ARRAYS))
+
+
+def _check_indices(name: str, indices: NDArray[Any]) -> None:
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or not len(indices) or indices.min() < 0:
+        raise ValueError(
+            f"{name} is {indices.dtype} of shape {indices.shape}; the samples of a side are whole numbers from 0 on"
+        )
 
 
 def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Reads the newest whole state that an interrupted run has written to its slots."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -8,7 +8,14 @@ from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.manifest import sha256_of
+from lmc_mlflow.schema import Count, Digest, read_json
 from lmc_mlflow.tracking.resume import NUM_SLOTS, slot_names
+
+
+@dataclass(frozen=True)
+class _Note:
+    epoch: Count
+    sha256: Digest
 
 
 def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None:
@@ -29,9 +36,9 @@ def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None
     for slot in range(NUM_SLOTS):
         note, state = (local / name for name in slot_names(slot))
         try:
-            content = json.loads(note.read_text())
-            if state.is_file() and sha256_of(state) == content["sha256"]:
-                whole[int(content["epoch"])] = state
-        except (OSError, ValueError, KeyError):  # a slot never written, or cut short
+            content = read_json(_Note, note.read_bytes())
+            if state.is_file() and sha256_of(state) == content.sha256:
+                whole[content.epoch] = state
+        except (OSError, ValueError):  # a slot never written, or cut short
             continue
     return whole[max(whole)] if whole else None

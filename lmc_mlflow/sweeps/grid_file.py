@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup, unknown_name
@@ -17,28 +16,17 @@ from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
 from lmc_mlflow.models.families import check_model
 from lmc_mlflow.papers.printed import SEEDS as SEEDS_OF_HEPBURN
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
+from lmc_mlflow.sweeps.grid_text import read_text
 from lmc_mlflow.sweeps.selection import (
     NOT_IN_CELLS,
     read_only,
     read_override,
     wanted_seeds,
 )
-from lmc_mlflow.sweeps.steps import SEEDS, Texts, products, read_steps, values_of
+from lmc_mlflow.sweeps.steps import MOST_CELLS, SEEDS, Texts, count_products, products, read_steps, values_of
 from lmc_mlflow.tracking.provenance import PROJECT_ROOT
 
 KEYS = ("description", "seeds", "defaults", "then", "cells")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a repeated key is an error, not a silent loss of the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Construct a mapping as yaml.SafeLoader does, without repeated keys."""
-        seen = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in seen:
-            if seen.count(key) > 1:
-                raise ValueError(f"line {node.start_mark.line + 1}: {key!r} is given twice")
-        return super().construct_mapping(node, deep)
 
 
 def grid_file(grid: str) -> Path:
@@ -80,7 +68,7 @@ def read_grid(grid: str, machine: Mapping[str, str], only: tuple[str, ...], over
     path = grid_file(grid)
     wanted, changes = read_only(only), read_override(override)
     try:
-        content = yaml.load(path.read_text(), _StrictLoader)
+        content = read_text(path)
         entries = _entries(content)
         all_jobs = [_job(number, entry, machine, {}) for number, entry in enumerate(entries)]
         _refuse_repeated(entries, all_jobs)
@@ -92,8 +80,6 @@ def read_grid(grid: str, machine: Mapping[str, str], only: tuple[str, ...], over
         if not jobs:
             raise ValueError(f"only={','.join(only)}: none of its {sum(len(j.cells) for j in all_jobs)} cells is so")
         return Grid(path.stem, str(content.get("description", "")), _name_jobs(_merge_equal(jobs)))
-    except yaml.YAMLError as error:
-        raise ValueError(f"grid {path}: no YAML ({' '.join(str(error).split())})") from None
     except ValueError as error:
         raise ValueError(f"grid {path.stem}: {error}") from None
 
@@ -105,7 +91,8 @@ def _entries(content: Any) -> list[_Entry]:
         if key not in KEYS:
             raise unknown_name("key", str(key), KEYS)
     defaults = content.get("defaults") or {}
-    entries = []
+    entries: list[_Entry] = []
+    num_cells = 0
     for number, cell in enumerate(content["cells"], start=1):
         label = f"cell {number}"
         try:
@@ -114,6 +101,9 @@ def _entries(content: Any) -> list[_Entry]:
             given = {str(name): value for name, value in {**defaults, **cell}.items()}
             seeds = _seeds(given.pop("seeds", content.get("seeds", list(SEEDS_OF_HEPBURN))))
             then = given.pop("then", content.get("then", []))
+            num_cells += count_products(given) * len(seeds)
+            if num_cells > MOST_CELLS:
+                raise ValueError(f"the grid has {num_cells:,} cells up to here, a grid has at most {MOST_CELLS:,}")
             entries += [_Entry(f"{label}{_short(texts, cell)}", texts, seeds, then) for texts in products(given)]
         except ValueError as error:
             raise ValueError(f"{label}: {error}") from None
@@ -127,6 +117,8 @@ def _short(texts: Mapping[str, str], cell: Mapping[str, Any]) -> str:
 
 
 def _seeds(given: Any) -> tuple[int, ...]:
+    if isinstance(given, list) and len(given) > MOST_CELLS:
+        raise ValueError(f"seeds: {len(given):,} of them, a grid has at most {MOST_CELLS:,} cells")
     seeds = tuple(read_value("seeds", int, text) for text in values_of("seeds", given))
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds: {', '.join(map(str, seeds))}: each seed once")

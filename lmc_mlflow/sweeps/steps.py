@@ -1,6 +1,8 @@
 """The steps that follow a trained pair in a grid: paths and ensembles."""
 
 import itertools
+import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +35,10 @@ PATH, LMC, SEEDS = "path", "lmc", "seeds"
 _SAMPLINGS = {LMC: LMC, SEEDS: SEEDS}
 _SIDES = {"A": "A", "B": "B"}
 Identity = tuple[str, ...]
+MOST_CELLS = 20_000
+"""Of a grid, seeds included; the papers' grids have up to 225, and checking one takes half a millisecond."""
+MOST_STEPS = 100
+"""That one item of `then` stands for."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,13 @@ def values_of(name: str, value: Any) -> list[str]:
         raise ValueError(f"{name}: the list is empty")
     for one in values:
         if not isinstance(one, str | int | float | bool):
-            raise ValueError(f"{name}={one!r}: give a value, or a list of values that multiplies the cells")
+            raise ValueError(f"{name}={reprlib.repr(one)}: give a value, or a list of values that multiplies the cells")
     return [one if isinstance(one, str) else write_value(one) for one in values]
+
+
+def count_products(given: Mapping[str, Any]) -> int:
+    """Count the combinations of the values of a mapping, without making them."""
+    return math.prod(len(value) for value in given.values() if isinstance(value, list))
 
 
 def products(given: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -100,6 +111,9 @@ def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
             reader = lookup(_READERS, str(name), "step")
             if not isinstance(given, dict | None):
                 raise ValueError("give its parameters as {name: value}, or nothing")
+            num_steps = count_products(given or {})
+            if num_steps > MOST_STEPS:
+                raise ValueError(f"{num_steps:,} combinations, a step has at most {MOST_STEPS}")
             found = [reader(texts, override) for texts in products(given or {})]
         except ValueError as error:
             raise ValueError(f"then, step {number} ({name}): {error}") from None

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.manifest import render_manifest, sha256_of
+from lmc_mlflow.schema import write_json
 from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100
@@ -94,8 +95,8 @@ class TrackedRun:
             self._log_file(local, path)
 
     def log_json(self, content: Any, path: str) -> None:
-        """Log content as a JSON file."""
-        self.log_text(json.dumps(content, indent=1), path)
+        """Log content as a JSON file; numbers that are not finite are null there."""
+        self.log_text(write_json(content), path)
 
     def log_arrays(self, arrays: Mapping[str, NDArray[Any]], path: str) -> None:
         """Log arrays as one .npz file, without pickles."""

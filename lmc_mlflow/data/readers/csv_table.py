@@ -2,19 +2,17 @@
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.data.arrays import Parts
 from lmc_mlflow.data.holdout import random80
-from lmc_mlflow.data.readers.imagefolder import read_image
+from lmc_mlflow.data.readers.pictures import in_order, read_pictures
 
 SPLITS = ("train", "validation", "test")
 WAY_OUT = "the header is file,label or file,labels, and split if you like"
@@ -43,7 +41,7 @@ def read_table(data_root: Path, image_size: int | None, split: str, validation: 
 
     Its columns: `file`, relative to data_root; `label`, one class, or `labels`, any number of them with
     `|` between; and, if the parts are given, `split`: train, validation or test. Other columns are ignored.
-    Classes are in sorted order.
+    Classes are in sorted order, as numbers where all are numbers.
 
     Args:
         data_root: the folder of labels.csv.
@@ -59,7 +57,7 @@ def read_table(data_root: Path, image_size: int | None, split: str, validation: 
     """
     table = _read_rows(data_root / "labels.csv")
     train, test = _parts(table, split, validation, split_seed)
-    classes = tuple(sorted({name for row in table.rows for name in row.names}))
+    classes = in_order(name for row in table.rows for name in row.names)
     train_labels, test_labels = (_labels(table, part, classes) for part in (train, test))
     learned = {name for i in train for name in table.rows[i].names}
     lone = [name for name in classes if name not in learned]
@@ -68,12 +66,14 @@ def read_table(data_root: Path, image_size: int | None, split: str, validation: 
             f"csv: {table.path}: never in training: {', '.join(lone[:5])}; give each class a training image, or take "
             "its rows out"
         )
-    images = _read_images([table.rows[i].file for i in (*train, *test)], image_size)
+    images = read_pictures([table.rows[i].file for i in (*train, *test)], image_size, "csv")
     return Parts(images[: len(train)], train_labels, images[len(train) :], test_labels, classes)
 
 
 def _read_rows(path: Path) -> Table:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no file")
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin UTF-8 with a mark
             reader = csv.reader(file, strict=True)
             columns = tuple(name.strip() for name in next(reader, []))
@@ -161,18 +161,3 @@ def _labels(table: Table, part: Sequence[int], classes: Sequence[str]) -> NDArra
         for name in table.rows[i].names:
             several[n, index[name]] = 1
     return several
-
-
-def _read_images(files: Sequence[Path], image_size: int | None) -> NDArray[np.uint8]:
-    """Images (N, C, H, W); where grey and colour are mixed, all become colour."""
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda path: read_image(path, image_size, "csv"), files)
-        arrays = list(tqdm(read, total=len(files), desc="reading images", unit="img", leave=False, disable=None))
-    if len({array.shape[0] for array in arrays}) > 1:
-        arrays = [np.repeat(array, 3, axis=0) if array.shape[0] == 1 else array for array in arrays]
-    for path, array in zip(files, arrays, strict=True):
-        if array.shape != arrays[0].shape:
-            raise ValueError(
-                f"csv: {path} is {array.shape[1:]}, {files[0]} is {arrays[0].shape[1:]}; give image_size=<pixels>"
-            )
-    return np.stack(arrays)

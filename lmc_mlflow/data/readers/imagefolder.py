@@ -1,24 +1,22 @@
 """Reads images from folders, one folder for each class."""
 
+import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from lmc_mlflow.data.arrays import Parts
-from lmc_mlflow.errors import first_line
+from lmc_mlflow.data.readers.pictures import endings, in_order, read_pictures
 
-GREY_MODES = ("1", "L")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FolderImages:
-    """Images (N, C, H, W) in 0..255, labels (N,), class names in sorted order."""
+    """Images (N, C, H, W) in 0..255, labels (N,), class names in the order of the labels."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -26,77 +24,58 @@ class FolderImages:
 
 
 def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
-    """Read every image below `root`/<class>/ that Pillow can read, in sorted order.
+    """Read every image below `root`/<class>/, in sorted order; names that begin with a dot are left out.
 
     Args:
         root: a folder of class folders.
         image_size: height and width to bring every image to (bilinear); None: they are of one size.
 
     Raises:
-        ValueError: no such folder, no images, a file that is no image or is damaged, or images of
-            several sizes or kinds where image_size is None.
+        ValueError: no such folder, no images, links that lead in a circle, a file that is no image or is damaged,
+            or images of several sizes or kinds where image_size is None.
     """
-    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
-
     if not root.is_dir():
         raise ValueError(f"imagefolder: {root} is no folder; data_root must hold train/<class>/ and test/<class>/")
     try:
-        for _ in os.walk(root, onerror=_refuse, followlinks=True):  # torchvision skips what it may not read
-            pass
-        classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir()))
-        Image.init()
-        known = tuple(sorted({*IMG_EXTENSIONS, *Image.registered_extensions()}))
-        index = {name: i for i, name in enumerate(classes)}
-        files = make_dataset(str(root), index, extensions=known) if classes else []
-    except FileNotFoundError as error:  # torchvision: a class folder without images
-        raise ValueError(f"imagefolder: {root}: {first_line(error)}") from None
+        folders = [entry.name for entry in root.iterdir() if entry.is_dir()]
+        classes = in_order(name for name in folders if not name.startswith("."))
+        files = [_images_below(root / name) for name in classes]
     except PermissionError as error:
         raise ValueError(f"imagefolder: {error.filename} cannot be read: permission denied") from None
-    if not files:
+    hidden = sorted(name for name in folders if name.startswith("."))
+    if hidden:
+        logger.warning("imagefolder: %s is no class: its name begins with a dot", root / hidden[0])
+    if not any(files):
         raise ValueError(f"imagefolder: {root} holds no images; put them into {root}/<class>/")
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda item: read_image(Path(item[0]), image_size, "imagefolder"), files, chunksize=64)
-        arrays = list(
-            tqdm(read, total=len(files), desc=f"reading {root.name} images", unit="img", leave=False, disable=None)
-        )
-    if any(array.shape[0] != arrays[0].shape[0] for array in arrays):  # grey and colour mixed: all to colour
-        arrays = [np.repeat(array, 3, axis=0) if array.shape[0] == 1 else array for array in arrays]
-    for (path, _), array in zip(files, arrays, strict=True):
-        if array.shape != arrays[0].shape:
-            raise ValueError(
-                f"imagefolder: {path} is {array.shape[1:]}, {files[0][0]} is {arrays[0].shape[1:]}; give "
-                "image_size=<pixels>"
-            )
-    return FolderImages(np.stack(arrays), np.array([label for _, label in files], dtype=np.int64), classes)
+    for name, below in zip(classes, files, strict=True):
+        if not below:
+            raise ValueError(f"imagefolder: {root / name} holds no images; put some there, or remove the folder")
+        if not name.isprintable():
+            raise ValueError(f"imagefolder: the folder {name!a} of {root} is not named in UTF-8; rename it")
+    images = read_pictures([path for below in files for path in below], image_size, "imagefolder")
+    return FolderImages(images, np.repeat(np.arange(len(classes)), [len(below) for below in files]), classes)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """List the images in a folder and in those below it, in sorted order."""
+    known = endings()
+    found = []
+    for where, below, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        _check_circle(Path(where))
+        below[:] = [name for name in below if not name.startswith(".")]
+        plain = sorted(name for name in names if not name.startswith(".") and name.lower().endswith(known))
+        found.append((where, [Path(where) / name for name in plain]))
+    return [path for _, paths in sorted(found) for path in paths]
+
+
+def _check_circle(folder: Path) -> None:
+    """Refuse a link to a folder that the link lies in."""
+    if folder.is_symlink() and folder.resolve() in [above.resolve() for above in folder.parents]:
+        raise ValueError(f"imagefolder: {folder} is a link to a folder above it; remove it")
 
 
 def _refuse(error: OSError) -> None:
     raise error
-
-
-def read_image(path: Path, image_size: int | None, dataset: str) -> NDArray[np.uint8]:
-    """Read one image (C, H, W) of one or three channels.
-
-    Args:
-        path: a file of any format that Pillow reads.
-        image_size: height and width to bring it to (bilinear); None: it keeps its own.
-        dataset: whose image it is, for the error.
-
-    Raises:
-        ValueError: no image, a damaged one, or pixels of more than 8 bits.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode.startswith(("I", "F")):  # Pillow would clip them at 255
-                raise ValueError(f"its pixels, of mode {image.mode}, have more than 8 bits")
-            plain = image.convert("L" if image.mode in GREY_MODES else "RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{dataset}: {path} cannot be read as an image ({error}); replace or remove it") from None
-    if image_size is not None:
-        plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    array = np.asarray(plain, dtype=np.uint8)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def read_image_folders(root: Path, image_size: int | None) -> Parts:

@@ -1,19 +1,18 @@
 """Reads an .npz file of images and labels, such as those of MedMNIST."""
 
-import zlib
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.arrays import Parts
-from lmc_mlflow.errors import first_line
+from lmc_mlflow.stored_arrays import array_names, read_arrays
 
 MOST_CHANNELS = 16
 """An array with more than this in its last axis is a volume, not an image."""
+CHANNELS = 4
+"""An array with as few rows and more channels has its channels first."""
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -70,6 +69,8 @@ def _find(data_root: Path) -> Path:
         if not data_root.is_dir():
             if not data_root.exists():
                 raise ValueError(f"npz: {data_root} does not exist; data_root must be an .npz file or a folder of one")
+            if not data_root.is_file():
+                raise ValueError(f"npz: {data_root} is no file; data_root must be an .npz file or a folder of one")
             return data_root
         files = sorted(path for path in data_root.iterdir() if path.suffix == ".npz")
     except PermissionError:
@@ -85,23 +86,16 @@ def _read_arrays(file: Path, validation: str) -> Arrays:
     needed = ["train_images", "train_labels", "test_images", "test_labels"]
     if validation == "train":
         needed += ["val_images", "val_labels"]
-    arrays: Arrays = {}
-    where = "the file"
     try:
-        with file.open("rb") as opened:  # numpy leaves a damaged file open
-            stored = np.load(opened, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                raise BadZipFile("it is one array, saved by numpy.save")
-            _check_names(stored.files, needed)
-            for where in (name for name in stored.files if name in (*needed, "val_labels")):
-                arrays[where] = stored[where]
+        stored = array_names(file)
+        _check_names(stored, needed)
+        return read_arrays(file, [name for name in stored if name in (*needed, "val_labels")])
     except PermissionError:
         raise ValueError(f"npz: {file} cannot be read: permission denied") from None
     except KeyError as error:
         raise ValueError(f"npz: {file} {error.args[0]}") from None
-    except (ValueError, OSError, EOFError, BadZipFile, UnpicklingError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"npz: {file} cannot be read ({where}: {first_line(error)}); replace it") from None
-    return arrays
+    except ValueError as error:
+        raise ValueError(f"npz: {file} cannot be read ({error}); replace it") from None
 
 
 def _check_names(found: list[str], needed: list[str]) -> None:
@@ -121,6 +115,10 @@ def _channels_first(file: Path, name: str, images: NDArray[Any]) -> NDArray[np.u
         raise ValueError(
             f"npz: {file}: {name} has shape {images.shape}; images are (N, H, W) or (N, H, W, C), of at most "
             f"{MOST_CHANNELS} channels"
+        )
+    if images.shape[1] <= CHANNELS < images.shape[3]:
+        raise ValueError(
+            f"npz: {file}: {name} has shape {images.shape}, which looks like (N, C, H, W); store images as (N, H, W, C)"
         )
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 

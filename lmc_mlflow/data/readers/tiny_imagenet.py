@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lmc_mlflow.data.arrays import Parts
-from lmc_mlflow.data.readers.imagefolder import read_image
+from lmc_mlflow.data.readers.pictures import read_picture
 
 FOLDER = "tiny-imagenet-200"
 Labelled = list[tuple[Path, int]]
@@ -110,7 +110,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _in_colour(path: Path) -> NDArray[np.uint8]:
-    image = read_image(path, None, "tiny_imagenet")
+    image = read_picture(path, None, "tiny_imagenet")
     return np.repeat(image, 3, axis=0) if len(image) == 1 else image
 
 

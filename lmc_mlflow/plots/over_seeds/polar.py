@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from lmc_mlflow.plots.groups import Group, by_dataset, groups_of, num_text, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.score_labels import in_words, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, polar_frame, score_center, shared_legend
+from lmc_mlflow.plots.style import (
+    SPLIT_LABELS,
+    grid_of_panels,
+    house_style,
+    polar_frame,
+    rim,
+    score_center,
+    shared_legend,
+)
 
 NAMED = ("lr", "batch_size", "epochs", "optimizer")
 """Settings that a label names wherever they differ, also where they follow from the model."""
@@ -56,7 +64,7 @@ def polar_over_seeds(curves: pd.DataFrame, split: str = "test", by: Sequence[str
                 here = scale * rows.loc[rows["dataset"] == dataset, value]
                 start = score_center(here) if value == score else 0.0
                 polar_frame(panel, f"{dataset}, radius: {names[value]}, centre: {start:g}", widest)
-                panel.set_rlim(start, start + 1.06 * (float(here.max()) - start))  # type: ignore[attr-defined]
+                panel.set_rlim(start, rim(start, here))  # type: ignore[attr-defined]
         shared_legend(figure, [panel for line in axes for panel in line])
     return figure
 

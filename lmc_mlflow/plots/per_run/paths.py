@@ -20,6 +20,7 @@ from lmc_mlflow.plots.style import (
     legend_below,
     panels,
     polar_frame,
+    rim,
     score_center,
 )
 
@@ -186,7 +187,7 @@ def polar_figure(table: pd.DataFrame, title: str) -> Figure:
             points = panel.scatter(angles, radius, c=rows["alpha"], cmap="cividis", s=22, zorder=3)
             start = score_center(radius) if name.endswith("(%)") else 0.0
             polar_frame(panel, f"radius: {name}, centre: {start:g}", widest)
-            panel.set_rlim(start, start + 1.06 * ((float(radius.max()) - start) or 1.0))  # type: ignore[attr-defined]
+            panel.set_rlim(start, rim(start, radius))  # type: ignore[attr-defined]
         figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # type: ignore[union-attr,call-arg]
         figure.colorbar(points, ax=polar_panels, label="alpha (0: start, 1: end)", shrink=0.7)
     return figure

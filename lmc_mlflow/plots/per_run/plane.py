@@ -49,6 +49,8 @@ def plane_figure(table: pd.DataFrame, points: Mapping[str, Points], title: str) 
 
 def _loss_levels(losses: "pd.Series[float]") -> list[float]:
     known = losses[np.isfinite(losses) & (losses > 0)]
+    if known.empty:
+        return list(np.geomspace(1e-3, 1.0, NUM_LEVELS))
     low, high = float(known.min()), float(known.quantile(HIGHEST_SHARE))
     return list(np.geomspace(low, max(high, low * 1.01), NUM_LEVELS))
 
@@ -62,7 +64,7 @@ def _surface(
     figure: Figure, panel: Axes, part: pd.DataFrame, what: tuple[str, float], levels: list[float], label: str
 ) -> None:
     column, scale = what
-    grid = scale * part.pivot_table(index="y", columns="x", values=column)
+    grid = scale * part.pivot(index="y", columns="x", values=column)
     is_loss = column == "loss"
     shown = panel.contourf(
         grid.columns.to_numpy(),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
@@ -52,8 +53,9 @@ def align(config: AlignConfig) -> AlignOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     ends = load_ends(store, config.ends)
-    store = beside(store, ends[0].run.info.experiment_id)
     symmetry = find_symmetry(ends[0])
+    _check_there_is_work(ends, symmetry)
+    store = beside(store, ends[0].run.info.experiment_id)
     data = rebuild(store, ends[0], config.ends.data_root, device)
     name = group_run_name("aligned", (ends[1], ends[0]), config.aligning.method)
     run_a, run_b = (end.run.info.run_id for end in ends)
@@ -76,6 +78,15 @@ def align(config: AlignConfig) -> AlignOutcome:
         run.describe(_description(ends, alignment, metrics))
     converged = alignment.matching.converged
     return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged)
+
+
+def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:
+    for end in ends:
+        end.refuse_if_diverged()
+    if ends[0].run.info.run_id == ends[1].run.info.run_id:
+        raise ValueError(f"run_a and run_b are both run {ends[0].run.info.run_id}; give two networks")
+    if not symmetry.sizes:
+        raise ValueError(f"{ends[0].spec.model} has no units that could be exchanged; nothing is aligned")
 
 
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:

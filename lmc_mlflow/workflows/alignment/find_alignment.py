@@ -85,7 +85,12 @@ def find_alignment(
         config: what the method compares, and for how long.
         images: A's training side, on the device; None for a method that needs no images.
         device: where it is computed.
+
+    Raises:
+        ValueError: the weights of one of them are not finite.
     """
+    for end in ends:
+        end.refuse_if_diverged()
     network = ends[0].network().to(device)
     a, b = ({name: value.to(device) for name, value in end.state.items()} for end in ends)
     sample = None if images is None else LabelledSample(images.images, images.labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import lmc_mlflow
-from lmc_mlflow.bundles.archive import ARTIFACTS, RUNS, BundleWriter, check_free, write_bundle
+from lmc_mlflow.bundles.archive import ARTIFACTS, RUNS
 from lmc_mlflow.bundles.artifact_locations import location_of
 from lmc_mlflow.bundles.metric_histories import Histories, history_reader
 from lmc_mlflow.bundles.pack import (
@@ -21,6 +21,7 @@ from lmc_mlflow.bundles.pack import (
     record_of,
 )
 from lmc_mlflow.bundles.records import RunRecord, to_line
+from lmc_mlflow.bundles.writer import BundleWriter, check_free, write_bundle
 from lmc_mlflow.config.bundle import ExportConfig
 from lmc_mlflow.config.commands import ExportCommandConfig
 from lmc_mlflow.contract import LAUNCHER_RUN, Artifact, Kind, Tag

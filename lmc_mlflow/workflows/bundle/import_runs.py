@@ -40,10 +40,9 @@ def import_runs(config: ImportCommandConfig) -> ImportOutcome:
     uri = tracking_uri()
     with ExitStack() as stack:
         bundles = [stack.enter_context(open_bundle(Path(path).absolute())) for path in wanted.bundles]
-        for bundle in bundles:
-            read_records(bundle)
+        records = [read_records(bundle) for bundle in bundles]
         database = open_database(uri, wanted.artifacts)
-        merged = [merge(bundle, database) for bundle in bundles]
+        merged = [merge(*pair, database) for pair in zip(bundles, records, strict=True)]
     experiments = tuple(sorted(frozenset().union(*(one.experiments for one in merged)), key=int))
     for experiment_id in experiments:
         offer_view(database.tracking, experiment_id)

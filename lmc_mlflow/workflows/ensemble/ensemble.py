@@ -76,6 +76,8 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     device = prepare_machine(config.runtime)
     store = open_store()
     members = find_members(store, config.members)
+    for network in members.networks:
+        network.refuse_if_diverged()
     store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)
     first_file = ("members.json", json.dumps(_members(members), indent=1))

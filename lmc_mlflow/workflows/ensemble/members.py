@@ -152,11 +152,17 @@ def predict_members(store: Store, members: Members, config: MembersConfig, devic
     num_kept = 0
     walker = lookup(WALKERS, members.sampling, "sampling")
     bar = tqdm(total=len(members.names), desc="members", unit="network", leave=False, disable=None)
-    for member in walker(store, members, config, device):
+    for name, member in zip(members.names, walker(store, members, config, device), strict=True):
+        shape = len(member.test), members.networks[0].spec.num_classes
         inputs = {**member.inputs, "test": InputImages(member.test, members.networks[0].config.data)}
-        kept = kept_predictions(store.client, member.run_id, member.key) if member.is_kept else None
+        kept = kept_predictions(store.client, member.run_id, member.key, shape) if member.is_kept else None
         if kept is None:
             kept = predict(member.network(), member.test.images)
+            if kept.isnan().any():
+                raise ValueError(
+                    f"member {name} predicts values that are no numbers; leave it out (its batch norm may have met a "
+                    "variance below 0: bn=recalibrate)"
+                )
             keep_predictions(store.client, member.run_id, member.key, kept)
         else:
             num_kept += 1

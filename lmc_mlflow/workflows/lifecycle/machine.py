@@ -31,7 +31,7 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
         device = torch.device(config.device)
     except RuntimeError:
         raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(

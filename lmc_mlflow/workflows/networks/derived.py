@@ -9,7 +9,8 @@ from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.models.registry import NetworkSpec
-from lmc_mlflow.query.networks import FORMAT, LoggedNetwork
+from lmc_mlflow.query.checkpoint_config import FORMAT
+from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.weights import State
 

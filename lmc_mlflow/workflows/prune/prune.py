@@ -72,6 +72,7 @@ def prune_runs(config: PruneCommandConfig) -> list[PruneOutcome]:
                 outcomes.append(PruneOutcome.of(wanted.finished, FINISHED_BEFORE, endpoint=endpoint))
                 continue
             network = load_network(store.client, endpoint)
+            network.refuse_if_diverged()
             key = f"{network.config.data} {network.split_run} {network.digests}"
             if key not in data:
                 data = {key: rebuild(store, network, config.pruning.data_root, device)}  # the last one's alone
