@@ -1,6 +1,13 @@
 """The commands, one module each, started as `python -m entry_points.<command>`."""
 
 import os
+import sys
+
+from lmc_mlflow.tracking.signals import leave_at_signals
+
+_STARTED = next((word for word in sys.orig_argv if word.startswith("entry_points.")), "")
+if sys.argv[:1] == ["-m"] and _STARTED:  # this very import is that of the command
+    leave_at_signals(f"{_STARTED.partition('.')[2]}: stopped; give the same command again to go on")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,5 +1,6 @@
 """Runs one command: parses its flags, calls its workflow, prints the result, and turns an error into one line."""
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -7,14 +8,17 @@ from typing import Any
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
-from lmc_mlflow.errors import one_line
+from lmc_mlflow.errors import first_line, one_line
 from lmc_mlflow.terminal.hints import retyped
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
-from lmc_mlflow.tracking.process import Terminated, termination_raises
+from lmc_mlflow.tracking.launcher import stop_with_launcher
+from lmc_mlflow.tracking.signals import STATUS, STOPS, leave_with, termination_raises
 
-tell = say
-"""Prints a line while a command is at work."""
+
+def tell(line: str) -> None:
+    """Print a line while a command is at work."""
+    say(line)
 
 
 def ignore(line: str) -> None:
@@ -22,6 +26,13 @@ def ignore(line: str) -> None:
 
 
 def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None = None) -> int:
+    """Run a command as `_run_command` does; a signal that comes later changes nothing of its exit status."""
+    status = _run_command(name, work, argv)
+    leave_with(status)
+    return status
+
+
+def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None) -> int:
     """Parse the flags, run the command, print its lines, and return the exit status.
 
     Neither torch nor mlflow is imported before the flags are known to be right: `--help` and a misspelt flag
@@ -47,16 +58,21 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
         logging.basicConfig(
             level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
         )
+        # MLflow logs a page for what is one line here.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         try:
-            with termination_raises():
+            with termination_raises(), stop_with_launcher():
                 lines = work(config)
-        except (KeyboardInterrupt, Terminated):
+        except STOPS:
+            leave_with(STATUS)
             print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
-            return 130
+            return STATUS
         except _user_errors() as error:
-            return _refuse(name, error, _way_out(error))
-        say("\n".join(lines[:1] if quiet else lines))
-    return 0
+            return _refuse(name, _shortened(error), _way_out(error))
+        lost = say("\n".join(lines[:1] if quiet else lines))
+    if lost:
+        print(f"{name}: done, but standard output cannot be written ({lost})", file=sys.stderr)
+    return 1 if lost else 0
 
 
 def _catalogues() -> dict[str, Sequence[str]]:
@@ -83,18 +99,32 @@ def _user_errors() -> tuple[type[BaseException], ...]:
     import torch
     from safetensors import SafetensorError
 
-    from lmc_mlflow.tracking.store import STORE_FAILURES, StoreError
+    from lmc_mlflow.tracking.client import STORE_FAILURES
+    from lmc_mlflow.tracking.store import StoreError
 
     failures = (StoreError, ArithmeticError, MemoryError, OSError, SafetensorError, torch.OutOfMemoryError)
     return (ValueError, *failures, *STORE_FAILURES)
+
+
+def _shortened(error: BaseException) -> BaseException:
+    """Cut what a database's driver says to its first line; statement and parameters follow there."""
+    from lmc_mlflow.tracking.client import STORE_FAILURES
+
+    return ValueError(first_line(error)) if isinstance(error, STORE_FAILURES) else error
 
 
 def _way_out(error: BaseException) -> str:
     """Return what to do about errors of the machine, whose own words do not say it."""
     import torch
 
-    if "No space left" in str(error):
+    from lmc_mlflow.tracking.client import FULL, STORE_FAILURES
+
+    if any(words in str(error) for words in FULL):
         return "; free some space, the same command resumes it"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return "; a limit on the size of files (`ulimit -f`) is in force, raise it, the same command resumes it"
+    if isinstance(error, STORE_FAILURES):
+        return "; put the tracking store right, the same command goes on from the progress that was saved"
     if isinstance(error, torch.OutOfMemoryError):
         return "; lower batch_size, choose a smaller network, or device=cpu"
     if isinstance(error, MemoryError):

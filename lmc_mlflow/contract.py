@@ -102,6 +102,7 @@ class Tag:
     HOST = "lmc.host"
     PID = "lmc.pid"
     PROCESS_STARTED = "lmc.process_started"
+    PID_NAMESPACE = "lmc.pid_namespace"
     HEARTBEAT = "lmc.heartbeat"
     TASK = "lmc.task"
     ERROR = "lmc.error"

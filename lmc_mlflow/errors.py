@@ -8,8 +8,12 @@ LONGEST_LINE = 10 * LONGEST
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or the name of its class where it has no text."""
-    return shortened(next(iter(str(error).strip().splitlines()), type(error).__name__), 2 * LONGEST)
+    """Return the first line of an error's text, or the name of its class where it has no text.
+
+    A remark of SQLAlchemy that stands before the error itself is left out.
+    """
+    lines = (line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of"))
+    return shortened(next(lines, type(error).__name__), 2 * LONGEST)
 
 
 def one_line(error: BaseException) -> str:

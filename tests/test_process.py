@@ -12,10 +12,10 @@ from sqlalchemy import Engine, event
 
 from entry_points.command import say
 from lmc_mlflow.query.runs import default_client
-from lmc_mlflow.tracking import lifecycle
+from lmc_mlflow.tracking import lifecycle, signals
 from lmc_mlflow.tracking.lifecycle import open_runs
-from lmc_mlflow.tracking.process import Terminated, signals_wait, termination_raises
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.signals import Terminated, signals_raise, signals_wait, termination_raises
 from lmc_mlflow.tracking.store import open_store
 
 
@@ -36,7 +36,7 @@ def test_a_run_that_is_just_being_opened_when_ctrl_c_comes_ends_killed(
         return run
 
     monkeypatch.setattr(lifecycle, "_new_run", interrupted)
-    with pytest.raises(KeyboardInterrupt), open_runs() as runs:
+    with pytest.raises(KeyboardInterrupt), termination_raises(), open_runs() as runs:
         runs.open(open_store(), "report", "cut short", {})
     (run,) = store.search_runs(["0"])
     assert run.info.status == "KILLED"
@@ -53,8 +53,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(monkeypatch: pytest.MonkeyPat
         assert os.path.samestat(os.fstat(pipe.fileno()), Path(os.devnull).stat())
 
 
-def interrupt(passed: list[str], seconds: float) -> None:
-    with signals_wait(seconds):
+def interrupt(passed: list[str]) -> None:
+    with termination_raises(), signals_wait():
         os.kill(os.getpid(), signal.SIGINT)
         passed.append("the first signal")
         time.sleep(0.02)
@@ -65,10 +65,13 @@ def interrupt(passed: list[str], seconds: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(10.0, ["the first signal", "the second signal"]), (0.01, ["the first signal"])]
 )
-def test_signals_wait_for_the_end_of_the_block_but_not_for_ever(seconds: float, expected: list[str]) -> None:
+def test_signals_wait_for_the_end_of_the_block_but_not_for_ever(
+    seconds: float, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "PATIENCE_SECONDS", seconds)
     passed: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        interrupt(passed, seconds)
+        interrupt(passed)
     assert passed == expected
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -100,3 +103,99 @@ def stop_in_a_read(done: list[Any]) -> None:
         event.listen(Engine, "before_cursor_execute", lambda *_: os.kill(os.getpid(), signal.SIGTERM), once=True)
         event.listen(Engine, "after_cursor_execute", lambda *_: done.append(True), once=True)
         default_client().search_runs(["0"])
+
+
+def send(*numbers: signal.Signals) -> None:
+    for number in numbers:
+        os.kill(os.getpid(), number)
+
+
+PAIRS_OF_SIGNALS = [
+    (signal.SIGINT, signal.SIGINT, signal.SIGINT),
+    (signal.SIGINT, signal.SIGTERM),
+    (signal.SIGHUP, signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize("numbers", PAIRS_OF_SIGNALS, ids=lambda numbers: "_".join(n.name for n in numbers))
+def test_signals_that_come_while_runs_are_ended_do_not_stop_that(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, numbers: tuple[signal.Signals, ...]
+) -> None:
+    ended: list[str] = []
+
+    def end(run: TrackedRun, status: str, why: str) -> None:
+        send(*numbers[1:])
+        ended.append(status)
+
+    monkeypatch.setattr(TrackedRun, "end", end)
+    with pytest.raises((KeyboardInterrupt, Terminated)):
+        stop_in_training(numbers[0])
+    assert ended == ["KILLED", "KILLED"]
+
+
+def stop_in_training(number: signal.Signals) -> None:
+    with termination_raises(), open_runs() as runs:
+        for name in ("one", "two"):
+            runs.open(open_store(), "report", name, {})
+        send(number)
+        time.sleep(60)
+
+
+def test_a_signal_whose_exception_is_lost_raises_at_the_next_request(store: MlflowClient) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            send(signal.SIGTERM)
+            time.sleep(0.05)
+
+    def lose() -> None:
+        with termination_raises(), open_runs() as runs:
+            run = runs.open(open_store(), "report", "cut short", {})
+            finalized = Finalized()
+            del finalized
+            run.client.set_tag(run.run_id, "written", "after the signal")
+
+    with pytest.raises(Terminated):
+        lose()
+    (ended,) = store.search_runs(["0"])
+    assert (ended.info.status, "written" in ended.data.tags) == ("KILLED", False)
+
+
+def test_an_error_that_a_signal_brings_about_ends_the_run_killed(store: MlflowClient) -> None:
+    def break_off() -> None:
+        with termination_raises(), open_runs() as runs:
+            runs.open(open_store(), "report", "cut short", {})
+            try:
+                send(signal.SIGTERM)
+                time.sleep(60)
+            except Terminated:
+                raise ImportError("cannot import name") from None
+
+    with pytest.raises(Terminated):
+        break_off()
+    (ended,) = store.search_runs(["0"])
+    assert ended.info.status == "KILLED"
+
+
+def test_a_signal_that_waits_comes_before_the_block_that_it_may_interrupt() -> None:
+    done: list[str] = []
+
+    def wait() -> None:
+        with termination_raises(), signals_wait():
+            send(signal.SIGTERM)
+            done.append("whole")
+            with signals_raise():
+                done.append("never")
+
+    with pytest.raises(Terminated):
+        wait()
+    assert done == ["whole"]
+
+
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with termination_raises():
+            send(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,6 +1,7 @@
 """Loads the network that a run logged: its verified checkpoint, and what rebuilds the network and its data."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,16 @@ def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
             "or run_a and run_b"
         )
     _finished(run)
-    sides = {child.data.tags.get(Tag.SIDE): child.info.run_id for child in children(client, run, Kind.ENDPOINT)}
+    sides = {side: child.info.run_id for side, child in by_side(children(client, run, Kind.ENDPOINT)).items()}
     if not {"A", "B"} <= set(sides):
         raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
     return sides["A"], sides["B"]
+
+
+def by_side(runs: Sequence[Run]) -> dict[str, Run]:
+    """Give the endpoint of each side of a pair; of several, as a lost answer of a server leaves, the fullest one."""
+    ordered = sorted(runs, key=lambda run: (run.info.status == "FINISHED", len(run.data.metrics)))
+    return {run.data.tags.get(Tag.SIDE, ""): run for run in ordered}
 
 
 def _finished(run: Run) -> Run:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Kind, Tag, where, where_tags
+from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import LMC, PATH, GridStep, Identity, identity_of_run, identity_of_step
@@ -63,10 +64,10 @@ def read_snapshot(store: Store) -> Snapshot:
     for run in runs(Kind.PAIR):
         tags = run.data.tags
         pairs.setdefault((tags.get(Tag.FINGERPRINT, ""), tags.get(Tag.DATA_DIGEST, "")), []).append(run)
-    sides: dict[str, dict[str, str]] = {}
+    endpoints: dict[str, list[Run]] = {}
     for run in runs(Kind.ENDPOINT):
-        tags = run.data.tags
-        sides.setdefault(tags.get("mlflow.parentRunId", ""), {})[tags.get(Tag.SIDE, "")] = run.info.run_id
+        endpoints.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
+    sides = {pair: {side: run.info.run_id for side, run in by_side(found).items()} for pair, found in endpoints.items()}
     steps: dict[Identity, list[Run]] = {}
     for run in [*runs(Kind.PATH), *runs(Kind.ENSEMBLE)]:
         steps.setdefault(identity_of_run(run.data.tags), []).append(run)

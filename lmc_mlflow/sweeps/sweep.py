@@ -34,15 +34,15 @@ from lmc_mlflow.sweeps.status import (
     update_run,
 )
 from lmc_mlflow.terminal.style import strip_paint
+from lmc_mlflow.tracking.client import WRITE_FAILURES, impatient_client
 from lmc_mlflow.tracking.lifecycle import (
-    WRITE_FAILURES,
     end_orphan,
     name_launcher_run,
     open_runs,
     point_launcher_at,
 )
 from lmc_mlflow.tracking.locks import find_locks, hold_locks, remove_lock
-from lmc_mlflow.tracking.store import Store, impatient_client, open_store
+from lmc_mlflow.tracking.store import Store, open_store
 
 Tell = Callable[[str], None]
 MAX_NOTE = 7000

@@ -13,26 +13,36 @@ class PatientStream:
     """A text stream whose reader may go away: what is written then goes nowhere.
 
     Everything else is the stream's own, but for `isatty` of a quiet one: progress bars are drawn on terminals alone.
+
+    Attributes:
+        fault: why something was lost that somebody may have wanted: a full disk, a terminal that is gone.
     """
 
     def __init__(self, stream: TextIO, quiet: bool = False) -> None:
         self._stream = stream
         self._quiet = quiet
+        self.fault = ""
 
     def write(self, text: str) -> int:
         """Write a text, or drop it."""
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            _discard(self._stream)
+        except OSError as error:
+            self._lose(error)
             return len(text)
 
     def flush(self) -> None:
         """Write what is buffered, or drop it."""
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            _discard(self._stream)
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Go on without the stream; a reader that has seen enough is no fault, a full disk is one."""
+        _discard(self._stream)
+        if not isinstance(error, BrokenPipeError):
+            self.fault = error.strerror or type(error).__name__
 
     def isatty(self) -> bool:
         """Tell whether progress may be drawn."""
@@ -61,13 +71,18 @@ def patient_streams(quiet: bool = False) -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def say(text: str) -> None:
-    """Print a text, with its paint on a terminal that shows it, also to a reader that has closed the pipe."""
+def say(text: str) -> str:
+    """Print a text, with its paint on a terminal that shows it, also to a reader that has closed the pipe.
+
+    Returns:
+        Why it could not be printed, where that is a fault.
+    """
     if sys.stdout is None:
-        return
-    stream = PatientStream(sys.stdout)
+        return ""
+    stream = sys.stdout if isinstance(sys.stdout, PatientStream) else PatientStream(sys.stdout)
     stream.write(f"{text if takes_paint(sys.stdout) else strip_paint(text)}\n")
     stream.flush()
+    return stream.fault
 
 
 def _fill_closed() -> None:

@@ -10,19 +10,27 @@ from mlflow.entities import Run
 
 from lmc_mlflow.contract import LAUNCHER_RUN, Tag
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
+from lmc_mlflow.tracking.client import (
+    STORE_FAILURES,
+    WRITE_FAILURES,
+    impatient_client,
+    passing_failure,
+    without_waiting,
+)
+from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, now, process_tags
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, impatient_client
+from lmc_mlflow.tracking.signals import STOPS, signals_raise, signals_wait, was_stopped
+from lmc_mlflow.tracking.store import Store, StoreError
 from lmc_mlflow.tracking.view import offer_view
 
 logger = logging.getLogger(__name__)
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 """Tag of a run that `mlflow run` has started."""
 PARENT_TAG = "mlflow.parentRunId"
+JOIN_SECONDS = 5.0
 LAUNCHER_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
 """Beginnings of the names of its tags that the run of the command takes over."""
-WRITE_FAILURES = (*STORE_FAILURES, OSError)
 
 
 class OpenRuns:
@@ -58,22 +66,27 @@ def open_runs() -> Iterator[OpenRuns]:
     opened = OpenRuns()
     runs = opened.runs
     stop = threading.Event()
-    pulse = threading.Thread(target=_beat, args=(runs, stop), daemon=True)
-    pulse.start()
-    try:
-        yield opened
-    except (KeyboardInterrupt, Terminated) as signal:
-        _end(runs, "KILLED", f"stopped by {str(signal) or 'Ctrl-C'}")
-        raise
-    except BaseException as error:
-        _end(runs, "FAILED", next(iter(str(error).strip().splitlines()), type(error).__name__))
-        raise
-    else:
-        for run in runs:
-            run.finish()
-    finally:
-        stop.set()
-        pulse.join()
+    with signals_wait():
+        pulse = threading.Thread(target=_beat, args=(runs, stop), daemon=True)
+        pulse.start()
+        try:
+            with signals_raise():
+                yield opened
+        except STOPS as signal:
+            _end(runs, "KILLED", f"stopped by {str(signal) or 'Ctrl-C'}")
+            raise
+        except BaseException as error:
+            gone = _deleted(runs) if isinstance(error, STORE_FAILURES) else ""
+            _end(runs, "KILLED" if gone or was_stopped() else "FAILED", gone or first_line(error))
+            if gone:
+                raise StoreError(gone) from None
+            raise
+        else:
+            for run in runs:
+                run.finish()
+        finally:
+            stop.set()
+            pulse.join(JOIN_SECONDS)
 
 
 def take_launcher_run() -> str | None:
@@ -103,23 +116,52 @@ def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str
 
 
 def _end(runs: list[TrackedRun], status: str, why: str) -> None:
+    """End runs, whatever becomes of each; a store that does not answer is asked once, and not once for each run."""
+    left: list[str] = []
+    reason, is_away = "", False
     with impatient_client():
-        for run in runs:
-            try:
-                run.end(status, why)
-            except WRITE_FAILURES as error:
-                logger.warning(
-                    "run %s could not be ended as %s (%s): use the repair command later", run.run_id, status, error
-                )
+        for run in (run for run in runs if not run.has_ended):
+            if not is_away:
+                try:
+                    run.end(status, why)
+                    continue
+                except (*WRITE_FAILURES, *STOPS) as error:
+                    reason = first_line(error)
+                    is_away = isinstance(error, STOPS) or bool(passing_failure(error, run.client.tracking_uri))
+            left.append(run.run_id)
+    if left:
+        logger.warning(
+            "runs that could not be ended as %s (%s), give the same command again or `repair`: %s",
+            status,
+            reason,
+            " ".join(left),
+        )
+
+
+def _deleted(runs: list[TrackedRun]) -> str:
+    """Say which of the runs were deleted while they were written; an empty text: none."""
+    try:
+        with impatient_client():
+            found = [run.run_id for run in runs if not run.has_ended and run.is_deleted()]
+    except WRITE_FAILURES:
+        return ""
+    if not found:
+        return ""
+    return f"run {' and '.join(found)} was deleted while it was written; give the same command to begin anew"
 
 
 def _beat(runs: list[TrackedRun], stop: threading.Event) -> None:
+    is_told = False
     while not stop.wait(HEARTBEAT_SECONDS):
         for run in list(runs):
             try:
-                run.client.set_tag(run.run_id, Tag.HEARTBEAT, now())
+                with without_waiting():
+                    run.client.set_tag(run.run_id, Tag.HEARTBEAT, now())
+                is_told = False
             except WRITE_FAILURES as error:
-                logger.warning("no heartbeat for run %s: %s", run.run_id, error)
+                if not is_told and not run.has_ended:
+                    logger.warning("no heartbeat for run %s: %s", run.run_id, first_line(error))
+                is_told = True
 
 
 def end_orphan(store: Store, run: Run, by: str) -> None:

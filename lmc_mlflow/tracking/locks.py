@@ -13,12 +13,16 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LOCK_PREFIX, Tag
-from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait
-from lmc_mlflow.tracking.store import STORE_FAILURES, Store, client_of
+from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.client import WRITE_FAILURES, client_of, impatient_client, without_waiting
+from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags
+from lmc_mlflow.tracking.signals import signals_raise, signals_wait
+from lmc_mlflow.tracking.store import Store
 
 logger = logging.getLogger(__name__)
 NOTE = "A process is doing this work; `repair` removes the locks of processes that are gone."
 PATIENCE_SECONDS = 10.0
+JOIN_SECONDS = 5.0
 
 
 class LockedError(ValueError):
@@ -89,7 +93,8 @@ def acquire(store: Store, key: str) -> Lock:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            continue
+            if not any(lock.tags == mine.tags and lock.name == mine.name for lock in find_locks(store, key)):
+                continue  # it is another's, and not mine whose answer was lost
         others = [other for other in find_locks(store, key) if other.name != mine.name]
         try:
             _refuse_living(key, others)
@@ -145,24 +150,34 @@ def hold_locks(store: Store) -> Iterator[Callable[[str], None]]:
                 held[key] = acquire(store, key)
 
     stop = threading.Event()
-    pulse = threading.Thread(target=_beat, args=(store, held, stop), daemon=True)
-    pulse.start()
-    try:
-        yield lock
-    finally:
-        stop.set()
-        pulse.join()
-        for key, mine in held.items():
-            try:
-                release(store, key, mine)
-            except (*STORE_FAILURES, OSError) as error:
-                logger.warning("lock %s could not be deleted (%s): use the repair command later", mine.name, error)
+    with signals_wait():
+        pulse = threading.Thread(target=_beat, args=(store, held, stop), daemon=True)
+        pulse.start()
+        try:
+            with signals_raise():
+                yield lock
+        finally:
+            stop.set()
+            pulse.join(JOIN_SECONDS)
+            with impatient_client():
+                _release_all(store, held)
+
+
+def _release_all(store: Store, held: Mapping[str, Lock]) -> None:
+    for key, mine in held.items():
+        try:
+            release(store, key, mine)
+        except WRITE_FAILURES as error:
+            # It stops nobody: the next process passes it, and `repair` removes it.
+            logger.info("lock %s could not be deleted: %s", mine.name, first_line(error))
+            return
 
 
 def _beat(store: Store, held: Mapping[str, Lock], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         for lock in list(held.values()):
             try:
-                _registry(store).set_registered_model_tag(lock.name, Tag.HEARTBEAT, now())
-            except (*STORE_FAILURES, OSError) as error:
-                logger.warning("no heartbeat for lock %s: %s", lock.name, error)
+                with without_waiting():
+                    _registry(store).set_registered_model_tag(lock.name, Tag.HEARTBEAT, now())
+            except WRITE_FAILURES as error:
+                logger.debug("no heartbeat for lock %s: %s", lock.name, error)  # those of runs say so

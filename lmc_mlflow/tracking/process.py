@@ -1,15 +1,12 @@
-"""Tags of the process that writes a run, whether it is still alive, and its signals."""
+"""Tags of the process that writes a run, and whether it is still alive."""
 
 import os
-import signal
 import socket
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import FrameType
+from pathlib import Path
 
 import psutil
 
@@ -18,61 +15,11 @@ from lmc_mlflow.contract import Tag
 HEARTBEAT_SECONDS = 60
 STALE_MINUTES = 30
 """Time without a heartbeat after which a process of another machine counts as dead."""
+SAME_HOST_STALE_MINUTES = 5
+"""The same for a process in another container of this machine, which has the same clock."""
 
 _TASK: ContextVar[str] = ContextVar("task", default="")
 """Name of the task that a sweep gave this process; one process at a time works on a task."""
-
-
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM, SIGHUP); like KeyboardInterrupt it passes every `except Exception`."""
-
-
-@contextmanager
-def termination_raises() -> Iterator[None]:
-    """Raise `Terminated` in the main thread at SIGTERM or SIGHUP within the block, so that runs end as KILLED."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number: int, _frame: FrameType | None) -> None:
-        raise Terminated(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def signals_wait(seconds: float = 10.0) -> Iterator[None]:
-    """Delay signals that would raise in the main thread until the end of the block, so that it is done completely.
-
-    A signal that comes when another has waited for `seconds` is not delayed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    handlers = {number: handler for number, handler in before.items() if callable(handler)}
-    waiting: list[tuple[float, int, FrameType | None]] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        waiting.append((time.monotonic(), number, frame))
-        if waiting[-1][0] - waiting[0][0] > seconds:
-            handlers[signal.Signals(number)](number, frame)
-
-    for number in handlers:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if waiting:
-        _, first, frame = waiting[0]
-        handlers[signal.Signals(first)](first, frame)
 
 
 @contextmanager
@@ -94,8 +41,17 @@ def process_tags() -> dict[str, str]:
         Tag.HOST: socket.gethostname(),
         Tag.PID: str(me.pid),
         Tag.PROCESS_STARTED: f"{me.create_time():.2f}",
+        Tag.PID_NAMESPACE: pid_namespace(),
         Tag.HEARTBEAT: now(),
     }
+
+
+def pid_namespace() -> str:
+    """Return what tells the container whose process numbers this process sees; empty where there is no such thing."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
 
 
 def now() -> str:
@@ -107,7 +63,8 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
     """Tell whether the process that wrote these tags still runs.
 
     On this machine the process itself is looked up (its start time tells it from a later one of the
-    same number); of another machine the heartbeat must be younger than `stale_minutes`. An earlier
+    same number); of another machine the heartbeat must be younger than `stale_minutes`, and of another container
+    with this machine's name, where numbers mean other processes, than five minutes. An earlier
     process of this process's own task is gone, or the task would not have been started again. A run
     without these tags is not one of this project and counts as alive.
     """
@@ -115,7 +72,10 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
         return True
     if tags.get(Tag.TASK) and tags[Tag.TASK] == _TASK.get():
         return is_this_process(tags)
-    if tags[Tag.HOST] == socket.gethostname():
+    is_here = tags[Tag.HOST] == socket.gethostname()
+    if is_here and _is_elsewhere(tags):
+        stale_minutes = min(stale_minutes, SAME_HOST_STALE_MINUTES)
+    elif is_here:
         try:
             process = psutil.Process(int(tags[Tag.PID]))
             same = abs(process.create_time() - float(tags[Tag.PROCESS_STARTED])) < 1
@@ -128,4 +88,11 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
 
 def is_this_process(tags: Mapping[str, str]) -> bool:
     """Tell whether this process wrote these tags."""
-    return tags.get(Tag.HOST) == socket.gethostname() and tags.get(Tag.PID) == str(os.getpid())
+    is_here = tags.get(Tag.HOST) == socket.gethostname() and not _is_elsewhere(tags)
+    return is_here and tags.get(Tag.PID) == str(os.getpid())
+
+
+def _is_elsewhere(tags: Mapping[str, str]) -> bool:
+    """Tell whether these tags are from another container; those of earlier versions do not say so."""
+    mine = pid_namespace()
+    return tags.get(Tag.PID_NAMESPACE, mine) != mine

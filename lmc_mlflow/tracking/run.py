@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -19,6 +20,7 @@ from torch import Tensor
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.manifest import render_manifest, sha256_of
 from lmc_mlflow.schema import write_json
+from lmc_mlflow.tracking.client import StoreError
 from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100
@@ -33,7 +35,7 @@ class TrackedRun:
         self.run_id = run_id
         self.experiment_id = experiment_id
         self._digests: dict[str, str] = {}
-        self._ended = False
+        self.has_ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Log params: `section.field` -> canonical text.
@@ -134,18 +136,46 @@ class TrackedRun:
         self._digests[path] = sha256_of(local)
 
     def seal(self) -> None:
-        """Write the manifest; from then on the artifacts count as complete."""
+        """Read the artifacts back and write the manifest; from then on they count as complete.
+
+        Raises:
+            StoreError: an artifact is not there any more, or not the one that was logged.
+        """
+        self._check_artifacts()
         self.log_text(render_manifest(self._digests), Artifact.MANIFEST)
+
+    def _check_artifacts(self) -> None:
+        for path, digest in self._digests.items():
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    is_whole = sha256_of(Path(self.client.download_artifacts(self.run_id, path, folder))) == digest
+                except (MlflowException, OSError):
+                    is_whole = False
+            if not is_whole:
+                raise StoreError(
+                    f"run {self.run_id}: its artifact {path} is not in the store as it was logged; see to the artifact "
+                    "folder, then give the same command again"
+                )
 
     def finish(self) -> None:
         """End the run as FINISHED, unless it has ended."""
-        if not self._ended:
+        if not self.has_ended:
             self.client.set_terminated(self.run_id, status="FINISHED")
-            self._ended = True
+            self.has_ended = True
 
     def end(self, status: str, why: str) -> None:
-        """End the run as FAILED or KILLED with a reason, unless it has ended."""
-        if not self._ended:
-            self._ended = True
-            self.client.set_tag(self.run_id, Tag.ERROR, why)
-            self.client.set_terminated(self.run_id, status=status)
+        """End the run as FAILED or KILLED with a reason, unless it has ended; one that was deleted stays deleted."""
+        if self.has_ended:
+            return
+        is_deleted = self.is_deleted()
+        if is_deleted:
+            self.client.restore_run(self.run_id)
+        self.client.set_terminated(self.run_id, status=status)
+        self.has_ended = True
+        self.client.set_tag(self.run_id, Tag.ERROR, why)
+        if is_deleted:
+            self.client.delete_run(self.run_id)
+
+    def is_deleted(self) -> bool:
+        """Tell whether somebody has deleted the run."""
+        return bool(self.client.get_run(self.run_id).info.lifecycle_stage == "deleted")

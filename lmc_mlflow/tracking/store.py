@@ -2,12 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -20,17 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.process import signals_wait
+from lmc_mlflow.tracking.client import PROBE_SECONDS, client_of, impatient_client
+from lmc_mlflow.tracking.client import StoreError as StoreError
 
-PROBE_SECONDS = 5
 DEFAULT_EXPERIMENT = "0"
 """Id of MLflow's own first experiment."""
-STORE_FAILURES = (MlflowException, SQLAlchemyError)
-"""Errors that MLflow raises when a store fails."""
-
-
-class StoreError(RuntimeError):
-    """The tracking server or its artifact location cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -95,55 +85,6 @@ def _is_chosen() -> bool:
     chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
     by_launcher = bool(os.environ.get(LAUNCHER_RUN)) and chosen == DEFAULT_EXPERIMENT
     return bool(name) or (bool(chosen) and not by_launcher)
-
-
-class WholeRequests(MlflowClient):
-    """A client whose requests are done completely before a signal raises.
-
-    An exception in the midst of a commit, or of a read, leaves the database locked by this very process, which could
-    then not end its runs.
-    """
-
-    def __getattribute__(self, name: str) -> Any:
-        """Return an attribute; the public methods delay signals while they run."""
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not callable(found):
-            return found
-
-        @wraps(found)
-        def whole(*args: Any, **kwargs: Any) -> Any:
-            with signals_wait():
-                return found(*args, **kwargs)
-
-        return whole
-
-
-def client_of(uri: str) -> MlflowClient:
-    """Make the client through which runs of the store at a URI are read and written.
-
-    Only a database in this process is at risk from signals; requests to a server may be interrupted.
-    """
-    kind = MlflowClient if urlparse(uri).scheme in ("http", "https") else WholeRequests
-    return kind(tracking_uri=uri, registry_uri=uri)
-
-
-@contextmanager
-def impatient_client() -> Iterator[None]:
-    """Make a failing request fail at once within the block, instead of after MLflow's minutes of retries.
-
-    MLflow reads these two settings from the environment alone; after the block they are as before.
-    """
-    settings = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(2 * PROBE_SECONDS)}
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _check_server(uri: str) -> None:

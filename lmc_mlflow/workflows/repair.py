@@ -6,10 +6,11 @@ from lmc_mlflow.config.commands import RepairCommandConfig
 from lmc_mlflow.contract import RUNNING, Kind, Tag, where
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.terminal.closing import next_step
+from lmc_mlflow.tracking.client import STORE_FAILURES
 from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
 from lmc_mlflow.tracking.locks import remove_lock, stale_locks
 from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.store import STORE_FAILURES, Store, open_store
+from lmc_mlflow.tracking.store import Store, open_store
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lmc_mlflow.config.sweep import WorkConfig
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.sweeps.worker import CellOutcome, Task, TaskResult, compute
-from lmc_mlflow.tracking.process import Terminated, termination_raises
+from lmc_mlflow.tracking.signals import Terminated, termination_raises
 
 NODE_DEATHS = 5
 """How often Ray starts a task again whose node or process has died."""
@@ -40,17 +39,11 @@ def shared_uri(uri: str) -> str:
     return uri if file in (uri, ":memory:") or file.startswith("/") else f"sqlite:///{Path(file).absolute()}"
 
 
-def _stop_once(_number: int, _frame: FrameType | None) -> None:
-    """Interrupt once: Ray's cancel sends SIGINT several times, and the runs need time to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def compute_on_ray(task: Task) -> list[CellOutcome]:
     """Compute a task in a Ray worker."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _stop_once)  # ignored otherwise where Ray was started in the background
-    with termination_raises():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where Ray was started in the background
+    with termination_raises(once=True):  # Ray's cancel sends SIGINT several times, and the runs need time to end
         return compute(task)
 
 

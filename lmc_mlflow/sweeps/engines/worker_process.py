@@ -8,7 +8,7 @@ import time
 from multiprocessing.connection import Connection
 
 from lmc_mlflow.sweeps.worker import CellOutcome, Task, compute
-from lmc_mlflow.tracking.process import Terminated, termination_raises
+from lmc_mlflow.tracking.signals import Terminated, termination_raises
 
 POLL_SECONDS = 0.5
 
@@ -24,7 +24,6 @@ def serve(pipe: "Connection[list[CellOutcome], Task | None]") -> None:
     threading.Thread(target=_stop_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         with termination_raises():
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             while (task := pipe.recv()) is not None:
                 pipe.send(compute(task))
     except (EOFError, ConnectionError, Terminated):

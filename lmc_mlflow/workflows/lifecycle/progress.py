@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.tracking.process import Terminated
 from lmc_mlflow.tracking.resume import NUM_SLOTS, write_state
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.signals import STOPS, stop_begins
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.state import TrainingState
 from lmc_mlflow.training.trainee import Trainee
@@ -36,10 +36,11 @@ class Savable(Protocol):
 
 @contextmanager
 def save_when_stopped(*progress: Savable) -> Iterator[None]:
-    """Save progress where a signal ends the block."""
+    """Save progress where a signal ends the block; another signal, after a while, ends the saving."""
     try:
         yield
-    except (KeyboardInterrupt, Terminated):
+    except STOPS:
+        stop_begins()
         for one in progress:
             one.save()
         raise

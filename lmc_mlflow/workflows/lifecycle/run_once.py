@@ -13,6 +13,7 @@ A command that makes a run at most once looks like this:
 One that makes a new run each time uses `new_run`. One that writes several runs uses `run_session`.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,14 +21,18 @@ from dataclasses import dataclass, field
 import torch
 
 from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
+from lmc_mlflow.tracking.client import WRITE_FAILURES
 from lmc_mlflow.tracking.lifecycle import OpenRuns, open_runs, point_launcher_at, probe_artifacts
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.tracking.signals import signals_wait, termination_raises
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
 from lmc_mlflow.workflows.lifecycle.previous_runs import RESUMED_KINDS, AtWorkError, PreviousRuns, find_previous
 
+logger = logging.getLogger(__name__)
 LOCKED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY)
 """Kinds that a process locks before it makes one: two that start at the same moment do not both train."""
 
@@ -81,7 +86,7 @@ def new_run(store: Store, kind: str, start: RunStart, parent: TrackedRun | None 
 @contextmanager
 def run_session(store: Store) -> Iterator["RunSession"]:
     """Yield a session; runs that it has opened and not closed are closed as the block ends, its locks are released."""
-    with hold_locks(store) as lock, open_runs() as runs:
+    with termination_raises(), hold_locks(store) as lock, open_runs() as runs:
         session = RunSession(store, lock, runs)
         yield session
         session.close_all()
@@ -136,18 +141,23 @@ class RunSession:
         run.log_params(start.params)
         return run
 
-    def close(self, run: TrackedRun) -> None:
-        """Write the manifest of a run, delete the progress that it was resumed from, and finish it."""
-        _, kind = self._open.pop(run.run_id)
-        run.seal()
-        if kind in RESUMED_KINDS:
-            run.delete_artifacts(Artifact.RESUME_FOLDER)
-        run.finish()
+    def close(self, *runs: TrackedRun) -> None:
+        """Write the manifests of runs, finish these runs together, and delete the progress that they were resumed from.
+
+        A signal comes before all of them are finished, or after.
+        """
+        for run in runs:
+            run.seal()
+        with signals_wait():
+            for run in runs:
+                run.finish()
+            for run in runs:
+                if self._open.pop(run.run_id)[1] in RESUMED_KINDS:
+                    _delete_progress(run)
 
     def close_all(self) -> None:
         """Close all runs that are open."""
-        for run, _ in list(self._open.values()):
-            self.close(run)
+        self.close(*(run for run, _ in self._open.values()))
 
     def _lock(self, kind: str, identity: Mapping[str, str]) -> None:
         try:
@@ -157,6 +167,15 @@ class RunSession:
             raise AtWorkError(
                 f"another process is at work on this configuration now ({process}); wait for it or stop it"
             ) from None
+
+
+def _delete_progress(run: TrackedRun) -> None:
+    """Delete what a finished run was resumed from, where the store allows that."""
+    try:
+        run.delete_artifacts(Artifact.RESUME_FOLDER)
+    except WRITE_FAILURES as error:
+        reason, folder = first_line(error), Artifact.RESUME_FOLDER
+        logger.warning("run %s is finished; its folder %s could not be deleted (%s)", run.run_id, folder, reason)
 
 
 def _threads_with(before: str) -> str:

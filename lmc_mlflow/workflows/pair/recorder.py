@@ -28,7 +28,7 @@ class Recorder:
         """
         self.progress = TrainingProgress(runs.pair, trainees, every, epochs)
         self._started = time.perf_counter()
-        if resumed:
+        if resumed and runs.can_resume:
             self.progress.restore()
         self._trainees = trainees
         self._pair_curves = LearningCurves(runs.pair, resumed)

@@ -11,6 +11,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, children
 from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
@@ -26,10 +27,17 @@ from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 @dataclass(frozen=True)
 class PairRuns:
-    """A pair run and its two endpoint runs, being written."""
+    """A pair run and its two endpoint runs, being written.
+
+    Attributes:
+        pair: the pair's.
+        endpoints: side -> its run.
+        can_resume: whether all three were there before; where a side was deleted, all its epochs are trained again.
+    """
 
     pair: TrackedRun
     endpoints: dict[str, TrackedRun]
+    can_resume: bool
 
 
 def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
@@ -94,9 +102,9 @@ def open_pair(
     if wanted.interrupted is not None and begun_earlier(wanted.interrupted):
         params.pop(FIRST_EPOCH)  # the same command finds it again after the next interruption
     pair = wanted.open(RunStart(pair_run_name(config), tags, params), parent)
-    known: dict[str | None, Run] = {}
+    known: dict[str, Run] = {}
     if wanted.interrupted is not None:
-        known = {run.data.tags.get(Tag.SIDE): run for run in children(store.client, wanted.interrupted, Kind.ENDPOINT)}
+        known = by_side(children(store.client, wanted.interrupted, Kind.ENDPOINT))
     endpoints = {}
     for side in SIDES:
         scale = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)
@@ -111,7 +119,7 @@ def open_pair(
     log_data(pair, {f"train_{side.lower()}": inputs[side] for side in SIDES} | {"test": test}, num_classes)
     for side, run in endpoints.items():
         log_data(run, {f"train_{side.lower()}": inputs[side], "test": test}, num_classes)
-    return PairRuns(pair, endpoints)
+    return PairRuns(pair, endpoints, set(SIDES) <= set(known))
 
 
 def _tags(config: TrainPairConfig) -> dict[str, str]:

@@ -168,9 +168,8 @@ def _train_untrained(
         runs.pair.log_metrics({**training.recorder.shares(), **peak_memory(device)})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee)
-            session.close(runs.endpoints[trainee.side])
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
-        session.close(runs.pair)
+        session.close(*runs.endpoints.values(), runs.pair)
     return [_outcome(store, one.runs.pair.run_id, one.wanted.how("trained")) for one in trainings]
 
 

@@ -124,7 +124,17 @@ class EpochRuns:
         self._finished[epoch] = run.run_id
 
     def networks(self) -> list[str]:
-        """Give the run ids of the epochs' networks, in order."""
+        """Give the run ids of the epochs' networks, in order.
+
+        Raises:
+            ValueError: some were deleted.
+        """
+        wanted = {str(epoch) for epoch in range(self._first + 1, self._optimization.epochs + 1)}
+        if lost := sorted(wanted - set(self._finished), key=int):
+            raise ValueError(
+                f"trajectory {self._run.run_id}: the networks of epochs {', '.join(lost)} were deleted; restore their "
+                "runs in the UI, or delete the trajectory, then give the same command again"
+            )
         return [self._finished[epoch] for epoch in sorted(set(self._finished) - {SWA}, key=int)]
 
     def average(self) -> str:
