@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -84,7 +85,10 @@ class TrackedRun:
             profile=json.dumps(profile),
         )
         inputs = [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])]
-        self.client.log_inputs(self.run_id, datasets=inputs)
+        try:
+            self.client.log_inputs(self.run_id, datasets=inputs)
+        except MlflowException:  # another process logs the same data set for the first time: now it is there
+            self.client.log_inputs(self.run_id, datasets=inputs)
 
     def log_text(self, text: str, path: str) -> None:
         """Log a text file."""

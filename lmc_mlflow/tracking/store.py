@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.new_database import sole_maker
 from lmc_mlflow.tracking.process import signals_wait
 
 PROBE_SECONDS = 5
@@ -124,7 +125,8 @@ def client_of(uri: str) -> MlflowClient:
     Only a database in this process is at risk from signals; requests to a server may be interrupted.
     """
     kind = MlflowClient if urlparse(uri).scheme in ("http", "https") else WholeRequests
-    return kind(tracking_uri=uri, registry_uri=uri)
+    with sole_maker(uri):
+        return kind(tracking_uri=uri, registry_uri=uri)
 
 
 @contextmanager
@@ -161,14 +163,25 @@ def _check_server(uri: str) -> None:
 def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
     chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if chosen is None and name is not None:
-        found = client.get_experiment_by_name(name)
-        chosen = found.experiment_id if found else client.create_experiment(name)
+        chosen = _experiment_id(client, name)
     experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"experiment {experiment.name!r} is deleted; restore it or set MLFLOW_EXPERIMENT_NAME to another name"
         )
     return experiment
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    """Give the id of the experiment of a name; it is created where there is none."""
+    found = client.get_experiment_by_name(name)
+    try:
+        return str(found.experiment_id if found else client.create_experiment(name))
+    except MlflowException as error:
+        found = client.get_experiment_by_name(name)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            raise
+        return str(found.experiment_id)  # another process has just created it
 
 
 def _check_artifacts(uri: str, experiment: Experiment) -> None:
