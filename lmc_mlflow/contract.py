@@ -30,6 +30,8 @@ class Kind:
     REPORT = "report"
 
 
+KINDS = tuple(value for name, value in vars(Kind).items() if name.isupper())
+"""All kinds of runs of ours; users' own runs may have others."""
 SEALED_KINDS = (
     Kind.PAIR,
     Kind.ENDPOINT,

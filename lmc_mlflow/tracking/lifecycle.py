@@ -20,7 +20,9 @@ logger = logging.getLogger(__name__)
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 """Tag of a run that `mlflow run` has started."""
 PARENT_TAG = "mlflow.parentRunId"
-LAUNCHER_TAGS = ("mlflow.source.name", "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
+SOURCE_TAG = "mlflow.source.name"
+"""Tag that says where its project is."""
+LAUNCHER_TAGS = (SOURCE_TAG, "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
 """Beginnings of the names of its tags that the run of the command takes over."""
 WRITE_FAILURES = (*STORE_FAILURES, OSError)
 

@@ -1,11 +1,12 @@
 """Tags of the process that writes a run, whether it is still alive, and its signals."""
 
+import math
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,6 +19,14 @@ from lmc_mlflow.contract import Tag
 HEARTBEAT_SECONDS = 60
 STALE_MINUTES = 30
 """Time without a heartbeat after which a process of another machine counts as dead."""
+
+PROCESS_TAGS: Mapping[str, Callable[[str], bool]] = {
+    Tag.HOST: bool,
+    Tag.PID: lambda text: 0 < int(text) < 2**31,
+    Tag.PROCESS_STARTED: lambda text: math.isfinite(float(text)),
+    Tag.HEARTBEAT: lambda text: datetime.fromisoformat(text).tzinfo is not None,
+}
+"""Tag of a process -> tells whether a value can be one; raises ValueError where it cannot be read."""
 
 _TASK: ContextVar[str] = ContextVar("task", default="")
 """Name of the task that a sweep gave this process; one process at a time works on a task."""
@@ -103,15 +112,29 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def unreadable_tag(tags: Mapping[str, str]) -> str:
+    """Say which tag of a process is missing, or has a value that no process of ours has written; empty: none."""
+    for name, read in PROCESS_TAGS.items():
+        if name not in tags:
+            return f"no tag {name}"
+        try:
+            is_right = read(tags[name])
+        except ValueError:
+            is_right = False
+        if not is_right:
+            return f"tag {name} is {tags[name]!r}"
+    return ""
+
+
 def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> bool:
     """Tell whether the process that wrote these tags still runs.
 
     On this machine the process itself is looked up (its start time tells it from a later one of the
     same number); of another machine the heartbeat must be younger than `stale_minutes`. An earlier
     process of this process's own task is gone, or the task would not have been started again. A run
-    without these tags is not one of this project and counts as alive.
+    whose tags cannot be read (`unreadable_tag`) was not written by a process of this project and counts as alive.
     """
-    if Tag.HOST not in tags or Tag.HEARTBEAT not in tags:
+    if unreadable_tag(tags):
         return True
     if tags.get(Tag.TASK) and tags[Tag.TASK] == _TASK.get():
         return is_this_process(tags)
@@ -129,3 +152,14 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
 def is_this_process(tags: Mapping[str, str]) -> bool:
     """Tell whether this process wrote these tags."""
     return tags.get(Tag.HOST) == socket.gethostname() and tags.get(Tag.PID) == str(os.getpid())
+
+
+def has_process(name: str, value: str) -> bool:
+    """Tell whether a process of this machine was started with an environment variable of this value."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(name) == value:
+                return True
+        except (psutil.Error, OSError):  # another user's, or it has just ended
+            continue
+    return False
