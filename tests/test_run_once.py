@@ -116,6 +116,38 @@ def test_the_run_that_is_named_by_the_launcher_says_where_to_look(
     assert "mlflow.parentRunId" not in store.get_run(first).data.tags  # `mlflow run` has not started it
 
 
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        ("finished", "is over"),
+        ("result", "is a result, of kind pair"),
+        ("at work", "is a result, of kind pair"),
+        ("deleted", "is deleted"),
+        ("0" * 32, "cannot be read (Run with id=" + "0" * 32 + " not found)"),
+        ("no id", 'cannot be read (Invalid value "no id" for parameter'),
+    ],
+)
+def test_a_run_that_the_environment_names_still_is_left_alone_with_a_warning(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, left: str, why: str
+) -> None:
+    named = left
+    if left in ("finished", "result", "at work", "deleted"):
+        tags = {"lmc.kind": "pair"} if left in ("result", "at work") else {}
+        named = store.create_run("0", tags=tags).info.run_id
+        if left in ("finished", "result"):
+            store.set_terminated(named)
+        if left == "deleted":
+            store.delete_run(named)
+    before = store.get_run(named) if named != left else None
+    for _ in range(2):
+        monkeypatch.setenv("MLFLOW_RUN_ID", named)
+        assert make(Kind.PATH, force=True)[0] != named
+        assert f"MLFLOW_RUN_ID={named}: this run {why}" in caplog.text
+    assert len(caplog.records) == 2  # one line for each command
+    if before is not None:
+        assert store.get_run(named).to_dictionary() == before.to_dictionary()
+
+
 def test_a_command_that_makes_a_new_run_each_time_does_not_look(store: MlflowClient) -> None:
     for _ in range(2):
         with new_run(open_store(), Kind.PATH, START):
