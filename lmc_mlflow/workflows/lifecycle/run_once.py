@@ -13,6 +13,7 @@ A command that makes a run at most once looks like this:
 One that makes a new run each time uses `new_run`. One that writes several runs uses `run_session`.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,14 +21,29 @@ from dataclasses import dataclass, field
 import torch
 
 from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
-from lmc_mlflow.tracking.lifecycle import OpenRuns, open_runs, point_launcher_at, probe_artifacts
+from lmc_mlflow.tracking.lifecycle import (
+    WRITE_FAILURES,
+    OpenRuns,
+    end_orphan,
+    open_runs,
+    point_launcher_at,
+    probe_artifacts,
+)
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
-from lmc_mlflow.workflows.lifecycle.previous_runs import RESUMED_KINDS, AtWorkError, PreviousRuns, find_previous
+from lmc_mlflow.workflows.lifecycle.previous_runs import (
+    RESUMED_KINDS,
+    AtWorkError,
+    PreviousRuns,
+    dead_runs,
+    find_previous,
+)
 
+logger = logging.getLogger(__name__)
 LOCKED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY)
 """Kinds that a process locks before it makes one: two that start at the same moment do not both train."""
 
@@ -121,6 +137,8 @@ class RunSession:
             StoreError: artifacts cannot be written.
         """
         if interrupted is None:
+            if kind not in RESUMED_KINDS and kind != Kind.ENDPOINT:
+                self._end_dead(kind, start)
             tags = {**start.tags, Tag.THREADS: str(torch.get_num_threads())}
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
@@ -136,12 +154,25 @@ class RunSession:
         run.log_params(start.params)
         return run
 
+    def _end_dead(self, kind: str, start: RunStart) -> None:
+        """End the runs that killed processes have begun by the same command, where this process is allowed to."""
+        for run in dead_runs(self._store, kind, start.name, start.tags):
+            try:
+                end_orphan(self._store, run, f"the next {kind} of the same command")
+            except WRITE_FAILURES as error:
+                logger.warning("run %s is dead and could not be ended (%s)", run.info.run_id, first_line(error))
+
     def close(self, run: TrackedRun) -> None:
         """Write the manifest of a run, delete the progress that it was resumed from, and finish it."""
         _, kind = self._open.pop(run.run_id)
         run.seal()
         if kind in RESUMED_KINDS:
-            run.delete_artifacts(Artifact.RESUME_FOLDER)
+            try:
+                run.delete_artifacts(Artifact.RESUME_FOLDER)
+            except WRITE_FAILURES as error:  # the run is whole; a server may allow this to the experiment's owner alone
+                logger.warning(
+                    "run %s keeps its folder %s/ (%s)", run.run_id, Artifact.RESUME_FOLDER, first_line(error)
+                )
         run.finish()
 
     def close_all(self) -> None:
