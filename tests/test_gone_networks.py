@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from lmc_mlflow import query
 from lmc_mlflow.manifest import render_manifest, sha256_of
 from lmc_mlflow.papers.report.content import left_out_note, report_content
+from lmc_mlflow.query.networks import endpoints_of_pair, sides_of_pair
 from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.report.report import read_frames
 
@@ -99,3 +100,23 @@ def test_an_ensemble_with_more_members_than_its_tag_holds_has_the_settings_of_it
 def test_an_endpoint_without_a_side_is_a_row(store: MlflowClient) -> None:
     log(store, "endpoint")
     assert query.endpoints()["side"].tolist() == [""]
+
+
+@pytest.mark.parametrize("ghost_first", [True, False])
+@pytest.mark.parametrize("finished", [True, False])
+def test_an_empty_second_run_of_a_side_is_not_taken_for_it(
+    store: MlflowClient, ghost_first: bool, finished: bool
+) -> None:
+    pair = log(store, "pair")
+
+    def ghost() -> None:
+        tags = {"lmc.kind": "endpoint", "lmc.side": "B", "mlflow.parentRunId": pair}
+        store.create_run("0", tags=tags, start_time=1 if ghost_first else 2**41)
+
+    ghost()
+    a, b = (log(store, "endpoint", parent=pair, side=side) for side in "AB")
+    if not finished:
+        store.update_run(b, status="RUNNING")
+    sides = sides_of_pair(store, store.get_run(pair))
+    assert {side: run.info.run_id for side, run in sides.items()} == {"A": a, "B": b}
+    assert endpoints_of_pair(store, pair) == (a, b)

@@ -118,10 +118,21 @@ def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
             "or run_a and run_b"
         )
     _finished(run)
-    sides = {child.data.tags.get(Tag.SIDE): child.info.run_id for child in children(client, run, Kind.ENDPOINT)}
+    sides = sides_of_pair(client, run)
     if not {"A", "B"} <= set(sides):
         raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
-    return sides["A"], sides["B"]
+    return sides["A"].info.run_id, sides["B"].info.run_id
+
+
+def sides_of_pair(client: MlflowClient, pair: Run) -> dict[str, Run]:
+    """Find the endpoint run of each side of a pair, finished or not.
+
+    Of several runs of one side it is the finished one, or the one that holds most: where the answer of a server was
+    lost, the client has asked for the run a second time, and the first is empty.
+    """
+    found = children(client, pair, Kind.ENDPOINT)
+    found.sort(key=lambda run: (run.info.status == "FINISHED", len(run.data.metrics), len(run.data.params)))
+    return {run.data.tags.get(Tag.SIDE, ""): run for run in found}
 
 
 def _finished(run: Run) -> Run:
