@@ -7,6 +7,7 @@ from typing import Any
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
+from lmc_mlflow.errors import without_secrets
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.process import Terminated, termination_raises
@@ -72,7 +73,7 @@ def _catalogues() -> dict[str, Sequence[str]]:
 
 def _refuse(name: str, error: BaseException, way_out: str = "") -> int:
     """Print an error in one line and return the exit status."""
-    print(f"{name}: {' '.join(str(error).split())}{way_out}", file=sys.stderr)
+    print(f"{name}: {without_secrets(' '.join(str(error).split()))}{way_out}", file=sys.stderr)
     return 1
 
 

@@ -564,7 +564,7 @@ def test_a_file_where_the_artifacts_should_go_is_named(refused, tmp_path: Path, 
 
 def test_an_experiment_that_is_not_there_is_refused(refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
-    assert "No Experiment with id=77 exists" in refused(train_pair, *QUICK)
+    assert "MLFLOW_EXPERIMENT_ID=77 names no experiment of this store" in refused(train_pair, *QUICK)
 
 
 def test_a_deleted_experiment_is_refused(refused, store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LAUNCHER_RUN, Tag
-from lmc_mlflow.errors import first_line
+from lmc_mlflow.errors import first_line, without_secrets
+from lmc_mlflow.tracking.probe import FORBIDDEN, http_status
 from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, Terminated, now, process_tags, signals_wait
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.run import TrackedRun
@@ -69,7 +70,7 @@ def open_runs() -> Iterator[OpenRuns]:
         _end(runs, "KILLED", f"stopped by {str(signal) or 'Ctrl-C'}")
         raise
     except BaseException as error:
-        _end(runs, "FAILED", next(iter(str(error).strip().splitlines()), type(error).__name__))
+        _end(runs, "FAILED", first_line(error))
         raise
     else:
         for run in runs:
@@ -142,7 +143,10 @@ def _end(runs: list[TrackedRun], status: str, why: str) -> None:
                 run.end(status, why)
             except WRITE_FAILURES as error:
                 logger.warning(
-                    "run %s could not be ended as %s (%s): use the repair command later", run.run_id, status, error
+                    "run %s could not be ended as %s (%s): use the repair command later",
+                    run.run_id,
+                    status,
+                    first_line(error),
                 )
 
 
@@ -152,7 +156,7 @@ def _beat(runs: list[TrackedRun], stop: threading.Event) -> None:
             try:
                 run.client.set_tag(run.run_id, Tag.HEARTBEAT, now())
             except WRITE_FAILURES as error:
-                logger.warning("no heartbeat for run %s: %s", run.run_id, error)
+                logger.warning("no heartbeat for run %s: %s", run.run_id, first_line(error))
 
 
 def end_orphan(store: Store, run: Run, by: str) -> None:
@@ -188,7 +192,15 @@ def _new_run(
         offer_view(store, store.experiment_id)
         everything |= _launcher_tags(store)
         experiment_id = store.experiment_id
-    run = store.client.create_run(experiment_id, tags=everything | {"mlflow.runName": name}, run_name=name)
+    try:
+        run = store.client.create_run(experiment_id, tags=everything | {"mlflow.runName": name}, run_name=name)
+    except MlflowException as error:
+        if http_status(error) != FORBIDDEN:
+            raise
+        raise StoreError(
+            f"the server does not allow you to write runs to experiment {experiment_id}; "
+            "choose one of your own with MLFLOW_EXPERIMENT_NAME (`mlflow run --experiment-name`)"
+        ) from None
     if parent is None:
         point_launcher_at(store, run.info.run_id, f"`mlflow run` started this {kind}")
     return TrackedRun(store.client, run.info.run_id, experiment_id)
@@ -198,7 +210,7 @@ def _launcher_tags(store: Store) -> dict[str, str]:
     """Read what `mlflow run`, if it has started this process, has noted of the project and its source."""
     launcher = launcher_run(store)
     tags = launcher.data.tags if launcher is not None else {}
-    return {name: value for name, value in tags.items() if name.startswith(LAUNCHER_TAGS)}
+    return {name: without_secrets(value) for name, value in tags.items() if name.startswith(LAUNCHER_TAGS)}
 
 
 def _interrupted_run(store: Store, run: Run) -> TrackedRun:

@@ -14,6 +14,7 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LOCK_PREFIX, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, signals_wait, unreadable_tag
 from lmc_mlflow.tracking.store import STORE_FAILURES, Store, StoreError, client_of
 
@@ -176,7 +177,9 @@ def hold_locks(store: Store) -> Iterator[Callable[[str], None]]:
             try:
                 release(store, key, mine)
             except (*STORE_FAILURES, OSError) as error:
-                logger.warning("lock %s could not be deleted (%s): use the repair command later", mine.name, error)
+                logger.warning(
+                    "lock %s could not be deleted (%s): use the repair command later", mine.name, first_line(error)
+                )
 
 
 def _beat(store: Store, held: Mapping[str, Lock], stop: threading.Event) -> None:
@@ -185,4 +188,4 @@ def _beat(store: Store, held: Mapping[str, Lock], stop: threading.Event) -> None
             try:
                 _registry(store).set_registered_model_tag(lock.name, Tag.HEARTBEAT, now())
             except (*STORE_FAILURES, OSError) as error:
-                logger.warning("no heartbeat for lock %s: %s", lock.name, error)
+                logger.warning("no heartbeat for lock %s: %s", lock.name, first_line(error))

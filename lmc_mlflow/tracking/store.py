@@ -12,7 +12,6 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import mlflow
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -21,17 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.new_database import sole_maker
+from lmc_mlflow.tracking.probe import FORBIDDEN, LOGIN, PROBE_SECONDS, UNKNOWN, http_status, probe
+from lmc_mlflow.tracking.probe import StoreError as StoreError
 from lmc_mlflow.tracking.process import signals_wait
 
-PROBE_SECONDS = 5
 DEFAULT_EXPERIMENT = "0"
 """Id of MLflow's own first experiment."""
 STORE_FAILURES = (MlflowException, SQLAlchemyError)
 """Errors that MLflow raises when a store fails."""
-
-
-class StoreError(RuntimeError):
-    """The tracking server or its artifact location cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +60,17 @@ def open_store(experiment_id: str | None = None) -> Store:
         StoreError: no server there, no such experiment, or an artifact location that cannot be written.
     """
     uri = mlflow.get_tracking_uri()
-    _check_server(uri)
+    probe(uri)
     with impatient_client():
         try:
             client = client_of(uri)
             experiment = _experiment(client, experiment_id)
             _check_artifacts(uri, experiment)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            if isinstance(error, MlflowException) and http_status(error) in (UNKNOWN, FORBIDDEN):
+                raise StoreError(
+                    f"the tracking server at {uri} does not let you in ({first_line(error)}); {LOGIN}"
+                ) from None
             raise StoreError(
                 f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
@@ -148,23 +148,19 @@ def impatient_client() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _check_server(uri: str) -> None:
-    if urlparse(uri).scheme not in ("http", "https"):
-        return
-    try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise StoreError(
-            f"no tracking server answers at {uri} ({type(error).__name__}); start one or correct MLFLOW_TRACKING_URI"
-        ) from None
-
-
 def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
     chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if chosen is None and name is not None:
         chosen = _experiment_id(client, name)
-    experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
+    try:
+        experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
+    except MlflowException as error:
+        if not chosen or http_status(error) not in (400, 404):
+            raise
+        raise StoreError(
+            f"MLFLOW_EXPERIMENT_ID={chosen} names no experiment of this store; correct it, or unset it and set "
+            "MLFLOW_EXPERIMENT_NAME, by which an experiment is made where there is none"
+        ) from None
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"experiment {experiment.name!r} is deleted; restore it or set MLFLOW_EXPERIMENT_NAME to another name"

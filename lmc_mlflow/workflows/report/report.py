@@ -24,7 +24,7 @@ from lmc_mlflow.papers.report.html import Link
 from lmc_mlflow.papers.report.markdown import csv_text, markdown, table_markdown
 from lmc_mlflow.papers.report.page import page
 from lmc_mlflow.query.tables import read_ensembles, read_paths
-from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
+from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, without_login
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.report.figures import overview_picture, polar_paths, report_pictures
@@ -121,7 +121,7 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
 def _source() -> str:
     """Name the place of the runs in words that hold on another machine."""
     uri = tracking_uri()
-    return uri if ui_command(uri) is None else "a local store"
+    return without_login(uri) if ui_command(uri) is None else "a local store"
 
 
 def _linker(frames: Frames) -> Link:
