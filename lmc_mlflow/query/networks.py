@@ -171,7 +171,7 @@ def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: 
             kind = run.data.tags.get(Tag.KIND, "none of ours")
             raise ValueError(
                 f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, alignments and stars too, "
-                "pairs have splits"
+                f"pairs have splits; its place is {run.info.artifact_uri}: if that was moved, move or link it back"
             ) from None
     try:
         verify(files.pop(Artifact.MANIFEST), files)

@@ -17,7 +17,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from lmc_mlflow.contract import LAUNCHER_RUN
+from lmc_mlflow.contract import FINISHED, LAUNCHER_RUN, Kind, Tag, where
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.new_database import sole_maker
 from lmc_mlflow.tracking.probe import FORBIDDEN, LOGIN, PROBE_SECONDS, UNKNOWN, http_status, probe
@@ -180,6 +180,17 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)  # another process has just created it
 
 
+def _has_results(client: MlflowClient, experiment: Experiment) -> bool:
+    """Tell whether an experiment has finished networks whose artifacts were written there."""
+    found = client.search_runs(
+        [experiment.experiment_id], f"{where(kind=Kind.ENDPOINT)} and {FINISHED}", max_results=100
+    )
+    return any(
+        Tag.LEFT_OUT not in run.data.tags and run.info.artifact_uri.startswith(experiment.artifact_location)
+        for run in found
+    )
+
+
 def _check_artifacts(uri: str, experiment: Experiment) -> None:
     location = urlparse(experiment.artifact_location)
     if location.scheme == "mlflow-artifacts" and urlparse(uri).scheme not in ("http", "https"):
@@ -191,6 +202,11 @@ def _check_artifacts(uri: str, experiment: Experiment) -> None:
         )
     if location.scheme in ("", "file"):
         folder = Path(url2pathname(location.path) if location.scheme else experiment.artifact_location)
+        if not folder.exists() and _has_results(client_of(uri), experiment):
+            raise StoreError(
+                f"artifacts of experiment {experiment.name!r} belong in {folder}, which is not there, although it has "
+                "runs: if that folder was moved, move or link it back; make it (mkdir) to go on without them"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
