@@ -30,6 +30,8 @@ class Kind:
     REPORT = "report"
 
 
+KINDS = tuple(value for name, value in vars(Kind).items() if name.isupper())
+"""All kinds of runs of ours; users' own runs may have others."""
 SEALED_KINDS = (
     Kind.PAIR,
     Kind.ENDPOINT,
@@ -140,6 +142,7 @@ class Artifact:
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
+    MEMBERS = "members.json"
     SIZES = "sizes.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
@@ -150,6 +153,8 @@ class Artifact:
     PREDICTIONS_FOLDER = "predictions"
 
 
+SEE_MEMBERS = f": see {Artifact.MEMBERS}"
+"""End of the tag `lmc.members` of an ensemble with more members than it holds: their runs stand in the artifact."""
 HEADLINE = "headline"
 """Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
 UNALIGNED = "unaligned/"

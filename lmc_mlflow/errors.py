@@ -1,10 +1,18 @@
-"""Shortens an error to the one line that a message quotes, and a value to what a line can hold."""
+"""Shortens an error to one line and a value to what a line can hold, and leaves out what is secret."""
 
+import os
 import re
 
 LONGEST = 200
 """Characters of a value or a reason that a message repeats."""
 LONGEST_LINE = 10 * LONGEST
+SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""Environment variables whose values no text repeats."""
+HIDDEN = "***"
+_SHORTEST = 4
+"""Characters from which on such a value is looked for: a shorter one stands in every other word."""
+_PASSWORD = re.compile(r"(://[^\s/:@]*):(?!\d+(?:[/?#\s]|$))\S*@")
+_OPTION = re.compile(r"([?&;](?:password|passwd|pwd|token|secret)[^=&\s]*=)[^&\s'\")]+", re.IGNORECASE)
 
 
 def first_line(error: BaseException) -> str:
@@ -13,12 +21,12 @@ def first_line(error: BaseException) -> str:
     A remark of SQLAlchemy that stands before the error itself is left out.
     """
     lines = (line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of"))
-    return shortened(next(lines, type(error).__name__), 2 * LONGEST)
+    return shortened(without_secrets(next(lines, type(error).__name__)), 2 * LONGEST)
 
 
 def one_line(error: BaseException) -> str:
     """Return an error's text in one line that a person can read: long values are cut, the way out at its end stays."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = without_secrets(" ".join(str(error).split())) or type(error).__name__
     text = re.sub(rf"\S{{{2 * LONGEST},}}", lambda found: shortened(found[0]), text)
     if len(text) <= LONGEST_LINE:
         return text
@@ -29,3 +37,11 @@ def one_line(error: BaseException) -> str:
 def shortened(text: str, most: int = LONGEST) -> str:
     """Return a text; of one with more characters the beginning, and how many it has."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
+def without_secrets(text: str) -> str:
+    """Replace the passwords of addresses in a text, and those of the environment, by stars."""
+    for name in SECRETS:
+        value = os.environ.get(name, "")
+        text = text.replace(value, HIDDEN) if len(value) >= _SHORTEST else text
+    return _OPTION.sub(rf"\1{HIDDEN}", _PASSWORD.sub(rf"\1:{HIDDEN}@", text))

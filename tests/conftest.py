@@ -14,6 +14,8 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's own 15 its workers
 
 import pytest
 import torch
+from campaign.table import judge as judge
+from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parent.parent

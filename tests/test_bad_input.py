@@ -24,6 +24,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.main import main as story
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.tracking.store import open_store
 
 Main = Callable[[Sequence[str]], int]
 ONE_EPOCH = [*QUICK, "--epochs=1"]
@@ -339,6 +340,7 @@ def test_a_missing_manifest_is_refused(refused, store: MlflowClient, pair: Pair)
     artifact(store, pair.a, "manifest.json").unlink()
     line = refused(interpolate, f"--pair={pair.pair}", *HERE)
     assert f"run {pair.a} (kind endpoint) has no artifact manifest.json" in line
+    assert f"its place is {artifact(store, pair.a, '')}: if that was moved, move or link it back" in line
 
 
 def test_a_manifest_that_is_no_manifest_is_refused(refused, store: MlflowClient, pair: Pair) -> None:
@@ -555,6 +557,25 @@ def test_an_experiment_that_a_server_made_needs_the_server(refused, tmp_path: Pa
     assert "start `mlflow server` and set MLFLOW_TRACKING_URI to it, or choose another name" in line
 
 
+def test_a_folder_of_artifacts_that_was_moved_is_named_and_not_made_anew(
+    store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "mlruns" / "0"
+    one = store.create_run("0", tags={"lmc.kind": "endpoint", "lmc.left_out": "manifest.json"}).info.run_id
+    store.set_terminated(one)  # imported without its artifacts: nothing is missing
+    assert open_store().experiment_id == "0"
+    old.rename(tmp_path / "elsewhere")
+    store.set_terminated(store.create_run("0", tags={"lmc.kind": "endpoint"}).info.run_id)
+    capsys.readouterr()
+    assert train_pair(QUICK) == 1
+    told = capsys.readouterr().err
+    assert f"artifacts of experiment 'Default' belong in {old}, which is not there, although it has runs" in told
+    assert "move or link it back" in told
+    assert not old.exists()
+    old.symlink_to(tmp_path / "elsewhere")
+    assert open_store().experiment_id == "0"
+
+
 @pytest.mark.parametrize("main", [train_pair, story], ids=lambda main: main.__module__)
 def test_a_file_where_the_artifacts_should_go_is_named(refused, tmp_path: Path, main: Main) -> None:
     (tmp_path / "occupied").write_text("a file")
@@ -564,7 +585,7 @@ def test_a_file_where_the_artifacts_should_go_is_named(refused, tmp_path: Path, 
 
 def test_an_experiment_that_is_not_there_is_refused(refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
-    assert "No Experiment with id=77 exists" in refused(train_pair, *QUICK)
+    assert "MLFLOW_EXPERIMENT_ID=77 names no experiment of this store" in refused(train_pair, *QUICK)
 
 
 def test_a_deleted_experiment_is_refused(refused, store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

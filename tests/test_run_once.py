@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import torch
 from conftest import runs_of_kind
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.contract import Kind
+from lmc_mlflow.contract import KINDS, Kind
 from lmc_mlflow.tracking.locks import find_locks, hold_locks
 from lmc_mlflow.tracking.process import process_tags
 from lmc_mlflow.tracking.run import TrackedRun
@@ -77,6 +79,62 @@ def test_what_was_interrupted_is_resumed_where_its_kind_writes_progress(store: M
     assert "manifest.json" in artifacts(store, run_id)
 
 
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {*RESUMED_KINDS, Kind.ENDPOINT}))
+def test_what_a_killed_process_has_begun_ends_when_the_same_command_begins_it_again(
+    store: MlflowClient, kind: str
+) -> None:
+    tags = {"lmc.kind": kind, **process_tags(), **START.tags, **IDENTITY, "lmc.process_started": "1.00"}
+    dead = store.create_run("0", tags=tags, run_name=START.name).info.run_id
+    others = [
+        store.create_run("0", tags=tags | changed, run_name=name).info.run_id
+        for changed, name in (
+            (process_tags(), START.name),  # at work
+            ({"lmc.model": "another"}, START.name),
+            ({"lmc.fingerprint": "another"}, START.name),
+            ({"lmc.kind": "my own"}, START.name),
+            ({}, "another name"),
+        )
+    ]
+    run_id, how = make(kind)
+    assert (run_id != dead, how) == (True, "made")
+    run = store.get_run(dead)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["lmc.error"] == f"its process was gone; ended by the next {kind} of the same command"
+    assert {store.get_run(other).info.status for other in others} == {"RUNNING"}
+
+
+def test_a_dead_run_that_may_not_be_ended_stops_nothing(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tags = {"lmc.kind": "path", **process_tags(), **START.tags, **IDENTITY, "lmc.process_started": "1.00"}
+    dead = store.create_run("0", tags=tags, run_name=START.name).info.run_id
+    original = MlflowClient.set_tag
+
+    def refusing(self: MlflowClient, run_id: str, *args: str) -> None:
+        if run_id == dead:
+            raise MlflowException("Permission denied")
+        original(self, run_id, *args)
+
+    monkeypatch.setattr(MlflowClient, "set_tag", refusing)
+    assert make(Kind.PATH)[1] == "made"
+    assert f"run {dead} is dead and could not be ended (Permission denied)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error", [MlflowException("Permission denied"), requests.HTTPError("403"), OSError("read-only")]
+)
+def test_a_run_is_finished_where_its_progress_may_not_be_deleted(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def refuse(*_args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(TrackedRun, "delete_artifacts", refuse)
+    run_id, _ = make(Kind.PAIR)
+    assert store.get_run(run_id).info.status == "FINISHED"
+    assert f"run {run_id} keeps its folder resume/ ({error})" in caplog.text
+
+
 def test_an_error_ends_the_run_failed_with_its_first_line(store: MlflowClient) -> None:
     with pytest.raises(ValueError, match="first"):
         make(Kind.PLANE, error=ValueError("first line\nsecond line"))
@@ -114,6 +172,38 @@ def test_the_run_that_is_named_by_the_launcher_says_where_to_look(
     assert make(Kind.MATRIX) == (made, "finished before")
     assert [store.get_run(run).data.tags["lmc.see"] for run in (first, second)] == [made, made]
     assert "mlflow.parentRunId" not in store.get_run(first).data.tags  # `mlflow run` has not started it
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        ("finished", "is over"),
+        ("result", "is a result, of kind pair"),
+        ("at work", "is a result, of kind pair"),
+        ("deleted", "is deleted"),
+        ("0" * 32, "cannot be read (Run with id=" + "0" * 32 + " not found)"),
+        ("no id", 'cannot be read (Invalid value "no id" for parameter'),
+    ],
+)
+def test_a_run_that_the_environment_names_still_is_left_alone_with_a_warning(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, left: str, why: str
+) -> None:
+    named = left
+    if left in ("finished", "result", "at work", "deleted"):
+        tags = {"lmc.kind": "pair"} if left in ("result", "at work") else {}
+        named = store.create_run("0", tags=tags).info.run_id
+        if left in ("finished", "result"):
+            store.set_terminated(named)
+        if left == "deleted":
+            store.delete_run(named)
+    before = store.get_run(named) if named != left else None
+    for _ in range(2):
+        monkeypatch.setenv("MLFLOW_RUN_ID", named)
+        assert make(Kind.PATH, force=True)[0] != named
+        assert f"MLFLOW_RUN_ID={named}: this run {why}" in caplog.text
+    assert len(caplog.records) == 2  # one line for each command
+    if before is not None:
+        assert store.get_run(named).to_dictionary() == before.to_dictionary()
 
 
 def test_a_command_that_makes_a_new_run_each_time_does_not_look(store: MlflowClient) -> None:

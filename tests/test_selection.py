@@ -145,3 +145,13 @@ def test_the_matrix_of_the_documentation_runs_in_the_store_of_the_first_command(
         given = [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"]
         assert run("matrix", *given) == 0
         assert runs_of_kind(store, "matrix")[-1].data.metrics["num_runs"] == 4
+
+
+def test_a_user_s_own_runs_with_our_tags_are_not_found(store: MlflowClient) -> None:
+    for kind in ("endpoint", "my own", "pruned", ""):
+        tags = {"lmc.side": "A"} | ({"lmc.kind": kind} if kind else {})
+        store.set_terminated(store.create_run("0", tags=tags, run_name=kind).info.run_id)
+    opened = open_store()
+    assert [run.info.run_name for run in find_runs(opened, 'tags."lmc.side" = "A"', any_kind=True)] == ["endpoint"]
+    found = find_runs(opened, 'tags."lmc.kind" != "pair"', any_kind=True)
+    assert [run.info.run_name for run in found] == ["endpoint", "pruned"]

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from lmc_mlflow.bundles.artifact_locations import ArtifactLocation, location_behind_server
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.client import client_of
+from lmc_mlflow.tracking.new_database import sole_maker
 from lmc_mlflow.tracking.store import Store, StoreError
 
 LOCAL_ROOT = "./mlruns"
@@ -116,7 +117,8 @@ def open_database(uri: str, destination: str) -> Database:
     try:
         if not uri.startswith("sqlite"):  # at once, where MLflow itself would try for minutes
             sqlalchemy.create_engine(uri).connect().close()
-        store: Any = SqlAlchemyStore(uri, LOCAL_ROOT if folder is None else SERVER_ROOT)  # type: ignore[no-untyped-call]
+        with sole_maker(uri):
+            store: Any = SqlAlchemyStore(uri, LOCAL_ROOT if folder is None else SERVER_ROOT)  # type: ignore[no-untyped-call]
         store.search_experiments(view_type=ViewType.ALL, max_results=1)
     except ImportError as error:
         raise StoreError(f"database {shown} cannot be used ({error}); pip install '.[server]'") from None

@@ -43,7 +43,11 @@ def _no_rows() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Frames:
-    """The tables of `query` that a report is made from; paths with exchanged units stand in a table of their own."""
+    """The tables of `query` that a report is made from; paths with exchanged units stand in a table of their own.
+
+    Attributes:
+        left_out: kind -> run ids of those that are in no table, because their networks are gone.
+    """
 
     pairs: pd.DataFrame
     endpoints: pd.DataFrame
@@ -51,6 +55,7 @@ class Frames:
     ensembles: pd.DataFrame
     stars: pd.DataFrame = field(default_factory=_no_rows)
     aligned: pd.DataFrame = field(default_factory=_no_rows)
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
@@ -94,7 +99,8 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
             frame[column] = frame[column].replace(dict(stand_ins))
         return frame
 
-    return Frames(*(prepare_table(frame) for frame in frames.tables()))
+    pairs, endpoints, paths, ensembles, stars, aligned = map(prepare_table, frames.tables())
+    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -135,15 +135,24 @@ def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
             "or run_a and run_b"
         )
     _finished(run)
-    sides = {side: child.info.run_id for side, child in by_side(children(client, run, Kind.ENDPOINT)).items()}
+    sides = sides_of_pair(client, run)
     if not {"A", "B"} <= set(sides):
         raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
-    return sides["A"], sides["B"]
+    return sides["A"].info.run_id, sides["B"].info.run_id
+
+
+def sides_of_pair(client: MlflowClient, pair: Run) -> dict[str, Run]:
+    """Find the endpoint run of each side of a pair, finished or not."""
+    return by_side(children(client, pair, Kind.ENDPOINT))
 
 
 def by_side(runs: Sequence[Run]) -> dict[str, Run]:
-    """Give the endpoint of each side of a pair; of several, as a lost answer of a server leaves, the fullest one."""
-    ordered = sorted(runs, key=lambda run: (run.info.status == "FINISHED", len(run.data.metrics)))
+    """Give the endpoint of each side of a pair.
+
+    Of several runs of one side it is the finished one, or the one that holds most: where the answer of a server was
+    lost, the client has asked for the run a second time, and the first is empty.
+    """
+    ordered = sorted(runs, key=lambda run: (run.info.status == "FINISHED", len(run.data.metrics), len(run.data.params)))
     return {run.data.tags.get(Tag.SIDE, ""): run for run in ordered}
 
 
@@ -183,7 +192,7 @@ def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: 
             kind = run.data.tags.get(Tag.KIND, "none of ours")
             raise ValueError(
                 f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, alignments and stars too, "
-                "pairs have splits"
+                f"pairs have splits; its place is {run.info.artifact_uri}: if that was moved, move or link it back"
             ) from None
     try:
         verify(files.pop(Artifact.MANIFEST), files)

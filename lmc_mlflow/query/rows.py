@@ -18,7 +18,7 @@ from lmc_mlflow.config.commands import (
 )
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.config.path import ADAPTIVE
-from lmc_mlflow.contract import FINISHED, Tag, tag
+from lmc_mlflow.contract import FINISHED, Kind, Tag, tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.paths.barriers import OF_ACCURACIES, OF_LOSSES, connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
@@ -89,8 +89,8 @@ def training_row(run: Run) -> dict[str, Any]:
     """Return the columns of a pair or of a trained network."""
     tags = run.data.tags
     own = {}
-    if Tag.SIDE in tags:
-        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags[Tag.SIDE]}
+    if Tag.SIDE in tags or tags.get(Tag.KIND) == Kind.ENDPOINT:
+        own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags.get(Tag.SIDE, "")}
         own["trajectory"] = tags.get(Tag.TRAJECTORY, "")
     own["data_digest"] = tags.get(Tag.DATA_DIGEST, "")
     return own | _settings(run, parameters(TrainPairConfig), SETTINGS)
@@ -127,9 +127,8 @@ def _without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def ensemble_row(run: Run) -> dict[str, Any]:
-    """Return the columns of an ensemble; `members` is its tag, `first_run` the run of the first."""
-    members = run.data.tags.get(Tag.MEMBERS, "")
-    own = {"first_run": members.split(",")[0].split("@")[0], "members": members, "normalization": ""}
+    """Return the columns of an ensemble."""
+    own = {"normalization": ""}
     return _tags(run, ENSEMBLE_TAGS) | _settings(run, parameters(EnsembleConfig), ("bn",)) | own
 
 

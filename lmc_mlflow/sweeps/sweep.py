@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.contract import RUNNING, Tag
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.engines.table import (
@@ -111,7 +112,9 @@ def _end_runs_of_lost_workers(store: Store, tasks: set[str]) -> None:
                 if lock.tags.get(Tag.TASK) in tasks:
                     remove_lock(store, lock)
         except WRITE_FAILURES as error:
-            logger.warning("runs of lost workers could not be ended (%s): use the repair command later", error)
+            logger.warning(
+                "runs of lost workers could not be ended (%s): use the repair command later", first_line(error)
+            )
 
 
 def _conclude(store: Store, grid: Grid, schedule: Schedule, sweep_run: SweepRun) -> SweepOutcome:

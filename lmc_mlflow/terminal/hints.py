@@ -12,6 +12,7 @@ import psutil
 
 import lmc_mlflow
 from lmc_mlflow.contract import LAUNCHER_RUN
+from lmc_mlflow.errors import without_secrets
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 """Environment variables that decide where runs are, and that a command typed next needs too."""
@@ -27,16 +28,16 @@ def next_command(entry_point: str, **values: str) -> str:
     """Write the command that starts an entry point with some parameters.
 
     Started by `mlflow run`, it is `mlflow run` with the same project, environment manager and experiment; otherwise
-    `python -m`. Settings of the environment that name a store or an experiment stand before it.
+    `python -m`. Settings of the environment that name a store or an experiment stand before it, passwords as stars.
     """
     environment, words = _words(entry_point, values)
     settings = [f"{name}={shlex.quote(environment[name])}" for name in SETTINGS if environment.get(name)]
-    return " ".join([*settings, shlex.join(words)])
+    return without_secrets(" ".join([*settings, shlex.join(words)]))
 
 
 def command_for_another_store(entry_point: str, **values: str) -> str:
     """Write the command as `next_command` does, but without the settings that name this store."""
-    return shlex.join(_words(entry_point, values)[1])
+    return without_secrets(shlex.join(_words(entry_point, values)[1]))
 
 
 def retyped(text: str) -> str:

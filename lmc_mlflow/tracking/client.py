@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.new_database import sole_maker
 from lmc_mlflow.tracking.signals import signals_wait
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ class PatientClient(MlflowClient):
 
 def client_of(uri: str) -> MlflowClient:
     """Make the client through which runs of the store at a URI are read and written."""
-    return PatientClient(uri)
+    with sole_maker(uri):
+        return PatientClient(uri)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Writes the ids of runs in descriptions as links, and adds lines to the description of a run that was measured."""
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -7,6 +8,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from lmc_mlflow.errors import first_line
+
+logger = logging.getLogger(__name__)
 MAX_DESCRIPTION = 7000
 """MLflow cuts a tag at 8,000 characters without saying so."""
 MAX_LISTED = 10
@@ -47,7 +51,10 @@ def list_on(client: MlflowClient, run_id: str, line: str) -> None:
     listed = [f"- {with_links(client, line)}", *listed][:MAX_LISTED]
     while listed and len(_joined(first, listed, rest)) > MAX_DESCRIPTION:
         listed.pop()
-    client.set_tag(run_id, NOTE, _joined(first, listed, rest))
+    try:
+        client.set_tag(run_id, NOTE, _joined(first, listed, rest))
+    except MlflowException as error:  # a server may allow this to the owner of the run alone
+        logger.warning("run %s does not list what was measured on it (%s)", run_id, first_line(error))
 
 
 def unlist_on(client: MlflowClient, run: Run, gone: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from urllib.parse import urlparse
 
 import mlflow
 
+from lmc_mlflow.errors import without_secrets
 from lmc_mlflow.tracking.view import VIEW_KEY
 
 LOCAL_UI = "http://127.0.0.1:5000"
@@ -29,8 +30,14 @@ def ui_command(uri: str) -> str | None:
     """Return the command that shows a local store, or None where the store is a server with a UI."""
     if urlparse(uri).scheme in ("http", "https"):
         return None
-    return f"mlflow ui --backend-store-uri {uri}"
+    return f"mlflow ui --backend-store-uri {without_secrets(uri)}"
+
+
+def without_login(uri: str) -> str:
+    """Leave the user and the password out of the address of a server."""
+    parts = urlparse(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _base(uri: str) -> str:
-    return uri.rstrip("/") if urlparse(uri).scheme in ("http", "https") else LOCAL_UI
+    return without_login(uri).rstrip("/") if urlparse(uri).scheme in ("http", "https") else LOCAL_UI

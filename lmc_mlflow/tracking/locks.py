@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from lmc_mlflow.contract import LOCK_PREFIX, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.client import WRITE_FAILURES, client_of, impatient_client, without_waiting
-from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags
+from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, unreadable_tag
 from lmc_mlflow.tracking.signals import signals_raise, signals_wait
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 NOTE = "A process is doing this work; `repair` removes the locks of processes that are gone."
@@ -57,6 +58,23 @@ def _registry(store: Store) -> MlflowClient:
 
 def find_locks(store: Store, key: str = "") -> list[Lock]:
     """List the locks on a piece of work, or all there are, lowest generation first."""
+    found = filter(None, map(_lock_of, _named_alike(store, key)))
+    kept = [lock for lock in found if not key or lock.name == f"{LOCK_PREFIX}{key}-{lock.generation}"]
+    return sorted(kept, key=lambda lock: lock.generation)
+
+
+def no_locks(store: Store) -> list[str]:
+    """List the registered models of others whose names begin as those of locks do."""
+    return [model.name for model in _named_alike(store, "") if _lock_of(model) is None]
+
+
+def _lock_of(model: RegisteredModel) -> Lock | None:
+    """Read a registered model as a lock; None where it is another's."""
+    generation = re.fullmatch(rf"{LOCK_PREFIX}.+-([0-9]+)", model.name)
+    return Lock(model.name, int(generation[1]), model.tags) if generation and not unreadable_tag(model.tags) else None
+
+
+def _named_alike(store: Store, key: str) -> list[RegisteredModel]:
     where = f"name LIKE '{LOCK_PREFIX}{key}{'-' if key else ''}%'"
     found: list[RegisteredModel] = []
     token: str | None = None
@@ -65,10 +83,7 @@ def find_locks(store: Store, key: str = "") -> list[Lock]:
         found += page
         token = page.token
         if not token:
-            break
-    made = [(model.name.rsplit("-", 1), model.tags) for model in found]
-    kept = [Lock(f"{base}-{i}", int(i), tags) for (base, i), tags in made if base == f"{LOCK_PREFIX}{key}" or not key]
-    return sorted(kept, key=lambda lock: lock.generation)
+            return found
 
 
 def acquire(store: Store, key: str) -> Lock:
@@ -80,6 +95,7 @@ def acquire(store: Store, key: str) -> Lock:
 
     Raises:
         LockedError: a process that lives holds the lock.
+        StoreError: a registered model of others has the name of the lock.
     """
     registry = _registry(store)
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -94,6 +110,10 @@ def acquire(store: Store, key: str) -> Lock:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             if not any(lock.tags == mine.tags and lock.name == mine.name for lock in find_locks(store, key)):
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"registered model {mine.name} is no lock of ours but has its name; rename it"
+                    ) from None
                 continue  # it is another's, and not mine whose answer was lost
         others = [other for other in find_locks(store, key) if other.name != mine.name]
         try:

@@ -1,8 +1,9 @@
 """Tags of the process that writes a run, and whether it is still alive."""
 
+import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -17,6 +18,14 @@ STALE_MINUTES = 30
 """Time without a heartbeat after which a process of another machine counts as dead."""
 SAME_HOST_STALE_MINUTES = 5
 """The same for a process in another container of this machine, which has the same clock."""
+
+PROCESS_TAGS: Mapping[str, Callable[[str], bool]] = {
+    Tag.HOST: bool,
+    Tag.PID: lambda text: 0 < int(text) < 2**31,
+    Tag.PROCESS_STARTED: lambda text: math.isfinite(float(text)),
+    Tag.HEARTBEAT: lambda text: datetime.fromisoformat(text).tzinfo is not None,
+}
+"""Tag of a process -> tells whether a value can be one; raises ValueError where it cannot be read."""
 
 _TASK: ContextVar[str] = ContextVar("task", default="")
 """Name of the task that a sweep gave this process; one process at a time works on a task."""
@@ -59,6 +68,20 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def unreadable_tag(tags: Mapping[str, str]) -> str:
+    """Say which tag of a process is missing, or has a value that no process of ours has written; empty: none."""
+    for name, read in PROCESS_TAGS.items():
+        if name not in tags:
+            return f"no tag {name}"
+        try:
+            is_right = read(tags[name])
+        except ValueError:
+            is_right = False
+        if not is_right:
+            return f"tag {name} is {tags[name]!r}"
+    return ""
+
+
 def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> bool:
     """Tell whether the process that wrote these tags still runs.
 
@@ -66,9 +89,9 @@ def is_alive(tags: Mapping[str, str], stale_minutes: float = STALE_MINUTES) -> b
     same number); of another machine the heartbeat must be younger than `stale_minutes`, and of another container
     with this machine's name, where numbers mean other processes, than five minutes. An earlier
     process of this process's own task is gone, or the task would not have been started again. A run
-    without these tags is not one of this project and counts as alive.
+    whose tags cannot be read (`unreadable_tag`) was not written by a process of this project and counts as alive.
     """
-    if Tag.HOST not in tags or Tag.HEARTBEAT not in tags:
+    if unreadable_tag(tags):
         return True
     if tags.get(Tag.TASK) and tags[Tag.TASK] == _TASK.get():
         return is_this_process(tags)
@@ -96,3 +119,14 @@ def _is_elsewhere(tags: Mapping[str, str]) -> bool:
     """Tell whether these tags are from another container; those of earlier versions do not say so."""
     mine = pid_namespace()
     return tags.get(Tag.PID_NAMESPACE, mine) != mine
+
+
+def has_process(name: str, value: str) -> bool:
+    """Tell whether a process of this machine was started with an environment variable of this value."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(name) == value:
+                return True
+        except (psutil.Error, OSError):  # another user's, or it has just ended
+            continue
+    return False

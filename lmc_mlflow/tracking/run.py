@@ -87,7 +87,10 @@ class TrackedRun:
             profile=json.dumps(profile),
         )
         inputs = [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])]
-        self.client.log_inputs(self.run_id, datasets=inputs)
+        try:
+            self.client.log_inputs(self.run_id, datasets=inputs)
+        except MlflowException:  # another process logs the same data set for the first time: now it is there
+            self.client.log_inputs(self.run_id, datasets=inputs)
 
     def log_text(self, text: str, path: str) -> None:
         """Log a text file."""

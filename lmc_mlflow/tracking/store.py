@@ -8,16 +8,16 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import mlflow
-import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from lmc_mlflow.contract import LAUNCHER_RUN
+from lmc_mlflow.contract import FINISHED, LAUNCHER_RUN, Kind, Tag, where
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.client import PROBE_SECONDS, client_of, impatient_client
 from lmc_mlflow.tracking.client import StoreError as StoreError
+from lmc_mlflow.tracking.client import client_of, impatient_client
+from lmc_mlflow.tracking.probe import FORBIDDEN, LOGIN, UNKNOWN, http_status, probe
 
 DEFAULT_EXPERIMENT = "0"
 """Id of MLflow's own first experiment."""
@@ -53,13 +53,17 @@ def open_store(experiment_id: str | None = None) -> Store:
         StoreError: no server there, no such experiment, or an artifact location that cannot be written.
     """
     uri = mlflow.get_tracking_uri()
-    _check_server(uri)
+    probe(uri)
     with impatient_client():
         try:
             client = client_of(uri)
             experiment = _experiment(client, experiment_id)
             _check_artifacts(uri, experiment)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            if isinstance(error, MlflowException) and http_status(error) in (UNKNOWN, FORBIDDEN):
+                raise StoreError(
+                    f"the tracking server at {uri} does not let you in ({first_line(error)}); {LOGIN}"
+                ) from None
             raise StoreError(
                 f"tracking store {uri} cannot be used ({first_line(error)}); check MLFLOW_TRACKING_URI"
             ) from None
@@ -87,29 +91,47 @@ def _is_chosen() -> bool:
     return bool(name) or (bool(chosen) and not by_launcher)
 
 
-def _check_server(uri: str) -> None:
-    if urlparse(uri).scheme not in ("http", "https"):
-        return
-    try:
-        answer = requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise StoreError(
-            f"no tracking server answers at {uri} ({type(error).__name__}); start one or correct MLFLOW_TRACKING_URI"
-        ) from None
-
-
 def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
     chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if chosen is None and name is not None:
-        found = client.get_experiment_by_name(name)
-        chosen = found.experiment_id if found else client.create_experiment(name)
-    experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
+        chosen = _experiment_id(client, name)
+    try:
+        experiment = client.get_experiment(chosen or experiment_id or DEFAULT_EXPERIMENT)
+    except MlflowException as error:
+        if not chosen or http_status(error) not in (400, 404):
+            raise
+        raise StoreError(
+            f"MLFLOW_EXPERIMENT_ID={chosen} names no experiment of this store; correct it, or unset it and set "
+            "MLFLOW_EXPERIMENT_NAME, by which an experiment is made where there is none"
+        ) from None
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"experiment {experiment.name!r} is deleted; restore it or set MLFLOW_EXPERIMENT_NAME to another name"
         )
     return experiment
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    """Give the id of the experiment of a name; it is created where there is none."""
+    found = client.get_experiment_by_name(name)
+    try:
+        return str(found.experiment_id if found else client.create_experiment(name))
+    except MlflowException as error:
+        found = client.get_experiment_by_name(name)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+            raise
+        return str(found.experiment_id)  # another process has just created it
+
+
+def _has_results(client: MlflowClient, experiment: Experiment) -> bool:
+    """Tell whether an experiment has finished networks whose artifacts were written there."""
+    found = client.search_runs(
+        [experiment.experiment_id], f"{where(kind=Kind.ENDPOINT)} and {FINISHED}", max_results=100
+    )
+    return any(
+        Tag.LEFT_OUT not in run.data.tags and run.info.artifact_uri.startswith(experiment.artifact_location)
+        for run in found
+    )
 
 
 def _check_artifacts(uri: str, experiment: Experiment) -> None:
@@ -123,6 +145,11 @@ def _check_artifacts(uri: str, experiment: Experiment) -> None:
         )
     if location.scheme in ("", "file"):
         folder = Path(url2pathname(location.path) if location.scheme else experiment.artifact_location)
+        if not folder.exists() and _has_results(client_of(uri), experiment):
+            raise StoreError(
+                f"artifacts of experiment {experiment.name!r} belong in {folder}, which is not there, although it has "
+                "runs: if that folder was moved, move or link it back; make it (mkdir) to go on without them"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:

@@ -7,6 +7,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import HEADLINE, Kind, Tag
+from lmc_mlflow.tracking.probe import FORBIDDEN, http_status
 from lmc_mlflow.tracking.store import Store
 
 VIEW_KEY = "lmc_v1"
@@ -49,8 +50,10 @@ def offer_view(store: Store, experiment_id: str) -> None:
         return
     try:
         store.client.set_experiment_tag(experiment_id, _TAG, view_text())
-    except MlflowException:  # a database refuses the second of two processes that write it at once
-        if not _has_view(store, experiment_id):
+    except MlflowException as error:
+        if http_status(error) == FORBIDDEN:
+            return  # the experiment is another's; whether runs may be written there is told when one is opened
+        if not _has_view(store, experiment_id):  # a database refuses the second of two processes that write it at once
             raise
 
 

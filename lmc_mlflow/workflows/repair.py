@@ -1,16 +1,23 @@
 """Ends the runs that dead processes have left RUNNING, removes their locks, and deletes endpoints without a pair."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lmc_mlflow.config.commands import RepairCommandConfig
-from lmc_mlflow.contract import RUNNING, Kind, Tag, where
+from lmc_mlflow.contract import KINDS, RUNNING, Kind, Tag, where
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.terminal.closing import next_step
-from lmc_mlflow.tracking.client import STORE_FAILURES
+from lmc_mlflow.tracking.client import STORE_FAILURES, WRITE_FAILURES
 from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
-from lmc_mlflow.tracking.locks import remove_lock, stale_locks
-from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.tracking.locks import no_locks, remove_lock, stale_locks
+from lmc_mlflow.tracking.process import is_alive, unreadable_tag
 from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.workflows.launcher_runs import dead_launchers
+
+LAUNCHER = "run of mlflow run"
+"""What a run is called that `mlflow run` has started and whose command is gone."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +27,7 @@ class Orphan:
     run_id: str
     name: str
     kind: str
-    host: str
-    pid: str
-    heartbeat: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class RepairOutcome:
 
     Attributes:
         deleted: whether these endpoints were deleted too.
+        left: sentences about what cannot be judged, or could not be changed.
     """
 
     orphans: list[Orphan]
@@ -38,42 +44,75 @@ class RepairOutcome:
     num_alive: int
     endpoints: list[Run]
     deleted: bool
+    left: list[str]
 
 
 def repair(config: RepairCommandConfig) -> RepairOutcome:
     """Find runs of ours left RUNNING by processes that are gone, in all experiments, and end them if asked to.
 
-    The endpoints of pairs that were deleted are found too, and deleted if asked to.
-    A run whose process lives is never changed, nor is a run that is not ours. Locks of processes that are gone
+    Runs that `mlflow run` has started and whose command is gone are found too; so are the endpoints of pairs that were
+    deleted, and they are deleted if asked to. A run whose process lives is never changed, nor is a run that is not
+    ours; one that cannot be judged or changed is named, and the others are repaired. Locks of processes that are gone
     stop no other process; they are removed too.
     """
-    store = open_store()
+    store, options = open_store(), config.repair
     running = search(store.client, f"{RUNNING} and tags.`{Tag.KIND}` != ''")
-    dead = [run for run in running if not is_alive(run.data.tags, config.repair.stale_minutes)]
-    if config.repair.apply:
-        for run in dead:
-            end_orphan(store, run, "repair")
-        for lock in stale_locks(store):
-            remove_lock(store, lock)
-    orphans = [
-        Orphan(
-            run.info.run_id,
-            run.info.run_name or "",
-            run.data.tags[Tag.KIND],
-            run.data.tags[Tag.HOST],
-            run.data.tags[Tag.PID],
-            run.data.tags[Tag.HEARTBEAT],
-        )
-        for run in dead
-    ]
+    ours = [run for run in running if run.data.tags[Tag.KIND] in KINDS]
+    strange = [(_called(run), unreadable_tag(run.data.tags)) for run in ours if unreadable_tag(run.data.tags)]
+    left = [f"{called} says RUNNING, but {why}; delete it if nothing writes it" for called, why in strange]
+    left += [f"registered model {name} is no lock" for name in no_locks(store)]
+    dead = [run for run in ours if not is_alive(run.data.tags, options.stale_minutes)]
+    launchers = dead_launchers(store, options.stale_minutes, [run.info.run_id for run in dead])
     endpoints = orphaned_endpoints(store)
-    for run in endpoints if config.repair.orphans else ():
-        store.client.delete_run(run.info.run_id)
-    what = "ended" if config.repair.apply else "found"
+    failed: list[str] = []
+    if options.apply:
+        steps = [(run.info.run_id, _called(run), partial(end_orphan, store, run, "repair")) for run in dead + launchers]
+        steps += [(lock.name, f"lock {lock.name}", partial(remove_lock, store, lock)) for lock in stale_locks(store)]
+        failed += _do_each(steps, left)
+    if options.orphans:
+        failed += _do_each(
+            [(run.info.run_id, _called(run), partial(store.client.delete_run, run.info.run_id)) for run in endpoints],
+            left,
+        )
+    orphans = [_orphan(run) for run in dead + launchers if run.info.run_id not in failed]
+    what = "ended" if options.apply else "found"
     note = "\n".join(f"- {o.kind} `{o.run_id}` {o.name}" for o in orphans)
     name_launcher_run(store, f"repair: {len(orphans)} dead runs {what}", note, {})
-    counts = config.repair.apply, len(running) - len(dead)
-    return RepairOutcome(orphans, *counts, endpoints, config.repair.orphans)
+    endpoints = [run for run in endpoints if run.info.run_id not in failed]
+    num_alive = len(ours) - len(strange) - len(dead)
+    return RepairOutcome(orphans, options.apply, num_alive, endpoints, options.orphans, left)
+
+
+def _called(run: Run) -> str:
+    return f"{run.data.tags.get(Tag.KIND, LAUNCHER)} {run.info.run_id} {run.info.run_name}"
+
+
+def _orphan(run: Run) -> Orphan:
+    tags = run.data.tags
+    why = "its command is gone, or never came"
+    if Tag.KIND in tags:
+        why = f"process {tags[Tag.PID]} on {tags[Tag.HOST]}, last heartbeat {tags[Tag.HEARTBEAT]}"
+    return Orphan(run.info.run_id, run.info.run_name or "", tags.get(Tag.KIND, LAUNCHER), why)
+
+
+def _do_each(steps: Sequence[tuple[str, str, Callable[[], object]]], left: list[str]) -> list[str]:
+    """Do every step, also where another fails (a server may allow it to the owner alone).
+
+    Args:
+        steps: id, what is changed, and the function that changes it.
+        left: gets a sentence for each that failed.
+
+    Returns:
+        The ids of those that failed.
+    """
+    failed = []
+    for identity, what, do in steps:
+        try:
+            do()
+        except WRITE_FAILURES as error:
+            failed.append(identity)
+            left.append(f"{what} could not be changed: {first_line(error)}")
+    return failed
 
 
 def orphaned_endpoints(store: Store) -> list[Run]:
@@ -100,10 +139,7 @@ def _is_deleted(store: Store, run_id: str) -> bool:
 
 def repair_lines(outcome: RepairOutcome) -> list[str]:
     """Return the lines for the runs of dead processes, and for endpoints whose pair was deleted."""
-    lines = [
-        f"{o.kind} {o.run_id} {o.name}: process {o.pid} on {o.host}, last heartbeat {o.heartbeat}"
-        for o in outcome.orphans
-    ]
+    lines = [f"{o.kind} {o.run_id} {o.name}: {o.why}" for o in outcome.orphans]
     alive = f"{outcome.num_alive} alive"
     if not lines:
         lines = [f"no run was left RUNNING by a dead process ({alive})"]
@@ -115,4 +151,4 @@ def repair_lines(outcome: RepairOutcome) -> list[str]:
         lines += [f"endpoint {run.info.run_id} {run.info.run_name}: its pair was deleted" for run in outcome.endpoints]
         lines.append(f"{len(outcome.endpoints)} endpoints without a pair{' deleted' if outcome.deleted else ''}")
         lines += [] if outcome.deleted else next_step("delete them", "repair", orphans="true")
-    return lines
+    return lines + [f"left alone: {sentence}" for sentence in outcome.left]

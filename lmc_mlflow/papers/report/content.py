@@ -1,6 +1,6 @@
 """The content of a report: every table and verdict, computed once for all formats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +11,7 @@ from lmc_mlflow.findings.condition_table import (
     prepare,
     with_overfitting,
 )
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.evidence import ANSWERS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions
 from lmc_mlflow.papers.altintas.head_to_head import answer_head_to_head, head_to_head
@@ -57,6 +58,10 @@ def short_title(name: str) -> str:
     return {"head_to_head": "batch size", "model_zoo": "zoo"}.get(name, name.removeprefix("table_").upper())
 
 
+MOST_NAMED = 6
+"""Run ids that a sentence names."""
+
+
 @dataclass(frozen=True)
 class Content:
     """Everything that a report says.
@@ -69,6 +74,7 @@ class Content:
         num_runs: how many pairs, paths and ensembles were read.
         stand_ins: name of a data set or network that was read -> the paper's that it stands in for.
         mine: the pairs and paths of the store, whatever the papers say of them.
+        left_out: kind -> run ids of those whose networks are gone.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -78,6 +84,7 @@ class Content:
     num_runs: Mapping[str, int]
     stand_ins: Mapping[str, str]
     mine: MyRuns
+    left_out: Mapping[str, Sequence[str]]
 
 
 def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int) -> Content:
@@ -114,7 +121,8 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
     answer = answer_batch_norm_question(tables["table_vii"])
-    return Content(tables, judge_all(ready, min_seeds), answer, notes, num_runs, here, my_runs(prepare(frames, {})))
+    mine = my_runs(prepare(frames, {}))
+    return Content(tables, judge_all(ready, min_seeds), answer, notes, num_runs, here, mine, frames.left_out)
 
 
 def _is_read(frames: Frames, name: str) -> bool:
@@ -166,7 +174,7 @@ def headline(content: Content) -> str:
             empty.append(_title_in_text(name))
     text = f"**Claims (batch norm: {POLICIES[0]}): {claims}.** Printed cells with data: {', '.join(full) or 'none'}."
     nothing = f"No data for {', '.join(empty)}." if full and empty else ""
-    return " ".join(filter(None, [text, nothing, stand_ins_note(content)]))
+    return " ".join(filter(None, [text, nothing, stand_ins_note(content), left_out_note(content.left_out)]))
 
 
 def _title_in_text(name: str) -> str:
@@ -179,6 +187,16 @@ def stand_ins_note(content: Content) -> str:
     """Write which name of the store stands for which of the paper, or nothing."""
     parts = [f"{mine} for {theirs}" for mine, theirs in content.stand_ins.items()]
     return f"Here stand {' and '.join(parts)}." if parts else ""
+
+
+def left_out_note(left_out: Mapping[str, Sequence[str]]) -> str:
+    """Write which paths and ensembles are left out because their networks are gone, or nothing."""
+    gone = [run_id for run_ids in left_out.values() for run_id in run_ids]
+    if not gone:
+        return ""
+    counts = " and ".join(counted(len(run_ids), kind) for kind, run_ids in left_out.items() if run_ids)
+    named = ", ".join(run_id[:8] for run_id in gone[:MOST_NAMED]) + (", ..." if len(gone) > MOST_NAMED else "")
+    return f"Left out: {counts} whose networks were deleted or are not in this store ({named})."
 
 
 def metrics(content: Content) -> dict[str, float]:

@@ -13,6 +13,7 @@ from lmc_mlflow.papers.report.content import (
     Content,
     count_filled,
     count_marks,
+    left_out_note,
     short_title,
     stand_ins_note,
     with_data,
@@ -77,7 +78,7 @@ def page(
 
 def _read(content: Content, source: str) -> str:
     read = ", ".join(f"{number:,} {noun}" for noun, number in content.num_runs.items())
-    return f"{read} from {source}. {stand_ins_note(content)}".strip()
+    return " ".join(filter(None, [f"{read} from {source}.", stand_ins_note(content), left_out_note(content.left_out)]))
 
 
 def _papers(content: Content) -> str:

@@ -80,7 +80,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         network.refuse_if_diverged()
     store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)
-    first_file = ("members.json", json.dumps(_members(members), indent=1))
+    first_file = (Artifact.MEMBERS, json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)
     with new_run(store, Kind.ENSEMBLE, start, parent) as run:
         predictions = predict_members(store, members, config.members, device)

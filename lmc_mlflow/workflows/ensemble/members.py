@@ -145,11 +145,12 @@ class Predictions:
 def predict_members(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Predictions:
     """Predict with every member.
 
-    A member's predictions are computed once and kept with its run; from then on they are read back.
+    A member's predictions are computed once and kept with its run, if the store allows it; from then on they are read
+    back.
     """
     outputs: list[Tensor] = []
     inputs: dict[str, InputImages] = {}
-    num_kept = 0
+    num_kept, can_keep = 0, True
     walker = lookup(WALKERS, members.sampling, "sampling")
     bar = tqdm(total=len(members.names), desc="members", unit="network", leave=False, disable=None)
     for name, member in zip(members.names, walker(store, members, config, device), strict=True):
@@ -163,7 +164,7 @@ def predict_members(store: Store, members: Members, config: MembersConfig, devic
                     f"member {name} predicts values that are no numbers; leave it out (its batch norm may have met a "
                     "variance below 0: bn=recalibrate)"
                 )
-            keep_predictions(store.client, member.run_id, member.key, kept)
+            can_keep = can_keep and keep_predictions(store.client, member.run_id, member.key, kept)
         else:
             num_kept += 1
         outputs.append(kept)

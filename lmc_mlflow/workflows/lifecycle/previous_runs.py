@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmc_mlflow.contract import Kind, Tag, where_tags
+from lmc_mlflow.contract import RUNNING, Kind, Tag, where_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.store import Store
@@ -56,3 +56,15 @@ def find_previous(store: Store, kind: str, identity: Mapping[str, str]) -> Previ
             f"on {tags.get(Tag.HOST)}); wait for it or stop it"
         )
     return found
+
+
+def dead_runs(store: Store, kind: str, name: str, tags: Mapping[str, str]) -> list[Run]:
+    """Find the runs of this kind, name and tags that say RUNNING and whose processes are gone.
+
+    A killed process leaves its run so; for the kinds whose runs are not resumed, the next run of the same command is
+    another one.
+    """
+    identity = {key: tags[key] for key in (Tag.FINGERPRINT,) if key in tags}
+    found = search(store.client, f"{RUNNING} and {where_tags({Tag.KIND: kind, **identity})}", store.searched)
+    alike = [run for run in found if run.info.run_name == name and tags.items() <= run.data.tags.items()]
+    return [run for run in alike if not is_alive(run.data.tags)]

@@ -24,13 +24,19 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.client import WRITE_FAILURES
-from lmc_mlflow.tracking.lifecycle import OpenRuns, open_runs, point_launcher_at, probe_artifacts
+from lmc_mlflow.tracking.lifecycle import OpenRuns, end_orphan, open_runs, point_launcher_at, probe_artifacts
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.signals import signals_wait, termination_raises
 from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
-from lmc_mlflow.workflows.lifecycle.previous_runs import RESUMED_KINDS, AtWorkError, PreviousRuns, find_previous
+from lmc_mlflow.workflows.lifecycle.previous_runs import (
+    RESUMED_KINDS,
+    AtWorkError,
+    PreviousRuns,
+    dead_runs,
+    find_previous,
+)
 
 logger = logging.getLogger(__name__)
 LOCKED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY)
@@ -126,6 +132,8 @@ class RunSession:
             StoreError: artifacts cannot be written.
         """
         if interrupted is None:
+            if kind not in RESUMED_KINDS and kind != Kind.ENDPOINT:
+                self._end_dead(kind, start)
             tags = {**start.tags, Tag.THREADS: str(torch.get_num_threads())}
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
@@ -140,6 +148,14 @@ class RunSession:
             probe_artifacts(run, text, path)
         run.log_params(start.params)
         return run
+
+    def _end_dead(self, kind: str, start: RunStart) -> None:
+        """End the runs that killed processes have begun by the same command, where this process is allowed to."""
+        for run in dead_runs(self._store, kind, start.name, start.tags):
+            try:
+                end_orphan(self._store, run, f"the next {kind} of the same command")
+            except WRITE_FAILURES as error:
+                logger.warning("run %s is dead and could not be ended (%s)", run.info.run_id, first_line(error))
 
     def close(self, *runs: TrackedRun) -> None:
         """Write the manifests of runs, finish these runs together, and delete the progress that they were resumed from.

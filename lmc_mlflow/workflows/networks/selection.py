@@ -9,7 +9,7 @@ from lmc_mlflow import weights
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.options import write_value
-from lmc_mlflow.contract import FINISHED, SETTING_TAGS, Kind, Tag, tag
+from lmc_mlflow.contract import FINISHED, KINDS, SETTING_TAGS, Kind, Tag, tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.query.mixtures import UNTOLD
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -35,7 +35,11 @@ def find_runs(store: Store, query: str, any_kind: bool = False) -> list[Run]:
         any_kind: whether runs of other kinds are found where the query names `lmc.kind` itself.
     """
     kind = "" if any_kind and Tag.KIND in query else f" and {has_tags(kind=Kind.ENDPOINT)}"
-    found = search(store.client, f"{query}{kind} and {FINISHED}")
+    found = [
+        run
+        for run in search(store.client, f"{query}{kind} and {FINISHED}")
+        if run.data.tags.get(Tag.KIND) in KINDS  # a user's own runs may have our tags
+    ]
     if _asks_for_epochs(query):
         return found
     kept = [run for run in found if not any(name in run.data.tags for name in OF_EPOCHS)]

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from lmc_mlflow.contract import MAX_TAG, SETTING_TAGS, tag
+from lmc_mlflow.contract import MAX_TAG, SEE_MEMBERS, SETTING_TAGS, tag
 from lmc_mlflow.query.networks import LoggedNetwork
 
 INHERITED = (*SETTING_TAGS, "data_digest", "side")
@@ -29,4 +29,4 @@ def members_tag(names: Sequence[str]) -> str:
     text = ",".join(names)
     if len(text) <= MAX_TAG:
         return text
-    return f"{len(names)} members ({hashlib.sha256(text.encode()).hexdigest()[:16]}): see members.json"
+    return f"{len(names)} members ({hashlib.sha256(text.encode()).hexdigest()[:16]}){SEE_MEMBERS}"

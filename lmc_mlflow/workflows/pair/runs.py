@@ -11,8 +11,8 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.query.networks import by_side
-from lmc_mlflow.query.runs import Run, children
+from lmc_mlflow.query.networks import sides_of_pair
+from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import Store
@@ -104,7 +104,7 @@ def open_pair(
     pair = wanted.open(RunStart(pair_run_name(config), tags, params), parent)
     known: dict[str, Run] = {}
     if wanted.interrupted is not None:
-        known = by_side(children(store.client, wanted.interrupted, Kind.ENDPOINT))
+        known = sides_of_pair(store.client, wanted.interrupted)
     endpoints = {}
     for side in SIDES:
         scale = noise_scale(config.optimization.lr, len(data.side(side)), config.optimization.batch_size)

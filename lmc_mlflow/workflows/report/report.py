@@ -24,7 +24,8 @@ from lmc_mlflow.papers.report.html import Link
 from lmc_mlflow.papers.report.markdown import csv_text, markdown, table_markdown
 from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.page import page
-from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command
+from lmc_mlflow.query.tables import read_ensembles, read_paths
+from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, without_login
 from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.report.figures import overview_picture, polar_paths, report_pictures
@@ -84,17 +85,25 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
     def of_all(read: Callable[[str | None], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([read(name) for name in chosen], ignore_index=True)
 
+    left_out: dict[str, list[str]] = {"path": [], "ensemble": []}
+
+    def whole(kind: str, read: Callable[..., tuple[pd.DataFrame, list[str]]]) -> pd.DataFrame:
+        found = [read(name, True, None, ends) for name in chosen]
+        left_out[kind] += [run_id for _, gone in found for run_id in gone]
+        return pd.concat([table for table, _ in found], ignore_index=True)
+
     pairs = of_all(query.pairs)
-    ends = ends[ends["trajectory"] == ""]  # the epochs of a trajectory are no repetitions of its start
-    finished = ends[ends["status"] == "FINISHED"]
-    paths = of_all(lambda name: query.paths(name, ends=ends))
+    # The epochs of a trajectory are no repetitions of its start.
+    finished = ends[(ends["trajectory"] == "") & (ends["status"] == "FINISHED")]
+    paths = whole("path", read_paths)
     return Frames(
         pairs,
         finished[finished["pair"].isin(pairs["run_id"])] if experiments else finished,
         paths[paths["align"] == "none"].reset_index(drop=True),  # the paper exchanges no units
-        of_all(lambda name: query.ensembles(name, ends=ends)),
+        whole("ensemble", read_ensembles),
         of_all(query.stars),
         paths[paths["align"] != "none"].reset_index(drop=True),
+        left_out,
     )
 
 
@@ -114,7 +123,7 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
 def _source() -> str:
     """Name the place of the runs in words that hold on another machine."""
     uri = tracking_uri()
-    return uri if ui_command(uri) is None else "a local store"
+    return without_login(uri) if ui_command(uri) is None else "a local store"
 
 
 def _linker(frames: Frames) -> Link:
