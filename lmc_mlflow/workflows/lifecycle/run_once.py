@@ -190,8 +190,7 @@ def _delete_progress(run: TrackedRun) -> None:
     try:
         run.delete_artifacts(Artifact.RESUME_FOLDER)
     except WRITE_FAILURES as error:
-        reason, folder = first_line(error), Artifact.RESUME_FOLDER
-        logger.warning("run %s is finished; its folder %s could not be deleted (%s)", run.run_id, folder, reason)
+        logger.warning("run %s keeps its folder %s/ (%s)", run.run_id, Artifact.RESUME_FOLDER, first_line(error))
 
 
 def _threads_with(before: str) -> str:
