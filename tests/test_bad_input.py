@@ -562,10 +562,13 @@ def test_a_folder_of_artifacts_that_was_moved_is_named_and_not_made_anew(
 ) -> None:
     old = tmp_path / "mlruns" / "0"
     one = store.create_run("0", tags={"lmc.kind": "endpoint", "lmc.left_out": "manifest.json"}).info.run_id
+    store.log_metric(one, "test/loss", 0.5)
     store.set_terminated(one)  # imported without its artifacts: nothing is missing
     assert open_store().experiment_id == "0"
     old.rename(tmp_path / "elsewhere")
-    store.set_terminated(store.create_run("0", tags={"lmc.kind": "endpoint"}).info.run_id)
+    trained = store.create_run("0", tags={"lmc.kind": "endpoint"}).info.run_id
+    store.log_metric(trained, "test/loss", 0.5)
+    store.set_terminated(trained)
     capsys.readouterr()
     assert train_pair(QUICK) == 1
     told = capsys.readouterr().err

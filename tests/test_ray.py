@@ -1,6 +1,9 @@
 """A sweep on a Ray cluster finishes every cell exactly once, whatever dies in the meantime."""
 
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,7 +16,8 @@ from conftest import ROOT, runs_of_kind
 from mlflow import MlflowClient
 
 from entry_points.sweep import main as sweep
-from lmc_mlflow.sweeps.engines.ray import check_uri, shared_uri
+from lmc_mlflow.config.sweep import WorkConfig
+from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
 
 GRID = """
 description: four cells that take some seconds each
@@ -102,3 +106,44 @@ def test_a_relative_store_is_named_in_full_for_workers_of_this_machine(
     assert shared_uri("sqlite:///mlflow.db") == f"sqlite:///{tmp_path}/mlflow.db"
     assert shared_uri("sqlite:////there/mlflow.db") == "sqlite:////there/mlflow.db"
     assert shared_uri("http://server:5000") == "http://server:5000"
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_an_address_where_nothing_listens_is_refused_at_once(form: str) -> None:
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = form.format(free.getsockname()[1])
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=rf"address='{address}': no Ray cluster answers there \(.*refused"):
+        RayEngine(WorkConfig(engine="ray", address=address), {})
+    assert time.monotonic() - started < 20  # Ray itself is imported once
+
+
+LISTENING = """
+import psutil
+from lmc_mlflow.config.sweep import WorkConfig
+from lmc_mlflow.sweeps.engines.ray import RayEngine
+
+engine = RayEngine(WorkConfig(engine="ray"), {})
+me = psutil.Process()
+sockets = [one for process in [me, *me.children(recursive=True)] for one in process.net_connections("tcp")]
+found = {one.laddr.ip for one in sockets if one.status == "LISTEN"}
+print("listens:", *sorted(found))
+engine.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_its_own_listens_on_this_machine_alone() -> None:
+    pytest.importorskip("ray")
+    told = subprocess.run(
+        [sys.executable, "-c", LISTENING],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    addresses = told.partition("listens: ")[2].split()
+    assert addresses
+    assert all(address.removeprefix("::ffff:").startswith("127.") for address in addresses)

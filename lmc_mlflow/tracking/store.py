@@ -124,12 +124,14 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _has_results(client: MlflowClient, experiment: Experiment) -> bool:
-    """Tell whether an experiment has finished networks whose artifacts were written there."""
+    """Tell whether an experiment has trained networks whose artifacts were written there."""
     found = client.search_runs(
         [experiment.experiment_id], f"{where(kind=Kind.ENDPOINT)} and {FINISHED}", max_results=100
     )
     return any(
-        Tag.LEFT_OUT not in run.data.tags and run.info.artifact_uri.startswith(experiment.artifact_location)
+        run.data.metrics
+        and Tag.LEFT_OUT not in run.data.tags
+        and run.info.artifact_uri.startswith(experiment.artifact_location)
         for run in found
     )
 

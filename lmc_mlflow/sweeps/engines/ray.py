@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ from lmc_mlflow.tracking.signals import Terminated, termination_raises
 NODE_DEATHS = 5
 """How often Ray starts a task again whose node or process has died."""
 PATIENCE_SECONDS = 60.0
+ANSWER_SECONDS = 5.0
+CLUSTER_SETTING = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's setting whether other machines can join; it holds on Linux too."""
 _PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_PROFILE")
 
 
@@ -58,6 +62,38 @@ def _own_signals() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _on_loopback(alone: bool) -> Iterator[None]:
+    """Let a cluster that is started within the block listen on this machine alone; Ray's own listens to all others too.
+
+    Ray reads this setting as it is imported, and its processes as they start; a value in the environment decides.
+    """
+    if not alone or CLUSTER_SETTING in os.environ:
+        yield
+        return
+    os.environ[CLUSTER_SETTING] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[CLUSTER_SETTING]
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuse an address where nothing listens, at which Ray would knock for minutes without a word.
+
+    Raises:
+        ValueError: nothing listens there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # `auto`, or no address
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = first_line(error)
+        raise ValueError(f"address={address!r}: no Ray cluster answers there ({reason})") from None
+
+
 class RayEngine:
     """Tasks on a Ray cluster, which starts those of a dead node again elsewhere.
 
@@ -66,12 +102,15 @@ class RayEngine:
     """
 
     def __init__(self, config: WorkConfig, environment: Mapping[str, str]) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ValueError("engine=ray needs Ray: pip install '.[cluster]'") from None
-        self._ray: Any = ray
-        self._started = not ray.is_initialized()
+        with _on_loopback(not config.address):
+            try:
+                import ray
+            except ImportError:
+                raise ValueError("engine=ray needs Ray: pip install '.[cluster]'") from None
+            self._ray: Any = ray
+            self._started = not ray.is_initialized()
+            if self._started:
+                self._connect(config.address)
         self._tasks: dict[Any, Task] = {}
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         options: dict[str, Any] = {
@@ -81,14 +120,13 @@ class RayEngine:
         }
         if config.gpus_per_job:
             options["num_gpus"] = config.gpus_per_job
-        if self._started:
-            self._connect(config.address)
         self.cores_per_task = config.cpus_per_job
         self._wanted = {"CPU": config.cpus_per_job, "GPU": config.gpus_per_job}
         self._remote = ray.remote(**options)(compute_on_ray)
         self._refuse_unservable()
 
     def _connect(self, address: str) -> None:
+        _refuse_silent(address)
         handler = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(
