@@ -1,16 +1,23 @@
 """The commands, one module each, started as `python -m entry_points.<command>`."""
 
 import os
+import signal
 import sys
-
-from lmc_mlflow.tracking.signals import leave_at_signals
 
 _STARTED = next((word for word in sys.orig_argv if word.startswith("entry_points.")), "")
 if sys.argv[:1] == ["-m"] and _STARTED:  # this very import is that of the command
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a traceback through the next import helps nobody
+
+    from lmc_mlflow.tracking.signals import leave_at_signals
+
     leave_at_signals(f"{_STARTED.partition('.')[2]}: stopped; give the same command again to go on")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow retries for minutes without a word; a request is repeated, and that is said, by lmc_mlflow.tracking.client.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 # Threads that wait for each other by spinning starve when another job shares the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")

@@ -15,6 +15,9 @@ from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.launcher import stop_with_launcher
 from lmc_mlflow.tracking.signals import STATUS, STOPS, leave_with, termination_raises
 
+TWICE_TOLD = ("mlflow.store.db.utils", "urllib3.connectionpool")
+"""Loggers that write a page about what is one line here."""
+
 
 def tell(line: str) -> None:
     """Print a line while a command is at work."""
@@ -58,8 +61,8 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
         logging.basicConfig(
             level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
         )
-        # MLflow logs a page for what is one line here.
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        for logger in TWICE_TOLD:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
             with termination_raises(), stop_with_launcher():
                 lines = work(config)

@@ -108,7 +108,7 @@ def test_progress_that_cannot_be_deleted_does_not_fail_a_finished_run(
     with run_once(open_store(), Kind.MATRIX, {"lmc.fingerprint": "f"}) as wanted:
         run = wanted.open(RunStart("a name"))
     assert store.get_run(run.run_id).info.status == "FINISHED"
-    assert "is finished; its folder resume could not be deleted (403: permission denied)" in caplog.text
+    assert "keeps its folder resume/ (403: permission denied)" in caplog.text
 
 
 def failing(patch: pytest.MonkeyPatch, name: str, errors: list[Exception], after: bool = False) -> list[str]:

@@ -2,17 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from conftest import QUICK, ROOT
 from mlflow import MlflowClient
 from sqlalchemy import Engine, event
 
-from entry_points.command import say
+from entry_points.command import run_command, say
 from lmc_mlflow.query.runs import default_client
-from lmc_mlflow.tracking import lifecycle, signals
+from lmc_mlflow.tracking import launcher, lifecycle, signals
 from lmc_mlflow.tracking.lifecycle import open_runs
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.signals import Terminated, signals_raise, signals_wait, termination_raises
@@ -199,3 +203,68 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+LEAVE = "import os; from lmc_mlflow.tracking.signals import leave_at_signals as at, leave_with as after; "
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [("at('x: stopped')", 130, "x: stopped\n"), ("at('x: stopped'); after(0)", 0, ""), ("after(0)", -15, "")],
+)
+def test_a_signal_before_or_after_the_work_ends_the_process_without_a_traceback(
+    code: str, status: int, said: str
+) -> None:
+    program = f"{LEAVE}{code}; os.kill(os.getpid(), 15)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (process.returncode, process.stderr) == (status, said)
+
+
+def test_ctrl_c_while_a_command_is_imported_is_one_line(store: MlflowClient) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "entry_points.train_pair", *QUICK]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while not any("torch" in found.path for found in psutil.Process(process.pid).memory_maps()):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "train_pair: stopped; give the same command again to go on\n")
+    assert store.search_runs(["0"]) == []
+
+
+def test_a_process_ends_when_the_launcher_that_started_it_is_gone(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr(launcher, "POLL_SECONDS", 0.01)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent:
+        monkeypatch.setattr(launcher, "_ancestors", lambda: [psutil.Process(parent.pid)])
+        with pytest.raises(Terminated):
+            work_until_the_end_of(parent)
+    assert store.get_run(run_id).info.status == "KILLED"
+
+
+def work_until_the_end_of(parent: "subprocess.Popen[bytes]") -> None:
+    with termination_raises(), launcher.stop_with_launcher():
+        parent.kill()
+        time.sleep(60)
+
+
+def test_output_that_cannot_be_written_is_said_and_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        status = run_command("repair", lambda _: ["a result"], [])
+    assert status == 1
+    assert capsys.readouterr().err == "repair: done, but standard output cannot be written (No space left on device)\n"
+
+
+def test_a_terminal_that_is_gone_does_not_hide_how_a_command_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Any) -> list[str]:
+        raise ValueError("something to put right")
+
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        assert run_command("repair", refuse, []) == 1

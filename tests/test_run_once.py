@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import KINDS, Kind
-from lmc_mlflow.tracking.locks import find_locks, hold_locks
+from lmc_mlflow.tracking.locks import acquire, find_locks, hold_locks
 from lmc_mlflow.tracking.process import process_tags
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.store import open_store
@@ -161,6 +161,16 @@ def test_a_locked_configuration_is_left_to_the_process_that_locked_it(store: Mlf
     assert make(kind)[1] == "made"
 
 
+def test_the_lock_of_finished_work_that_a_killed_process_has_left_is_removed(store: MlflowClient) -> None:
+    made, _ = make(Kind.PAIR)
+    lock = acquire(open_store(), "pair-0-f-d")  # as if it had been killed before it deleted it
+    assert make(Kind.PAIR) == (made, "finished before")
+    assert len(find_locks(open_store())) == 1  # its process, this one, lives
+    store.set_registered_model_tag(lock.name, "lmc.process_started", "1.00")
+    assert make(Kind.PAIR) == (made, "finished before")
+    assert find_locks(open_store()) == []
+
+
 def test_the_run_that_is_named_by_the_launcher_says_where_to_look(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,3 +259,14 @@ def test_an_epoch_that_an_interrupted_process_has_logged_is_not_logged_twice(
     LearningCurves(run, resumed=False).log(1, {"a": 1.0})
     LearningCurves(run, resumed=True).log(1, {"a": 1.0, "b": 2.0})
     assert [len(store.get_metric_history(run.run_id, key)) for key in "ab"] == [1, 1]
+
+
+def test_progress_that_cannot_be_saved_does_not_hide_the_signal(
+    run: TrackedRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = Progress(run, every=1000)
+    progress.add({"1": np.zeros(2)})
+    monkeypatch.setattr(run, "log_scratch", lambda *_: (_ for _ in ()).throw(OSError("the server is away")))
+    with pytest.raises(KeyboardInterrupt), save_when_stopped(progress):
+        raise KeyboardInterrupt
+    assert "progress since the last save is lost: it could not be written (the server is away)" in caplog.text

@@ -1,6 +1,7 @@
 """Writes the progress of a piece of work with its run, and reads it back to resume that work."""
 
 import dataclasses
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
+from lmc_mlflow.tracking.client import WRITE_FAILURES, without_waiting
 from lmc_mlflow.tracking.resume import NUM_SLOTS, write_state
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.signals import STOPS, stop_begins
@@ -22,6 +25,7 @@ from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.state import TrainingState
 from lmc_mlflow.training.trainee import Trainee
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Arrays = Mapping[str, NDArray[Any]]
 SAVE_SECONDS = 60
@@ -41,8 +45,12 @@ def save_when_stopped(*progress: Savable) -> Iterator[None]:
         yield
     except STOPS:
         stop_begins()
-        for one in progress:
-            one.save()
+        try:
+            with without_waiting():
+                for one in progress:
+                    one.save()
+        except WRITE_FAILURES as error:
+            logger.warning("progress since the last save is lost: it could not be written (%s)", first_line(error))
         raise
 
 

@@ -25,7 +25,8 @@ from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.client import WRITE_FAILURES
 from lmc_mlflow.tracking.lifecycle import OpenRuns, end_orphan, open_runs, point_launcher_at, probe_artifacts
-from lmc_mlflow.tracking.locks import LockedError, hold_locks
+from lmc_mlflow.tracking.locks import LockedError, find_locks, hold_locks, remove_lock
+from lmc_mlflow.tracking.process import is_alive
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.tracking.signals import signals_wait, termination_raises
 from lmc_mlflow.tracking.store import Store
@@ -118,6 +119,8 @@ class RunSession:
         if is_locked and (previous.finished is None or force):
             self._lock(kind, identity)
             previous = find_previous(self._store, kind, identity)  # it may have been finished meanwhile
+        elif is_locked:
+            self._sweep(self._key(kind, identity))
         if force:
             previous = PreviousRuns()
         interrupted = previous.interrupted if previous.finished is None else None
@@ -175,9 +178,18 @@ class RunSession:
         """Close all runs that are open."""
         self.close(*(run for run, _ in self._open.values()))
 
+    def _key(self, kind: str, identity: Mapping[str, str]) -> str:
+        return "-".join((kind, self._store.experiment_id, *identity.values()))
+
+    def _sweep(self, key: str) -> None:
+        """Remove what a process that was killed while it returned the lock of finished work has left."""
+        for lock in find_locks(self._store, key):
+            if not is_alive(lock.tags):
+                remove_lock(self._store, lock)
+
     def _lock(self, kind: str, identity: Mapping[str, str]) -> None:
         try:
-            self._lock_key("-".join((kind, self._store.experiment_id, *identity.values())))
+            self._lock_key(self._key(kind, identity))
         except LockedError as taken:
             process = f"process {taken.tags.get(Tag.PID)} on {taken.tags.get(Tag.HOST)}"
             raise AtWorkError(
