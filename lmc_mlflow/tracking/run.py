@@ -49,6 +49,11 @@ class TrackedRun:
         """Log several metrics at one step in one call."""
         self.log_curves({key: [(step, value)] for key, value in metrics.items()})
 
+    def log_once(self, metrics: Mapping[str, float]) -> None:
+        """Log results of a run that may be resumed: what a process that was killed after this has logged, stays."""
+        known = self.client.get_run(self.run_id).data.metrics
+        self.log_metrics({key: value for key, value in metrics.items() if key not in known})
+
     def log_curves(self, curves: Mapping[str, list[tuple[int, float]]]) -> None:
         """Log whole curves: key -> points (integer step, value)."""
         now = time.time_ns() // 1_000_000
