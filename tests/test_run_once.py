@@ -1,5 +1,6 @@
 """A run is looked up, opened or resumed, and closed in one place; progress is written and read back."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,13 @@ def test_an_epoch_that_an_interrupted_process_has_logged_is_not_logged_twice(
     LearningCurves(run, resumed=False).log(1, {"a": 1.0})
     LearningCurves(run, resumed=True).log(1, {"a": 1.0, "b": 2.0})
     assert [len(store.get_metric_history(run.run_id, key)) for key in "ab"] == [1, 1]
+
+
+def test_a_list_that_no_param_can_hold_is_logged_as_its_length_and_digest(run: TrackedRun, caplog) -> None:
+    ids = [f"{i:032x}" for i in range(250)]
+    run.log_params({"members.runs": ",".join(ids), "members.few": ",".join(ids[:100])})
+    params = run.client.get_run(run.run_id).data.params
+    digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
+    assert params["members.runs"] == f"250 values, sha256 {digest} (an artifact of the run lists them)"
+    assert params["members.few"] == ",".join(ids[:100])
+    assert caplog.records == []

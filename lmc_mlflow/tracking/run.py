@@ -1,5 +1,6 @@
 """Logs params, metrics, tags, files and figures to one run."""
 
+import hashlib
 import json
 import tempfile
 import time
@@ -23,6 +24,8 @@ from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
+MAX_PARAM = 6000
+"""Characters of a param that MLflow takes; it would cut longer ones with a warning."""
 
 
 class TrackedRun:
@@ -36,12 +39,12 @@ class TrackedRun:
         self._ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log params: `section.field` -> canonical text.
+        """Log params: `section.field` -> canonical text; of a list that no store can hold the length and the digest.
 
         Params are write-once: a resumed run keeps those that it has (as the device of its first process).
         """
         known = self.client.get_run(self.run_id).data.params
-        batch = [Param(key, value) for key, value in params.items() if key not in known]
+        batch = [Param(key, _param_text(value)) for key, value in params.items() if key not in known]
         for start in range(0, len(batch), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=batch[start : start + PARAMS_PER_CALL])
 
@@ -154,3 +157,10 @@ class TrackedRun:
             self._ended = True
             self.client.set_tag(self.run_id, Tag.ERROR, why)
             self.client.set_terminated(self.run_id, status=status)
+
+
+def _param_text(value: str) -> str:
+    if len(value) <= MAX_PARAM:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    return f"{value.count(',') + 1} values, sha256 {digest[:16]} (an artifact of the run lists them)"
