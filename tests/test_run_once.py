@@ -1,5 +1,6 @@
 """A run is looked up, opened or resumed, and closed in one place; progress is written and read back."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +271,13 @@ def test_progress_that_cannot_be_saved_does_not_hide_the_signal(
     with pytest.raises(KeyboardInterrupt), save_when_stopped(progress):
         raise KeyboardInterrupt
     assert "progress since the last save is lost: it could not be written (the server is away)" in caplog.text
+
+
+def test_a_list_that_no_param_can_hold_is_logged_as_its_length_and_digest(run: TrackedRun, caplog) -> None:
+    ids = [f"{i:032x}" for i in range(250)]
+    run.log_params({"members.runs": ",".join(ids), "members.few": ",".join(ids[:100])})
+    params = run.client.get_run(run.run_id).data.params
+    digest = hashlib.sha256(",".join(ids).encode()).hexdigest()[:16]
+    assert params["members.runs"] == f"250 values, sha256 {digest} (an artifact of the run lists them)"
+    assert params["members.few"] == ",".join(ids[:100])
+    assert caplog.records == []

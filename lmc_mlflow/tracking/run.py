@@ -1,5 +1,6 @@
 """Logs params, metrics, tags, files and figures to one run."""
 
+import hashlib
 import json
 import tempfile
 import time
@@ -25,6 +26,8 @@ from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
+MAX_PARAM = 6000
+"""Characters of a param that MLflow takes; it would cut longer ones with a warning."""
 
 
 class TrackedRun:
@@ -38,18 +41,23 @@ class TrackedRun:
         self.has_ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
-        """Log params: `section.field` -> canonical text.
+        """Log params: `section.field` -> canonical text; of a list that no store can hold the length and the digest.
 
         Params are write-once: a resumed run keeps those that it has (as the device of its first process).
         """
         known = self.client.get_run(self.run_id).data.params
-        batch = [Param(key, value) for key, value in params.items() if key not in known]
+        batch = [Param(key, _param_text(value)) for key, value in params.items() if key not in known]
         for start in range(0, len(batch), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=batch[start : start + PARAMS_PER_CALL])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log several metrics at one step in one call."""
         self.log_curves({key: [(step, value)] for key, value in metrics.items()})
+
+    def log_once(self, metrics: Mapping[str, float]) -> None:
+        """Log results of a run that may be resumed: what a process that was killed after this has logged, stays."""
+        known = self.client.get_run(self.run_id).data.metrics
+        self.log_metrics({key: value for key, value in metrics.items() if key not in known})
 
     def log_curves(self, curves: Mapping[str, list[tuple[int, float]]]) -> None:
         """Log whole curves: key -> points (integer step, value)."""
@@ -182,3 +190,10 @@ class TrackedRun:
     def is_deleted(self) -> bool:
         """Tell whether somebody has deleted the run."""
         return bool(self.client.get_run(self.run_id).info.lifecycle_stage == "deleted")
+
+
+def _param_text(value: str) -> str:
+    if len(value) <= MAX_PARAM:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    return f"{value.count(',') + 1} values, sha256 {digest[:16]} (an artifact of the run lists them)"

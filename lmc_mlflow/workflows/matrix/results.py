@@ -36,7 +36,7 @@ def log_matrix(
     run.log_text(point_table(measured).to_csv(index=False), Artifact.MATRIX_POINTS)
     run.log_json(_clusters_content(measured, groups, candidate), "clusters.json")
     metrics = _metrics(measured, pairs, groups, candidate) | {"num_left_out": num_left_out}
-    run.log_metrics(metrics)
+    run.log_once(metrics)
     settings = measured.settings
     title = f"{name}\n{settings.barrier.replace('_', ' ')} on {settings.split} data"
     figure = matrix_figure(pairs, networks, settings.barrier, settings.linkage, title, settings.limit)

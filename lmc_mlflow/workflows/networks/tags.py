@@ -20,7 +20,9 @@ def joined_tags(networks: Sequence[LoggedNetwork], names: Sequence[str] = SETTIN
     found = {}
     for name in names:
         values = [network.run.data.tags.get(tag(name), "") for network in networks]
-        found[tag(name)] = ", ".join(dict.fromkeys(values))
+        different = dict.fromkeys(values)
+        text = ", ".join(different)
+        found[tag(name)] = text if len(text) <= MAX_TAG else f"{len(different)} values"
     return found
 
 

@@ -31,7 +31,7 @@ def log_endpoint(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tra
     spec = network_spec(config, data)
     log_checkpoint(run, trainee.network.state_dict(), spec, config, trainee.side, runs.pair.run_id, digests)
     num_samples = len(data.side(trainee.side))
-    run.log_metrics(
+    run.log_once(
         {
             "cost/train_seconds": trainee.train_seconds,
             "cost/images_per_second": num_samples * config.optimization.epochs / max(trainee.train_seconds, 1e-9),
@@ -64,7 +64,7 @@ def log_pair(
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
     _log_first_batch(pair, config, data, trainees)
-    pair.log_metrics({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
+    pair.log_once({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
     last = {side: latest_metrics(run.client, run.run_id) for side, run in runs.endpoints.items()}
     rows = "\n".join(
         f"| {side} | {last[side][f'test/{score}']:.2%} | {last[side]['test/loss']:.4f} | "

@@ -165,7 +165,7 @@ def _train_untrained(
         _train_together(list(group), data)
     for training in trainings:
         session, runs = training.wanted.session, training.runs
-        runs.pair.log_metrics({**training.recorder.shares(), **peak_memory(device)})
+        runs.pair.log_once({**training.recorder.shares(), **peak_memory(device)})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee)
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())

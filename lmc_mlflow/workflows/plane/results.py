@@ -37,7 +37,7 @@ def log_plane(
         for key, value in panel.metrics.items()
     }
     metrics[HEADLINE] = _highest(list(panels.values())[-1])[0]
-    run.log_metrics(metrics)
+    run.log_once(metrics)
     table = pd.concat([plane_table(panel.surface, name, score) for name, panel in panels.items()], ignore_index=True)
     points = {name: panel.surface.plane.points() for name, panel in panels.items()}
     run.log_text(table.to_csv(index=False), "plane.csv")

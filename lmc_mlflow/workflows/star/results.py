@@ -68,14 +68,13 @@ def log_star(
     segments = list(measures.measure(training.bench, training.aligner, _pairs(run, config, inputs, training, network)))
     metrics = measures.summarize_segments(segments) | _accuracies(inputs, training, segments)
     judged = _judge(config, segments)
-    known = run.client.get_run(run.run_id).data.metrics  # of a process that was killed after this
     cost = {"cost/train_seconds": training.trainee.train_seconds, "cost/wall_seconds": wall_seconds}
     decisive = [
         key for kind in (STAR_HELD_OUT, STAR_SOURCE) if (key := f"{kind}/test/barrier_over_chord_max") in metrics
     ]
     metrics[HEADLINE] = metrics[decisive[0]]
     metrics |= {"num_parameters": num_parameters(network), **cost}
-    run.log_metrics({key: value for key, value in metrics.items() if key not in known})
+    run.log_once(metrics)
     run.log_json(measures.segment_table(segments).to_dict(orient="split", index=False), "barriers.json")
     points = measures.point_table(segments)
     run.log_json(points.to_dict(orient="split", index=False), "segments.json")

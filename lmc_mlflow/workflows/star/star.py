@@ -77,7 +77,7 @@ def star(config: StarConfig) -> StarOutcome:
         run = open_star(wanted, config, inputs, training.optimization)
         recorder = StarRecorder(run, training, config, resumed=wanted.interrupted is not None)
         _train(config, inputs, training, recorder)
-        run.log_metrics(peak_memory(device))
+        run.log_once(peak_memory(device))
         log_star(run, config, inputs, training, recorder.progress.wall_seconds())
     return _outcome(store.client.get_run(run.run_id), wanted.how("trained"))
 

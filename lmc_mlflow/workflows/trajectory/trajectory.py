@@ -153,7 +153,7 @@ def _log_average(store: Store, plan: _Plan, epochs: EpochRuns) -> None:
 def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
     score = epochs.score
     metrics = epochs.summary()
-    run.log_metrics(metrics | {HEADLINE: metrics[f"test/{score}_swa"]})
+    run.log_once(metrics | {HEADLINE: metrics[f"test/{score}_swa"]})
     run.log_figure(trajectory_figure(epochs.curves(), metrics, plan.name), "figures/trajectory.png")
     names = {"start": "start", "last": "last epoch", "swa": "average (SWA)"}
     ids = {"start": plan.start.run.info.run_id, "last": epochs.networks()[-1], "swa": epochs.average()}
