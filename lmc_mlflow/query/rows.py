@@ -128,7 +128,7 @@ def _without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def ensemble_row(run: Run) -> dict[str, Any]:
     """Return the columns of an ensemble."""
-    own = {"normalization": ""}
+    own = {"normalization": "", "num_members": math.nan}
     return _tags(run, ENSEMBLE_TAGS) | _settings(run, parameters(EnsembleConfig), ("bn",)) | own
 
 

@@ -148,7 +148,7 @@ def read_ensembles(
     frame[list(MIXTURE)] = mixtures([list(ids) for ids in chosen], known)
     for name in [*(name for name in SETTINGS if name not in columns), "normalization"]:
         frame[name] = members.str[0].map(settings[name])
-    frame["num_members"] = frame["num_members"].astype(int)
+    frame["num_members"] = frame["num_members"].fillna(members.map(len)).astype(int)
     frame[["lr", "batch_size"]] = frame[["lr", "batch_size"]].apply(pd.to_numeric, errors="coerce")
     return frame, gone
 
