@@ -1,5 +1,7 @@
 """Draws the barriers between every two of many networks, in the order of their clusters."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
@@ -72,6 +74,7 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
             figsize=(side + words + 2.6, side + words + 1.3 + 0.25 * title.count("\n")), layout="constrained"
         )
         tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side])
+        warnings.filterwarnings("ignore", message="Attempting to set identical")  # where all barriers are 0
         drawn = dendrogram(frame, linkage=tree(values, linkage), axis=0, label=False, rotate=True, ax=tree_panel)
         order = drawn.reordered_ind
         tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
