@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends import backend_agg
 
 from lmc_mlflow.paths.intervals import Interval
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
@@ -15,6 +16,7 @@ from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure
 from lmc_mlflow.plots.per_run.star import segments_figure
 from lmc_mlflow.plots.per_run.trajectories import trajectory_figure
+from lmc_mlflow.plots.style import png_bytes
 
 
 def table(losses: list[float], splits: tuple[str, ...] = ("test", "train_a")) -> pd.DataFrame:
@@ -128,6 +130,7 @@ NO_NUMBERS = {
     "infinite": [0.1, float("inf"), 1.0, 5.0, 0.1],
     "nan alone": [float("nan")] * 5,
     "infinite alone": [float("inf")] * 5,
+    "zero": [0.0] * 5,
     "near the largest": [0.1, 1e38, 1.0, 5.0, 0.1],
 }
 
@@ -157,6 +160,33 @@ def test_every_figure_of_one_run_is_drawn_where_losses_are_no_numbers(losses: li
     ]
     for figure in figures:
         figure.savefig(io.BytesIO(), dpi=30)
+
+
+def test_a_class_named_in_chinese_is_drawn_without_a_warning() -> None:
+    path_figure(table([1, 2, 1]), "\u6f22\u5b57", None, None, ("\u6f22", "\u5b57"))
+    assert png_bytes(matrix_figure(*two_networks("\u6f22\u5b57"), "barrier"))
+
+
+def two_networks(name: str, number: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
+    ids = [str(i) for i in range(number)]
+    rows = [(a, b, 0.1) for i, a in enumerate(ids) for b in ids[i + 1 :]]
+    networks = pd.DataFrame({"network": ids, "label": name, "constant": False})
+    return pd.DataFrame(rows, columns=["run_a", "run_b", "barrier"]), networks
+
+
+def test_a_matrix_of_many_networks_is_laid_out_with_one_image_and_not_with_one_for_each_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    original = backend_agg.RendererAgg.__init__
+
+    def counted(self: backend_agg.RendererAgg, *args: float) -> None:
+        made.append(args)
+        original(self, *args)
+
+    monkeypatch.setattr(backend_agg.RendererAgg, "__init__", counted)
+    matrix_figure(*two_networks("a network", 20), "barrier")
+    assert len(made) < 5  # 60 names made 120 images of 35 MB
 
 
 def test_drawing_leaves_matplotlib_s_settings_alone() -> None:

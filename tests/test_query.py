@@ -190,3 +190,18 @@ def test_columns_that_are_tags_are_tags_of_the_contract(names: tuple[str, ...]) 
 def test_tables_are_plain_frames(filled: MlflowClient) -> None:
     assert isinstance(query.pairs(), pd.DataFrame)
     assert query.pairs()["run_id"].is_unique
+
+
+def test_a_run_that_cannot_be_read_is_named_and_left_out_of_the_table(
+    store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = []
+    for nesterov in ("false", "<b>"):
+        run = store.create_run("0", tags={"lmc.kind": "pair"})
+        store.log_param(run.info.run_id, "optimization.nesterov", nesterov)
+        store.set_terminated(run.info.run_id)
+        ids.append(run.info.run_id)
+    assert list(query.pairs()["run_id"]) == ids[:1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"run {ids[1]} is left out of the table: nesterov='<b>': give true or false"
+    ]

@@ -6,6 +6,7 @@ not wait for that.
 
 import math
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -48,6 +49,10 @@ FEW_ROWS = 12
 class ShownFigure(Figure):
     """A figure that a notebook shows by itself, although pyplot does not know it."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        FigureCanvasAgg(self)  # without it, whoever asks how large a text is makes a new image of the whole figure
+
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         return png_bytes(self), {"alt": self.get_suptitle()}
 
@@ -55,14 +60,15 @@ class ShownFigure(Figure):
 def png_bytes(figure: Figure, dpi: int = 100) -> bytes:
     """Write the figure as the bytes of a PNG file."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with boxes_for_unknown_glyphs():
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
 def svg_bytes(figure: Figure) -> bytes:
     """Write the figure as the bytes of an SVG file, the same for the same figure."""
     buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "lmc_mlflow", "svg.fonttype": "path"}):
+    with boxes_for_unknown_glyphs(), rc_context({"svg.hashsalt": "lmc_mlflow", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
@@ -75,7 +81,16 @@ def house_style() -> Iterator[None]:
     with (
         sns.axes_style("whitegrid", {"grid.color": "0.9", "axes.edgecolor": "0.4"}),
         sns.plotting_context("notebook", font_scale=0.85),
+        boxes_for_unknown_glyphs(),
     ):
+        yield
+
+
+@contextmanager
+def boxes_for_unknown_glyphs() -> Iterator[None]:
+    """Draw a box for a glyph that the font lacks (a class named in Chinese), without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield
 
 

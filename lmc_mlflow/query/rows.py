@@ -1,5 +1,6 @@
 """Makes a row of a table from each run: its identity, tags, configuration and last metrics."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,9 +21,11 @@ from lmc_mlflow.config.options import read_value
 from lmc_mlflow.config.path import ADAPTIVE
 from lmc_mlflow.contract import FINISHED, Kind, Tag, tag
 from lmc_mlflow.contract import where as has_tags
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.paths.barriers import OF_ACCURACIES, OF_LOSSES, connected_by_error
 from lmc_mlflow.query.runs import Run, default_client, search
 
+logger = logging.getLogger(__name__)
 FIXED = ["run_id", "name", "status", "start_time", "experiment_id"]
 SETTINGS = [*(p.name for p in parameters(TrainPairConfig).values() if p.rule.identity), "data_digest"]
 RULES = [p.name for p in parameters(PruneCommandConfig).values() if p.rule.identity and p.name not in ("run", "query")]
@@ -73,9 +76,18 @@ def frame_of(runs: list[Run], row: Callable[[Run], dict[str, Any]], columns: lis
         row: gives what the kind has besides the fixed columns and the last metrics.
         columns: those that come first, in this order; the others follow in alphabetical order.
     """
-    rows = [{**_fixed(run), **row(run), **run.data.metrics} for run in runs]
+    rows = [found for run in runs if (found := _row_of(run, row)) is not None]
     frame = pd.DataFrame(rows, columns=None if rows else columns)
     return frame[columns + sorted(set(frame.columns) - set(columns))]
+
+
+def _row_of(run: Run, row: Callable[[Run], dict[str, Any]]) -> dict[str, Any] | None:
+    """Make the row of a run; one whose params or tags cannot be read is named and left out."""
+    try:
+        return {**_fixed(run), **row(run), **run.data.metrics}
+    except (ValueError, TypeError, OverflowError) as error:
+        logger.warning("run %s is left out of the table: %s", run.info.run_id, first_line(error))
+        return None
 
 
 def _fixed(run: Run) -> dict[str, Any]:

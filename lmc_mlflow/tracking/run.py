@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ class TrackedRun:
         """Log a figure as a PNG file."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
-            figure.savefig(local, dpi=120)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn
+                figure.savefig(local, dpi=120)
             self._log_file(local, path)
 
     def log_scratch(self, local: Path, folder: str) -> None:
