@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lmc_mlflow.terminal.closing import browse_lines, next_step
 from lmc_mlflow.terminal.hints import retyped
-from lmc_mlflow.terminal.numbers import score_of, with_interval, words
+from lmc_mlflow.terminal.numbers import score_of, share, with_interval, words
 from lmc_mlflow.terminal.style import paint, paint_verdict, table
 
 if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # a command loads its own workflow, not those of all others
 REPORT = "see it beside your other runs and the papers"
 MOST_CONDITIONS = 10
 """Conditions that the terminal shows of a report."""
+SEGMENTS = {"star_source": "star to source", "star_held_out": "star to held out", "regular": "regular"}
+"""Kinds of segment of a star -> words."""
 EDGES = ("ab", "ac", "bc")
 
 
@@ -36,17 +38,19 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
     first = outcomes[0]
     rows = []
     for outcome in outcomes:
+        seed = f"{outcome.name.split()[0]} " if len(outcomes) > 1 else ""
         for side, metrics in outcome.sides.items():
             score = score_of(metrics)
             own = [f"{metrics[f'test/{score}']:.2%}", f"{metrics['test/loss']:.4f}", f"{metrics['train/loss']:.4f}"]
-            rows.append([f"side {side}", *own, outcome.endpoints[side]])
+            rows.append([f"{seed}side {side}", *own, outcome.endpoints[side]])
     header = ["", f"test {words(score_of(first.sides['A']))}", "test loss", "training loss", "run"]
     shift = shift_sentence(first.metrics).strip()
+    whose = "its" if len(outcomes) == 1 else "the first pair's"
     return [
         "\n".join(f"pair {o.run_id} ({o.how}): {o.name}" for o in outcomes),
         *table(header, rows),
         *([f"  {shift}"] if shift else []),
-        *next_step("measure the path between its two networks", "interpolate", pair=first.run_id),
+        *next_step(f"measure the path between {whose} two networks", "interpolate", pair=first.run_id),
         *browse_lines(first.experiment_id, first.run_id),
     ]
 
@@ -58,7 +62,7 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         f"path {outcome.run_id}: {outcome.name}, connected: {paint_verdict(outcome.connected)}",
         f"  connected: {paint_verdict(outcome.connected)} ({outcome.decided_by})",
         *([f"  connected by interval: {by_interval}"] if by_interval else []),
-        f"  connected by error: {paint_verdict(outcome.connected_by_error)}",
+        f"  connected by error: {paint_verdict(outcome.connected_by_error)} ({outcome.decided_by_error})",
     ]
     score = "accuracy" if any(key.endswith("/accuracy_delta") for key in metrics) else "average_precision"
     header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
@@ -101,11 +105,11 @@ def ensemble_lines(outcome: EnsembleOutcome) -> list[str]:
     from lmc_mlflow.workflows.ensemble.ensemble import SHOWN
 
     scores = [(name, outcome.scores[name]) for name in SHOWN]
-    rows = [[words(name), f"{s.value:.4f}", f"{s.low:.4f} to {s.high:.4f}"] for name, s in scores]
+    rows = [[words(name), *(share(name, value) for value in (s.value, s.low, s.high))] for name, s in scores]
     return [
         f"ensemble {outcome.run_id}: {outcome.name}",
         f"  {outcome.num_members} members, {outcome.num_kept} of them predicted before",
-        *table(["", "score", "interval"], rows),
+        *table(["", "score", "low", "high"], rows),
         *next_step(REPORT, "report"),
         *browse_lines(outcome.experiment_id, outcome.run_id),
     ]
@@ -118,7 +122,7 @@ def prune_lines(outcomes: list[PruneOutcome]) -> list[str]:
         keys = sorted(key for key in o.metrics if key.startswith("units/"))
         units = [f"{o.metrics[key.replace('units/', 'units_before/')]:.0f} to {o.metrics[key]:.0f}" for key in keys]
         told = [
-            f"{o.metrics[f'test/{n}_before']:.4f} to {o.metrics[f'test/{n}']:.4f}"
+            f"{share(n, o.metrics[f'test/{n}_before'])} to {share(n, o.metrics[f'test/{n}'])}"
             for n in ("loss", score_of(o.metrics))
         ]
         rows.append([o.run_id, ", ".join(units), *told])
@@ -135,7 +139,7 @@ def trajectory_lines(outcome: TrajectoryOutcome) -> list[str]:
     """Return the lines for a trajectory."""
     names = [name for name in ("loss", "accuracy", "average_precision") if f"test/{name}_start" in outcome.metrics]
     labels = {"start": "start", "last": "last epoch", "swa": "average (SWA)"}
-    rows = [[label, *(f"{outcome.metrics[f'test/{n}_{key}']:.4f}" for n in names)] for key, label in labels.items()]
+    rows = [[label, *(share(n, outcome.metrics[f"test/{n}_{key}"]) for n in names)] for key, label in labels.items()]
     return [
         f"trajectory {outcome.run_id} ({outcome.how}): {outcome.name}",
         *table(["network", *(f"test {words(name)}" for name in names)], rows),
@@ -150,10 +154,10 @@ def star_lines(outcome: StarOutcome) -> list[str]:
     from lmc_mlflow.predictions.scores import SCORE_NAMES
 
     metrics, rows = outcome.metrics, []
-    for kind in ("star_source", "star_held_out", "regular"):
+    for kind, label in SEGMENTS.items():
         key = f"{kind}/test/barrier_over_chord"
         if key in metrics:
-            rows.append([kind.replace("_", " to "), f"{metrics[key]:.4f}", f"{metrics[f'{key}_max']:.4f}"])
+            rows.append([label, f"{metrics[key]:.4f}", f"{metrics[f'{key}_max']:.4f}"])
     scores = [f"{score}/{name}" for score in SCORE_NAMES for name in ("star", "sources", "held_out", "ensemble")]
     return [
         f"star {outcome.run_id} ({outcome.how}): {outcome.name}",
@@ -167,7 +171,7 @@ def star_lines(outcome: StarOutcome) -> list[str]:
 
 def matrix_lines(outcome: MatrixOutcome) -> list[str]:
     """Return the lines for a matrix."""
-    keys = ("num_pairs", "num_constant", "share_connected", "num_clusters", "mean_barrier", "max_barrier")
+    keys = ("num_pairs", "num_constant", "share_connected", "threshold", "num_clusters", "mean_barrier", "max_barrier")
     rows = [[words(key), f"{outcome.metrics[key]:.4g}"] for key in keys if key in outcome.metrics]
     lines = [f"matrix {outcome.run_id} ({outcome.how}): {outcome.name}", *table(["", "value"], rows)]
     if outcome.candidate:

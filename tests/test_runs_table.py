@@ -72,7 +72,9 @@ def note(run: Run) -> str:
     return str(run.data.tags["mlflow.note.content"])
 
 
-def test_every_kind_has_a_headline_a_short_name_and_a_first_sentence_of_result(store: MlflowClient) -> None:
+def test_every_kind_has_a_headline_a_short_name_and_a_first_sentence_of_result(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     for seed in (1, 2):
         assert train_pair([*QUICK, f"--seed={seed}"]) == 0
     first, _ = (run.info.run_id for run in runs_of_kind(store, "pair"))
@@ -84,6 +86,13 @@ def test_every_kind_has_a_headline_a_short_name_and_a_first_sentence_of_result(s
     assert plane([f"--run_a={a}", f"--run_b={b}", f"--run_c={c}", "--num_points=3", *HERE]) == 0
     assert star([f"--sources={a},{c}", "--epochs=1", *HERE]) == 0
     assert trajectory([f"--run={a}", "--epochs=1", *HERE]) == 0
+    (joined,) = (run.info.run_id for run in runs_of_kind(store, "star"))
+    said = capsys.readouterr().out
+    assert "  star to source" in said
+    assert "threshold" in said.partition("share connected")[2].splitlines()[1]
+    assert trajectory([f"--run={joined}", *HERE]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"run {joined} was not trained on one side" in line
     expected = {
         "ensemble": "mean_prediction_accuracy",
         "alignment": "angle_weights_deg",

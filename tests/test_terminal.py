@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import QUICK, ROOT, runs_of_kind
@@ -14,14 +15,15 @@ from mlflow import MlflowClient
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.canonical import fingerprint, to_params
-from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.path import PathConfig
+from lmc_mlflow.config.commands import InterpolateConfig, TrainPairConfig
+from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.runtime import TerminalConfig
 from lmc_mlflow.paths.barriers import PathSummary
 from lmc_mlflow.terminal.hints import launcher_words, next_command
 from lmc_mlflow.terminal.streams import PatientStream, patient_streams, say
 from lmc_mlflow.terminal.style import paint, strip_paint, table
-from lmc_mlflow.workflows.path.verdicts import deciding_number
+from lmc_mlflow.workflows.path.names import path_run_name
+from lmc_mlflow.workflows.path.verdicts import deciding_error, deciding_number
 
 HERE = ["--device=cpu", "--threads=1"]
 
@@ -186,3 +188,29 @@ def test_a_pipe_that_closes_early_leaves_no_run_running(store: MlflowClient, clo
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {run.info.status for run in store.search_runs(["0"])} == {"FINISHED"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ({"test": 0.01, "train_a": 0.0}, "test error barrier 0.0100, threshold 0.02"),
+        ({"train_a": 0.0, "test": 0.05}, "test error barrier 0.0500, threshold 0.02"),
+        ({"test": 0.01, "train_a": 0.03, "train_b": 0.04}, "train_a error barrier 0.0300, threshold 0.02"),
+        ({"test": float("nan"), "train_a": 0.03}, "test error barrier nan, threshold 0.02"),
+    ],
+)
+def test_the_error_that_decides_is_told_with_its_threshold(errors: dict[str, float], said: str) -> None:
+    assert deciding_error(errors, 0.02) == said
+
+
+def test_the_name_of_a_path_says_that_an_end_was_aligned() -> None:
+    config = InterpolateConfig(EndsConfig(run_a="a", run_b="b"))
+    kinds = ("endpoint", "alignment")
+    ends = [
+        SimpleNamespace(
+            config=TrainPairConfig(), side="A", run=SimpleNamespace(data=SimpleNamespace(tags={"lmc.kind": kind}))
+        )
+        for kind in kinds
+    ]
+    assert path_run_name((ends[0], ends[1]), config).startswith("s1 A-A aligned e100")  # type: ignore[arg-type]
+    assert path_run_name((ends[0], ends[0]), config).startswith("s1 A-A e100")  # type: ignore[arg-type]

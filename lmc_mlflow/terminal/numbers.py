@@ -12,6 +12,11 @@ def with_interval(metrics: Mapping[str, float], key: str) -> str:
     return f"{text} ({form.format(metrics[f'{key}_low'])} to {form.format(metrics[f'{key}_high'])})"
 
 
+def share(name: str, value: float) -> str:
+    """Write a number; an accuracy, or an average precision, in percent."""
+    return f"{value:.2%}" if name.endswith(("accuracy", "average_precision")) else f"{value:.4f}"
+
+
 def score_of(metrics: Mapping[str, float]) -> str:
     """Give the name of the score on test data: `accuracy` or `average_precision`."""
     return "accuracy" if "test/accuracy" in metrics else "average_precision"

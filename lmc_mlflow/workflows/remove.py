@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.store_commands import RemoveCommandConfig
 from lmc_mlflow.contract import Tag
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, resolve_run, search
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import table
@@ -55,7 +56,7 @@ def remove_lines(outcome: RemoveOutcome) -> list[str]:
     """Return the lines for a run and what hangs on it."""
     rows = [[run.data.tags.get(Tag.KIND, ""), run.info.run_name or "", run.info.run_id] for run in outcome.runs]
     done = "deleted" if outcome.removed else "to delete"
-    lines = [f"run {outcome.run_id}: {len(rows)} runs {done}", *table(["kind", "name", "run"], rows)]
+    lines = [f"run {outcome.run_id}: {counted(len(rows), 'run')} {done}", *table(["kind", "name", "run"], rows)]
     if outcome.removed:
         return [*lines, "  MLflow keeps them in the state deleted: `mlflow runs restore --run-id` brings one back"]
     return [*lines, *next_step("delete them", "remove", run=outcome.run_id, apply="true")]

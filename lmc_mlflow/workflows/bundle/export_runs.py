@@ -25,6 +25,7 @@ from lmc_mlflow.bundles.writer import BundleWriter, check_free, write_bundle
 from lmc_mlflow.config.bundle import ExportConfig
 from lmc_mlflow.config.commands import ExportCommandConfig
 from lmc_mlflow.contract import LAUNCHER_RUN, Artifact, Kind, Tag
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.terminal.hints import command_for_another_store
 from lmc_mlflow.terminal.style import paint
@@ -161,7 +162,7 @@ def export_lines(outcome: ExportOutcome) -> list[str]:
     """Describe a bundle in lines to print, and say what to type next."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.kinds.items()))
     lines = [
-        f"exported {outcome.kinds.total()} runs ({kinds}) to {outcome.out}",
+        f"exported {counted(outcome.kinds.total(), 'run')} ({kinds}) to {outcome.out}",
         f"  {outcome.num_artifacts} artifacts, {outcome.out.stat().st_size / 1e6:.1f} MB",
     ]
     unfinished = {status: count for status, count in outcome.statuses.items() if status != "FINISHED"}

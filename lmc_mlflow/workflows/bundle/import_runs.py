@@ -10,6 +10,7 @@ from lmc_mlflow.bundles.database import open_database
 from lmc_mlflow.bundles.merge import merge, read_records
 from lmc_mlflow.bundles.reconcile import Resolution
 from lmc_mlflow.config.commands import ImportCommandConfig
+from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.tracking.lifecycle import name_launcher_run
 from lmc_mlflow.tracking.links import tracking_uri, ui_command, view_link
 from lmc_mlflow.tracking.view import offer_view
@@ -60,8 +61,8 @@ def import_runs(config: ImportCommandConfig) -> ImportOutcome:
 
 def import_lines(outcome: ImportOutcome) -> list[str]:
     """Say what became of the runs, and where to look at them."""
-    num_runs = outcome.resolutions.total()
-    lines = [f"imported {outcome.num_bundles} bundles: {num_runs} runs, {outcome.num_artifacts} artifacts added"]
+    num_runs, bundles = outcome.resolutions.total(), counted(outcome.num_bundles, "bundle")
+    lines = [f"imported {bundles}: {counted(num_runs, 'run')}, {counted(outcome.num_artifacts, 'artifact')} added"]
     lines += [f"  {outcome.resolutions[one]} {one.value}" for one in Resolution if outcome.resolutions[one]]
     command = ui_command(outcome.uri)
     start = [f"  {command}"] if command else []

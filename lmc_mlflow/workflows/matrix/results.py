@@ -155,6 +155,7 @@ def _metrics(
     counting = pairs[~pairs["constant"]]
     found: dict[str, float] = {
         "num_runs": len(measured.members),
+        "threshold": measured.settings.limit,
         "num_constant": sum(member.constant for member in measured.members),
         "num_pairs": len(counting),
         "num_clusters": len(groups),

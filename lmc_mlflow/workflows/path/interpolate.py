@@ -61,6 +61,7 @@ class PathOutcome(Outcome):
         connected_by_error: the verdict by error.
         connected_interval: the verdict by intervals of loss and accuracy, and what decided it; empty without.
         decided_by: the split and the number that decided `connected`.
+        decided_by_error: the same of `connected_by_error`.
         pair: the pair of both networks, if they are of one.
     """
 
@@ -68,6 +69,7 @@ class PathOutcome(Outcome):
     connected_by_error: str
     connected_interval: str = ""
     decided_by: str = ""
+    decided_by_error: str = ""
     pair: str = ""
 
 
@@ -177,7 +179,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
         list_on(run.client, pair, line)
     said = f"{verdicts.answer_by_intervals} ({verdicts.reason})" if verdicts.by_intervals else ""
     pair = ends[0].split_run if ends[0].split_run == ends[1].split_run else ""
-    outcome = (verdicts.connected, verdicts.by_error, said, verdicts.decided_by, pair)
+    outcome = (verdicts.connected, verdicts.by_error, said, verdicts.decided_by, verdicts.decided_by_error, pair)
     return PathOutcome(run.run_id, path_run_name(ends, config), "measured", metrics, run.experiment_id, *outcome)
 
 

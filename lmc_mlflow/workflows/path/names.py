@@ -2,15 +2,20 @@
 
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.run_names import group_run_name
+
+KIND_WORDS = {Kind.ALIGNMENT: "aligned", Kind.PRUNED: "pruned", Kind.STAR: "star"}
+"""Kind of an end that is no endpoint -> its word in a name."""
 
 
 def path_run_name(ends: Ends, config: InterpolateConfig) -> str:
     """Name the run of a path."""
     bn, align = config.path.bn, config.aligning.align
-    how = " ".join([*([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])])
+    kinds = dict.fromkeys(KIND_WORDS.get(end.run.data.tags.get(Tag.KIND, ""), "") for end in ends)
+    how = " ".join([*filter(None, kinds), *([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])])
     return group_run_name("", ends, how)
 
 

@@ -23,6 +23,7 @@ class Verdicts:
         intervals: split -> field of `PathSummary` -> interval; empty without resamples.
         score: of the path, `accuracy` or `average_precision`.
         decided_by: the split and the number that decided `connected`, beside its threshold.
+        decided_by_error: the same of `by_error`.
     """
 
     connected: str
@@ -31,6 +32,7 @@ class Verdicts:
     intervals: Mapping[str, Intervals]
     score: str
     decided_by: str
+    decided_by_error: str = ""
 
     @property
     def answer_by_intervals(self) -> str:
@@ -68,7 +70,16 @@ def judge_path(config: PathConfig, path: Path) -> Verdicts:
         intervals,
         path.score,
         deciding_number(summaries, config, path.score),
+        deciding_error(errors, config.error_barrier_threshold),
     )
+
+
+def deciding_error(errors: Mapping[str, float], threshold: float) -> str:
+    """Write the first error barrier that is not below the threshold, on test data first; else the first of all."""
+    judged = [split for split in errors if split != UNSEEN] or list(errors)
+    judged.sort(key=lambda split: split != "test")
+    split = next((one for one in judged if not errors[one] < threshold), judged[0])
+    return f"{split} error barrier {errors[split]:.4f}, threshold {threshold:g}"
 
 
 def deciding_number(summaries: Mapping[str, PathSummary], config: PathConfig, score: str) -> str:

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
-from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.plots.per_run.trajectories import trajectory_figure
@@ -75,6 +75,11 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     start = load_network(store.client, config.trajectory.run)
+    if start.side not in SIDES:
+        raise ValueError(
+            f"run {start.run.info.run_id} was not trained on one side (but {start.side!r}, as a star); a trajectory "
+            "continues the training of an endpoint, or of a pruned or aligned one"
+        )
     store = beside(store, start.run.info.experiment_id)
     optimization = continue_optimization(start.config.optimization, config.trajectory)
     trained = replace(start.config, optimization=optimization)
