@@ -346,7 +346,10 @@ def test_a_missing_manifest_is_refused(refused, store: MlflowClient, pair: Pair)
 def test_a_manifest_that_is_no_manifest_is_refused(refused, store: MlflowClient, pair: Pair) -> None:
     artifact(store, pair.a, "manifest.json").write_text("[]")
     line = refused(interpolate, f"--pair={pair.pair}", *HERE)
-    assert f"run {pair.a}: manifest.json cannot be read: the run's artifacts are damaged" in line
+    assert (
+        f"run {pair.a}: manifest.json cannot be read ([]: Input should be an object): the run's artifacts are damaged"
+        in line
+    )
 
 
 def test_a_missing_checkpoint_is_refused(refused, store: MlflowClient, pair: Pair) -> None:

@@ -1,5 +1,6 @@
 """Curves that are not straight are measured like segments, by the engines that can."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,3 +80,10 @@ def test_a_gradient_reaches_both_ends_of_a_segment_by_their_share() -> None:
     assert a.grad is not None
     assert b.grad is not None
     assert (a.grad.item(), b.grad.item()) == (0.75, 0.25)
+
+
+def test_infinite_weights_have_no_angle_and_no_warning() -> None:
+    ends = ({"w": torch.tensor([math.inf, 1.0])}, {"w": torch.tensor([0.0, 1.0])})
+    angles, distances = distances_from_start(Segment(*ends), ["w"], np.array([0.0, 0.5]))
+    assert np.isnan(angles).all()
+    assert np.isnan(distances[0])

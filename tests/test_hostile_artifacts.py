@@ -25,6 +25,7 @@ from lmc_mlflow.manifest import read_manifest, render_manifest, sha256_of
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
 from lmc_mlflow.stored_arrays import read_arrays
+from lmc_mlflow.training.state import load as load_state
 
 HERE = ["--device=cpu", "--threads=1"]
 NETWORK = {"model": "mlp_l1_w8", "channels": 1, "height": 28, "width": 28, "num_classes": 10}
@@ -254,3 +255,12 @@ def test_kept_predictions_that_cannot_be_used_are_computed_again(
     first, second = (dict(run.data.metrics) for run in runs_of_kind(store, "ensemble"))
     assert (first.pop("num_kept", 0), second.pop("num_kept", 0)) == (0, 0)
     assert second == pytest.approx(first)
+
+
+@pytest.mark.parametrize(
+    "header", [None, {}, {"state": "[]"}, {"state": '{"traces": {"A": [{"x": 1}]}}'}, {"state": "[" * 10}]
+)
+def test_a_state_that_is_none_is_not_resumed_from(tmp_path: Path, header: dict[str, str] | None) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "state", metadata=header)
+    with pytest.raises(ValueError, match=r"the state to resume from cannot be read .*; force=true begins anew"):
+        load_state(tmp_path / "state")

@@ -69,6 +69,7 @@ def distances_from_start(curve: Curve, names: Sequence[str], alphas: Values) -> 
     return np.array(angles), np.array([weights.manhattan(start, point, names) for point in points])
 
 
+@np.errstate(invalid="ignore")  # infinite weights have no angle
 def _distances_on_segment(segment: Segment, names: Sequence[str], alphas: Values) -> tuple[Values, Values]:
     """Compute the same in closed form and double precision.
 

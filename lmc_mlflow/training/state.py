@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.training.noise_trace import EpochTrace
 from lmc_mlflow.training.trainee import Trainee
 
@@ -77,12 +78,20 @@ def save(state: TrainingState, path: Path) -> None:
 
 
 def load(path: Path) -> TrainingState:
-    """Read a state that `save` wrote."""
-    with safetensors.safe_open(path, framework="pt") as file:
-        small = json.loads(file.metadata()["state"])
-        tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    traces = {side: [EpochTrace(**t) for t in rows] for side, rows in small["traces"].items()}
-    return TrainingState(small["epoch"], tensors, traces, small["train_seconds"], small["wall_seconds"])
+    """Read a state that `save` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            small = json.loads(file.metadata()["state"])
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        traces = {side: [EpochTrace(**t) for t in rows] for side, rows in small["traces"].items()}
+        return TrainingState(small["epoch"], tensors, traces, small["train_seconds"], small["wall_seconds"])
+    except (KeyError, TypeError, AttributeError, ValueError, safetensors.SafetensorError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(f"the state to resume from cannot be read ({reason}); force=true begins anew") from None
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -32,6 +32,8 @@ NUM_BUNDLES = int(os.environ.get("CAMPAIGN_BUNDLES", "150"))
 """Bundles with one value of one run changed at random."""
 LONGEST = 2200
 """Characters of the one line of an error."""
+FOUND_LATE = ("the loss is nan", "it is another data set")
+"""Reasons that a run that was opened before ends with, as FAILED."""
 HERE = ["--device=cpu", "--threads=1"]
 TRAINING = ["--model=mlp_l1_w8", "--epochs=1", "--c2st_samples=0", *HERE]
 HOSTILE: list[Any] = [
@@ -84,7 +86,7 @@ def attempt(
         lines = [line for line in said.splitlines() if not line.startswith("WARNING")]
         same = statuses(store) == before and files(Path.cwd() / "mlruns") == kept
         one_line = len(lines) == 1 and len(lines[0]) < LONGEST
-        clean = status == 0 or (one_line and (same or "the loss is nan" in lines[0]))
+        clean = status == 0 or (one_line and (same or any(reason in lines[0] for reason in FOUND_LATE)))
         clean = clean and (command in ("import", "export") or "RUNNING" not in statuses(store).values())
         rows.append((what, given, "went well" if status == 0 else short(lines[-1:]), clean))
         assert clean, (what, given, said[-3000:])

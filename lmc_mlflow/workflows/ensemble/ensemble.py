@@ -16,6 +16,7 @@ from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figur
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
+from lmc_mlflow.query.networks import load_split
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
@@ -78,6 +79,8 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     members = find_members(store, config.members)
     for network in members.networks:
         network.refuse_if_diverged()
+    for run_id in {network.split_run for network in members.networks}:
+        load_split(store.client, run_id)  # refused before a run is opened
     store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)
     first_file = (Artifact.MEMBERS, json.dumps(_members(members), indent=1))
