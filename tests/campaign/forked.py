@@ -127,6 +127,7 @@ class Trials:
         """End the process that trials are forked from."""
         self._server.stdin.close()
         self._server.wait(PATIENCE)
+        self._server.stdout.close()
 
 
 class Ended:
