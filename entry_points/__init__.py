@@ -9,13 +9,13 @@ if sys.argv[:1] == ["-m"] and _STARTED:  # this very import is that of the comma
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a traceback through the next import helps nobody
 
-    from lmc_mlflow.tracking.signals import leave_at_signals
+    from lmc_mlflow.tracking.processes.signals import leave_at_signals
 
     leave_at_signals(f"{_STARTED.partition('.')[2]}: stopped; give the same command again to go on")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# MLflow retries for minutes without a word; a request is repeated, and that is said, by lmc_mlflow.tracking.client.
+# MLflow retries for minutes without a word; tracking.connection.client repeats a request, and says so.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 # Threads that wait for each other by spinning starve when another job shares the cores.

@@ -12,8 +12,8 @@ from lmc_mlflow.errors import first_line, one_line
 from lmc_mlflow.terminal.hints import retyped
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
-from lmc_mlflow.tracking.launcher import stop_with_launcher
-from lmc_mlflow.tracking.signals import STATUS, STOPS, leave_with, termination_raises
+from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
+from lmc_mlflow.tracking.processes.signals import STATUS, STOPS, leave_with, termination_raises
 
 TWICE_TOLD = ("mlflow.store.db.utils", "urllib3.connectionpool")
 """Loggers that write a page about what is one line here."""
@@ -102,8 +102,8 @@ def _user_errors() -> tuple[type[BaseException], ...]:
     import torch
     from safetensors import SafetensorError
 
-    from lmc_mlflow.tracking.client import STORE_FAILURES
-    from lmc_mlflow.tracking.store import StoreError
+    from lmc_mlflow.tracking.connection.client import STORE_FAILURES
+    from lmc_mlflow.tracking.connection.store import StoreError
 
     failures = (StoreError, ArithmeticError, MemoryError, OSError, SafetensorError, torch.OutOfMemoryError)
     return (ValueError, *failures, *STORE_FAILURES)
@@ -111,7 +111,7 @@ def _user_errors() -> tuple[type[BaseException], ...]:
 
 def _shortened(error: BaseException) -> BaseException:
     """Cut what a database's driver says to its first line; statement and parameters follow there."""
-    from lmc_mlflow.tracking.client import STORE_FAILURES
+    from lmc_mlflow.tracking.connection.client import STORE_FAILURES
 
     return ValueError(first_line(error)) if isinstance(error, STORE_FAILURES) else error
 
@@ -120,7 +120,7 @@ def _way_out(error: BaseException) -> str:
     """Return what to do about errors of the machine, whose own words do not say it."""
     import torch
 
-    from lmc_mlflow.tracking.client import FULL, STORE_FAILURES
+    from lmc_mlflow.tracking.connection.client import FULL, STORE_FAILURES
 
     if any(words in str(error) for words in FULL):
         return "; free some space, the same command resumes it"

@@ -24,7 +24,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.main import main as story
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.connection.store import open_store
 
 Main = Callable[[Sequence[str]], int]
 ONE_EPOCH = [*QUICK, "--epochs=1"]
@@ -603,7 +603,7 @@ def test_a_deleted_experiment_is_refused(refused, store: MlflowClient, monkeypat
 def test_artifacts_that_can_no_longer_be_written_fail_the_pair(
     store: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lmc_mlflow.tracking.store._check_artifacts", lambda uri, experiment: None)
+    monkeypatch.setattr("lmc_mlflow.tracking.connection.store._check_artifacts", lambda uri, experiment: None)
     shutil.rmtree(tmp_path / "mlruns", ignore_errors=True)
     (tmp_path / "mlruns").write_text("a file")
     assert train_pair(QUICK) == 1

@@ -16,12 +16,12 @@ from entry_points.train_pair import main as train_pair
 from entry_points.trajectory import main as trajectory
 from lmc_mlflow.contract import Kind
 from lmc_mlflow.query.networks import by_side, endpoints_of_pair
-from lmc_mlflow.tracking import client as client_module
-from lmc_mlflow.tracking.client import PatientClient, StoreError, impatient_client
+from lmc_mlflow.tracking.connection import client as client_module
+from lmc_mlflow.tracking.connection.client import PatientClient, StoreError, impatient_client
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.locks import acquire, find_locks
-from lmc_mlflow.tracking.process import is_alive, process_tags
+from lmc_mlflow.tracking.processes.process import is_alive, process_tags
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.pair.train_pair import Recorder
 

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.tracking.new_database import sole_maker
+from lmc_mlflow.tracking.connection.new_database import sole_maker
+from lmc_mlflow.tracking.connection.store import client_of, open_store
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import client_of, open_store
 
 
 def test_a_process_waits_while_another_makes_the_tables(tmp_path: Path) -> None:

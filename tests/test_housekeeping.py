@@ -8,7 +8,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.remove import main as remove
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.tracking.process import process_tags
+from lmc_mlflow.tracking.processes.process import process_tags
 
 PATH = ["--num_alphas=3", "--splits=test", "--num_resamples=0", "--device=cpu", "--threads=1"]
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.tracking.process import process_tags
+from lmc_mlflow.tracking.processes.process import process_tags
 
 EPOCHS = 60
 FLAGS = ["--device=cpu", "--threads=1", f"--epochs={EPOCHS}", "--batch_size=16"]

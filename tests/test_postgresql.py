@@ -126,7 +126,7 @@ WORKERS = f"""
 import multiprocessing
 import numpy as np
 from lmc_mlflow.tracking.lifecycle import open_runs
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.connection.store import open_store
 
 def work(number, together):
     store = open_store()

@@ -15,7 +15,7 @@ from lmc_mlflow import query
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.paths.walk import PATH_ENGINES
 from lmc_mlflow.query.networks import load_network
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.pair.recorder import Recorder

@@ -21,10 +21,10 @@ from mlflow import MlflowClient
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.errors import first_line, without_secrets
 from lmc_mlflow.terminal.hints import next_command
+from lmc_mlflow.tracking.connection.probe import StoreError, probe
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.lifecycle import open_runs
 from lmc_mlflow.tracking.links import run_link, ui_command, view_link
-from lmc_mlflow.tracking.probe import StoreError, probe
-from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.report.report import _source
 
 PASSWORD = "s3cret/p:w"

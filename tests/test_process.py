@@ -16,11 +16,11 @@ from sqlalchemy import Engine, event
 
 from entry_points.command import run_command, say
 from lmc_mlflow.query.runs import default_client
-from lmc_mlflow.tracking import launcher, lifecycle, signals
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.lifecycle import open_runs
+from lmc_mlflow.tracking.processes import launcher, lifecycle, signals
+from lmc_mlflow.tracking.processes.signals import Terminated, signals_raise, signals_wait, termination_raises
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.signals import Terminated, signals_raise, signals_wait, termination_raises
-from lmc_mlflow.tracking.store import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +205,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-LEAVE = "import os; from lmc_mlflow.tracking.signals import leave_at_signals as at, leave_with as after; "
+LEAVE = "import os; from lmc_mlflow.tracking.processes.signals import leave_at_signals as at, leave_with as after; "
 
 
 @pytest.mark.parametrize(

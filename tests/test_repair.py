@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from entry_points.repair import main as repair
+from lmc_mlflow.tracking.connection.store import StoreError, open_store
 from lmc_mlflow.tracking.locks import PATIENCE_SECONDS, acquire, find_locks
-from lmc_mlflow.tracking.process import has_process, process_tags
-from lmc_mlflow.tracking.store import StoreError, open_store
+from lmc_mlflow.tracking.processes.process import has_process, process_tags
 from lmc_mlflow.workflows import launcher_runs
 
 OLD = "2020-01-01T00:00:00+00:00"

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import KINDS, Kind
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.locks import acquire, find_locks, hold_locks
-from lmc_mlflow.tracking.process import process_tags
+from lmc_mlflow.tracking.processes.process import process_tags
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.previous_runs import RESUMED_KINDS, AtWorkError, find_previous
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import LOCKED_KINDS, RunStart, new_run, run_once

@@ -10,7 +10,7 @@ from conftest import ROOT, runs_of_kind, use_copy_of
 from mlflow import MlflowClient
 
 from lmc_mlflow import query
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.workflows.networks.selection import OF_EPOCHS, find_runs, refuse_mixed
 
 HERE = ["--device=cpu", "--threads=1"]

@@ -22,6 +22,7 @@ from entry_points.sweep import main as sweep
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.sweeps.grid_file import read_grid
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.locks import (
     LockedError,
     acquire,
@@ -29,8 +30,7 @@ from lmc_mlflow.tracking.locks import (
     release,
     stale_locks,
 )
-from lmc_mlflow.tracking.process import is_alive, process_tags, working_on
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.processes.process import is_alive, process_tags, working_on
 
 SMALL = """
 seeds: [1, 2]

@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 
 from entry_points.train_pair import main
 from lmc_mlflow.tracking import view
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.links import run_link, ui_command, view_link
-from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.tracking.view import VIEW_KEY, offer_view, view_text
 
 TAG = f"mlflow.sharedViewState.{VIEW_KEY}"

@@ -15,7 +15,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.manifest import sha256_of
-from lmc_mlflow.tracking.store import StoreError
+from lmc_mlflow.tracking.connection.store import StoreError
 
 BY_SERVER = "mlflow-artifacts"
 Writer = Callable[[IO[bytes]], None]

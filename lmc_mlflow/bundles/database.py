@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from lmc_mlflow.bundles.artifact_locations import ArtifactLocation, location_behind_server
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.client import client_of
-from lmc_mlflow.tracking.new_database import sole_maker
-from lmc_mlflow.tracking.store import Store, StoreError
+from lmc_mlflow.tracking.connection.client import client_of
+from lmc_mlflow.tracking.connection.new_database import sole_maker
+from lmc_mlflow.tracking.connection.store import Store, StoreError
 
 LOCAL_ROOT = "./mlruns"
 SERVER_ROOT = "mlflow-artifacts:/"

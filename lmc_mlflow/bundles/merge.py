@@ -25,8 +25,8 @@ from lmc_mlflow.bundles.sql_rows import (
 )
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.store import StoreError
+from lmc_mlflow.tracking.connection.store import StoreError
+from lmc_mlflow.tracking.processes.process import is_alive
 
 UNSEALED_FOLDER = Artifact.PREDICTIONS_FOLDER
 """Artifacts added after a run is sealed: they may differ from machine to machine, and the store's stay."""

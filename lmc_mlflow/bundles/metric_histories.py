@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from lmc_mlflow.bundles.database import is_server, open_database
 from lmc_mlflow.bundles.records import Point
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 
 Histories = Mapping[str, tuple[Point, ...]]
 NUM_THREADS = 8

@@ -12,7 +12,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import Tag, where_tags
-from lmc_mlflow.tracking.client import client_of
+from lmc_mlflow.tracking.connection.client import client_of
 
 PAGE = 1000
 

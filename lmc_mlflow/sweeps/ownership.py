@@ -9,11 +9,12 @@ from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Grid
-from lmc_mlflow.tracking.lifecycle import OpenRuns, point_launcher_at
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.tracking.launcher_run import point_launcher_at
+from lmc_mlflow.tracking.lifecycle import OpenRuns
 from lmc_mlflow.tracking.locks import LockedError
-from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.tracking.processes.process import is_alive
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store
 
 PATIENCE_SECONDS = 60.0
 """How long a process that joins waits for the run that the owner is about to open."""

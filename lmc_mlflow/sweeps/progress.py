@@ -9,7 +9,7 @@ from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import LMC, PATH, GridStep, Identity, identity_of_run, identity_of_step
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
 
 FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO = "finished", "running", "interrupted", "failed", "to do"

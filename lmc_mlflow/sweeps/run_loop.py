@@ -26,7 +26,7 @@ from lmc_mlflow.sweeps.progress import (
 from lmc_mlflow.sweeps.schedule import Portion, Schedule, WorkItem
 from lmc_mlflow.sweeps.status import item_name, log_files, update_run
 from lmc_mlflow.sweeps.worker import Task
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 
 POLL_SECONDS = 0.5
 SNAPSHOT_SECONDS = 2.0

@@ -35,15 +35,11 @@ from lmc_mlflow.sweeps.status import (
     update_run,
 )
 from lmc_mlflow.terminal.style import strip_paint
-from lmc_mlflow.tracking.client import WRITE_FAILURES, impatient_client
-from lmc_mlflow.tracking.lifecycle import (
-    end_orphan,
-    name_launcher_run,
-    open_runs,
-    point_launcher_at,
-)
+from lmc_mlflow.tracking.connection.client import WRITE_FAILURES, impatient_client
+from lmc_mlflow.tracking.connection.store import Store, open_store
+from lmc_mlflow.tracking.launcher_run import name_launcher_run, point_launcher_at
+from lmc_mlflow.tracking.lifecycle import end_orphan, open_runs
 from lmc_mlflow.tracking.locks import find_locks, hold_locks, remove_lock
-from lmc_mlflow.tracking.store import Store, open_store
 
 Tell = Callable[[str], None]
 MAX_NOTE = 7000

@@ -15,10 +15,10 @@ from lmc_mlflow.sweeps.progress import (
     status_of_runs,
 )
 from lmc_mlflow.sweeps.steps import GridStep, Identity, identity_of_step, step_config
+from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
-from lmc_mlflow.tracking.process import working_on
+from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.interpolate import interpolate

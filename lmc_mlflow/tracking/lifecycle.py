@@ -1,7 +1,6 @@
 """Opens, reopens and ends runs, and keeps their heartbeats."""
 
 import logging
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,32 +8,26 @@ from contextlib import contextmanager
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.contract import LAUNCHER_RUN, Tag
-from lmc_mlflow.errors import first_line, without_secrets
-from lmc_mlflow.tracking.client import (
+from lmc_mlflow.contract import Tag
+from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.connection.client import (
     STORE_FAILURES,
     WRITE_FAILURES,
     impatient_client,
     passing_failure,
     without_waiting,
 )
-from lmc_mlflow.tracking.probe import FORBIDDEN, http_status
-from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, now, process_tags
+from lmc_mlflow.tracking.connection.probe import FORBIDDEN, http_status
+from lmc_mlflow.tracking.connection.store import Store, StoreError
+from lmc_mlflow.tracking.launcher_run import PARENT_TAG, launcher_tags, point_launcher_at
+from lmc_mlflow.tracking.processes.process import HEARTBEAT_SECONDS, now, process_tags
+from lmc_mlflow.tracking.processes.signals import STOPS, signals_raise, signals_wait, was_stopped
 from lmc_mlflow.tracking.provenance import provenance_tags, source_tags
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.signals import STOPS, signals_raise, signals_wait, was_stopped
-from lmc_mlflow.tracking.store import Store, StoreError
 from lmc_mlflow.tracking.view import offer_view
 
 logger = logging.getLogger(__name__)
-ENTRY_POINT_TAG = "mlflow.project.entryPoint"
-"""Tag of a run that `mlflow run` has started."""
-PARENT_TAG = "mlflow.parentRunId"
 JOIN_SECONDS = 5.0
-SOURCE_TAG = "mlflow.source.name"
-"""Tag that says where its project is."""
-LAUNCHER_TAGS = (SOURCE_TAG, "mlflow.source.type", "mlflow.project.", "mlflow.gitRepo", PARENT_TAG)
-"""Beginnings of the names of its tags that the run of the command takes over."""
 
 
 class OpenRuns:
@@ -91,62 +84,6 @@ def open_runs() -> Iterator[OpenRuns]:
         finally:
             stop.set()
             pulse.join(JOIN_SECONDS)
-
-
-def take_launcher_run() -> str | None:
-    """Give the id of the run that `mlflow run` has started for this process, the first time that it is asked for."""
-    return os.environ.pop(LAUNCHER_RUN, None) or None
-
-
-def launcher_run(store: Store) -> Run | None:
-    """Read the run that `mlflow run` has started for this process, if it has and nobody has asked for it yet.
-
-    A variable that was left in the environment may name a run that has ended, or a result: it is never written to.
-    """
-    run_id = os.environ.get(LAUNCHER_RUN)
-    if not run_id:
-        return None
-    try:
-        run = store.client.get_run(run_id)
-    except MlflowException as error:
-        problem = f"cannot be read ({first_line(error)})"
-    else:
-        problem = _why_no_launcher(run)
-        if not problem:
-            return run
-    take_launcher_run()
-    logger.warning("%s=%s: this run %s; it is left alone, unset the variable", LAUNCHER_RUN, run_id, problem)
-    return None
-
-
-def _why_no_launcher(run: Run) -> str:
-    """Say why a run is none that `mlflow run` has just started; empty: it may be one."""
-    if Tag.KIND in run.data.tags:
-        return f"is a result, of kind {run.data.tags[Tag.KIND]}"
-    if run.info.lifecycle_stage != "active":
-        return "is deleted"
-    return "" if run.info.status == "RUNNING" else "is over"
-
-
-def point_launcher_at(store: Store, run_id: str, why: str) -> None:
-    """Write to the run that `mlflow run` has started, if it has, which run to look at instead, and nest it under that.
-
-    It holds nothing but the flags as they were typed. It cannot be deleted here: `mlflow run` ends it later.
-    """
-    launcher = launcher_run(store)
-    if launcher is not None:
-        tags = launcher.data.tags
-        nested = {PARENT_TAG: run_id} if ENTRY_POINT_TAG in tags and PARENT_TAG not in tags else {}
-        name_launcher_run(store, f"see {run_id[:8]}", f"{why}: run {run_id}", {Tag.SEE: run_id, **nested})
-
-
-def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str]) -> None:
-    """Name and describe the run that `mlflow run` has started, if it has: it says what the command did."""
-    launcher = launcher_run(store)
-    if launcher is not None:
-        take_launcher_run()
-        for key, value in {"mlflow.runName": name, "mlflow.note.content": note, **tags}.items():
-            store.client.set_tag(launcher.info.run_id, key, value)
 
 
 def _end(runs: list[TrackedRun], status: str, why: str) -> None:
@@ -229,7 +166,7 @@ def _new_run(
         experiment_id = parent.experiment_id
     else:
         offer_view(store, store.experiment_id)
-        everything |= _launcher_tags(store)
+        everything |= launcher_tags(store)
         experiment_id = store.experiment_id
     try:
         run = store.client.create_run(experiment_id, tags=everything | {"mlflow.runName": name}, run_name=name)
@@ -243,13 +180,6 @@ def _new_run(
     if parent is None:
         point_launcher_at(store, run.info.run_id, f"`mlflow run` started this {kind}")
     return TrackedRun(store.client, run.info.run_id, experiment_id)
-
-
-def _launcher_tags(store: Store) -> dict[str, str]:
-    """Read what `mlflow run`, if it has started this process, has noted of the project and its source."""
-    launcher = launcher_run(store)
-    tags = launcher.data.tags if launcher is not None else {}
-    return {name: without_secrets(value) for name, value in tags.items() if name.startswith(LAUNCHER_TAGS)}
 
 
 def _interrupted_run(store: Store, run: Run) -> TrackedRun:

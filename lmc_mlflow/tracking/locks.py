@@ -15,10 +15,10 @@ from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LOCK_PREFIX, Tag
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.client import WRITE_FAILURES, client_of, impatient_client, without_waiting
-from lmc_mlflow.tracking.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, unreadable_tag
-from lmc_mlflow.tracking.signals import signals_raise, signals_wait
-from lmc_mlflow.tracking.store import Store, StoreError
+from lmc_mlflow.tracking.connection.client import WRITE_FAILURES, client_of, impatient_client, without_waiting
+from lmc_mlflow.tracking.connection.store import Store, StoreError
+from lmc_mlflow.tracking.processes.process import HEARTBEAT_SECONDS, is_alive, now, process_tags, unreadable_tag
+from lmc_mlflow.tracking.processes.signals import signals_raise, signals_wait
 
 logger = logging.getLogger(__name__)
 NOTE = "A process is doing this work; `repair` removes the locks of processes that are gone."

@@ -22,7 +22,7 @@ from torch import Tensor
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.manifest import render_manifest, sha256_of
 from lmc_mlflow.schema import write_json
-from lmc_mlflow.tracking.client import StoreError
+from lmc_mlflow.tracking.connection.client import StoreError
 from lmc_mlflow.tracking.descriptions import NOTE, with_links
 
 PARAMS_PER_CALL = 100

@@ -7,8 +7,8 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import HEADLINE, Kind, Tag
-from lmc_mlflow.tracking.probe import FORBIDDEN, http_status
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.probe import FORBIDDEN, http_status
+from lmc_mlflow.tracking.connection.store import Store
 
 VIEW_KEY = "lmc_v1"
 VIEW_NAME = "pairs, paths and ensembles"

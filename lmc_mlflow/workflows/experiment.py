@@ -8,8 +8,8 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Kind
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import open_store
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.run_names import condition_words, fit
 from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair

@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlparse
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.contract import LAUNCHER_RUN, RUNNING, Tag
 from lmc_mlflow.query.runs import Run, search
-from lmc_mlflow.tracking.client import STORE_FAILURES
-from lmc_mlflow.tracking.lifecycle import ENTRY_POINT_TAG, SOURCE_TAG
-from lmc_mlflow.tracking.process import has_process
+from lmc_mlflow.tracking.connection.client import STORE_FAILURES
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.tracking.launcher_run import ENTRY_POINT_TAG, SOURCE_TAG
+from lmc_mlflow.tracking.processes.process import has_process
 from lmc_mlflow.tracking.provenance import PROJECT_ROOT
-from lmc_mlflow.tracking.store import Store
 
 PROJECT = "lmc_mlflow"
 """Name of the project in its MLproject."""

@@ -14,8 +14,8 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, Stor
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import strip_paint
-from lmc_mlflow.tracking.lifecycle import name_launcher_run
-from lmc_mlflow.tracking.store import open_store as open_tracking
+from lmc_mlflow.tracking.connection.store import open_store as open_tracking
+from lmc_mlflow.tracking.launcher_run import name_launcher_run
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, resolve_run, search
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import table
+from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.descriptions import HEADING, NOTE, unlist_on
-from lmc_mlflow.tracking.lifecycle import name_launcher_run
-from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.store import open_store
+from lmc_mlflow.tracking.launcher_run import name_launcher_run
+from lmc_mlflow.tracking.processes.process import is_alive
 from lmc_mlflow.workflows.dependents import hang_on
 
 

@@ -9,11 +9,12 @@ from lmc_mlflow.contract import KINDS, RUNNING, Kind, Tag, where
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.terminal.closing import next_step
-from lmc_mlflow.tracking.client import STORE_FAILURES, WRITE_FAILURES
-from lmc_mlflow.tracking.lifecycle import end_orphan, name_launcher_run
+from lmc_mlflow.tracking.connection.client import STORE_FAILURES, WRITE_FAILURES
+from lmc_mlflow.tracking.connection.store import Store, open_store
+from lmc_mlflow.tracking.launcher_run import name_launcher_run
+from lmc_mlflow.tracking.lifecycle import end_orphan
 from lmc_mlflow.tracking.locks import no_locks, remove_lock, stale_locks
-from lmc_mlflow.tracking.process import is_alive, unreadable_tag
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.processes.process import is_alive, unreadable_tag
 from lmc_mlflow.workflows.launcher_runs import dead_launchers
 
 LAUNCHER = "run of mlflow run"

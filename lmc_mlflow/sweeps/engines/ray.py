@@ -13,7 +13,7 @@ from typing import Any
 from lmc_mlflow.config.sweep import WorkConfig
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.sweeps.worker import CellOutcome, Task, TaskResult, compute
-from lmc_mlflow.tracking.signals import Terminated, termination_raises
+from lmc_mlflow.tracking.processes.signals import Terminated, termination_raises
 
 NODE_DEATHS = 5
 """How often Ray starts a task again whose node or process has died."""

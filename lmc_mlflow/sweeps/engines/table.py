@@ -16,7 +16,7 @@ from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.sweeps.engines.local import LocalEngine
 from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
 from lmc_mlflow.sweeps.worker import Task, TaskResult
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ import time
 from multiprocessing.connection import Connection
 
 from lmc_mlflow.sweeps.worker import CellOutcome, Task, compute
-from lmc_mlflow.tracking.signals import Terminated, termination_raises
+from lmc_mlflow.tracking.processes.signals import Terminated, termination_raises
 
 POLL_SECONDS = 0.5
 

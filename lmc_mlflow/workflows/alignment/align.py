@@ -7,7 +7,7 @@ from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.contract import HEADLINE, UNALIGNED, Kind, Tag
-from lmc_mlflow.tracking.store import beside, open_store
+from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,

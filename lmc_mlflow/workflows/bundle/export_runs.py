@@ -29,8 +29,8 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.terminal.hints import command_for_another_store
 from lmc_mlflow.terminal.style import paint
-from lmc_mlflow.tracking.lifecycle import name_launcher_run
-from lmc_mlflow.tracking.store import Store, open_store
+from lmc_mlflow.tracking.connection.store import Store, open_store
+from lmc_mlflow.tracking.launcher_run import name_launcher_run
 
 OURS = f"tags.`{Tag.KIND}` != ''"
 PARENT = "mlflow.parentRunId"

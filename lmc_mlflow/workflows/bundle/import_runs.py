@@ -11,7 +11,7 @@ from lmc_mlflow.bundles.merge import merge, read_records
 from lmc_mlflow.bundles.reconcile import Resolution
 from lmc_mlflow.config.commands import ImportCommandConfig
 from lmc_mlflow.findings.conditions import counted
-from lmc_mlflow.tracking.lifecycle import name_launcher_run
+from lmc_mlflow.tracking.launcher_run import name_launcher_run
 from lmc_mlflow.tracking.links import tracking_uri, ui_command, view_link
 from lmc_mlflow.tracking.view import offer_view
 

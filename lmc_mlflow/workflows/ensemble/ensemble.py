@@ -18,9 +18,9 @@ from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.query.networks import load_split
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict_members
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome

@@ -20,8 +20,8 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, network_at, point_loader
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.prediction_cache import kept_keys, kept_predictions
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.prediction_cache import keep_predictions
-from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, training_images
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     both_training_sides,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from lmc_mlflow.contract import RUNNING, Kind, Tag, where_tags
 from lmc_mlflow.query.runs import Run, search
-from lmc_mlflow.tracking.process import is_alive
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.tracking.processes.process import is_alive
 
 RESUMED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY, Kind.MATRIX, Kind.PLANE)
 """Kinds whose interrupted runs are continued, from the progress that is written with them."""

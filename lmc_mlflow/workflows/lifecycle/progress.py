@@ -17,10 +17,10 @@ from torch import Tensor
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.tracking.client import WRITE_FAILURES, without_waiting
+from lmc_mlflow.tracking.connection.client import WRITE_FAILURES, without_waiting
+from lmc_mlflow.tracking.processes.signals import STOPS, stop_begins
 from lmc_mlflow.tracking.resume import NUM_SLOTS, write_state
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.signals import STOPS, stop_begins
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.state import TrainingState
 from lmc_mlflow.training.trainee import Trainee

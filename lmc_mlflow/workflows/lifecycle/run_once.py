@@ -23,13 +23,14 @@ import torch
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
-from lmc_mlflow.tracking.client import WRITE_FAILURES
-from lmc_mlflow.tracking.lifecycle import OpenRuns, end_orphan, open_runs, point_launcher_at, probe_artifacts
+from lmc_mlflow.tracking.connection.client import WRITE_FAILURES
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.tracking.launcher_run import point_launcher_at
+from lmc_mlflow.tracking.lifecycle import OpenRuns, end_orphan, open_runs, probe_artifacts
 from lmc_mlflow.tracking.locks import LockedError, find_locks, hold_locks, remove_lock
-from lmc_mlflow.tracking.process import is_alive
+from lmc_mlflow.tracking.processes.process import is_alive
+from lmc_mlflow.tracking.processes.signals import signals_wait, termination_raises
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.signals import signals_wait, termination_raises
-from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
 from lmc_mlflow.workflows.lifecycle.previous_runs import (
     RESUMED_KINDS,

@@ -12,8 +12,8 @@ from lmc_mlflow.contract import MAX_TAG, Kind, Tag, tag
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import resolve_run
+from lmc_mlflow.tracking.connection.store import Store, beside, open_store
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome

@@ -18,7 +18,7 @@ from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 

@@ -10,7 +10,7 @@ from lmc_mlflow.data.loading import LabelledImages, ShiftedData, load_shifted
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.paths.barriers import UNSEEN
 from lmc_mlflow.query.networks import LoggedNetwork, endpoints_of_pair, load_network, load_split
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.weights import check_compatible
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages
 

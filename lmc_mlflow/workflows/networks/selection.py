@@ -15,7 +15,7 @@ from lmc_mlflow.query.mixtures import UNTOLD
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.rows import training_row
 from lmc_mlflow.query.runs import Run, search
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 
 logger = logging.getLogger(__name__)
 OF_EPOCHS = (Tag.TRAJECTORY, Tag.EPOCH, Tag.SWA)

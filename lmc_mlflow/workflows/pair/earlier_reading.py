@@ -6,7 +6,7 @@ from dataclasses import replace
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Kind, Tag, where_tags
 from lmc_mlflow.query.runs import Run, search
-from lmc_mlflow.tracking.store import Store
+from lmc_mlflow.tracking.connection.store import Store
 
 logger = logging.getLogger(__name__)
 FIRST_EPOCH = "noise.paper_first_epoch"

@@ -13,9 +13,9 @@ from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.networks import sides_of_pair
 from lmc_mlflow.query.runs import Run
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch

@@ -13,9 +13,9 @@ from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.models.timm_networks import refuse_pretrained
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.query.runs import latest_metrics
-from lmc_mlflow.tracking.lifecycle import point_launcher_at
+from lmc_mlflow.tracking.connection.store import Store, open_store
+from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, open_store
 from lmc_mlflow.training.loop import EpochReport, train
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine

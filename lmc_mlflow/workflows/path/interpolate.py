@@ -21,9 +21,9 @@ from lmc_mlflow.paths.samples import to_arrays
 from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
+from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,

@@ -15,7 +15,7 @@ from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.tracking.store import beside, open_store
+from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome

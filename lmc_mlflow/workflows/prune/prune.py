@@ -17,9 +17,9 @@ from lmc_mlflow.models.pruning import prune
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import Run, resolve_run
-from lmc_mlflow.tracking.lifecycle import point_launcher_at
+from lmc_mlflow.tracking.connection.store import Store, beside, open_store
+from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun, run_session

@@ -24,7 +24,7 @@ from lmc_mlflow.star.alignment import (
 from lmc_mlflow.star.measures import Bench
 from lmc_mlflow.star.segments import SegmentNetwork
 from lmc_mlflow.star.training import train_star
-from lmc_mlflow.tracking.store import beside, open_store
+from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee, check_last_batch

@@ -16,8 +16,8 @@ from lmc_mlflow.plots.per_run.trajectories import trajectory_figure
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.runs import search
 from lmc_mlflow.seeds import stream
+from lmc_mlflow.tracking.connection.store import Store, beside, open_store
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.tracking.store import Store, beside, open_store
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.weights import average

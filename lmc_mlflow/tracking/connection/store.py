@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.contract import FINISHED, LAUNCHER_RUN, Kind, Tag, where
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.client import StoreError as StoreError
-from lmc_mlflow.tracking.client import client_of, impatient_client
-from lmc_mlflow.tracking.probe import FORBIDDEN, LOGIN, UNKNOWN, http_status, probe
+from lmc_mlflow.tracking.connection.client import StoreError as StoreError
+from lmc_mlflow.tracking.connection.client import client_of, impatient_client
+from lmc_mlflow.tracking.connection.probe import FORBIDDEN, LOGIN, UNKNOWN, http_status, probe
 
 DEFAULT_EXPERIMENT = "0"
 """Id of MLflow's own first experiment."""

@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.new_database import sole_maker
-from lmc_mlflow.tracking.signals import signals_wait
+from lmc_mlflow.tracking.connection.new_database import sole_maker
+from lmc_mlflow.tracking.processes.signals import signals_wait
 
 logger = logging.getLogger(__name__)
 STORE_FAILURES = (MlflowException, SQLAlchemyError)

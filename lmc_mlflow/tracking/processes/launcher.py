@@ -56,8 +56,8 @@ def _watch(ancestors: list[psutil.Process], done: threading.Event, gone: threadi
 def _end(run_id: str) -> None:
     import mlflow
 
-    from lmc_mlflow.tracking.client import WRITE_FAILURES, client_of, impatient_client
-    from lmc_mlflow.tracking.signals import signals_wait
+    from lmc_mlflow.tracking.connection.client import WRITE_FAILURES, client_of, impatient_client
+    from lmc_mlflow.tracking.processes.signals import signals_wait
 
     with impatient_client(), signals_wait():
         try:

@@ -11,7 +11,7 @@ from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.client import PROBE_SECONDS, StoreError
+from lmc_mlflow.tracking.connection.client import PROBE_SECONDS, StoreError
 
 WAYS_OUT = {
     "SSLError": "give its certificate as MLFLOW_TRACKING_SERVER_CERT_PATH, or set MLFLOW_TRACKING_INSECURE_TLS=true",

@@ -1,0 +1,1 @@
+"""Connects to the tracking store: asks whether it answers, makes its client, waits where it fails."""

@@ -1,0 +1,1 @@
+"""The process that writes runs: its tags, whether it is alive, its signals, and the launcher that started it."""
