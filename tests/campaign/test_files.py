@@ -1,6 +1,6 @@
 """Files that somebody else wrote: bundles, artifacts, pictures, grids, flags: refused whole, in one line, or they hold.
 
-Run it with `pytest tests/campaign/test_files.py -m slow -s`; it prints one row a case.
+Run it with `pytest tests/campaign/test_files.py`.
 """
 
 import copy
@@ -9,7 +9,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from campaign.table import Judge
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service import utils
 from PIL import Image
@@ -27,7 +27,6 @@ from lmc_mlflow.bundles.writer import BundleWriter
 from lmc_mlflow.manifest import read_manifest, render_manifest, sha256_of
 
 pytestmark = pytest.mark.slow
-Rows = list[tuple[str, str, str, bool]]
 NUM_BUNDLES = int(os.environ.get("CAMPAIGN_BUNDLES", "150"))
 """Bundles with one value of one run changed at random."""
 LONGEST = 2200
@@ -41,16 +40,6 @@ HOSTILE: list[Any] = [
     "a\nb", "../../x", "/etc/passwd", "\u6f22\u5b57", "<b>", "'; drop table runs; --", "nan", [], {}, [[]], {"a": {}},
     ["x"] * 1000, "RUNNING", "FINISHED", "0" * 32,
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def rows() -> Iterator[Rows]:
-    """Rows of the table that is printed at the end: what, input, what happened, whether it held."""
-    found: Rows = []
-    yield found
-    for what, given, happened, held in found:
-        sys.stdout.write(f"{what} | {given} | {happened} | {'held' if held else 'DID NOT HOLD'}\n")
-    sys.stdout.write(f"{sum(row[-1] for row in found)} of {len(found)} held\n")
 
 
 def run(name: str, *flags: str) -> int:
@@ -74,7 +63,7 @@ def short(value: object) -> str:
 
 @pytest.fixture
 def attempt(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str], rows: Rows
+    store: MlflowClient, capsys: pytest.CaptureFixture[str], judge: Judge
 ) -> Callable[[str, str, str, list[str]], bool]:
     """Give a function that runs a command: it must end well, or in one line that changes no run and no artifact."""
 
@@ -88,8 +77,7 @@ def attempt(
         one_line = len(lines) == 1 and len(lines[0]) < LONGEST
         clean = status == 0 or (one_line and (same or any(reason in lines[0] for reason in FOUND_LATE)))
         clean = clean and (command in ("import", "export") or "RUNNING" not in statuses(store).values())
-        rows.append((what, given, "went well" if status == 0 else short(lines[-1:]), clean))
-        assert clean, (what, given, said[-3000:])
+        judge(what, given, "went well" if status == 0 else lines[-1] if clean else said[-3000:], clean)
         return status == 0
 
     return go
