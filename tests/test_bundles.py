@@ -498,7 +498,7 @@ def test_whatever_byte_is_flipped_nothing_wrong_is_read(source: Source, tmp_path
                 assert {name: list(bundle.lines(name)) for name in files} == texts
         except ValueError as error:
             refusals.append(str(error))
-    assert all("is no whole bundle" in refusal for refusal in refusals)
+    assert [refusal for refusal in refusals if "is no whole bundle" not in refusal] == []
     assert len(refusals) > 200  # the others are dates, permissions and other marks of the zip that are not read
 
 
@@ -578,7 +578,7 @@ def test_killed_between_artifacts_and_rows_leaves_no_run_and_is_repeated(
     assert target.search_runs(["0"]) == []
     assert len(list(Path.cwd().rglob("manifest.json"))) == 5
     next(Path.cwd().rglob("model.safetensors")).unlink()
-    assert "5 runs, 1 artifacts added\n  5 new" in imported(capsys, source.full)
+    assert "5 runs, 1 artifact added\n  5 new" in imported(capsys, source.full)
     assert all_rows(Path.cwd()) == all_rows(source.folder)
 
 

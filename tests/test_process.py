@@ -16,9 +16,10 @@ from sqlalchemy import Engine, event
 
 from entry_points.command import run_command, say
 from lmc_mlflow.query.runs import default_client
+from lmc_mlflow.tracking import lifecycle
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.lifecycle import open_runs
-from lmc_mlflow.tracking.processes import launcher, lifecycle, signals
+from lmc_mlflow.tracking.processes import launcher, signals
 from lmc_mlflow.tracking.processes.signals import Terminated, signals_raise, signals_wait, termination_raises
 from lmc_mlflow.tracking.run import TrackedRun
 

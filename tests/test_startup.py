@@ -53,7 +53,7 @@ WRITERS = {
     "lmc_mlflow.query": "MLflow's progress bars have no other switch",
     "lmc_mlflow.seeds": "cuBLAS's workspace has no other switch",
     "lmc_mlflow.sweeps": "a worker's process is its own",
-    "lmc_mlflow.tracking.lifecycle": "the run of `mlflow run` is taken once",
+    "lmc_mlflow.tracking.launcher_run": "the run of `mlflow run` is taken once",
     "lmc_mlflow.tracking.connection.client": "MLflow's number of retries has no other switch; it is restored",
 }
 
