@@ -498,7 +498,8 @@ def test_whatever_byte_is_flipped_nothing_wrong_is_read(source: Source, tmp_path
                 assert {name: list(bundle.lines(name)) for name in files} == texts
         except ValueError as error:
             refusals.append(str(error))
-    assert [refusal for refusal in refusals if "is no whole bundle" not in refusal] == []
+    reasons = ("is no whole bundle", "is refused: ")  # the second where the size of a file is wrong
+    assert [refusal for refusal in refusals if not any(reason in refusal for reason in reasons)] == []
     assert len(refusals) > 200  # the others are dates, permissions and other marks of the zip that are not read
 
 
