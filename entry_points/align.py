@@ -9,8 +9,8 @@ from lmc_mlflow.config.commands import AlignConfig
 
 def work(config: AlignConfig) -> list[str]:
     """Align one network with another; return the lines to print."""
-    from entry_points.messages import align_lines
     from lmc_mlflow.workflows.alignment.align import align
+    from lmc_mlflow.workflows.alignment.lines import align_lines
 
     return align_lines(align(config))
 

@@ -1,6 +1,5 @@
 """Runs one command: parses its flags, calls its workflow, prints the result, and turns an error into one line."""
 
-import errno
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -8,8 +7,7 @@ from typing import Any
 
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
-from lmc_mlflow.errors import first_line, one_line
-from lmc_mlflow.terminal.hints import retyped
+from lmc_mlflow.terminal.refusals import refusal, refusal_of_flags, user_errors
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
@@ -55,7 +53,7 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
     try:
         config = parse_flags(name, config_type, flags)
     except ValueError as error:
-        return _refuse(name, error)
+        return _refuse(name, refusal_of_flags(error))
     quiet = config.terminal.quiet
     with patient_streams(quiet):
         logging.basicConfig(
@@ -70,8 +68,8 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
             leave_with(STATUS)
             print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
             return STATUS
-        except _user_errors() as error:
-            return _refuse(name, _shortened(error), _way_out(error))
+        except user_errors() as error:
+            return _refuse(name, refusal(error))
         lost = say("\n".join(lines[:1] if quiet else lines))
     if lost:
         print(f"{name}: done, but standard output cannot be written ({lost})", file=sys.stderr)
@@ -91,45 +89,7 @@ def _catalogues() -> dict[str, Sequence[str]]:
     }
 
 
-def _refuse(name: str, error: BaseException, way_out: str = "") -> int:
-    """Print an error in one line and return the exit status."""
-    print(f"{name}: {retyped(one_line(error))}{way_out}", file=sys.stderr)
+def _refuse(name: str, line: str) -> int:
+    """Print an error's line and return the exit status."""
+    print(f"{name}: {line}", file=sys.stderr)
     return 1
-
-
-def _user_errors() -> tuple[type[BaseException], ...]:
-    """Return the errors that a user can do something about; called when work has failed, never before."""
-    import torch
-    from safetensors import SafetensorError
-
-    from lmc_mlflow.tracking.connection.client import STORE_FAILURES
-    from lmc_mlflow.tracking.connection.store import StoreError
-
-    failures = (StoreError, ArithmeticError, MemoryError, OSError, SafetensorError, torch.OutOfMemoryError)
-    return (ValueError, *failures, *STORE_FAILURES)
-
-
-def _shortened(error: BaseException) -> BaseException:
-    """Cut what a database's driver says to its first line; statement and parameters follow there."""
-    from lmc_mlflow.tracking.connection.client import STORE_FAILURES
-
-    return ValueError(first_line(error)) if isinstance(error, STORE_FAILURES) else error
-
-
-def _way_out(error: BaseException) -> str:
-    """Return what to do about errors of the machine, whose own words do not say it."""
-    import torch
-
-    from lmc_mlflow.tracking.connection.client import FULL, STORE_FAILURES
-
-    if any(words in str(error) for words in FULL):
-        return "; free some space, the same command resumes it"
-    if isinstance(error, OSError) and error.errno == errno.EFBIG:
-        return "; a limit on the size of files (`ulimit -f`) is in force, raise it, the same command resumes it"
-    if isinstance(error, STORE_FAILURES):
-        return "; put the tracking store right, the same command goes on from the progress that was saved"
-    if isinstance(error, torch.OutOfMemoryError):
-        return "; lower batch_size, choose a smaller network, or device=cpu"
-    if isinstance(error, MemoryError):
-        return "; this needs more memory than is free"
-    return ""

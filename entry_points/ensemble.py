@@ -9,8 +9,8 @@ from lmc_mlflow.config.commands import EnsembleConfig
 
 def work(config: EnsembleConfig) -> list[str]:
     """Score the ensemble; return the lines to print."""
-    from entry_points.messages import ensemble_lines
     from lmc_mlflow.workflows.ensemble.ensemble import ensemble
+    from lmc_mlflow.workflows.ensemble.lines import ensemble_lines
 
     return ensemble_lines(ensemble(config))
 

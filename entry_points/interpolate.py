@@ -9,8 +9,8 @@ from lmc_mlflow.config.commands import InterpolateConfig
 
 def work(config: InterpolateConfig) -> list[str]:
     """Measure the path; return the lines to print."""
-    from entry_points.messages import path_lines
     from lmc_mlflow.workflows.path.interpolate import interpolate
+    from lmc_mlflow.workflows.path.lines import path_lines
 
     return path_lines(interpolate(config))
 

@@ -9,8 +9,7 @@ from lmc_mlflow.config.commands import MainConfig
 
 def work(config: MainConfig) -> list[str]:
     """Train two pairs and measure two paths; return the lines to print."""
-    from entry_points.messages import experiment_lines
-    from lmc_mlflow.workflows.experiment import run_experiment
+    from lmc_mlflow.workflows.experiment import experiment_lines, run_experiment
 
     return experiment_lines(run_experiment(config))
 

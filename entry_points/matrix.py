@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import MatrixConfig
 
 def work(config: MatrixConfig) -> list[str]:
     """Measure all pairs of networks; return the lines to print."""
-    from entry_points.messages import matrix_lines
+    from lmc_mlflow.workflows.matrix.lines import matrix_lines
     from lmc_mlflow.workflows.matrix.matrix import matrix
 
     return matrix_lines(matrix(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import PlaneConfig
 
 def work(config: PlaneConfig) -> list[str]:
     """Measure the plane; return the lines to print."""
-    from entry_points.messages import plane_lines
+    from lmc_mlflow.workflows.plane.lines import plane_lines
     from lmc_mlflow.workflows.plane.plane import plane
 
     return plane_lines(plane(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import PruneCommandConfig
 
 def work(config: PruneCommandConfig) -> list[str]:
     """Prune the networks; return the lines to print."""
-    from entry_points.messages import prune_lines
+    from lmc_mlflow.workflows.prune.lines import prune_lines
     from lmc_mlflow.workflows.prune.prune import prune_runs
 
     return prune_lines(prune_runs(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import ReportCommandConfig
 
 def work(config: ReportCommandConfig) -> list[str]:
     """Write the report; return the lines to print."""
-    from entry_points.messages import report_lines
+    from lmc_mlflow.workflows.report.lines import report_lines
     from lmc_mlflow.workflows.report.report import report
 
     return report_lines(report(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import StarConfig
 
 def work(config: StarConfig) -> list[str]:
     """Train and verify the star; return the lines to print."""
-    from entry_points.messages import star_lines
+    from lmc_mlflow.workflows.star.lines import star_lines
     from lmc_mlflow.workflows.star.star import star
 
     return star_lines(star(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import SweepConfig
 
 def work(config: SweepConfig) -> list[str]:
     """Run the grid, with a line for each finished cell; return the lines to print."""
-    from entry_points.messages import sweep_lines
+    from lmc_mlflow.sweeps.lines import sweep_lines
     from lmc_mlflow.sweeps.sweep import sweep
 
     return sweep_lines(sweep(config, ignore if config.terminal.quiet else tell))

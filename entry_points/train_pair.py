@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 
 def work(config: TrainPairConfig) -> list[str]:
     """Train one pair for each seed; return the lines to print."""
-    from entry_points.messages import pairs_lines
+    from lmc_mlflow.workflows.pair.lines import pairs_lines
     from lmc_mlflow.workflows.pair.train_pair import train_seeds
 
     return pairs_lines(train_seeds(config))

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import TrajectoryCommandConfig
 
 def work(config: TrajectoryCommandConfig) -> list[str]:
     """Train on and average the epochs; return the lines to print."""
-    from entry_points.messages import trajectory_lines
+    from lmc_mlflow.workflows.trajectory.lines import trajectory_lines
     from lmc_mlflow.workflows.trajectory.trajectory import trajectory
 
     return trajectory_lines(trajectory(config))

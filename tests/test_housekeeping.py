@@ -8,7 +8,9 @@ from entry_points.interpolate import main as interpolate
 from entry_points.remove import main as remove
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.contract import SEE_MEMBERS, Artifact
 from lmc_mlflow.tracking.processes.process import process_tags
+from lmc_mlflow.tracking.run import TrackedRun
 
 PATH = ["--num_alphas=3", "--splits=test", "--num_resamples=0", "--device=cpu", "--threads=1"]
 
@@ -54,6 +56,18 @@ def test_a_run_is_removed_with_what_is_below_it_and_what_was_computed_from_it(
     assert active(store) == everything - gone - {sweep}
     assert remove([f"--run={pair}"]) == 1
     assert f"run {pair} is deleted already" in capsys.readouterr().err
+
+
+def test_an_ensemble_of_more_members_than_a_tag_holds_is_removed_with_one_of_them(store: MlflowClient) -> None:
+    pair = run(store, "pair")
+    end = run(store, "endpoint", parent=pair)
+    made = store.create_run("0", tags={"lmc.kind": "ensemble", "lmc.members": f"200 members (0123){SEE_MEMBERS}"})
+    written = TrackedRun(store, made.info.run_id, "0")
+    written.log_json({"runs": [end, *(f"{i:032x}" for i in range(199))]}, Artifact.MEMBERS)
+    written.seal()
+    written.finish()
+    assert remove([f"--run={pair}", "--apply=true"]) == 0
+    assert active(store) == set()
 
 
 def test_what_is_at_work_is_not_removed(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,8 @@ def test_every_figure_of_one_run_is_drawn_where_losses_are_no_numbers(losses: li
     ]
     for figure in figures:
         figure.savefig(io.BytesIO(), dpi=30)
+        limits = [limit for panel in figure.axes for limit in (*panel.get_xlim(), *panel.get_ylim())]
+        assert np.isfinite(limits).all(), figure.get_suptitle()
 
 
 def test_a_class_named_in_chinese_is_drawn_without_a_warning() -> None:

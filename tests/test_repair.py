@@ -16,7 +16,7 @@ from entry_points.repair import main as repair
 from lmc_mlflow.tracking.connection.store import StoreError, open_store
 from lmc_mlflow.tracking.locks import PATIENCE_SECONDS, acquire, find_locks
 from lmc_mlflow.tracking.processes.process import has_process, process_tags
-from lmc_mlflow.workflows import launcher_runs
+from lmc_mlflow.workflows import dead_launchers
 
 OLD = "2020-01-01T00:00:00+00:00"
 STRANGE: list[tuple[str, str | None]] = [
@@ -140,7 +140,7 @@ def test_the_run_of_a_failed_mlflow_run_is_found_and_ended(
         launcher(store, f"file://{ROOT}", **{"lmc.see": dead_result}),
     ]
     living = launcher(store, f"file://{ROOT}")
-    monkeypatch.setattr(launcher_runs, "has_process", lambda _, run_id: run_id == living)
+    monkeypatch.setattr(dead_launchers, "has_process", lambda _, run_id: run_id == living)
     kept = [
         living,
         launcher(store, f"file://{ROOT}", minutes=5),

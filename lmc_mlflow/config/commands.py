@@ -32,6 +32,9 @@ from lmc_mlflow.config.sweep import GridConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
+RUN = "mlflow run . --env-manager local -e"
+"""How messages, figures and pages write a command; it is typed in the project's folder."""
+
 
 def _check_translations(data: DataConfig, noise: NoiseConfig) -> None:
     if data.translates and noise.noise_scope == "paper":

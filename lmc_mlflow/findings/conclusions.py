@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed, plain_rows
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
-from lmc_mlflow.findings.next_command import RUN, aligned_path, another_seed, another_value, ensemble_of_seeds
+from lmc_mlflow.findings.next_command import aligned_path, another_seed, another_value, ensemble_of_seeds
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo

@@ -5,12 +5,11 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.commands import RUN, TrainPairConfig
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.contract import Tag, tag
 from lmc_mlflow.findings.conditions import SEEDS, plain_rows
 
-RUN = "mlflow run . --env-manager local -e"
 USUAL_SEEDS = (1, 20, 100, 500, 1500)
 """Seeds that are proposed, in this order."""
 

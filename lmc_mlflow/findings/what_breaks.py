@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.conditions import (
     CONDITIONS,
     COVARIATE,
@@ -27,7 +28,7 @@ from lmc_mlflow.findings.thresholds import (
 )
 
 SETTINGS = ("batch_size", "lr", "optimizer", "momentum", "warmup_epochs", "clip_norm", "weight_decay", "schedule")
-GRID = "mlflow run . --env-manager local -e sweep -P grid="
+GRID = f"{RUN} sweep -P grid="
 NEED = f"two batch sizes with two seeds each are needed: `{GRID}hepburn_against_altintas`"
 
 

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.differences import RULE, mean_of
 from lmc_mlflow.findings.evidence import ComparisonCounts
-from lmc_mlflow.findings.next_command import RUN
 
 MOST_IDS = 10
 """Networks that a command names."""

@@ -6,11 +6,10 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.commands import RUN, TrainPairConfig
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.papers.printed import SEEDS
 
-RUN = "mlflow run . --env-manager local -e"
 GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii", "table_viii")} | {
     "altintas_table_1": "altintas_table_1",
     "altintas_table_2": "altintas_table_2",

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.plots.style import grid_of_panels, house_style
 
 CHARACTERS = 84
 """That fit in a line of a figure without data."""
-PAIRS = "No trained networks with this in the store yet: mlflow run . --env-manager local -e train_pair -P seed=1"
-PATHS = "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P pair=<pair run id>"
+PAIRS = f"No trained networks with this in the store yet: {RUN} train_pair -P seed=1"
+PATHS = f"No path with this in the store yet: {RUN} interpolate -P pair=<pair run id>"
 ALIGNED = (
-    "No path with this in the store yet: mlflow run . --env-manager local -e interpolate -P run_a=<run id> "
+    f"No path with this in the store yet: {RUN} interpolate -P run_a=<run id> "
     "-P run_b=<run id of another seed> -P align=weights"
 )
-STARS = "No star with this in the store yet: mlflow run . --env-manager local -e star -P source_query=<filter>"
-MATRICES = "No matrix with this in the store yet: mlflow run . --env-manager local -e matrix -P runs=<run id>,<run id>"
-ENSEMBLES = "No ensemble with this in the store yet: mlflow run . --env-manager local -e ensemble -P pair=<pair run id>"
+STARS = f"No star with this in the store yet: {RUN} star -P source_query=<filter>"
+MATRICES = f"No matrix with this in the store yet: {RUN} matrix -P runs=<run id>,<run id>"
+ENSEMBLES = f"No ensemble with this in the store yet: {RUN} ensemble -P pair=<pair run id>"
 
 
 def rows_with(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

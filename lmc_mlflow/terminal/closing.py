@@ -4,6 +4,9 @@ from lmc_mlflow.terminal.hints import next_command
 from lmc_mlflow.terminal.style import paint
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, view_link
 
+REPORT = "see it beside your other runs and the papers"
+"""What the command `report` does for a run, where it is the next step."""
+
 
 def next_step(what: str, entry_point: str, **values: str) -> list[str]:
     """Write the one next step: what it does, and the command to type."""

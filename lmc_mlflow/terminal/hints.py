@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 import lmc_mlflow
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import without_secrets
 
@@ -18,7 +19,7 @@ SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_
 """Environment variables that decide where runs are, and that a command typed next needs too."""
 KEPT_OPTIONS = ("--version", "-v", "--env-manager", "--experiment-name", "--experiment-id", "--storage-dir")
 """Options of `mlflow run` that a command typed next has too; all its options but the help take a value."""
-WRITTEN = re.compile(r"mlflow run \. --env-manager local -e (\w+)((?: -P \w+=(?:'[^']*'|<[^>]*>|[^\s'<`;])+)*)")
+WRITTEN = re.compile(rf"{re.escape(RUN)} (\w+)((?: -P \w+=(?:'[^']*'|<[^>]*>|[^\s'<`;])+)*)")
 """A command as messages and documents write it: for the project's folder."""
 FLAGS = ("--build-image", "--skip-image-build")
 """Options of `mlflow run` without a value."""

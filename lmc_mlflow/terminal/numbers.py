@@ -12,7 +12,7 @@ def with_interval(metrics: Mapping[str, float], key: str) -> str:
     return f"{text} ({form.format(metrics[f'{key}_low'])} to {form.format(metrics[f'{key}_high'])})"
 
 
-def share(name: str, value: float) -> str:
+def score_text(name: str, value: float) -> str:
     """Write a number; an accuracy, or an average precision, in percent."""
     return f"{value:.2%}" if name.endswith(("accuracy", "average_precision")) else f"{value:.4f}"
 

@@ -21,7 +21,7 @@ LAUNCHER_TAGS = (SOURCE_TAG, "mlflow.source.type", "mlflow.project.", "mlflow.gi
 """Beginnings of the names of its tags that the run of the command takes over."""
 
 
-def take_launcher_run() -> str | None:
+def _take() -> str | None:
     """Give the id of the run that `mlflow run` has started for this process, the first time that it is asked for."""
     return os.environ.pop(LAUNCHER_RUN, None) or None
 
@@ -42,7 +42,7 @@ def launcher_run(store: Store) -> Run | None:
         problem = _why_no_launcher(run)
         if not problem:
             return run
-    take_launcher_run()
+    _take()
     logger.warning("%s=%s: this run %s; it is left alone, unset the variable", LAUNCHER_RUN, run_id, problem)
     return None
 
@@ -72,7 +72,7 @@ def name_launcher_run(store: Store, name: str, note: str, tags: Mapping[str, str
     """Name and describe the run that `mlflow run` has started, if it has: it says what the command did."""
     launcher = launcher_run(store)
     if launcher is not None:
-        take_launcher_run()
+        _take()
         for key, value in {"mlflow.runName": name, "mlflow.note.content": note, **tags}.items():
             store.client.set_tag(launcher.info.run_id, key, value)
 

@@ -8,6 +8,8 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Kind
+from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
+from lmc_mlflow.terminal.style import paint_verdict, table
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
@@ -89,3 +91,19 @@ def _interpolate(config: MainConfig, run: TrackedRun, ends: EndsConfig) -> PathO
     return interpolate(
         InterpolateConfig(replace(ends, data_root=config.data.data_root), config.path, runtime=config.runtime), run
     )
+
+
+def experiment_lines(outcome: ExperimentOutcome) -> list[str]:
+    """Return the lines for the comparison of two paths."""
+    columns = [column for column in COLUMNS if column in outcome.paths[0].metrics]
+    rows = [
+        [label, paint_verdict(path.connected), *(f"{path.metrics[column]:.4g}" for column in columns)]
+        for label, path in zip(LABELS, outcome.paths, strict=True)
+    ]
+    verdicts = ", ".join(f"{label}: {path.connected}" for label, path in zip(LABELS, outcome.paths, strict=True))
+    return [
+        f"report {outcome.run}: connected? {verdicts}",
+        *table(["initialization", "connected", *columns], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(outcome.experiment_id, outcome.run),
+    ]

@@ -15,7 +15,7 @@ from lmc_mlflow.tracking.launcher_run import name_launcher_run
 from lmc_mlflow.tracking.lifecycle import end_orphan
 from lmc_mlflow.tracking.locks import no_locks, remove_lock, stale_locks
 from lmc_mlflow.tracking.processes.process import is_alive, unreadable_tag
-from lmc_mlflow.workflows.launcher_runs import dead_launchers
+from lmc_mlflow.workflows.dead_launchers import dead_launchers
 
 LAUNCHER = "run of mlflow run"
 """What a run is called that `mlflow run` has started and whose command is gone."""

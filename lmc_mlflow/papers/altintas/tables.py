@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.condition_table import (
     KEYS,
     Frames,
@@ -19,7 +20,6 @@ from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.papers.altintas.error_conditions import SPLITS, STATED
 from lmc_mlflow.papers.cell_conditions import choose_condition, condition_words, describe_others
-from lmc_mlflow.papers.commands import RUN
 from lmc_mlflow.papers.marks import AGREES, DIFFERS, NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
 

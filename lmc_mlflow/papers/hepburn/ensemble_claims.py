@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import describe_condition
 from lmc_mlflow.findings.conditions import has_learnt
 from lmc_mlflow.findings.differences import difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence, about_shifts
 from lmc_mlflow.findings.thresholds import EQUIVALENT_WITHIN, NEGLIGIBLE
-from lmc_mlflow.papers.commands import RUN, sweep_command
+from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.hepburn.ensemble_groups import (
     EMPTY,
     EnsembleGroup,

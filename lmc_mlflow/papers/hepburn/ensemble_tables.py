@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.condition_table import POLICIES, Frames
 from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.families import family_of
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.papers.cell_conditions import condition_words
-from lmc_mlflow.papers.commands import RUN, sweep_command, train_command
+from lmc_mlflow.papers.commands import sweep_command, train_command
 from lmc_mlflow.papers.hepburn.ensemble_groups import (
     EnsembleGroup,
     comparable_ensembles,

@@ -4,6 +4,7 @@ import functools
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import (
     Condition,
     describe_condition,
@@ -18,7 +19,7 @@ from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.pair_measures import describe_shift
 from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW, breaks
 from lmc_mlflow.models.names import without_batch_norm
-from lmc_mlflow.papers.commands import RUN, sweep_command
+from lmc_mlflow.papers.commands import sweep_command
 from lmc_mlflow.papers.printed import CELL, all_cells
 
 OVERFITTED = 10.0

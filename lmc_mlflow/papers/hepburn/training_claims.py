@@ -2,6 +2,7 @@
 
 import functools
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import (
     add_ends_of_axis,
     compare_ends_of_axis,
@@ -19,7 +20,7 @@ from lmc_mlflow.findings.differences import contrast_of
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.pair_measures import describe_shift
 from lmc_mlflow.findings.thresholds import LOST_BELOW, NEGLIGIBLE
-from lmc_mlflow.papers.commands import RUN, sweep_command
+from lmc_mlflow.papers.commands import sweep_command
 
 SMALL = (0.1, 1.0)
 """The barriers that the paper calls small."""

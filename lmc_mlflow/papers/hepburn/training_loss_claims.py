@@ -5,6 +5,7 @@ import functools
 import math
 from typing import Any
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import (
     contrast,
     describe_condition,
@@ -18,7 +19,7 @@ from lmc_mlflow.findings.condition_table import key_text
 from lmc_mlflow.findings.differences import Estimate
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.thresholds import NEGLIGIBLE
-from lmc_mlflow.papers.commands import RUN, sweep_command, train_command
+from lmc_mlflow.papers.commands import sweep_command, train_command
 from lmc_mlflow.papers.printed import printed_table
 
 APPENDIX_G = {"dataset": "cifar10", "model": "mlp_l1_w126", "shift": "label_5050", "lr": 0.001, "batch_size": 1024}

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import contrast, describe_measures, equal_but_for, estimate
 from lmc_mlflow.findings.condition_table import KEYS, condition_texts, key_text, with_columns
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.families import is_minimal
 from lmc_mlflow.findings.thresholds import NEGLIGIBLE
 from lmc_mlflow.models.families import facts_of
-from lmc_mlflow.papers.commands import RUN
 from lmc_mlflow.papers.permutation.zoo_table import NETWORKS
 from lmc_mlflow.papers.printed import printed_table
 

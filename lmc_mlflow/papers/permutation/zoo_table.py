@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.condition_table import (
     KEYS,
     Frames,
@@ -12,7 +13,6 @@ from lmc_mlflow.findings.condition_table import (
 )
 from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.papers.cell_conditions import condition_words
-from lmc_mlflow.papers.commands import RUN
 from lmc_mlflow.papers.marks import NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from lmc_mlflow.papers.commands import GRIDS, RUN, sweep_command
+from lmc_mlflow.config.commands import RUN
+from lmc_mlflow.papers.commands import GRIDS, sweep_command
 from lmc_mlflow.papers.report.content import TABLE_TITLES, Content, with_data
 
 PRINTED_ALONE = ("table_v", "altintas_table_3")

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.condition_table import Frames
 from lmc_mlflow.findings.conditions import per_seed
 from lmc_mlflow.findings.overview import PathCondition, pair_conditions, path_conditions, summary
-from lmc_mlflow.papers.commands import RUN
 
 SCORES = {
     "test/accuracy": "test accuracy (%)",

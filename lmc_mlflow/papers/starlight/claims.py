@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import describe_condition
 from lmc_mlflow.findings.condition_table import KEYS, condition_texts, key_text, with_columns
 from lmc_mlflow.findings.conditions import per_seed
 from lmc_mlflow.findings.differences import Sample, contrast_of, mean_of, mean_text
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.thresholds import NEGLIGIBLE
-from lmc_mlflow.papers.commands import RUN
 from lmc_mlflow.papers.printed import printed_table
 
 REGULAR, HELD_OUT = "regular/test/barrier_over_chord", "star_held_out/test/barrier_over_chord"

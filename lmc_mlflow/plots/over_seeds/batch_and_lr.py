@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.encoding import Encoding
 from lmc_mlflow.plots.facets import MOST_ENTRIES, POINT, Facet, facets_of
@@ -26,8 +27,7 @@ from lmc_mlflow.plots.style import (
 
 AXES = {"batch_size": "batch size (log scale)", "lr": "learning rate (log scale)"}
 ANOTHER_VALUE = (
-    "One batch size and one learning rate only in the store yet: "
-    "mlflow run . --env-manager local -e train_pair -P batch_size=256 -P seeds=1,20"
+    f"One batch size and one learning rate only in the store yet: {RUN} train_pair -P batch_size=256 -P seeds=1,20"
 )
 SPREAD = "mean over seeds, bars: sample standard deviation, numbers: seeds"
 

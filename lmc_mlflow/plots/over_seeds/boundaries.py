@@ -5,12 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.plots.missing import blank_figure
 from lmc_mlflow.plots.style import grid_of_panels, house_style
 
 TITLE = "Decision boundaries of two networks and of their average"
 MISSING = (
-    "No two networks of points in the plane in the store yet: mlflow run . --env-manager local -e train_pair "
+    f"No two networks of points in the plane in the store yet: {RUN} train_pair "
     "-P dataset=moons -P model=mlp_l1_w8 -P shift=none -P init=different"
 )
 NUM_TINTS = 8

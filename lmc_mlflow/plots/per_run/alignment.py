@@ -19,8 +19,8 @@ from lmc_mlflow.plots.per_run.paths import draw_verdict
 from lmc_mlflow.plots.score_labels import measures_in, score_in
 from lmc_mlflow.plots.style import SPLIT_LABELS, alpha_axis, grid_of_panels, house_style, panels, shared_legend
 
-NAIVE = "not aligned"
-NAIVE_STYLE: dict[str, Any] = {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
+NOT_ALIGNED = "not aligned"
+NOT_ALIGNED_STYLE: dict[str, Any] = {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
 METHOD_STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#1b4f8f", "linestyle": "-", "marker": "o"},
     {"color": "#5a9e3a", "linestyle": ":", "marker": "^"},
@@ -33,12 +33,12 @@ METHOD_STYLES: tuple[dict[str, Any], ...] = (
 
 def styles() -> dict[str, dict[str, Any]]:
     """Give each method its style, and paths without alignment theirs: the same in every figure."""
-    return {NAIVE: NAIVE_STYLE, **dict(zip(METHOD_OPTIONS, itertools.cycle(METHOD_STYLES), strict=False))}
+    return {NOT_ALIGNED: NOT_ALIGNED_STYLE, **dict(zip(METHOD_OPTIONS, itertools.cycle(METHOD_STYLES), strict=False))}
 
 
 def aligned_path_figure(
     aligned: pd.DataFrame,
-    naive: pd.DataFrame,
+    plain: pd.DataFrame,
     title: str,
     method: str = "weights",
     ends: tuple[str, str] = ("", ""),
@@ -51,7 +51,7 @@ def aligned_path_figure(
 
     Args:
         aligned: columns alpha, split, loss, accuracy (or average_precision): the content of `path.json`.
-        naive: the content of `path_unaligned.json`.
+        plain: the content of `path_unaligned.json`.
         title: over the figure.
         method: by which B was aligned.
         ends: what the networks at alpha 0 and 1 are, such as `seed 1 A`.
@@ -62,7 +62,7 @@ def aligned_path_figure(
     splits = [str(split) for split in dict.fromkeys(aligned["split"])]
     with house_style():
         figure, axes = panels(len(names), title)
-        for how, table in ((NAIVE, naive), (method, aligned)):
+        for how, table in ((NOT_ALIGNED, plain), (method, aligned)):
             for split in splits:
                 rows = table[table["split"] == split].sort_values("alpha")
                 style = _line_style(how, split, splits[0])
@@ -84,7 +84,7 @@ def _line_style(method: str, split: str, first: str) -> dict[str, Any]:
 
 
 def _label(method: str) -> str:
-    return method if method == NAIVE else f"aligned by {method}"
+    return method if method == NOT_ALIGNED else f"aligned by {method}"
 
 
 def _name_axes(axes: list[Axes], names: list[str], ends: tuple[str, str] = ("", "")) -> None:
@@ -92,18 +92,18 @@ def _name_axes(axes: list[Axes], names: list[str], ends: tuple[str, str] = ("", 
         panel.set(xlabel=alpha_axis(ends), ylabel=MEASURES[name].axis_label)
 
 
-def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = "test") -> Figure:
+def aligned_over_seeds(aligned: pd.DataFrame, plain: pd.DataFrame, split: str = "test") -> Figure:
     """Draw paths with and without alignment, mean and deviation over pairs of networks; a column for each network.
 
     Args:
         aligned: from `query.path_curves`, of paths with `align`.
-        naive: from `query.path_curves(..., unaligned=True)`, of the same paths.
+        plain: from `query.path_curves(..., unaligned=True)`, of the same paths.
         split: test, train_a or train_b.
     """
     name = SPLIT_LABELS.get(split, split)
     title = f"Up to permutation, {name} data; mean over pairs of networks, band: sample standard deviation"
     score = score_in(aligned)
-    both = _both(aligned, naive, split, ("alpha", "split", "loss", score, "model", "dataset"))
+    both = _both(aligned, plain, split, ("alpha", "split", "loss", score, "model", "dataset"))
     if both.empty:
         return blank_figure(title, ALIGNED)
     columns = [(model, rows) for _, part in by_dataset(both) for model, rows in _by_width(part)]
@@ -119,13 +119,13 @@ def aligned_over_seeds(aligned: pd.DataFrame, naive: pd.DataFrame, split: str = 
     return figure
 
 
-def _both(aligned: pd.DataFrame, naive: pd.DataFrame, split: str, columns: tuple[str, ...]) -> pd.DataFrame:
+def _both(aligned: pd.DataFrame, plain: pd.DataFrame, split: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """The points of both, with the method as a column."""
     parts = []
-    for table, is_naive in ((aligned, False), (naive, True)):
+    for table, is_plain in ((aligned, False), (plain, True)):
         rows = rows_with(table, columns)
         if len(rows):
-            parts.append(rows.assign(method=NAIVE if is_naive else rows["align"]))
+            parts.append(rows.assign(method=NOT_ALIGNED if is_plain else rows["align"]))
     if not parts:
         return pd.DataFrame()
     points = pd.concat(parts, ignore_index=True)
@@ -181,13 +181,13 @@ def aligned_by_width(paths: pd.DataFrame, split: str = "test") -> Figure:
 
 def _boxes(panel: Axes, rows: pd.DataFrame, value: str) -> None:
     """For each network the paths that are not aligned, then those of each method, side by side."""
-    methods = [method for method in styles() if method == NAIVE or method in set(rows["align"])]
+    methods = [method for method in styles() if method == NOT_ALIGNED or method in set(rows["align"])]
     models = _by_width(rows)
     room = 0.8 / len(methods)
     for i, method in enumerate(methods):
         for position, (_, part) in enumerate(models):
-            own = part[f"unaligned/{value}"] if method == NAIVE else part.loc[part["align"] == method, value]
-            if method == NAIVE:
+            own = part[f"unaligned/{value}"] if method == NOT_ALIGNED else part.loc[part["align"] == method, value]
+            if method == NOT_ALIGNED:
                 own = own[~part.duplicated(["run_a", "run_b", "bn"])]
             at = position + (i - (len(methods) - 1) / 2) * room
             label = None if position else _label(method)

@@ -75,8 +75,9 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
         )
         tree_panel, panel = figure.subplots(1, 2, width_ratios=[1.0, side])
         clusters = tree(values, linkage)
-        warnings.filterwarnings("ignore", message="Attempting to set identical")  # where all barriers are 0
-        drawn = dendrogram(frame, linkage=clusters, axis=0, label=False, rotate=True, ax=tree_panel)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Attempting to set identical")  # where all barriers are 0
+            drawn = dendrogram(frame, linkage=clusters, axis=0, label=False, rotate=True, ax=tree_panel)
         order = drawn.reordered_ind
         tree_panel.set_axis_off()  # both panels fill one row of the figure: a branch stands at the height of its rows
         tree_panel.set_ylim(10 * num, 0)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.data.readers.bigearthnet.bands import BANDS
 from lmc_mlflow.data.readers.bigearthnet.store_files import (
     CHUNK,
@@ -143,13 +144,13 @@ def open_store(root: Path) -> PatchStore:
                 f"bigearthnet: the store in {root} is unfinished; give the same prepare_data command again to go on"
             )
         raise ValueError(
-            f"bigearthnet: no prepared store in {root}; make it with: mlflow run . --env-manager local -e prepare_data "
+            f"bigearthnet: no prepared store in {root}; make it with: {RUN} prepare_data "
             f"-P data_root={root} -P bands=B02,B08"
         )
     record = read_record(folder)
     assert record is not None
     where = f"-P data_root={root}" if folder != root else f"-P data_root=<folder of the archive> -P store={root}"
-    command = f"mlflow run . --env-manager local -e prepare_data {where} -P bands="
+    command = f"{RUN} prepare_data {where} -P bands="
     for band in record.bands:
         if not is_whole(folder, band, record.num_patches):
             raise ValueError(

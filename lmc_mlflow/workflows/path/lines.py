@@ -1,0 +1,36 @@
+"""Writes the lines that interpolate prints: its result, a table of its numbers, the command to type next."""
+
+from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
+from lmc_mlflow.terminal.numbers import with_interval, words
+from lmc_mlflow.terminal.style import paint_verdict, table
+from lmc_mlflow.workflows.path.interpolate import PathOutcome
+
+
+def path_lines(outcome: PathOutcome) -> list[str]:
+    """Return the lines for a measured path."""
+    by_interval, metrics = outcome.connected_interval, outcome.metrics
+    lines = [
+        f"path {outcome.run_id}: {outcome.name}, connected: {paint_verdict(outcome.connected)}",
+        f"  connected: {paint_verdict(outcome.connected)} ({outcome.decided_by})",
+        *([f"  connected by interval: {by_interval}"] if by_interval else []),
+        f"  connected by error: {paint_verdict(outcome.connected_by_error)} ({outcome.decided_by_error})",
+    ]
+    score = "accuracy" if any(key.endswith("/accuracy_delta") for key in metrics) else "average_precision"
+    header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
+    names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
+    rows = []
+    for before, label in (("", ""), ("unaligned/", ", not aligned")):
+        for split in ("test", "train_a", "train_b", "unseen"):
+            if f"{before}{split}/barrier" in metrics:
+                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+                rows.append([f"{split}{label}", *cells])
+    lines += table(header, rows)
+    angle = f"  angle {metrics['angle_deg']:.1f} degrees"
+    if "unaligned/angle_deg" in metrics:
+        angle += f", {metrics['unaligned/angle_deg']:.1f} not aligned"
+    lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
+    if outcome.pair and score == "accuracy":
+        lines += next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)
+    else:
+        lines += next_step(REPORT, "report")
+    return lines + browse_lines(outcome.experiment_id, outcome.run_id)
