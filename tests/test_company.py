@@ -19,6 +19,8 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.findings import conclusions
 from lmc_mlflow.findings.conditions import describe_all, distinguishing
+from lmc_mlflow.findings.overview import path_conditions
+from lmc_mlflow.findings.sentences import measured_last
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions
 from lmc_mlflow.plots.groups import groups_of, titled
 from lmc_mlflow.query.mixtures import mixtures
@@ -150,3 +152,17 @@ def test_a_logged_path_knows_that_its_ends_differ(store: MlflowClient) -> None:
     assert found["mixture"].tolist() == ["epochs 1 and 2", "", "epochs 1 and 2"]
     assert found["mixture_of"].tolist() == ["epochs", "", "epochs"]
     assert query.path_curves(found, unaligned=True)["align"].unique().tolist() == ["none"]
+
+
+def test_a_path_that_was_measured_again_counts_once_as_it_was_measured_last() -> None:
+    one = {"run_a": "a", "run_b": "b", "align": "none", "bn": "interpolate"}
+    rows = [
+        one | {"run_id": "new", "start_time": 2},
+        one | {"run_id": "old", "start_time": 1},
+        one | {"run_id": "aligned", "align": "weights", "start_time": 1},
+        one | {"run_id": "other", "run_b": "c", "start_time": 1},
+    ]
+    assert list(measured_last(pd.DataFrame(rows))["run_id"]) == ["new", "aligned", "other"]
+    again = walked({"run_a": "a", "run_b": "b", "start_time": 1})
+    assert "1 of 1 paths connected" in conclusions.pairs_and_paths(again)
+    assert [one.connected_text for one in path_conditions(again.assign(run_id=["1", "2", "3"]))] == ["1 of 1 connected"]

@@ -10,7 +10,7 @@ from lmc_mlflow.findings.conditions import CONDITIONS, per_ensemble, per_seed, p
 from lmc_mlflow.findings.differences import RULE, difference, mean_of, mean_text
 from lmc_mlflow.findings.evidence import ComparisonCounts
 from lmc_mlflow.findings.next_command import aligned_path, another_seed, another_value, ensemble_of_seeds
-from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, rows_having
+from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, measured_last, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
@@ -26,7 +26,7 @@ def pairs_and_paths(paths: pd.DataFrame) -> str:
 
     The verdicts speak of plain paths (`conditions.plain_rows`); the lines show the others too, and name what they are.
     """
-    paths = _with_delta(paths)
+    paths = _with_delta(measured_last(paths))
     rows = rows_having(paths, "connected", "test/barrier_in_basin", "delta", "same_initialization")
     rows = rows[~rows["joins_star"].astype(bool)] if "joins_star" in rows else rows
     counts, lines, need = {True: ComparisonCounts(), False: ComparisonCounts()}, [], ANOTHER_SEED
@@ -145,7 +145,7 @@ def batch_size_and_learning_rate(paths: pd.DataFrame) -> str:
 def up_to_permutation(paths: pd.DataFrame) -> str:
     """Conclude whether networks are connected once units are exchanged: Markdown, from `query.paths`."""
     aligned, plain = "test/barrier", "unaligned/test/barrier"
-    rows = rows_having(paths, "align", aligned, plain, "connected", "connected_unaligned")
+    rows = rows_having(measured_last(paths), "align", aligned, plain, "connected", "connected_unaligned")
     connections, barriers, lines = ComparisonCounts(), ComparisonCounts(), []
     for label, part in each_condition(rows, [name for name in CONDITIONS if name != "same_initialization"]):
         connected = part["connected"] == "yes"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lmc_mlflow.findings.condition_table import with_columns
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
-from lmc_mlflow.findings.sentences import ALWAYS, rows_having
+from lmc_mlflow.findings.sentences import ALWAYS, measured_last, rows_having
 
 OF_A_PAIR = "both sides of a pair"
 STAR = "a star and another network"
@@ -63,6 +63,7 @@ def path_conditions(paths: pd.DataFrame) -> list[PathCondition]:
     rows = rows_having(paths, "connected", "test/barrier_in_basin")
     if rows.empty:
         return []
+    rows = measured_last(rows)
     rows = with_columns(rows.sort_values("run_id"), ("pair", "align", "side_a", "side_b"))
     rows = rows.assign(barrier=rows["test/barrier_in_basin"], delta=_delta(rows), between=_between(rows))
     found = [

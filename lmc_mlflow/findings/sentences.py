@@ -25,6 +25,15 @@ def rows_having(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return rows[~same | is_first_policy(rows)].assign(bn=rows["bn"].mask(same, POLICIES[0]))
 
 
+def measured_last(paths: pd.DataFrame) -> pd.DataFrame:
+    """Select of paths between the same two networks, measured in the same way, the one that was measured last."""
+    way = [name for name in ("run_a", "run_b", "align", "bn") if name in paths]
+    if not {"run_a", "run_b"} <= set(way):
+        return paths
+    in_time = paths.sort_values("start_time", kind="stable") if "start_time" in paths else paths
+    return paths.loc[in_time.drop_duplicates(way, keep="last").index.sort_values()]
+
+
 def is_first_policy(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Tell of each row whether no earlier one of `POLICIES` was measured on its path: such rows count a path once."""
     if "bn" not in rows:
