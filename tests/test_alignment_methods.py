@@ -16,7 +16,7 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.alignment import Matching, MatchingInputs, identity_permutations
 from lmc_mlflow.alignment.methods.table import METHODS, Method
 from lmc_mlflow.config.alignment import METHOD_OPTIONS, MatchingConfig
-from lmc_mlflow.plots.per_run.alignment import NAIVE, styles
+from lmc_mlflow.plots.per_run.alignment import NOT_ALIGNED, styles
 
 HERE = ["--device=cpu", "--threads=1"]
 
@@ -43,7 +43,7 @@ def test_a_new_method_is_a_choice_of_every_flag(capsys: pytest.CaptureFixture[st
     for command in (align, interpolate, matrix, plane, star):
         assert command(["--help"]) == 0
         assert "weights, activations, sinkhorn, nothing" in capsys.readouterr().out
-    assert list(styles()) == [NAIVE, "weights", "activations", "sinkhorn", "nothing"]
+    assert list(styles()) == [NOT_ALIGNED, "weights", "activations", "sinkhorn", "nothing"]
     assert interpolate(["--pair=x", "--align=nothing", "--max_sweeps=5"]) == 1
     assert "max_sweeps belongs to align=weights; leave it out with align=nothing" in capsys.readouterr().err
 

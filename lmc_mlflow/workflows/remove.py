@@ -36,7 +36,7 @@ def remove(config: RemoveCommandConfig) -> RemoveOutcome:
     everything = {run.info.run_id: run for run in search(store.client, "")}
     if run_id not in everything:
         raise ValueError(f"run {run_id} is deleted already")
-    runs = hang_on(store.client, run_id, everything)
+    runs = hang_on(store, run_id, everything)
     for run in runs:
         if run.info.status == "RUNNING" and is_alive(run.data.tags):
             raise ValueError(f"run {run.info.run_id} is at work; wait for it or stop it")
