@@ -23,6 +23,30 @@ class RuntimeConfig(Section):
 
 
 @dataclass(frozen=True)
+class DevicesConfig(Section):
+    """The devices among which a measurement is shared; they are no part of a result's identity."""
+
+    devices: tuple[str, ...] = option(
+        (),
+        "share the work among several devices, a process on each: all, or a list such as cuda:0,cuda:1; "
+        "empty: device alone",
+        identity=False,
+    )
+
+
+@dataclass(frozen=True)
+class DataParallelConfig(Section):
+    """The devices among which each training batch is shared; they are no part of a result's identity."""
+
+    devices: tuple[str, ...] = option(
+        (),
+        "share every batch among several devices, a process on each: all, or a list such as cuda:0,cuda:1 "
+        "(for networks that one device does not hold or trains slowly); empty: device alone",
+        identity=False,
+    )
+
+
+@dataclass(frozen=True)
 class TerminalConfig(Section):
     """What a command prints."""
 
