@@ -174,7 +174,7 @@ def test_the_engines_that_the_flag_offers_are_those_that_can_be_chosen() -> None
         ("mlp_l1_w5", "fast", "stacked"),
         ("mlp_l1_w5_dropout", "fast", "exact"),
         ("resnet10", "exact", "exact"),
-        ("resnet10", "fast", "channels_last"),
+        ("resnet10", "fast", "convolutions"),
     ],
 )
 def test_a_fast_engine_is_the_one_for_the_network(model: str, choice: str, engine: str) -> None:

@@ -121,25 +121,28 @@ class _AccuracyTally(_Batches):
 
     def _count(self) -> None:
         if self._outputs:
-            outputs, labels = torch.cat(self._outputs), torch.cat(self._labels[-len(self._outputs) :])
-            self._correct.append((outputs.argmax(dim=1) == labels).sum())
+            outputs, labels = _joined(self._outputs), _joined(self._labels[-len(self._outputs) :])
+            self._correct.append((outputs.argmax(dim=1) == labels).sum(dtype=torch.float64))
         self._outputs, self._num_outputs = [], 0
 
     def scores(self) -> Scores:
         self._count()
-        losses, correct = torch.stack(self._losses).double(), torch.stack(self._correct).double()
-        read = torch.cat([losses, correct]).tolist()
-        num_samples = sum(map(len, self._labels))
-        return Scores(self._mean_loss(read[: len(losses)]), sum(read[len(losses) :]) / num_samples)
+        read = torch.stack([*self._losses, *self._correct]).tolist()  # one wait for the device, in double precision
+        losses, correct = read[: len(self._losses)], read[len(self._losses) :]
+        return Scores(self._mean_loss(losses), sum(correct) / sum(map(len, self._labels)))
 
 
 class _PrecisionTally(_Batches):
     """Keeps every output, because ranks need them: (N, K) floats, 29 MB for 384,030 patches of 19 classes."""
 
     def scores(self) -> Scores:
-        outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
+        outputs, labels = _joined(self._outputs), _joined(self._labels)
         losses = torch.stack(self._losses).double().tolist()
         return Scores(self._mean_loss(losses), weighted_average_precision(outputs, labels))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def weighted_average_precision(outputs: Tensor, labels: Tensor) -> float:
