@@ -128,8 +128,9 @@ class _Double:
         for group in optimizer.param_groups:
             group["lr"] = self._lr
         for parameter, slots in self._slots():
-            kept = optimizer.state[parameter]
-            kept |= {name: torch.empty_like(parameter) for name in slots if kept.get(name) is None}
+            for name in slots:
+                if optimizer.state[parameter].get(name) is None:
+                    optimizer.state[parameter][name] = torch.empty_like(parameter)
         if any("step" in kept for kept in self._optimizer.state.values()):
             count_steps(optimizer, self._trainee.network.parameters(), len(self._sizes))
         ours, theirs = self._tensors()
