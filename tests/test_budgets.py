@@ -3,6 +3,8 @@
 Measured on the simulated device; `python -m benchmarks counts` prints the counts.
 """
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from simulated_device import Machine
@@ -17,6 +19,7 @@ from benchmarks.counts import (
     count_training,
     start,
 )
+from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.seeds import set_determinism
 from lmc_mlflow.training import state as training_state
@@ -24,6 +27,7 @@ from lmc_mlflow.training.engines import graphs
 from lmc_mlflow.training.engines.captured import CapturedTraining
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
 CPU, FIRST, SECOND = torch.device("cpu"), torch.device("cuda", 0), torch.device("cuda", 1)
 BUDGETS = {
@@ -158,9 +162,9 @@ def test_cudnn_chooses_the_fastest_algorithms_only_where_results_need_not_repeat
 
     def capture(*given: object) -> object:
         seen.append(torch.backends.cudnn.benchmark)
-        return graphs.capture_graph(*given)
+        return graphs.capture_graphs(*given)
 
-    monkeypatch.setattr("lmc_mlflow.training.engines.captured.capture_graph", capture)
+    monkeypatch.setattr("lmc_mlflow.training.engines.captured.capture_graphs", capture)
     case = Case("", "patches_conv", "fast")
     try:
         for deterministic in (False, True):
@@ -189,13 +193,13 @@ def test_a_graph_that_does_nothing_is_refused_in_one_line(two_gpus: Machine, mon
     cursor, stream = torch.zeros((), dtype=torch.int64, device=SECOND), graphs.make_stream(SECOND)
     one = torch.zeros(1, device=SECOND)
     with pytest.raises(ValueError, match=r"^engine=fast: the step captured for cuda:1 does not run; use engine=exact$"):
-        graphs.capture_graph(lambda: one.add_(1), cursor, stream)
+        graphs.capture_graphs({1: lambda: one.add_(1)}, cursor, stream)
 
 
 def test_a_step_that_waits_is_refused_in_one_line(two_gpus: Machine) -> None:
     cursor, stream = torch.zeros((), device=FIRST), graphs.make_stream(FIRST)
     with pytest.raises(ValueError, match=r"^engine=fast cannot capture a step .*\(CUDA error: .*\); use engine=exact$"):
-        graphs.capture_graph(lambda: cursor.add_(1).item(), cursor, stream)
+        graphs.capture_graphs({1: lambda: cursor.add_(1).item()}, cursor, stream)
 
 
 @pytest.mark.parametrize("model", ["mlp_l1_w8", "patches_conv"])
@@ -215,6 +219,26 @@ def test_a_graph_has_the_precision_that_was_asked_for(
     test = (trainees[0].images, trainees[0].labels)
     train(trainees, test, OptimizationConfig(**case.options), False, 1, lambda *_: None, engine="fast")
     assert set(allowed) == {True}
+
+
+def test_a_command_on_the_second_gpu_makes_it_the_current_one(two_gpus: Machine) -> None:
+    for name, expected in (("cuda:1", 1), ("cuda", 0)):
+        prepare_machine(RuntimeConfig(device=name, keep_memory=False))
+        assert torch.cuda.current_device() == expected
+
+
+def test_networks_take_turns_each_on_its_own_stream(two_gpus: Machine) -> None:
+    launched = []
+
+    def run(name: str, num_steps: int) -> Iterator[None]:
+        for _ in range(num_steps):
+            launched.append((name, torch.cuda.current_stream(SECOND)))
+            yield
+
+    streams = [stream for stream in (graphs.make_stream(SECOND), graphs.make_stream(SECOND)) if stream is not None]
+    graphs.take_turns([run("a", 3), run("b", 1)], streams)
+    assert launched == [("a", streams[0]), ("b", streams[1]), ("a", streams[0]), ("a", streams[0])]
+    assert torch.cuda.current_device() == 0
 
 
 # draws

@@ -189,7 +189,7 @@ class TwiceNormed(nn.Module):
 
 def test_recalibrated_statistics_are_pytorchs_own_cumulative_average_to_the_last_bit() -> None:
     torch.manual_seed(1)
-    batches = torch.randn(50, 3, 1, 1).split(7)
+    batches = torch.randn(50, 3, 1, 1).split(12)
     ours = TwiceNormed().eval()
     theirs = copy.deepcopy(ours)
     recalibrate(ours, batches)

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from lmc_mlflow.batches import ResidentImages, channels_last
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores, mean_loss
-from lmc_mlflow.training.engines.graphs import capture_graph, make_stream, take_turns
+from lmc_mlflow.training.engines.graphs import capture_graphs, make_stream, take_turns
 from lmc_mlflow.training.engines.resident_epoch import ResidentEpoch
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.optimizers import clip, count_steps, learning_rate, make_optimizer, num_steps
@@ -80,14 +80,15 @@ class _Double:
         self._lr = config.lr
         self._sizes = [len(part) for part in torch.split(self._labels, config.batch_size)]
         self._batches = {size: images.new_empty(1, size, *images.shape[1:]) for size in set(self._sizes)}
-        self._runs = {size: self._prepare(batch) for size, batch in self._batches.items()}
+        steps = {size: self._step_on(batch) for size, batch in self._batches.items()}
+        self._runs = capture_graphs(steps, self._epoch.cursor, stream)
 
     @property
     def outputs(self) -> Tensor:
         """The outputs (N, K) as they were trained on; overwritten in the next epoch."""
         return self._epoch.outputs[0]
 
-    def _prepare(self, images: Tensor) -> Callable[[], None]:
+    def _step_on(self, images: Tensor) -> Callable[[], None]:
         def step() -> None:
             here = self._epoch.gather(images)
             batch = channels_last(images[0]) if self._config.precision in TENSOR_CORES else images[0]
@@ -100,7 +101,7 @@ class _Double:
             self._optimizer.step()
             self._epoch.advance(here, outputs.detach().float()[None])
 
-        return capture_graph(step, self._epoch.cursor, self.stream)
+        return step
 
     @torch.no_grad()
     def start(self, plan: EpochPlan) -> None:

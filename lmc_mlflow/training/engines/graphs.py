@@ -1,6 +1,7 @@
 """Captures training steps as CUDA graphs, and runs those of several networks side by side on streams of their own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,42 +18,52 @@ def make_stream(device: torch.device) -> torch.cuda.Stream | None:
     return torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
 
-def capture_graph(step: Callable[[], None], cursor: Tensor, stream: torch.cuda.Stream | None) -> Callable[[], None]:
-    """Capture a step as a CUDA graph and try it once; on a CPU return the step itself.
+def capture_graphs(
+    steps: Mapping[int, Callable[[], None]], cursor: Tensor, stream: torch.cuda.Stream | None
+) -> dict[int, Callable[[], None]]:
+    """Capture steps as CUDA graphs and try each once; on a CPU return the steps themselves.
+
+    The graphs share their memory, because no two of them run at a time.
 
     Args:
-        step: does the same work at every call, on tensors that its caller keeps, and moves the cursor on.
+        steps: batch size -> what does the same work at every call, on tensors that the caller keeps, and moves the
+            cursor on.
         cursor: the position in the epoch, on the device of these tensors; 0 at the beginning of a run and at the end.
-        stream: on which the graph is captured and will be replayed, of the cursor's device; None: on a CPU.
+        stream: on which the graphs are captured and will be replayed, of the cursor's device; None: on a CPU.
 
     Raises:
-        ValueError: the step cannot be captured, or its graph does not run.
+        ValueError: a step cannot be captured, or its graph does not run.
     """
     if stream is None:
-        return step
+        return dict(steps)
     with torch.cuda.device(stream.device):
-        home = torch.cuda.current_stream()
-        stream.wait_stream(home)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(stream):
-            for _ in range(NUM_WARM_UPS):
-                cursor.zero_()
-                step()
+        pool = torch.cuda.graph_pool_handle()
+        largest_first = sorted(steps.items(), reverse=True)
+        return {size: _capture(step, cursor, stream, pool) for size, step in largest_first}
+
+
+def _capture(step: Callable[[], None], cursor: Tensor, stream: torch.cuda.Stream, pool: Any) -> Callable[[], None]:
+    home, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(home)
+    with torch.cuda.stream(stream):
+        for _ in range(NUM_WARM_UPS):
             cursor.zero_()
-        try:
-            with torch.cuda.graph(graph, stream=stream):
-                step()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            why = first_line(error)
-            raise ValueError(f"engine=fast cannot capture a step of this network ({why}); use engine=exact") from error
-        with torch.cuda.stream(stream):
-            graph.replay()
-            if not int(cursor):
-                raise ValueError(f"engine=fast: the step captured for {stream.device} does not run; use engine=exact")
-            cursor.zero_()
-        home.wait_stream(stream)
+            step()
+        cursor.zero_()
+    try:
+        with torch.cuda.graph(graph, pool=pool, stream=stream):
+            step()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        why = first_line(error)
+        raise ValueError(f"engine=fast cannot capture a step of this network ({why}); use engine=exact") from error
+    with torch.cuda.stream(stream):
+        graph.replay()
+        if not int(cursor):
+            raise ValueError(f"engine=fast: the step captured for {stream.device} does not run; use engine=exact")
+        cursor.zero_()
+    home.wait_stream(stream)
     return graph.replay
 
 
@@ -69,10 +80,12 @@ def take_turns(runs: Sequence[Iterator[None]], streams: Sequence[torch.cuda.Stre
     for stream in streams:
         stream.wait_stream(home)
     left = list(zip(runs, streams, strict=True))
-    while left:
-        left = [(run, stream) for run, stream in left if _launch(run, stream)]
-    for stream in streams:
-        home.wait_stream(stream)
+    try:
+        while left:
+            left = [(run, stream) for run, stream in left if _launch(run, stream)]
+    finally:  # an error or an interrupt, too: the memory of the steps may be used for something else
+        for stream in streams:
+            home.wait_stream(stream)
 
 
 def _launch(run: Iterator[None], stream: torch.cuda.Stream) -> bool:

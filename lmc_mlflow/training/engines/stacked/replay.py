@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lmc_mlflow.training.engines.graphs import capture_graph, make_stream
+from lmc_mlflow.training.engines.graphs import capture_graphs, make_stream
 from lmc_mlflow.training.engines.resident_epoch import ResidentEpoch
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan
 from lmc_mlflow.training.engines.stacked.step import StackedStep
@@ -48,7 +48,8 @@ class Replay:
         self._weights = weights
         self._targets = torch.zeros_like(self.epoch.outputs)
         self._classes = torch.arange(num_classes, device=self._targets.device)
-        self._runs = {size: self._prepare(step) for size, step in steps.items()}
+        runs = {size: self._run_of(step) for size, step in steps.items()}
+        self._runs = capture_graphs(runs, self.epoch.cursor, self.stream)
 
     def start(self, plans: Sequence[EpochPlan], batch_size: int) -> None:
         """Copy the draws of an epoch to the device and go to its first step."""
@@ -63,7 +64,7 @@ class Replay:
         """Run the next step, with this batch size."""
         self._runs[size]()
 
-    def _prepare(self, step: StackedStep) -> Callable[[], None]:
+    def _run_of(self, step: StackedStep) -> Callable[[], None]:
         def run() -> None:
             here = self.epoch.gather(step.images)
             torch.index_select(self._targets, 1, here, out=step.targets)
@@ -71,4 +72,4 @@ class Replay:
             self._weights.step(self.epoch.lr)
             self.epoch.advance(here, outputs)
 
-        return capture_graph(run, self.epoch.cursor, self.stream)
+        return run
