@@ -17,6 +17,7 @@ from benchmarks.counts import (
     count_point,
     count_star_point,
     count_training,
+    measure_training,
     start,
 )
 from lmc_mlflow.config.runtime import RuntimeConfig
@@ -50,7 +51,10 @@ BUDGETS = {
 """Launches of a step of one network, and of an epoch of both outside the steps: half of what they were, or less."""
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.model == "vgg11" else []) for c in CASES],
+)
 def test_training_stays_within_its_budget_of_launches_and_waits_for_nothing_but_the_scores(
     two_gpus: Machine, case: Case
 ) -> None:
@@ -74,6 +78,12 @@ def test_matching_waits_for_the_weights_alone_and_a_point_of_a_star_is_one_launc
     forward = count_star_point("mlp_l3_w8_8_8")
     assert forward.waits == 0
     assert forward.kernels["_foreach_lerp"] == 1
+
+
+def test_the_benchmark_brings_a_simulated_gpu_of_its_own() -> None:
+    (row,) = measure_training(CASES[:1])
+    assert row["launches a step"] == 23
+    assert not torch.cuda.is_available()
 
 
 # a step as a graph

@@ -55,10 +55,7 @@ class Replay:
         """Copy the draws of an epoch to the device and go to its first step."""
         self.epoch.start(plans, batch_size)
         labels = torch.stack([plan.labels for plan in plans])
-        if labels.ndim == self._targets.ndim:
-            self._targets.copy_(labels)
-        else:
-            torch.eq(labels[:, :, None], self._classes, out=self._targets)
+        self._targets.copy_(labels if labels.ndim == self._targets.ndim else labels[:, :, None] == self._classes)
 
     def step(self, size: int) -> None:
         """Run the next step, with this batch size."""
