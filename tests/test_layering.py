@@ -34,7 +34,7 @@ FLOORS = {
     "lmc_mlflow.paths": 4,
     "lmc_mlflow.paths.curves": 2,
     "lmc_mlflow.training": 4,
-    "lmc_mlflow.star": 5,
+    "lmc_mlflow.star_domains": 5,
     "lmc_mlflow.query": 5,
     "lmc_mlflow.terminal": 3,
     "lmc_mlflow.bundles": 5,

@@ -21,9 +21,9 @@ from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
-from lmc_mlflow.query.downloads import download
 from lmc_mlflow.query.runs import children, resolve_run
 from lmc_mlflow.stored_arrays import read_arrays
+from lmc_mlflow.tracking.downloads import download
 from lmc_mlflow.weights import check_compatible
 
 SPLIT_ARRAYS = ("A", "B")
