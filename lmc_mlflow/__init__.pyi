@@ -1,4 +1,4 @@
-# Rendered by `python -m lmc_mlflow.config.python_stub`; change lmc_mlflow/config/ or api.py.
+# Rendered by `python -m lmc_mlflow.python_stub`; change lmc_mlflow/config/ or api.py.
 from collections.abc import Sequence
 from pathlib import Path as _FilePath
 from typing import Literal
@@ -8,7 +8,9 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results import Ensemble, Matrix, Network, Pair, Path, Plane, Result, Star, Trajectory
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.result import Result
 
 __version__: str
 FUNCTIONS: tuple[str, ...]

@@ -18,18 +18,9 @@ from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.options import write_value
-from lmc_mlflow.results import (
-    Ensemble,
-    Matrix,
-    Network,
-    Pair,
-    Path,
-    Plane,
-    Result,
-    Star,
-    Trajectory,
-    as_value,
-)
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +72,7 @@ def interpolate(
             outcome,
             verdict=outcome.connected,
             verdict_by_error=outcome.connected_by_error,
-            verdict_by_intervals=outcome.connected_interval,
+            verdict_by_intervals=outcome.connected_interval.partition(" ")[0],
             align=config.aligning.align,
         )
 

@@ -43,6 +43,9 @@ FLOORS = {
     "lmc_mlflow.papers": 7,
     "lmc_mlflow.workflows": 8,
     "lmc_mlflow.sweeps": 9,
+    "lmc_mlflow.results": 8,
+    "lmc_mlflow.api": 9,
+    "lmc_mlflow.python_stub": 10,
     "entry_points": 10,
 }
 """Every top-level module and folder; a module inside one may stand on a floor of its own."""
@@ -64,7 +67,7 @@ HOMES = {
     ),
     "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.bundles", "lmc_mlflow.query"),
     "seaborn": ("lmc_mlflow.plots",),
-    "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run"),
+    "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run", "lmc_mlflow.results"),
     "ray": ("lmc_mlflow.sweeps",),
     "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
 }

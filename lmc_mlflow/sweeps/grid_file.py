@@ -24,8 +24,9 @@ from lmc_mlflow.sweeps.selection import (
     wanted_seeds,
 )
 from lmc_mlflow.sweeps.steps import MOST_CELLS, SEEDS, Texts, count_products, products, read_steps, values_of
-from lmc_mlflow.tracking.provenance import PROJECT_ROOT
 
+GRIDS = Path(__file__).parent / "grids"
+"""The folder grids/ of the project; a link to it in a checkout, a copy in an installed wheel."""
 KEYS = ("description", "seeds", "defaults", "then", "cells")
 
 
@@ -40,7 +41,7 @@ def grid_file(grid: str) -> Path:
         if not path.is_file():
             raise ValueError(f"grid={grid!r}: there is no such file")
         return path
-    return lookup({file.stem: file for file in (PROJECT_ROOT / "grids").glob("*.yaml")}, grid, "grid")
+    return lookup({file.stem: file for file in GRIDS.glob("*.yaml")}, grid, "grid")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Renders `lmc_mlflow/__init__.pyi`, which editors read: `python -m lmc_mlflow.config.python_stub`."""
+"""Renders `lmc_mlflow/__init__.pyi`, which editors read: `python -m lmc_mlflow.python_stub`."""
 
 import inspect
 import json
@@ -8,10 +8,11 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import lmc_mlflow
 from lmc_mlflow.config.canonical import Parameter, parameters
 from lmc_mlflow.config.commands import COMMANDS
 
-HEADER = """# Rendered by `python -m lmc_mlflow.config.python_stub`; change lmc_mlflow/config/ or api.py.
+HEADER = """# Rendered by `python -m lmc_mlflow.python_stub`; change lmc_mlflow/config/ or api.py.
 from collections.abc import Sequence
 from pathlib import Path as _FilePath
 from typing import Literal
@@ -21,7 +22,9 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results import Ensemble, Matrix, Network, Pair, Path, Plane, Result, Star, Trajectory
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.result import Result
 
 __version__: str
 FUNCTIONS: tuple[str, ...]
@@ -38,9 +41,7 @@ TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
 
 def render() -> str:
     """Return the text of the stub: every function of `api.py`, with every option of its command."""
-    from lmc_mlflow import FUNCTIONS, api
-
-    return HEADER + "".join(f"\n{_function(name, getattr(api, name))}" for name in FUNCTIONS)
+    return HEADER + "".join(f"\n{_function(name, getattr(lmc_mlflow, name))}" for name in lmc_mlflow.FUNCTIONS)
 
 
 def _function(name: str, function: Any) -> str:
@@ -110,4 +111,4 @@ def _quoted(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).parent.with_name("__init__.pyi").write_text(render())
+    Path(__file__).with_name("__init__.pyi").write_text(render())
