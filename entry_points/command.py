@@ -44,7 +44,7 @@ def run_words(argv: Sequence[str] | None, entry_point: Callable[[str], Callable[
         entry_point: name of a command -> takes its flags and returns the exit status.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    complete(_catalogues())
+    complete(_catalogues)
     if not words or words[0] in ("-h", "--help", "--version"):
         say(f"{SCRIPT} {__version__}" if words[:1] == ["--version"] else overview())
         return 0

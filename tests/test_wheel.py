@@ -16,19 +16,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy, target = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
     for name in ("lmc_mlflow", "entry_points", "grids", "pyproject.toml", "README.md", "LICENSE"):
         (copy / name).symlink_to(ROOT / name)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        str(copy),
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(copy),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    flags = ["--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={copy}"]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *flags, copy], check=True, capture_output=True, timeout=120)
     (wheel,) = copy.glob("*.whl")
     with zipfile.ZipFile(wheel) as zipped:
         zipped.extractall(target)
@@ -51,23 +40,20 @@ def run(site: Path, folder: Path, code: str, *words: str) -> str:
     return found.stdout
 
 
-LMC = "import sys; sys.argv[0] = 'lmc'; from entry_points.lmc import main; sys.exit(main())"
-
-
 def test_it_trains_measures_and_reports_from_an_empty_folder(site: Path, tmp_path: Path) -> None:
-    assert run(site, tmp_path, "import lmc_mlflow; print(lmc_mlflow.__file__)").startswith(str(site))
-    out = run(site, tmp_path, LMC, "train_pair", "shift=label_2080", *QUICK)
+    code = """
+import sys
+import lmc_mlflow as lmc
+from entry_points.lmc import main
+sys.argv[0] = "lmc"
+print(lmc.__file__)
+assert main(["train_pair", "shift=label_2080", *sys.argv[1:]]) == 0
+assert main(["interpolate", f"pair={lmc.query.pairs()['run_id'][0]}", "num_alphas=3", "device=cpu"]) == 0
+assert main(["report", "out=report"]) == 0
+"""
+    out = run(site, tmp_path, code, *QUICK)
+    assert out.startswith(str(site))
     assert "lmc interpolate pair=" in out
-    run(
-        site,
-        tmp_path,
-        LMC,
-        "interpolate",
-        out.partition("lmc interpolate ")[2].split()[0],
-        "num_alphas=3",
-        "device=cpu",
-    )
-    run(site, tmp_path, LMC, "report", "out=report")
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
 
 

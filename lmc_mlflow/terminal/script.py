@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -58,11 +58,11 @@ def overview() -> str:
     return _HELP.format(commands="\n".join(lines))
 
 
-def complete(catalogues: Mapping[str, Sequence[str]]) -> None:
+def complete(read_catalogues: Callable[[], Mapping[str, Sequence[str]]]) -> None:
     """Answer a shell that asks for completions, and end the process; return where none does.
 
     Args:
-        catalogues: option -> names that complete it besides the choices of the configuration.
+        read_catalogues: gives option -> names that complete it besides the choices of the configuration.
     """
     if "_ARGCOMPLETE" not in os.environ:
         return
@@ -71,7 +71,7 @@ def complete(catalogues: Mapping[str, Sequence[str]]) -> None:
     parser = argparse.ArgumentParser(prog=SCRIPT, add_help=False)
     parser.add_argument("command", choices=list(COMMANDS))
     options = parser.add_argument("options", nargs="*")
-    options.completer = partial(completions, catalogues)  # type: ignore[attr-defined]
+    options.completer = partial(completions, read_catalogues())  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 
