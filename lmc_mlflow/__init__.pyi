@@ -42,6 +42,7 @@ def align(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Network:
     """Permute the units of B towards A, and log the permuted network; of a pair, side B towards side A."""
@@ -71,6 +72,7 @@ def ensemble(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Ensemble:
     """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
@@ -112,6 +114,7 @@ def interpolate(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Path:
     """Measure the path between the networks of a pair (one argument), or between two networks."""
@@ -148,6 +151,7 @@ def matrix(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Matrix:
     """Measure the barrier between every two of several networks (a list, or `query=`)."""
@@ -207,6 +211,7 @@ def plane(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Plane:
     """Measure loss and score over the plane through three networks."""
@@ -231,6 +236,7 @@ def prune(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> list[Network]:
     """Remove the redundant units of a trained MLP, or of each that `query=` finds."""
@@ -285,6 +291,7 @@ def star(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     checkpoint_every: int = 10,
     force: bool = False,
     quiet: bool = False,
@@ -307,6 +314,7 @@ def train_pair(
     translate_pixels: int = 2,
     memory_gb: float = 4.0,
     model: str = "mlp_l1_w587",
+    model_options: str = "",
     dropout_rate: float = 0.5,
     seed: int = 1,
     init: Literal["same", "different"] = "same",
@@ -333,6 +341,7 @@ def train_pair(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
@@ -367,6 +376,7 @@ def train_pairs(
     translate_pixels: int = 2,
     memory_gb: float = 4.0,
     model: str = "mlp_l1_w587",
+    model_options: str = "",
     dropout_rate: float = 0.5,
     seed: int = 1,
     init: Literal["same", "different"] = "same",
@@ -393,6 +403,7 @@ def train_pairs(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
@@ -420,6 +431,7 @@ def trajectory(
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
+    code: str = "",
     quiet: bool = False,
 ) -> Trajectory:
     """Train a network for more epochs, log it after every epoch, and average all of them (SWA)."""

@@ -12,6 +12,7 @@ from conftest import ROOT
 FLOORS = {
     "lmc_mlflow.contract": 0,
     "lmc_mlflow.errors": 0,
+    "lmc_mlflow.own_code": 0,
     "lmc_mlflow.config": 1,
     "lmc_mlflow.schema": 0,
     "lmc_mlflow.stored_arrays": 1,

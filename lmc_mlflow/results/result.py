@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lmc_mlflow.own_code import name_of
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -80,9 +82,15 @@ class Result:
 
 
 def as_value(given: Any) -> Any:
-    """Return what an option says: a result is its run, several are their runs."""
+    """Return what an option says: a result is its run, several are their runs, a function is its name.
+
+    Raises:
+        ValueError: a function that cannot be imported by a name.
+    """
     if isinstance(given, Result):
         return given.run_id
     if isinstance(given, list | tuple):
         return tuple(as_value(one) for one in given)
+    if callable(given):
+        return name_of(given)
     return given
