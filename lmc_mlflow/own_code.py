@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmc_mlflow.errors import first_line
-
 FORM = "<module>:<function>"
 _NAME = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
 _LIBRARIES = ("timm:",)
 """Beginnings of names that look the same and mean the networks of a library."""
 _DIGESTS: dict[str, str] = {}
 """Module -> digest of its source as it was imported: a notebook edits a module that is loaded."""
+LONGEST = 200
+"""Characters of a user's error that a message repeats."""
 MOST_CHANGES = 3
 """Changed lines that a warning repeats."""
 
@@ -63,7 +63,7 @@ def own_function(what: str, name: str) -> Callable[..., Any]:
             _DIGESTS[module_name] = digest
     except Exception as error:  # noqa: BLE001 (it is the user's code, which may raise anything)
         kind = type(error).__name__
-        raise ValueError(f"{what} {name!r}: {module_name} cannot be imported: {kind}: {first_line(error)}") from None
+        raise ValueError(f"{what} {name!r}: {module_name} cannot be imported: {kind}: {_line(error)}") from None
     function = getattr(module, function_name, None)
     if not callable(function):
         there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -85,7 +85,7 @@ def call_own(what: str, name: str, *values: Any, **options: Any) -> Any:
         return function(*values, **options)
     except Exception as error:  # noqa: BLE001 (as above)
         kind = type(error).__name__
-        raise ValueError(f"{what} {name!r} raised {kind}: {first_line(error)}{_where(error)}") from None
+        raise ValueError(f"{what} {name!r} raised {kind}: {_line(error)}{_where(error)}") from None
 
 
 def source_file(what: str, name: str) -> Path:
@@ -117,7 +117,9 @@ def changed_lines(before: str, now: str) -> str:
     """Write the first lines in which two sources differ, in one line."""
     lines = difflib.unified_diff(before.splitlines(), now.splitlines(), lineterm="", n=0)
     changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    return "; ".join(changed[:MOST_CHANGES]) + ("; ..." if len(changed) > MOST_CHANGES else "")
+    return "; ".join(line[:LONGEST] for line in changed[:MOST_CHANGES]) + (
+        "; ..." if len(changed) > MOST_CHANGES else ""
+    )
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -142,6 +144,11 @@ def _parts(what: str, name: str) -> tuple[str, str]:
     if not found:
         raise ValueError(f"{what} {name!r}: write it as {FORM}, as in mypkg.nets:build")
     return found["module"], found["function"]
+
+
+def _line(error: BaseException) -> str:
+    """Return the beginning of the first line of an error's text."""
+    return str(error).strip().partition("\n")[0][:LONGEST]
 
 
 def _where(error: BaseException) -> str:

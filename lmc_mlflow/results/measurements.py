@@ -75,7 +75,13 @@ class Ensemble(Result):
     """
 
     num_members: int
-    shown: ClassVar[tuple[str, ...]] = ("accuracy", "average_precision", "nll", "ece", "mean_accuracy")
+    shown: ClassVar[tuple[str, ...]] = (
+        "mean_prediction_accuracy",
+        "average_precision",
+        "member_accuracy",
+        "nll",
+        "ece",
+    )
 
     def frame(self) -> pd.DataFrame:
         """Return accuracy against size: a row a size and method, with the band over random orders of the members."""
