@@ -23,6 +23,8 @@ from simulated_device import Machine, simulated_gpus
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"
 HAS_GPU = torch.cuda.is_available()
+if HAS_GPU:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product of the process
 torch.set_num_threads(1)
 
 QUICK = [

@@ -8,6 +8,7 @@ import sys
 import torch
 
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.own_code import make_importable
 from lmc_mlflow.seeds import set_determinism
 
 MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
@@ -15,11 +16,12 @@ MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 
 
 def prepare_machine(config: RuntimeConfig) -> torch.device:
-    """Set threads and determinism, and choose the device.
+    """Set threads, determinism and the folder of users' own modules, and choose the device.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: no such device or folder here.
     """
+    make_importable(config.code)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     set_determinism(config.deterministic)
