@@ -28,7 +28,7 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
     if config.keep_memory:
         keep_freed_memory()
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _make_current(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(config.device)
     except RuntimeError:
@@ -39,6 +39,13 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
         raise ValueError(
             f"device={config.device!r}: this machine has {torch.cuda.device_count()} CUDA devices; choose cpu or auto"
         )
+    return _make_current(device)
+
+
+def _make_current(device: torch.device) -> torch.device:
+    """Make a GPU the current one of the process, so that nothing that names no device goes to another; return it."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
     return device
 
 
