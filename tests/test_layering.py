@@ -13,6 +13,7 @@ FLOORS = {
     "lmc_mlflow.contract": 0,
     "lmc_mlflow.errors": 0,
     "lmc_mlflow.config": 1,
+    "lmc_mlflow.precision": 0,
     "lmc_mlflow.schema": 0,
     "lmc_mlflow.stored_arrays": 1,
     "lmc_mlflow.seeds": 1,

@@ -9,6 +9,7 @@ import torch
 
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.seeds import set_determinism
+from lmc_mlflow.workflows.lifecycle.gpus import check_gpu, choose_gpu
 
 MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 """M_MMAP_MAX: no block is a mapping of its own; M_TRIM_THRESHOLD, M_TOP_PAD: the heap shrinks late, grows by 64 MB."""
@@ -18,25 +19,27 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
     """Set threads and determinism, and choose the device.
 
     Raises:
-        ValueError: no such device here.
+        ValueError: no such device here, or one that cannot compute.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     set_determinism(config.deterministic)
     if config.keep_memory:
         keep_freed_memory()
+    return _device_of(config)
+
+
+def _device_of(config: RuntimeConfig) -> torch.device:
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return choose_gpu()
     try:
         device = torch.device(config.device)
     except RuntimeError:
         raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N") from None
     if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
         raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={config.device!r}: this machine has {torch.cuda.device_count()} CUDA devices; choose cpu or auto"
-        )
+    if device.type == "cuda":
+        check_gpu(device)
     return device
 
 
