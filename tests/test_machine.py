@@ -1,10 +1,11 @@
-"""A device is tried before it is used, what it cannot do is said in one line, and precision and memory are a run's own."""
+"""A device is tried before it is used, what it cannot do is said in one line, and its memory is a run's own."""
 
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,8 +14,14 @@ from mlflow import MlflowClient
 
 from entry_points import train_pair as entry_point
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.paths.barriers import alpha_grid
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.walk import measure_path
+from lmc_mlflow.precision import _roundings, products
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE, set_determinism
 from lmc_mlflow.workflows.lifecycle import gpus
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
@@ -64,7 +71,7 @@ def no_earlier_answers() -> Iterator[None]:
 
 
 def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> list[int]:
-    """Pretend that there is a GPU for each fault, which fails with it; "" computes. Returns the GPUs that were tried."""
+    """Pretend that there is a GPU for each fault, which fails with it ("": computes); return the GPUs that are tried."""
     plain, tried = torch.ones, []
 
     def ones(*size: int, device: torch.device | None = None, **options: object) -> torch.Tensor:
@@ -254,6 +261,28 @@ def test_a_command_has_the_variable_as_it_starts() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     )
     assert said.stdout.strip() == CUBLAS_WORKSPACE[1]
+
+
+class Watched(torch.nn.Flatten):
+    """Notes how products are rounded while it runs."""
+
+    seen: ClassVar[set[str]] = set()
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Flatten."""
+        self.seen.update(_roundings())
+        return super().forward(input)
+
+
+def test_networks_are_measured_in_float32_whatever_the_process_allows() -> None:
+    network = torch.nn.Sequential(Watched(), torch.nn.Linear(4, 2), torch.nn.LogSoftmax(dim=1))
+    images, labels = ResidentImages(torch.rand(6, 1, 2, 2)), torch.zeros(6, dtype=torch.int64)
+    with products("tf32"):
+        evaluate(network, images, labels)
+        segment = Segment(network.state_dict(), network.state_dict())
+        measure_path(network, segment, alpha_grid(3), {"test": (images, labels)}, "interpolate", engine="exact")
+        assert set(_roundings()) == {"tf32"}
+    assert Watched.seen == {"ieee"}
 
 
 def test_products_round_as_asked_whatever_switch_the_user_has_set_before() -> None:
