@@ -71,7 +71,7 @@ def no_earlier_answers() -> Iterator[None]:
 
 
 def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> list[int]:
-    """Pretend that there is a GPU for each fault, which fails with it ("": computes); return the GPUs that are tried."""
+    """Pretend that there is a GPU for each fault, with which it fails ("": none); return those that are tried."""
     plain, tried = torch.ones, []
 
     def ones(*size: int, device: torch.device | None = None, **options: object) -> torch.Tensor:

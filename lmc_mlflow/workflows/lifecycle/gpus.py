@@ -1,5 +1,6 @@
 """Finds the GPUs of this machine on which PyTorch can compute."""
 
+import gc
 import json
 import logging
 import subprocess
@@ -75,6 +76,19 @@ def usable_gpus() -> list[int]:
     if unusable:
         _log_once(f"{len(usable)} of {len(faults)} GPUs compute; {'; '.join(unusable)}")
     return usable
+
+
+def release_gpu() -> bool:
+    """Give the memory that PyTorch keeps for later back; return whether this process can still use its GPU."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return True
+    try:
+        gc.collect()
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError:  # such an error stays with the process: all that follows fails with it
+        return False
+    return True
 
 
 def _explained(device: torch.device, faults: list[str]) -> torch.device:

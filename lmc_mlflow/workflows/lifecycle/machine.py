@@ -11,6 +11,7 @@ from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.seeds import set_determinism
 from lmc_mlflow.workflows.lifecycle.gpus import check_gpu, choose_gpu
 
+AUTO = "auto"
 MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 """M_MMAP_MAX: no block is a mapping of its own; M_TRIM_THRESHOLD, M_TOP_PAD: the heap shrinks late, grows by 64 MB."""
 
@@ -26,20 +27,28 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
     set_determinism(config.deterministic)
     if config.keep_memory:
         keep_freed_memory()
-    return _device_of(config)
-
-
-def _device_of(config: RuntimeConfig) -> torch.device:
-    if config.device == "auto":
+    device = named_device(config.device)
+    if device is None:
         return choose_gpu()
-    try:
-        device = torch.device(config.device)
-    except RuntimeError:
-        raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
-        raise ValueError(f"device={config.device!r}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         check_gpu(device)
+    return device
+
+
+def named_device(name: str) -> torch.device | None:
+    """Return the device that a name means, whether it is there or not; None for `auto`.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if name == AUTO:
+        return None
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise ValueError(f"device={name!r}: choose auto, cpu, cuda or cuda:N")
     return device
 
 
