@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from mmap import mmap
 from typing import ClassVar
 
 import pytest
@@ -24,7 +25,7 @@ from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.precision import _roundings, products
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE, set_determinism
 from lmc_mlflow.workflows.lifecycle import gpus
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."
@@ -93,6 +94,7 @@ def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> 
     patch.setattr(torch.cuda, "current_device", lambda: 0)
     patch.setattr(torch.cuda, "get_device_name", lambda _: "GTX 1080")
     patch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))
+    patch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: None)
     patch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_120"])
     return tried
 
@@ -261,6 +263,19 @@ def test_a_command_has_the_variable_as_it_starts() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     )
     assert said.stdout.strip() == CUBLAS_WORKSPACE[1]
+
+
+def test_the_peak_of_memory_is_that_of_the_work_since_the_machine_was_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = prepare_machine(RuntimeConfig(device="cpu"))
+    with mmap(-1, 2**29) as earlier:  # not of the heap, which keeps what is freed
+        earlier.write(bytes(2**29))
+    high = peak_memory(cpu)["cost/peak_memory_gb"]
+    assert high - peak_memory(prepare_machine(RuntimeConfig(device="cpu")))["cost/peak_memory_gb"] > 0.4
+    machine_with(monkeypatch, "")
+    peaks = [3 * 2**30]
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: peaks[-1])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: peaks.append(2**29))
+    assert peak_memory(prepare_machine(RuntimeConfig(device="cuda")))["cost/peak_gpu_memory_gb"] == 0.5
 
 
 class Watched(torch.nn.Flatten):

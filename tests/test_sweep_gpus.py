@@ -173,5 +173,5 @@ def test_jobs_without_a_share_of_a_ray_cluster_s_gpus_are_refused(
     if not refused:
         engine._refuse_idle_gpus(device)
         return
-    with pytest.raises(ValueError, match="gpus_per_job=0: the cluster has 8 GPUs; .* gpus_per_job=1, or device=cpu"):
+    with pytest.raises(ValueError, match=r"gpus_per_job=0: the cluster has 8 GPUs; .* gpus_per_job=1, or device=cpu"):
         engine._refuse_idle_gpus(device)

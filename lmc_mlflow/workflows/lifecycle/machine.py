@@ -4,6 +4,8 @@ import ctypes
 import platform
 import resource
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -17,7 +19,7 @@ MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 
 
 def prepare_machine(config: RuntimeConfig) -> torch.device:
-    """Set threads and determinism, and choose the device.
+    """Set threads and determinism, choose the device, and begin to measure the memory that the work needs.
 
     Raises:
         ValueError: no such device here, or one that cannot compute.
@@ -27,11 +29,10 @@ def prepare_machine(config: RuntimeConfig) -> torch.device:
     set_determinism(config.deterministic)
     if config.keep_memory:
         keep_freed_memory()
-    device = named_device(config.device)
-    if device is None:
-        return choose_gpu()
-    if device.type == "cuda":
+    device = named_device(config.device) or choose_gpu()
+    if device.type == "cuda" and config.device != AUTO:
         check_gpu(device)
+    _forget_peak(device)
     return device
 
 
@@ -65,9 +66,27 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Measure the most memory that this process has held, in GiB: resident, and on a GPU also allocated there."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
-    found = {"cost/peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30}
+    """Measure the most memory held since the machine was prepared, in GiB: resident, and on a GPU also allocated there.
+
+    Where the system cannot forget an earlier peak, the resident memory is the most that this process has ever held.
+    """
+    found = {"cost/peak_memory_gb": _resident_peak() / 2**30}
     if device.type == "cuda":
         found["cost/peak_gpu_memory_gb"] = torch.cuda.max_memory_allocated(device) / 2**30
     return found
+
+
+def _forget_peak(device: torch.device) -> None:
+    with suppress(OSError):  # not Linux, or a container without it
+        Path("/proc/self/clear_refs").write_text("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _resident_peak() -> int:
+    """The largest resident memory of this process, in bytes."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
