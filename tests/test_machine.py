@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from mmap import mmap
 from typing import ClassVar
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from conftest import QUICK, ROOT
 from mlflow import MlflowClient
+from simulated_device import simulated_gpus
 
 from entry_points import train_pair as entry_point
 from entry_points.train_pair import main as train_pair
@@ -19,6 +19,7 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.walk import measure_path
@@ -58,17 +59,6 @@ for setup in (
     assert set(now()) == {"ieee"}
     os._exit(0)
 """
-
-
-@pytest.fixture(autouse=True)
-def no_earlier_answers() -> Iterator[None]:
-    """Forget what earlier tests found out about the machine."""
-    cached = (gpus.why_not, gpus.usable_gpus, gpus._log_once, gpus._warnings)
-    for function in cached:
-        function.cache_clear()
-    yield
-    for function in cached:
-        function.cache_clear()
 
 
 def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> list[int]:
@@ -276,6 +266,29 @@ def test_the_peak_of_memory_is_that_of_the_work_since_the_machine_was_prepared(m
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: peaks[-1])
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: peaks.append(2**29))
     assert peak_memory(prepare_machine(RuntimeConfig(device="cuda")))["cost/peak_gpu_memory_gb"] == 0.5
+
+
+def test_on_a_simulated_card_without_kernels_auto_computes_on_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    with simulated_gpus(1, capability=(6, 1)):
+        assert device() == "cpu"
+    assert caplog.messages[0].startswith("device=auto computes on the CPU: cuda:0 (simulated GPU 0, sm_61): CUDA error")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("size", "refused"), [(40, False), (32, True)])
+def test_vgg_like_has_a_deterministic_gradient_on_a_gpu_where_its_maps_divide(size: int, refused: bool) -> None:
+    cuda = prepare_machine(RuntimeConfig(device="cuda", deterministic=True))
+    try:
+        network = build_network(NetworkSpec("vgg_like", 1, size, size, 3), seed=0).to(cuda)
+        outputs = network(torch.rand(2, 1, size, size).to(cuda))
+        if not refused:
+            outputs.sum().backward()
+            return
+        with pytest.raises(RuntimeError) as caught:
+            outputs.sum().backward()
+        assert first_line(caught.value).endswith("on this device; set deterministic=false")
+    finally:
+        set_determinism(False)
 
 
 class Watched(torch.nn.Flatten):
