@@ -1,6 +1,7 @@
 """Runs all benchmarks, or the named ones, and prints their tables: `python -m benchmarks [--gpu] [name ...]`."""
 
 import argparse
+import os
 import platform
 import sys
 import time
@@ -12,6 +13,7 @@ import torch
 
 from benchmarks import agreement, feeding, matching, paths, peers, tracking, training
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.seeds import CUBLAS_WORKSPACE
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
 Rows = list[dict[str, Any]]
@@ -40,6 +42,7 @@ def main() -> int:
     unknown = set(given.names) - set(known)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
+    os.environ.setdefault(*CUBLAS_WORKSPACE)
     try:
         device = prepare_machine(RuntimeConfig(device="cuda" if given.gpu else "cpu"))
     except ValueError as error:

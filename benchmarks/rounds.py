@@ -68,13 +68,13 @@ def alternate_prepared(
         for _ in range(num_rounds):
             for name, prepare in ways.items():
                 work = prepare()
-                _wait(device)
-                _forget_peak(device)
+                wait_for(device)
+                forget_peak(device)
                 started = time.perf_counter()
                 work()
-                _wait(device)
+                wait_for(device)
                 seconds[name].append(time.perf_counter() - started)
-                peaks[name] = max(peaks[name], _peak_gib(device))
+                peaks[name] = max(peaks[name], peak_gib(device))
                 del work  # or the next way's peak would hold what this one was prepared with
     return {name: Times(tuple(values), peaks[name]) for name, values in seconds.items()}
 
@@ -95,15 +95,18 @@ def _unprepared(way: Action) -> Preparation:
     return lambda: way
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _forget_peak(device: torch.device) -> None:
+def forget_peak(device: torch.device) -> None:
+    """Begin to measure the peak of a GPU's memory anew."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak_gib(device: torch.device) -> float:
+def peak_gib(device: torch.device) -> float:
+    """Return the most memory of a GPU that was allocated at once, in GiB; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0

@@ -1,11 +1,17 @@
 """Benchmarks time the work alone, with the same products and a memory peak for every way."""
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 
 from benchmarks import rounds, training
+from benchmarks.gpu import correctness
+from benchmarks.gpu.__main__ import SECTIONS
+from benchmarks.gpu.__main__ import main as check_gpu
 from benchmarks.rounds import Times, alternate, alternate_prepared, columns
 from lmc_mlflow.precision import _roundings, products
 
@@ -85,3 +91,44 @@ def test_a_training_is_timed_on_a_gpu() -> None:
     (row,) = training.measure(CUDA, [case], num_rounds=1)
     assert row["fast: largest difference"] < 1e-4
     assert row["fast: peak GiB"] > 0
+
+
+IN_PROCESS = ("device", "captures", "options", "agreement", "paths", "counts", "engines", "policies", "memory")
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run the small checks; the exit status and the rows."""
+    status = check_gpu(["--small", *arguments])
+    return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_checks_of_a_gpu_can_be_tried_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    status, rows = checked(capsys, "--device=cpu", *IN_PROCESS)
+    assert [row for row in rows if not row.get("holds", True)] == []
+    assert status == 0
+    assert {row["section"] for row in rows if "section_s" in row} == set(IN_PROCESS)
+
+
+@pytest.mark.gpu
+def test_what_the_checks_ask_of_a_gpu_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    status, rows = checked(capsys, "device", "captures", "paths", "policies", "memory")
+    assert [row for row in rows if not row.get("holds", True)] == []
+    assert status == 0
+    assert all(row["engine"] == "fast" for row in rows if "fast_to_exact" in row)
+
+
+def test_a_check_beyond_its_limit_or_with_an_error_says_so_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(correctness, "FAST_LIMIT", 0.0)
+    monkeypatch.setattr(correctness, "measure_path", lambda *_, **__: 1 / 0)
+    status, rows = checked(capsys, "--device=cpu", "captures", "paths")
+    assert status == 1
+    assert {row["case"]: row["holds"] for row in rows if "case" in row}["L1"] is False
+    assert next(row for row in rows if "failed" in row)["failed"] == "division by zero"
+    assert "section_s" in rows[-1]
+
+
+def test_every_check_is_named_in_the_docs() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert [name for name in SECTIONS if f"`{name}`" not in page] == []
