@@ -1,6 +1,7 @@
 """Runs all benchmarks, or the named ones, and prints their tables: `python -m benchmarks [--gpu] [name ...]`."""
 
 import argparse
+import os
 import platform
 import sys
 import time
@@ -11,6 +12,9 @@ import pandas as pd
 import torch
 
 from benchmarks import agreement, counts, feeding, matching, paths, peers, tracking, training
+from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.seeds import CUBLAS_WORKSPACE
+from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
 Rows = list[dict[str, Any]]
 TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
@@ -42,9 +46,11 @@ def main() -> int:
     unknown = set(given.names) - set(known)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    if given.gpu and not torch.cuda.is_available():
-        parser.error("--gpu: this machine has no CUDA device")
-    device = torch.device("cuda" if given.gpu else "cpu")
+    os.environ.setdefault(*CUBLAS_WORKSPACE)
+    try:
+        device = prepare_machine(RuntimeConfig(device="cuda" if given.gpu else "cpu"))
+    except ValueError as error:
+        parser.error(f"--gpu: {error}")
     where = torch.cuda.get_device_name() if given.gpu else f"{torch.get_num_threads()} threads, {platform.machine()}"
     print(f"PyTorch {torch.__version__}, {where}\n")
     for name in given.names or known:

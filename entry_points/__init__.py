@@ -26,4 +26,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 # Threads that wait for each other by spinning starve when another job shares the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# cuBLAS reads it once, at its first product; deterministic=true needs it, and nothing is slower with it.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")

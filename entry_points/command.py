@@ -9,7 +9,7 @@ from lmc_mlflow import __version__
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.terminal.hints import how_started
-from lmc_mlflow.terminal.refusals import refusal, refusal_of_flags, user_errors
+from lmc_mlflow.terminal.refusals import is_user_error, refusal, refusal_of_flags
 from lmc_mlflow.terminal.script import SCRIPT, complete, overview, split_words
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
@@ -90,7 +90,9 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
             leave_with(STATUS)
             print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
             return STATUS
-        except user_errors() as error:
+        except Exception as error:
+            if not is_user_error(error):
+                raise
             return _refuse(name, refusal(error))
         lost = say("\n".join(lines[:1] if quiet else lines))
     if lost:

@@ -26,9 +26,17 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ResidentImages:
-    """Images that lie on the device as one tensor (N, C, H, W) float32."""
+    """Images that lie on the device as one tensor (N, C, H, W) float32.
+
+    Attributes:
+        tensor: the images.
+        whole: a tensor of which they are consecutive rows; None: they lie alone.
+        start: the first of these rows.
+    """
 
     tensor: Tensor
+    whole: Tensor | None = None
+    start: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

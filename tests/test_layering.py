@@ -14,6 +14,7 @@ FLOORS = {
     "lmc_mlflow.errors": 0,
     "lmc_mlflow.own_code": 0,
     "lmc_mlflow.config": 1,
+    "lmc_mlflow.precision": 0,
     "lmc_mlflow.schema": 0,
     "lmc_mlflow.stored_arrays": 1,
     "lmc_mlflow.seeds": 1,

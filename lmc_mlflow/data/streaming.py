@@ -1,10 +1,13 @@
 """Brings images to the device: all at once if they fit, or batch by batch, read ahead by a thread."""
 
+import logging
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -16,6 +19,9 @@ READ_AHEAD = 2
 """Batches that are read before they are needed: memory is that of READ_AHEAD + 2 raw batches and a scaled one."""
 COPY_BATCH = 1000
 BYTES_PER_FLOAT = 4
+ALIGNMENT = 64
+"""Bytes at whose multiples PyTorch lets a tensor begin; products of one that begins elsewhere can round differently."""
+logger = logging.getLogger(__name__)
 
 
 Raw = tuple[list[tuple[int, Tensor]], Tensor]
@@ -86,11 +92,19 @@ class StreamedImages:
 def move_to_device(sources: tuple[ScaledSource, ...], device: torch.device, memory_gb: float) -> Images:
     """Copy all images to the device if they fill at most `memory_gb` as float32; otherwise stream them in batches.
 
-    Both ways give the same numbers, to the last bit.
+    They are streamed too, with a warning, where so much memory is not free. Both ways give the same numbers, to the
+    last bit.
     """
     images = StreamedImages(sources, device)
-    n, c, h, w = images.shape
-    if BYTES_PER_FLOAT * n * c * h * w > memory_gb * 2**30:
+    needed = num_bytes(images)
+    if needed > memory_gb * 2**30:
+        return images
+    free = free_bytes(device)
+    if needed > free:
+        logger.warning(
+            "images of %.1f GiB: %.1f GiB are free on %s, so they are read batch by batch",
+            needed / 2**30, free / 2**30, device,
+        )  # fmt: skip
         return images
     tensor = torch.empty(images.shape, device=device)
     start = 0
@@ -100,9 +114,40 @@ def move_to_device(sources: tuple[ScaledSource, ...], device: torch.device, memo
     return ResidentImages(tensor)
 
 
+def move_together(
+    first: tuple[ScaledSource, ...], second: tuple[ScaledSource, ...], device: torch.device, memory_gb: float
+) -> tuple[Images, Images]:
+    """Do as `move_to_device` does for two sets of images; where both lie on the device, `join` then copies nothing."""
+    pieces = StreamedImages(first, device), StreamedImages(second, device)
+    num_first, c, h, w = pieces[0].shape
+    aligned = num_first * c * h * w * BYTES_PER_FLOAT % ALIGNMENT == 0
+    if aligned and all(num_bytes(piece) <= memory_gb * 2**30 for piece in pieces):
+        both = move_to_device(first + second, device, math.inf)
+        if isinstance(both, ResidentImages):
+            whole = both.tensor
+            return ResidentImages(whole[:num_first], whole), ResidentImages(whole[num_first:], whole, num_first)
+    return move_to_device(first, device, memory_gb), move_to_device(second, device, memory_gb)
+
+
+def num_bytes(images: Images) -> int:
+    """Count the bytes that images fill as float32."""
+    return BYTES_PER_FLOAT * math.prod(images.shape)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Measure the memory of a device that is free, or kept by this process and unused."""
+    if device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
 def join(first: Images, second: Images) -> Images:
-    """Concatenate the images of both, without copying streamed ones into memory."""
+    """Concatenate the images of both: without a copy where they are streamed, or lie one behind the other."""
     if isinstance(first, ResidentImages) and isinstance(second, ResidentImages):
+        end = first.start + len(first.tensor)
+        if first.whole is not None and first.whole is second.whole and end == second.start:
+            return ResidentImages(first.whole[first.start : end + len(second.tensor)], first.whole, first.start)
         return ResidentImages(torch.cat([first.tensor, second.tensor]))
     device = next(images.device for images in (first, second) if isinstance(images, StreamedImages))
     return StreamedImages(_sources(first) + _sources(second), device)

@@ -11,9 +11,9 @@ from tqdm import tqdm
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.engines.table import choose_engine
-from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 
 

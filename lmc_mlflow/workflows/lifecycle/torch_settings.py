@@ -5,18 +5,19 @@ from contextlib import contextmanager
 
 import torch
 
+from lmc_mlflow.precision import FLOAT32, products
+
 
 @contextmanager
 def torch_settings_kept() -> Iterator[None]:
     """Put threads, determinism and the precision of products, which a command sets, back at the end of the block."""
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     benchmark = torch.backends.cudnn.benchmark
-    products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     try:
-        yield
+        with products(FLOAT32):
+            yield
     finally:
         torch.set_num_threads(threads)
         if torch.get_deterministic_debug_mode() != mode:
             torch.set_deterministic_debug_mode(mode)
         torch.backends.cudnn.benchmark = benchmark
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = products
