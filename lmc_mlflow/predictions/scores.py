@@ -72,6 +72,9 @@ class Tally(Protocol):
     def add(self, loss_sum: Tensor, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch: its summed loss (float64), outputs (n, K) and labels."""
 
+    def merge(self, other: "Tally") -> None:
+        """Add what another tally for labels of this kind has summed up, on the same device."""
+
     def scores(self) -> Scores:
         """Compute the scores of all samples so far."""
 
@@ -91,6 +94,11 @@ class _AccuracyTally:
         self._totals += torch.stack([loss_sum, correct.double()])
         self._num_samples += len(labels)
 
+    def merge(self, other: Tally) -> None:
+        assert isinstance(other, _AccuracyTally)
+        self._totals += other._totals
+        self._num_samples += other._num_samples
+
     def scores(self) -> Scores:
         loss_sum, num_correct = self._totals.tolist()
         return Scores(loss_sum / self._num_samples, num_correct / self._num_samples)
@@ -108,6 +116,12 @@ class _PrecisionTally:
         self._loss_sum += loss_sum
         self._outputs.append(outputs.detach())
         self._labels.append(labels)
+
+    def merge(self, other: Tally) -> None:
+        assert isinstance(other, _PrecisionTally)
+        self._loss_sum += other._loss_sum
+        self._outputs += other._outputs
+        self._labels += other._labels
 
     def scores(self) -> Scores:
         outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
