@@ -1,6 +1,7 @@
 """Joins a process to its group, and hands networks and images over to it."""
 
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,13 +42,14 @@ class Group:
 @contextmanager
 def joined(group: Group, rank: int) -> Iterator[None]:
     """Belong to the group within the block; it begins when all processes have come."""
-    device = group.devices[rank]
+    device, report = group.devices[rank], sys.excepthook
     if device.type == "cuda":
         torch.cuda.set_device(device)
     store = dist.FileStore(str(group.folder / "store"), len(group.devices))  # type: ignore[attr-defined]
     dist.init_process_group(
         BACKENDS[device.type], store=store, rank=rank, world_size=len(group.devices), timeout=PATIENCE
     )
+    sys.excepthook = report  # PyTorch writes the rank before each line
     try:
         yield
     finally:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,8 +40,10 @@ def serve(pipe: "Connection[bytes, Any]", rank: int, group: Group) -> None:
         _serve(pipe, rank, group)
         status = 0
     except Exception as error:  # noqa: BLE001  # rank 0 tells it
-        with suppress(OSError):  # rank 0 is gone
+        try:
             pipe.send(pack(Failure(f"{type(error).__name__}: {one_line(error)}", time.monotonic())))
+        except OSError:  # rank 0 is gone
+            shutil.rmtree(group.folder, ignore_errors=True)
     finally:
         os._exit(status)  # at once: a second of an interpreter's end, or a wait for processes that have ended
 

@@ -3,8 +3,8 @@
 import multiprocessing
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -55,7 +55,8 @@ class Workers:
         """Let them leave the group after the last epoch; kill them after an error, before rank 0 leaves it."""
         if error is None:
             self._are_dismissed.set()
-            self.send(None)
+            with suppress(OSError):  # one that has ended since the last epoch changes nothing
+                self.send(None)
         else:
             self._kill()
 
@@ -92,19 +93,20 @@ class Workers:
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
-            wait([process.sentinel for process in self._processes], GRACE_SECONDS)
-            why = self._why_ended()
+            ended = wait([process.sentinel for process in self._processes], GRACE_SECONDS)
+            why = self._why(ended)
             if why is None:
                 raise
             raise ChildProcessError(f"{why}; the same command resumes from the last progress that was saved") from error
 
-    def _why_ended(self) -> str | None:
-        """Say which process has ended first, and why; None: all are at work."""
+    def _why(self, sentinels: Sequence[object]) -> str | None:
+        """Say which process has ended first of those with these sentinels, and why; None: there are none."""
         killed, ended = [], []
         for index, (process, pipe) in enumerate(zip(self._processes, self._pipes, strict=True)):
-            process.join(0)
-            if process.exitcode is None:
+            if process.sentinel not in sentinels:
                 continue
+            process.join(GRACE_SECONDS)  # its sentinel comes a moment before its status
+            assert process.exitcode is not None
             name = f"the process of {self._group.devices[index + 1]} (rank {index + 1})"
             failure = self._failures.get(index) or _last_words(pipe)
             if failure is not None:
