@@ -1,10 +1,12 @@
 """Several processes that share every batch train the networks that one process trains; none outlives the command."""
 
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.streaming import ScaledSource, StreamedImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.networks import load_network
+from lmc_mlflow.training.engines.data_parallel import group, workers
 from lmc_mlflow.training.engines.data_parallel.engine import data_parallel, why_not_data_parallel
 from lmc_mlflow.training.engines.data_parallel.group import Group, joined
 from lmc_mlflow.training.engines.data_parallel.replica import Replica, train_replicas
@@ -189,6 +192,25 @@ def test_a_killed_process_ends_the_command_in_one_line_and_another_number_of_dev
     for side in (0, 1):
         for name, value in states[side].items():
             assert torch.allclose(value, states[side + 2][name], atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_a_process_that_stands_still_ends_the_training_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "PATIENCE", timedelta(seconds=8))
+    monkeypatch.setattr(workers, "GRACE_SECONDS", 0.1)
+    message = "a process of cpu did not answer for 10 minutes; the same command resumes"
+    one = trainee("A", "mlp_l1_w9", {})
+    with pytest.raises(ChildProcessError, match=message):
+        train_beside_a_stopped_process(one)
+    assert not multiprocessing.active_children()
+
+
+def train_beside_a_stopped_process(one: Trainee) -> None:
+    with data_parallel([one], CONFIG, False, (CPU, CPU)) as shared:
+        shared.train_epoch(1)
+        (process,) = multiprocessing.active_children()
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        shared.train_epoch(2)
 
 
 @pytest.mark.slow

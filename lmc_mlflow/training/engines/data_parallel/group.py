@@ -44,7 +44,7 @@ def joined(group: Group, rank: int) -> Iterator[None]:
     """Belong to the group within the block; it begins when all processes have come."""
     device, report = group.devices[rank], sys.excepthook
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
     store = dist.FileStore(str(group.folder / "store"), len(group.devices))  # type: ignore[attr-defined]
     dist.init_process_group(
         BACKENDS[device.type], store=store, rank=rank, world_size=len(group.devices), timeout=PATIENCE

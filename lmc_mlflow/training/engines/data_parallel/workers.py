@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from lmc_mlflow.training.engines.data_parallel.group import Group, unpack
+from lmc_mlflow.training.engines.data_parallel.group import PATIENCE, Group, unpack
 from lmc_mlflow.training.engines.data_parallel.worker import Failure, serve
 
 GRACE_SECONDS = 5.0
@@ -88,13 +88,15 @@ class Workers:
         """Blame the process that has ended first for an error in the block, where one has.
 
         Raises:
-            ChildProcessError: one has; says which, and why.
+            ChildProcessError: one has, or gives no answer; says which, and why.
         """
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
             ended = wait([process.sentinel for process in self._processes], GRACE_SECONDS)
             why = self._why(ended)
+            if why is None and "timed out" in str(error).lower():
+                why = f"a process of {', '.join(map(str, self._group.devices[1:]))} did not answer for {PATIENCE.seconds // 60} minutes"
             if why is None:
                 raise
             raise ChildProcessError(f"{why}; the same command resumes from the last progress that was saved") from error
