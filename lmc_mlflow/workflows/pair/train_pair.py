@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
@@ -210,9 +209,9 @@ def _train_together(trainings: list[_Training], data: ShiftedData, devices: Sequ
             recorder.on_epoch(epoch, reports[2 * i : 2 * i + 2])
 
     with save_when_stopped(*(recorder.progress for recorder in recorders)):
-        how = partial(train_on_devices, devices=devices) if len(devices) > 1 else partial(train, engine=config.engine)
         test, first_epoch = (data.test.images, data.test.labels), recorders[0].progress.epoch + 1
-        engine = how(trainees, test, config, data.flips, first_epoch, on_epoch)
+        given = (trainees, test, config, data.flips, first_epoch, on_epoch)
+        engine = train_on_devices(*given, devices) if len(devices) > 1 else train(*given, config.engine)
     for training in trainings:
         for run in (training.runs.pair, *training.runs.endpoints.values()):
             run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(devices))})

@@ -96,7 +96,8 @@ class Workers:
             ended = wait([process.sentinel for process in self._processes], GRACE_SECONDS)
             why = self._why(ended)
             if why is None and "timed out" in str(error).lower():
-                why = f"a process of {', '.join(map(str, self._group.devices[1:]))} did not answer for {PATIENCE.seconds // 60} minutes"
+                others = ", ".join(map(str, self._group.devices[1:]))
+                why = f"a process of {others} did not answer for {PATIENCE.seconds // 60} minutes"
             if why is None:
                 raise
             raise ChildProcessError(f"{why}; the same command resumes from the last progress that was saved") from error
