@@ -28,7 +28,8 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.training.engines.data_parallel import group, workers
 from lmc_mlflow.training.engines.data_parallel.engine import data_parallel, why_not_data_parallel
-from lmc_mlflow.training.engines.data_parallel.group import Group, joined
+from lmc_mlflow.training.engines.data_parallel.group import Group, joined, pack_trainees, unpack_trainees
+from lmc_mlflow.training.engines.data_parallel.layers import shared_copy
 from lmc_mlflow.training.engines.data_parallel.replica import Replica, train_replicas
 from lmc_mlflow.training.engines.data_parallel.shares import Share
 from lmc_mlflow.training.engines.exact import ExactTraining
@@ -285,6 +286,32 @@ def test_a_store_of_patches_travels_to_another_process_without_its_pixels() -> N
     vars(source)["_mapped"] = [np.zeros(1_000_000)]
     assert len(pickle.dumps(source)) < 1000
     assert pickle.loads(pickle.dumps(source)).bands == ("B02",)
+
+
+@pytest.mark.gpu
+def test_a_trainee_that_another_process_gets_lies_on_the_gpu_of_that_process() -> None:
+    sent = trainee("A", "mlp_l1_w9_bn", OPTIMIZERS["adam"])
+    ExactTraining([sent], CONFIG, True).train_epoch(1)
+    gpu = torch.device("cuda:0")
+    (got,) = unpack_trainees(pack_trainees([sent]), gpu)
+    weight = got.network.get_parameter("linear1.weight")
+    assert {t.device for t in (weight, got.network.get_buffer("norm1.running_mean"), got.labels)} == {gpu}
+    assert next(got.images.batches(None, 100)).device == gpu
+    assert got.optimizer.param_groups[0]["params"][0] is weight
+    assert got.optimizer.state[weight]["exp_avg"].device == gpu
+    assert got.optimizer.state[weight]["step"].device == CPU  # on a GPU each step would wait for it
+    assert torch.equal(weight.cpu(), sent.network.get_parameter("linear1.weight"))
+    assert not got.traces
+
+
+@pytest.mark.gpu
+def test_batch_norm_on_gpus_is_pytorch_s_own_and_has_the_network_s_tensors() -> None:
+    network = trainee("A", "mlp_l1_w9_bn_dropout", {}).network.to("cuda:0")
+    copied = shared_copy(network, Share(1, 2))
+    assert isinstance(copied.get_submodule("norm1"), nn.SyncBatchNorm)
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        assert copied.state_dict(keep_vars=True)[name] is tensor
+    assert isinstance(network.get_submodule("norm1"), nn.BatchNorm1d)
 
 
 @pytest.mark.gpu
