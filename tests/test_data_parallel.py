@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import runs_of_kind
+from conftest import HAS_GPU, runs_of_kind
 from mlflow import MlflowClient
 from test_kill_resume import killed_after, statuses, training, wait_for_epoch
 from torch import Tensor, nn
@@ -312,6 +312,19 @@ def test_batch_norm_on_gpus_is_pytorch_s_own_and_has_the_network_s_tensors() -> 
     for name, tensor in network.state_dict(keep_vars=True).items():
         assert copied.state_dict(keep_vars=True)[name] is tensor
     assert isinstance(network.get_submodule("norm1"), nn.BatchNorm1d)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="NCCL needs a GPU")
+def test_a_group_of_one_gpu_trains_what_the_exact_engine_trains(tmp_path: Path) -> None:
+    gpu = torch.device("cuda:0")
+    one, two = ([moved(t, gpu) for t in trainees()] for _ in range(2))
+    expected = ExactTraining(one, CONFIG, True).train_epoch(1)
+    with joined(Group((gpu,), tmp_path, 1, False), 0):
+        found = train_replicas([Replica.of(t, 0, 1) for t in two], CONFIG, True, 1)
+    for mine, theirs in zip(two, one, strict=True):
+        assert largest_difference(mine, theirs) < 1e-5, mine.side
+    assert np.array([t.scores() for t in found]) == pytest.approx(np.array(expected), abs=1e-5)
 
 
 @pytest.mark.gpu
