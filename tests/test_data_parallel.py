@@ -162,14 +162,15 @@ def stop_after(epoch: int, patch: pytest.MonkeyPatch, stop: Callable[[], None]) 
 
 
 def kill_a_process() -> None:
-    (process,) = multiprocessing.active_children()
-    process.kill()
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_command_in_one_line_and_another_number_of_devices_resumes(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = [*FLAGS, "--epochs=3", "--checkpoint_every=1"]
+    flags = [*FLAGS, "--epochs=3", "--checkpoint_every=1", "--seeds=1,2"]
     with monkeypatch.context() as patch:
         stop_after(2, patch, kill_a_process)
         assert train_pair([*flags, "--devices=cpu,cpu"]) == 1
@@ -179,20 +180,28 @@ def test_a_killed_process_ends_the_command_in_one_line_and_another_number_of_dev
         "that was saved"
     )
     assert not multiprocessing.active_children()
-    assert statuses(store) == ["FAILED"] * 3
-    pair = runs_of_kind(store, "pair")[0]
-    assert pair.data.tags["lmc.error"] in line
+    assert statuses(store) == ["FAILED"] * 6
+    begun = runs_of_kind(store, "pair")
+    assert begun[0].data.tags["lmc.error"] in line
     assert train_pair([*flags, "--device=cpu"]) == 0
-    assert train_pair([*flags, "--device=cpu", "--force=true"]) == 0
-    assert statuses(store) == ["FINISHED"] * 6
-    resumed, alone = runs_of_kind(store, "pair")
-    assert resumed.info.run_id == pair.info.run_id
-    assert resumed.data.params["data_parallel.devices"] == "cpu,cpu"
-    assert resumed.data.tags["lmc.fingerprint"] == alone.data.tags["lmc.fingerprint"]
+    assert train_pair([*flags, "--devices=cpu,cpu", "--force=true"]) == 0
+    assert statuses(store) == ["FINISHED"] * 12
+    pairs = runs_of_kind(store, "pair")
+    resumed, whole = pairs[:2], pairs[2:]
+    assert [run.info.run_id for run in resumed] == [run.info.run_id for run in begun]
+    assert resumed[0].data.params["data_parallel.devices"] == "cpu,cpu"
+    tags = ("lmc.engine", "lmc.num_devices", "lmc.seed")
+    assert [[run.data.tags[tag] for tag in tags] for run in pairs] == [
+        ["exact", "1", "1"],
+        ["exact", "1", "2"],
+        ["data_parallel", "2", "1"],
+        ["data_parallel", "2", "2"],
+    ]
+    assert resumed[0].data.tags["lmc.fingerprint"] == whole[0].data.tags["lmc.fingerprint"]
     states = [load_network(store, run.info.run_id).state for run in runs_of_kind(store, "endpoint")]
-    for side in (0, 1):
-        for name, value in states[side].items():
-            assert torch.allclose(value, states[side + 2][name], atol=1e-5), name
+    for mine, theirs in zip(states[:4], states[4:], strict=True):
+        for name, value in mine.items():
+            assert torch.allclose(value, theirs[name], atol=1e-5), name
 
 
 @pytest.mark.slow
@@ -221,7 +230,7 @@ def test_nothing_is_left_of_a_killed_command_and_the_same_command_resumes_it(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    flags = [*FLAGS, "--epochs=300", "--checkpoint_every=1", "--devices=cpu,cpu", "--seeds=1,2"]
+    flags = [*FLAGS, "--epochs=300", "--checkpoint_every=1", "--devices=cpu,cpu"]
     with training(flags) as process:
         wait_for_epoch(store, process, 2)
         others = psutil.Process(process.pid).children(recursive=True)
@@ -236,7 +245,7 @@ def test_nothing_is_left_of_a_killed_command_and_the_same_command_resumes_it(
     status, said = killed_after(store, flags, 5, signal.SIGTERM)
     assert (status, said.strip().splitlines()[-1]) == (130, "train_pair: stopped; give the same command again to go on")
     assert {run.info.run_id for run in runs_of_kind(store, "pair")} == before
-    assert statuses(store) == ["KILLED"] * 6
+    assert statuses(store) == ["KILLED"] * 3
 
 
 def test_a_network_on_one_device_is_trained_by_the_plain_loop(store: MlflowClient) -> None:
