@@ -12,10 +12,10 @@ from tqdm import tqdm
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.engines.data_parallel.engine import data_parallel
 from lmc_mlflow.training.engines.table import Training, choose_engine
-from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 
 
@@ -58,7 +58,9 @@ def train(
         ValueError: there is no such engine.
     """
     chosen = choose_engine(engine, trainees, config)
-    _train_epochs(chosen.start(trainees, config, flips), trainees, test, config, first_epoch, on_epoch)
+    with products(config.precision):  # captured steps keep the precision of their capture
+        training = chosen.start(trainees, config, flips)
+    _train_epochs(training, trainees, test, config, first_epoch, on_epoch)
     return "exact" if chosen.is_exact else "fast"
 
 

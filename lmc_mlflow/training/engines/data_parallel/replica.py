@@ -8,14 +8,16 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lmc_mlflow.batches import send
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Tally, make_tally, sample_losses
 from lmc_mlflow.training.augmentation import flip_in_place, translate_images
 from lmc_mlflow.training.engines.data_parallel.layers import shared_copy
 from lmc_mlflow.training.engines.data_parallel.shares import Share
 from lmc_mlflow.training.noise_trace import trace_epoch
 from lmc_mlflow.training.optimizers import clip, learning_rate
-from lmc_mlflow.training.precision import forward, products
+from lmc_mlflow.training.precision import forward
 from lmc_mlflow.training.trainee import Trainee
 
 
@@ -59,12 +61,12 @@ def _train(replica: Replica, config: OptimizationConfig, flips: bool, epoch: int
     replica.network.train()
     with trainee.noise.epoch(epoch, num_samples, size, flips) as draws:
         shared_images = share.images(trainee.images, draws.order, size)
-        moves = None if draws.moves is None else torch.split(draws.moves.to(device), size)
+        moves = None if draws.moves is None else torch.split(send(draws.moves, device), size)
         for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), shared_images, strict=True)):
             share.batch = len(positions)
             labels = trainee.labels[positions[share.part]]
             if flipped is not None:
-                flip_in_place(images, draws.flipped[i][share.part])
+                flip_in_place(images, flipped[share.part])
             if moves is not None:
                 images = translate_images(images, moves[i][share.part], trainee.noise.translate)
             for group in trainee.optimizer.param_groups:
@@ -78,5 +80,5 @@ def _train(replica: Replica, config: OptimizationConfig, flips: bool, epoch: int
             clip(trainee.network.parameters(), config)
             trainee.optimizer.step()
             tally.add(losses.detach().double().sum(), outputs.detach().float(), labels)
-    trainee.traces.append(trace_epoch(epoch, draws, trainee.labels.cpu()))
+    trainee.traces.append(trace_epoch(epoch, draws, trainee.host_labels))
     return tally

@@ -58,7 +58,10 @@ def _serve(pipe: "Connection[bytes, Any]", rank: int, group: Group) -> None:
         share_images(trainees)
         replicas = [Replica.of(trainee, rank, len(group.devices)) for trainee in trainees]
         while (epoch := pipe.recv()) is not None:
-            pipe.send(pack(train_replicas(replicas, config, flips, epoch)))
+            tallies = train_replicas(replicas, config, flips, epoch)
+            for tally in tallies:
+                tally.condense()
+            pipe.send(pack(tallies))
 
 
 def _end_with_rank_0(folder: Path) -> None:
