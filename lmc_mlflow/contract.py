@@ -134,6 +134,7 @@ class Artifact:
     MANIFEST = "manifest.json"
     CHECKPOINT = "checkpoint/model.safetensors"
     CHECKPOINT_CONFIG = "checkpoint/config.json"
+    CHECKPOINT_SOURCE = "checkpoint/source.py"
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"

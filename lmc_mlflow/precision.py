@@ -23,7 +23,7 @@ def products(precision: str) -> Iterator[None]:
 
 def set_products(precision: str) -> None:
     """Let a GPU round the factors of float32 products to TF32 from now on if `precision` is `tf32`, or not at all."""
-    _round([TF32 if precision == TF32 else FLOAT32] * len(_operations()))
+    _round([TF32 if precision == TF32 else FLOAT32] * max(2, len(_operations())))
 
 
 def _operations() -> list[Any]:

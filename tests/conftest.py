@@ -25,6 +25,8 @@ from lmc_mlflow.workflows.lifecycle import gpus
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"
 HAS_GPU = torch.cuda.is_available()
+if HAS_GPU:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product of the process
 torch.set_num_threads(1)
 
 QUICK = [

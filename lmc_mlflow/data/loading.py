@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.content import check_content
-from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, load_dataset
+from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
 from lmc_mlflow.data.shifts.renderings import Rendering
@@ -125,7 +124,7 @@ def load_shifted(
 
 def _row_of(config: DataConfig) -> DatasetRow:
     """Look up the data set, and refuse a shift that does not fit it before anything is read."""
-    row = lookup(DATASETS, config.dataset, "dataset")
+    row = dataset_row(config.dataset)
     chooses_bands = shift_row(config.shift).chooses_bands
     if row.in_bands and not chooses_bands:
         raise ValueError(

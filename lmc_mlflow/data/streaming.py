@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.data.pixels import ArraySource, Source
-from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.scaling import Constants, Scaling
 
 READ_AHEAD = 2
 """Batches that are read before they are needed: memory is that of READ_AHEAD + 2 raw batches and a scaled one."""
@@ -22,6 +22,10 @@ BYTES_PER_FLOAT = 4
 ALIGNMENT = 64
 """Bytes at whose multiples PyTorch lets a tensor begin; products of one that begins elsewhere can round differently."""
 logger = logging.getLogger(__name__)
+
+
+Raw = tuple[list[tuple[int, Tensor]], Tensor]
+"""The raw images of a batch that each source holds, with the number of the source, and where each image stands."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +53,40 @@ class StreamedImages:
         """Yield scaled batches on the device, as `Images` says."""
         chunks = torch.split(torch.arange(self.shape[0]) if order is None else order.cpu(), batch_size)
         reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        ahead: deque[Future[list[tuple[ScaledSource, Tensor, Tensor]]]] = deque()
+        ahead: deque[Future[Raw]] = deque()
+        constants = [scaled.scaling.constants(self.device) for scaled in self.sources]
         try:
             for chunk in chunks:
                 ahead.append(reader.submit(self._read, chunk))
                 if len(ahead) > READ_AHEAD:
-                    yield self._on_device(ahead.popleft().result())
+                    yield self._on_device(ahead.popleft().result(), constants)
             while ahead:
-                yield self._on_device(ahead.popleft().result())
+                yield self._on_device(ahead.popleft().result(), constants)
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
 
-    def _read(self, positions: Tensor) -> list[tuple[ScaledSource, Tensor, Tensor]]:
-        """Read what each source holds of a batch: raw images, and which of the batch they are."""
-        found, start = [], 0
-        for scaled in self.sources:
+    def _read(self, positions: Tensor) -> Raw:
+        """Read what each source holds of a batch."""
+        found, places, start = [], [], 0
+        for i, scaled in enumerate(self.sources):
             end = start + scaled.source.shape[0]
             members = ((positions >= start) & (positions < end)).nonzero().flatten()
             if len(members):
                 raw = torch.from_numpy(scaled.source.take((positions[members] - start).numpy()))
-                found.append((scaled, raw.pin_memory() if self.device.type == "cuda" else raw, members))
+                found.append((i, self._pinned(raw)))
+                places.append(members)
             start = end
-        return found
+        return found, self._pinned(torch.cat(places).argsort())
 
-    def _on_device(self, found: list[tuple[ScaledSource, Tensor, Tensor]]) -> Tensor:
-        images = [scaled.scaling.apply(raw.to(self.device, non_blocking=True)) for scaled, raw, _ in found]
-        if len(images) == 1:
-            return images[0]
-        members = torch.cat([members for _, _, members in found])
-        return torch.cat(images)[members.argsort().to(self.device)]
+    def _pinned(self, tensor: Tensor) -> Tensor:
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor  # here, in the thread that reads ahead
+
+    def _on_device(self, read: Raw, constants: list[Constants | None]) -> Tensor:
+        found, places = read
+        images = [
+            self.sources[i].scaling.apply(raw.to(self.device, non_blocking=True), constants[i]) for i, raw in found
+        ]
+        return images[0] if len(images) == 1 else torch.cat(images)[places.to(self.device, non_blocking=True)]
 
 
 def move_to_device(sources: tuple[ScaledSource, ...], device: torch.device, memory_gb: float) -> Images:

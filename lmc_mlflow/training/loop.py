@@ -56,7 +56,8 @@ def train(
         ValueError: there is no such engine.
     """
     chosen = choose_engine(engine, trainees, config)
-    training = chosen.start(trainees, config, flips)
+    with products(config.precision):  # captured steps keep the precision of their capture
+        training = chosen.start(trainees, config, flips)
     num_images = sum(len(t.labels) for t in trainees)
     bar = tqdm(
         range(first_epoch, config.epochs + 1), initial=first_epoch - 1, total=config.epochs, unit="epoch", disable=None

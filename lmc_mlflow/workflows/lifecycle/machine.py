@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.own_code import make_importable
 from lmc_mlflow.seeds import set_determinism
 from lmc_mlflow.workflows.lifecycle.gpus import check_gpu, choose_gpu
 
@@ -19,19 +20,22 @@ MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 
 
 def prepare_machine(config: RuntimeConfig) -> torch.device:
-    """Set threads and determinism, choose the device, and begin to measure the memory that the work needs.
+    """Set threads, determinism and the folder of users' own modules; choose the device; begin to measure its memory.
 
     Raises:
-        ValueError: no such device here, or one that cannot compute.
+        ValueError: no such device or folder here, or a device that cannot compute.
     """
+    make_importable(config.code)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     set_determinism(config.deterministic)
     if config.keep_memory:
         keep_freed_memory()
     device = named_device(config.device) or choose_gpu()
-    if device.type == "cuda" and config.device != AUTO:
-        check_gpu(device)
+    if device.type == "cuda":
+        if config.device != AUTO:
+            check_gpu(device)
+        torch.cuda.set_device(device.index or 0)  # nothing that names no device goes to another
     _forget_peak(device)
     return device
 

@@ -14,7 +14,7 @@ from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.data.loading import BOTH, LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources
-from lmc_mlflow.star.segments import draw_points
+from lmc_mlflow.star_domains.segments import draw_points
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
