@@ -81,6 +81,7 @@ def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> 
     patch.setattr(torch.cuda, "device_count", lambda: len(faults))
     patch.setattr(torch.cuda, "is_available", available)
     patch.setattr(torch.cuda, "init", lambda: None)
+    patch.setattr(torch.cuda, "set_device", lambda _: None)
     patch.setattr(torch.cuda, "current_device", lambda: 0)
     patch.setattr(torch.cuda, "get_device_name", lambda _: "GTX 1080")
     patch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))
