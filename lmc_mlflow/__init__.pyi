@@ -345,6 +345,7 @@ def train_pair(
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
+    devices: Sequence[str] | str = (),
     quiet: bool = False,
 ) -> Pair:
     """Train one network on each side of a data shift.
@@ -408,6 +409,7 @@ def train_pairs(
     force: bool = False,
     c2st_samples: int = 1000,
     seeds: Sequence[int] | str = (),
+    devices: Sequence[str] | str = (),
     quiet: bool = False,
 ) -> list[Pair]:
     """Train a pair for each of `seeds`, all together; otherwise as `train_pair`."""

@@ -63,6 +63,7 @@ class Tag:
     BATCH_SIZE = "lmc.batch_size"
     SIDE = "lmc.side"
     ENGINE = "lmc.engine"
+    NUM_DEVICES = "lmc.num_devices"
     # Runs it came from.
     PAIR = "lmc.pair"
     RUN_A = "lmc.run_a"

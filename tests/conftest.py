@@ -42,6 +42,7 @@ TRAINING_MODULES = {
     "test_activation_matching",
     "test_bigearthnet",
     "test_channels_last",
+    "test_data_parallel",
     "test_facts",
     "test_gpu",
     "test_kill_resume",

@@ -74,6 +74,12 @@ class Tally(Protocol):
     def add(self, loss: Tensor, outputs: Tensor, labels: Tensor, weight: int = 1) -> None:
         """Add a batch: its loss (a scalar, whose product with `weight` is a sum), outputs (n, K) and labels."""
 
+    def condense(self) -> None:
+        """Sum up and join what has been added, so that it travels to another process in a few pieces."""
+
+    def merge(self, other: "Tally") -> None:
+        """Add what another tally for labels of this kind has been given, on the same device."""
+
     def scores(self) -> Scores:
         """Compute the scores of all samples so far."""
 
@@ -98,6 +104,18 @@ class _Batches:
         self._outputs.append(outputs.detach())
         self._labels.append(labels)
 
+    def condense(self) -> None:
+        weights = torch.tensor(self._weights, dtype=torch.float64, device=self._losses[0].device)
+        self._losses, self._weights = [torch.stack(self._losses).double() @ weights], [1]
+        self._labels = [_joined(self._labels)]
+
+    def merge(self, other: Tally) -> None:
+        assert isinstance(other, type(self))
+        self._losses += other._losses
+        self._weights += other._weights
+        self._outputs += other._outputs
+        self._labels += other._labels
+
     def _mean_loss(self, losses: list[float]) -> float:
         total = 0.0
         for loss, weight in zip(losses, self._weights, strict=True):  # not `sum`, which rounds otherwise from 3.12 on
@@ -119,6 +137,18 @@ class _AccuracyTally(_Batches):
         if self._num_outputs > MOST_OUTPUTS_KEPT:
             self._count()
 
+    def condense(self) -> None:
+        self._count()
+        super().condense()
+        self._correct = [torch.stack(self._correct).sum()]
+
+    def merge(self, other: Tally) -> None:
+        assert isinstance(other, _AccuracyTally)
+        self._count()
+        other._count()
+        super().merge(other)
+        self._correct += other._correct
+
     def _count(self) -> None:
         if self._outputs:
             outputs, labels = _joined(self._outputs), _joined(self._labels[-len(self._outputs) :])
@@ -134,6 +164,10 @@ class _AccuracyTally(_Batches):
 
 class _PrecisionTally(_Batches):
     """Keeps every output, because ranks need them: (N, K) floats, 29 MB for 384,030 patches of 19 classes."""
+
+    def condense(self) -> None:
+        super().condense()
+        self._outputs = [_joined(self._outputs)]
 
     def scores(self) -> Scores:
         outputs, labels = _joined(self._outputs), _joined(self._labels)

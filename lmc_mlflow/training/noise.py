@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Protocol
 
@@ -71,6 +71,9 @@ class NoiseStream(Protocol):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a state that `state` returned."""
 
+    def on(self, device: torch.device) -> "NoiseStream":
+        """Return the same noise, where it is now, for a training on another device."""
+
 
 def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device, translate: int = 0) -> NoiseStream:
     """Make the noise of a side.
@@ -134,6 +137,10 @@ class NamedNoise:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Do nothing: there is no state."""
 
+    def on(self, device: torch.device) -> "NamedNoise":
+        """Return the same noise for a training on another device."""
+        return replace(self, device=device)
+
 
 @dataclass
 class PaperNoise:
@@ -175,6 +182,10 @@ class PaperNoise:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a state that `state` returned."""
         self._left = {name: tensor.cpu() for name, tensor in state.items()}
+
+    def on(self, device: torch.device) -> "PaperNoise":
+        """Return the same noise, where it is now, for a training on another device."""
+        return replace(self, device=device)
 
 
 def _draw_seed() -> int:
