@@ -15,6 +15,7 @@ from simulated_device import simulated_gpus
 
 from entry_points import train_pair as entry_point
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import gpus
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.errors import first_line
@@ -25,7 +26,6 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.precision import _roundings, products
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE, set_determinism
-from lmc_mlflow.workflows.lifecycle import gpus
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
