@@ -20,7 +20,7 @@ from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
 from simulated_device import Machine, simulated_gpus
 
-from lmc_mlflow.workflows.lifecycle import gpus
+from lmc_mlflow import gpus
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"

@@ -18,6 +18,7 @@ FLOORS = {
     "lmc_mlflow.schema": 0,
     "lmc_mlflow.stored_arrays": 1,
     "lmc_mlflow.seeds": 1,
+    "lmc_mlflow.gpus": 1,
     "lmc_mlflow.weights": 1,
     "lmc_mlflow.manifest": 1,
     "lmc_mlflow.batches": 1,

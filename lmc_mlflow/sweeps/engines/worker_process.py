@@ -7,9 +7,9 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
+from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.sweeps.worker import Reply, Task, compute
 from lmc_mlflow.tracking.processes.signals import Terminated, termination_raises
-from lmc_mlflow.workflows.lifecycle.gpus import release_gpu
 
 POLL_SECONDS = 0.5
 
