@@ -8,7 +8,7 @@ from typing import Any
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.terminal.refusals import refusal, refusal_of_flags, user_errors
-from lmc_mlflow.terminal.streams import patient_streams
+from lmc_mlflow.terminal.streams import MESSAGE_FORMAT, patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
 from lmc_mlflow.tracking.processes.signals import STATUS, STOPS, leave_with, termination_raises
@@ -56,9 +56,7 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
         return _refuse(name, refusal_of_flags(error))
     quiet = config.terminal.quiet
     with patient_streams(quiet):
-        logging.basicConfig(
-            level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-        )
+        logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format=MESSAGE_FORMAT)
         for logger in TWICE_TOLD:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:

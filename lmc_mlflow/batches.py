@@ -23,6 +23,9 @@ class Images(Protocol):
             batch_size: images a batch; the last holds what is left.
         """
 
+    def to(self, device: torch.device) -> "Images":
+        """Give the same images for use on another device."""
+
 
 @dataclass(frozen=True)
 class ResidentImages:
@@ -43,6 +46,10 @@ class ResidentImages:
             return
         for positions in torch.split(order.to(self.tensor.device), batch_size):
             yield self.tensor.index_select(0, positions)  # twice as fast on a CPU as tensor[positions]
+
+    def to(self, device: torch.device) -> "ResidentImages":
+        """Copy the images to another device."""
+        return ResidentImages(self.tensor.to(device))
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -36,6 +36,10 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: torch.device) -> "LabelledImages":
+        """Give the same images and labels on another device."""
+        return LabelledImages(self.images.to(device), self.labels.to(device), self.digest)
+
 
 @dataclass(frozen=True)
 class ShiftedData:

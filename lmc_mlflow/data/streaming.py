@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,10 @@ class StreamedImages:
                 yield self._on_device(ahead.popleft().result())
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
+
+    def to(self, device: torch.device) -> "StreamedImages":
+        """Stream the same images to another device."""
+        return replace(self, device=device)
 
     def _read(self, positions: Tensor) -> list[tuple[ScaledSource, Tensor, Tensor]]:
         """Read what each source holds of a batch: raw images, and which of the batch they are."""

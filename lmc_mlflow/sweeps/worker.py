@@ -19,6 +19,7 @@ from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.workers.pool import Ended
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.interpolate import interpolate
@@ -63,6 +64,13 @@ class TaskResult:
     task: Task
     outcomes: Sequence[CellOutcome]
     why: str = ""
+
+
+def result_of(task: Task, ended: Ended) -> TaskResult:
+    """Return the outcome of each cell of a task that a pool has ended, or why there are none."""
+    if isinstance(ended.value, Exception):
+        return TaskResult(task, [], first_line(ended.value))
+    return TaskResult(task, ended.value or [], ended.death)
 
 
 def compute(task: Task) -> list[CellOutcome]:

@@ -89,6 +89,12 @@ class Material:
     measured: LabelledImages
     sides: dict[str, LabelledImages]
 
+    def to(self, device: torch.device) -> "Material":
+        """Give the same data on another device."""
+        moved = {id(one): one.to(device) for one in (self.test, self.measured, *self.sides.values())}
+        sides = {digest: moved[id(one)] for digest, one in self.sides.items()}
+        return Material(moved[id(self.test)], moved[id(self.measured)], sides)
+
     def side(self, network: LoggedNetwork) -> LabelledImages:
         """Give the training subset of a network."""
         return self.sides[network.digests["train"]]
