@@ -1,6 +1,7 @@
 """Loads the data of a configuration: sides A and B and the test set, scaled and on the training device."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,12 @@ class LabelledImages:
     def to(self, device: torch.device) -> "LabelledImages":
         """Give the same images and labels on another device."""
         return LabelledImages(self.images.to(device), self.labels.to(device), self.digest)
+
+
+def move_all(named: Mapping[str, LabelledImages], device: torch.device) -> dict[str, LabelledImages]:
+    """Give images on another device under their names; what has several names is copied once."""
+    moved = {id(one): one.to(device) for one in named.values()}
+    return {name: moved[id(one)] for name, one in named.items()}
 
 
 @dataclass(frozen=True)

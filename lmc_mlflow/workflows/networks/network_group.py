@@ -14,7 +14,7 @@ from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
 from lmc_mlflow.contract import Tag
-from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.loading import LabelledImages, move_all
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
@@ -91,9 +91,8 @@ class Material:
 
     def to(self, device: torch.device) -> "Material":
         """Give the same data on another device."""
-        moved = {id(one): one.to(device) for one in (self.test, self.measured, *self.sides.values())}
-        sides = {digest: moved[id(one)] for digest, one in self.sides.items()}
-        return Material(moved[id(self.test)], moved[id(self.measured)], sides)
+        moved = move_all({"test": self.test, "measured": self.measured, **self.sides}, device)
+        return Material(moved.pop("test"), moved.pop("measured"), moved)
 
     def side(self, network: LoggedNetwork) -> LabelledImages:
         """Give the training subset of a network."""
