@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -17,8 +18,11 @@ import torch
 from campaign.table import judge as judge
 from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
+from simulated_device import Machine, simulated_gpus
 
 ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "tests" / "simulated_device" / "process"
+HAS_GPU = torch.cuda.is_available()
 torch.set_num_threads(1)
 
 QUICK = [
@@ -62,6 +66,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.trains)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_gpu() -> Iterator[pytest.MonkeyPatch]:
+    """Let all tests, and the processes that they start, see no GPU; those of the next fixture do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setattr(torch.cuda, "device_count", lambda: 0)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield patch
+
+
+@pytest.fixture(autouse=True)
+def gpu(request: pytest.FixtureRequest) -> None:
+    """Give a test marked `gpu` the GPUs of this machine, or two simulated ones where it has none."""
+    if request.node.get_closest_marker("gpu") is not None:
+        request.getfixturevalue("real_gpu" if HAS_GPU else "two_gpus")
+
+
+@pytest.fixture
+def real_gpu(no_gpu: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a test see the GPUs of this machine."""
+    no_gpu.undo()
+    yield
+    no_gpu.setattr(torch.cuda, "is_available", lambda: False)
+    no_gpu.setattr(torch.cuda, "device_count", lambda: 0)
+    no_gpu.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Simulate two GPUs, also on a machine that has some: in this process, and in those that it starts."""
+    monkeypatch.setenv("SIMULATED_GPUS", "2")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (SITE, ROOT / "tests", ROOT))))
+    with simulated_gpus(2) as machine:
+        yield machine
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a new SQLite store; tests copy it, because making one takes seconds."""
@@ -91,8 +131,11 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def command(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Run an entry point as a process, as a user does."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Run an entry point as a process, as a user does; on simulated GPUs where the test has them."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.environ["PYTHONPATH"] if "SIMULATED_GPUS" in os.environ else str(ROOT),
+    }
     return subprocess.run(
         [sys.executable, "-m", f"entry_points.{name}", *flags],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Training, paths and resumption work on a CUDA device; skipped without one."""
+"""Training, paths and resumption work on a CUDA device."""
 
 from pathlib import Path
 
@@ -11,10 +11,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.networks import load_network
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 CUDA = [*QUICK, "--device=cuda", "--deterministic=true"]
 
 

@@ -358,7 +358,6 @@ def test_angles_and_distances_are_those_of_the_interpolated_states() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("model", ["mlp_l3_w9_16_7_bn", "resnet10"])
 def test_fast_and_exact_agree_on_a_gpu(model: str) -> None:
     network, segment, images, labels = setting(model)

@@ -373,7 +373,6 @@ def test_an_unknown_engine_and_a_broken_loss_are_named() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("model", ["mlp_l1_w9", "mlp_l2_w6_7_bn"])
 @pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_gpu_trains_as_the_cpu_does_up_to_rounding(options: dict, model: str) -> None:

@@ -54,6 +54,7 @@ class Replay:
         self._targets = new(num_networks, num_samples, num_classes)
         self.outputs = new(num_networks, num_samples, num_classes)
         self._cursor, self._lr = new((), dtype=torch.int64), new(())
+        self._in_batch = {size: torch.arange(size, device=self._cursor.device) for size in steps}  # graphs read them
         self._runs = {size: self._prepare(size, step) for size, step in steps.items()}
 
     def start(self, plans: Sequence[EpochPlan], batch_size: int) -> None:
@@ -77,10 +78,8 @@ class Replay:
         self._runs[size]()
 
     def _prepare(self, size: int, step: StackedStep) -> Callable[[], None]:
-        positions_in_batch = torch.arange(size, device=self._cursor.device)
-
         def run() -> None:
-            here = positions_in_batch + self._cursor
+            here = self._in_batch[size] + self._cursor
             for row, batch in enumerate(step.images):
                 positions = self._orders[row].index_select(0, here)
                 torch.index_select(self._images[row], 0, positions, out=batch)

@@ -1,0 +1,34 @@
+"""Makes generators of random numbers that belong to a card."""
+
+import torch
+
+PLAIN_GENERATOR = torch.Generator
+_cards: dict[int, "CardGenerator"] = {}
+"""Address of a generator in C++, which makes new Python objects for it -> the generator of a card."""
+
+
+class CardGenerator(PLAIN_GENERATOR):
+    """A generator that says it is on a card."""
+
+    index: int
+    device = property(lambda self: torch.device("cuda", self.index))
+
+
+def generator_on(index: int) -> CardGenerator:
+    """Make a generator of a card."""
+    generator = CardGenerator()
+    generator.manual_seed(0)
+    generator.index = index
+    _cards[generator._cdata] = generator
+    return generator
+
+
+def card_of(generator: torch.Generator) -> int:
+    """Return the card of a generator; -1: it is on the CPU."""
+    found = _cards.get(generator._cdata)
+    return -1 if found is None else found.index
+
+
+def forget_generators() -> None:
+    """Let the generators of cards go."""
+    _cards.clear()
