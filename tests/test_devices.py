@@ -1,15 +1,22 @@
 """What several devices measure together equals what one measures, to the last bit."""
 
+import os
 import pickle
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
-from conftest import QUICK, runs_of_kind
+from conftest import QUICK, ROOT, runs_of_kind
 from mlflow import MlflowClient
 
 from entry_points.ensemble import main as ensemble
@@ -17,9 +24,12 @@ from entry_points.interpolate import main as interpolate
 from entry_points.matrix import main as matrix
 from entry_points.plane import main as plane
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig
 from lmc_mlflow.workers import spread
 from lmc_mlflow.workers.pool import Call, Ended
 from lmc_mlflow.workers.worker_process import answer
+from lmc_mlflow.workflows.lifecycle import devices
+from lmc_mlflow.workflows.lifecycle.devices import prepare_devices, share_work
 
 ONE, TWO = ["--device=cpu", "--threads=1"], ["--devices=cpu,cpu", "--threads=1"]
 
@@ -68,6 +78,10 @@ def pickling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ids(client: MlflowClient) -> list[str]:
     return [run.info.run_id for run in runs_of_kind(client, "endpoint")]
+
+
+def workers_of_this_process() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "lmc_mlflow.workers.worker_process" in p.cmdline()]
 
 
 def content(client: MlflowClient, kind: str, place: int) -> dict[str, Any]:
@@ -147,4 +161,87 @@ def test_ensembles_on_two_devices_equal_those_on_one(filled: MlflowClient) -> No
         assert ensemble([*flags, *ONE]) == 0
         two, one = content(filled, "ensemble", -2), content(filled, "ensemble", -1)
         assert [name for name in one if one[name] != two[name]] == []
-        assert one["num_kept"] == 0
+        assert one["num_cached_members"] == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("pickling")
+def test_two_gpus_measure_what_one_measures(filled: MlflowClient) -> None:
+    a, b, c, _ = ids(filled)
+    ends, corners = [f"--run_a={a}", f"--run_b={c}"], [f"--run_a={a}", f"--run_b={b}", f"--run_c={c}"]
+    pair = f"--pair={runs_of_kind(filled, 'pair')[0].info.run_id}"
+    for kind, command, flags in (
+        ("matrix", matrix, [f"--runs={a},{b},{c}", "--num_alphas=3", "--align=weights", "--bn=repair", "--force=true"]),
+        ("path", interpolate, [*ends, "--num_alphas=5", "--bn=recalibrate", "--align=activations"]),
+        ("plane", plane, [*corners, "--num_points=3", "--force=true"]),
+        ("ensemble", ensemble, [pair, "--bn=recalibrate", "--num_alphas=4"]),
+    ):
+        for where in ("--device=cuda:0", "--devices=all"):
+            assert command([*flags, where, "--threads=1"]) == 0
+            shutil.rmtree(Path(filled.get_run(pair[7:]).info.artifact_uri) / "predictions", ignore_errors=True)
+        one, two = content(filled, kind, -2), content(filled, kind, -1)
+        assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_a_killed_worker_costs_its_own_part_of_a_matrix(filled: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
+    def kill_one() -> None:
+        while not (workers := workers_of_this_process()):
+            time.sleep(0.01)
+        workers[0].kill()
+
+    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=3", "--force=true"]
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    assert matrix([*wanted, *TWO]) == 0
+    killer.join()
+    assert len([line for line in caplog.messages if "is computed again" in line]) == 1
+    assert workers_of_this_process() == []
+    assert matrix([*wanted, *ONE]) == 0
+    two, one = content(filled, "matrix", -2), content(filled, "matrix", -1)
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+@pytest.mark.slow
+def test_a_stopped_matrix_stops_its_workers_and_goes_on_from_the_pairs_that_it_had(filled: MlflowClient) -> None:
+    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=501", "--bn=repair"]
+    command = [sys.executable, "-m", "entry_points.matrix", *wanted, *TWO]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
+    workers: list[psutil.Process] = []
+    while len(workers) < 2 and process.poll() is None:  # they have loaded everything
+        time.sleep(0.1)
+        workers = [p for p in psutil.Process(process.pid).children() if p.cpu_times().user > 6]
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "matrix: stopped; give the same command again to go on"
+    assert "Traceback" not in err
+    assert not any(worker.is_running() for worker in workers)
+    assert runs_of_kind(filled, "matrix")[-1].info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "sharing", "line"),
+    [
+        ({}, {"devices": ("all",)}, "devices=all: this machine has no CUDA devices; leave it out, or name cpu,cpu"),
+        ({"device": "cpu"}, {"devices": ("cpu", "cpu")}, "give either device=cpu or devices=cpu,cpu"),
+        ({}, {"devices": ("cpu", "ray")}, "devices=cpu,ray: give all or ray alone, or names such as cuda:0,cuda:1"),
+        ({}, {"devices": ("cpu", "tpu")}, "device='tpu': choose auto, cpu, cuda or cuda:N"),
+        ({}, {"devices": ("cpu", "cpu"), "address": "auto"}, "address=auto: it belongs to devices=ray; leave it out"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_in_one_line(
+    runtime: dict[str, Any], sharing: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ValueError) as refused:
+        share_work(RuntimeConfig(**runtime), DevicesConfig(**sharing))
+    assert str(refused.value) == line
+
+
+def test_processes_share_the_cores_and_one_device_needs_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "num_cores", lambda: 7)
+    monkeypatch.setattr(devices, "prepare_machine", lambda config: devices.CPU)
+    assert [one.threads for one in share_work(RuntimeConfig(), DevicesConfig(("cpu", "cpu"))).runtimes] == [3, 3]
+    three = share_work(RuntimeConfig(threads=4), DevicesConfig(("cpu",) * 3))
+    assert [one.threads for one in three.runtimes] == [4, 4, 4]
+    assert share_work(RuntimeConfig(), DevicesConfig(("cpu",))).runtimes == ()
+    assert len(prepare_devices(RuntimeConfig(), ("cpu", "cpu"))) == 2
