@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, feeding, matching, paths, peers, tracking, training
+from benchmarks import agreement, devices, feeding, matching, paths, peers, tracking, training
 
 Rows = list[dict[str, Any]]
 TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
@@ -18,6 +18,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "paths": {"Path of 21 alphas on three splits": paths.measure},
     "agreement": {"Wrong agreement and disagreement": lambda _: agreement.measure()},
     "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
+    "devices": {"A matrix in two processes, over the time in one": lambda _: devices.measure()},
     "peers": {"A path by other libraries": lambda _: peers.measure()},
     "matching": {"Weights matched by another library": lambda _: matching.measure()},
     "feeding": {

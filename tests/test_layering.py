@@ -34,6 +34,7 @@ FLOORS = {
     "lmc_mlflow.paths": 4,
     "lmc_mlflow.paths.curves": 2,
     "lmc_mlflow.training": 4,
+    "lmc_mlflow.workers": 4,
     "lmc_mlflow.star": 5,
     "lmc_mlflow.query": 5,
     "lmc_mlflow.terminal": 3,
@@ -65,7 +66,7 @@ HOMES = {
     "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.bundles", "lmc_mlflow.query"),
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run"),
-    "ray": ("lmc_mlflow.sweeps",),
+    "ray": ("lmc_mlflow.workers.ray_pool",),
     "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
 }
 """Heavy dependency -> the rooms that may import it."""
