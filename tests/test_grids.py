@@ -15,6 +15,7 @@ from lmc_mlflow.sweeps.engines.table import ENGINES
 from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.grid_file import grid_file, read_grid
 from lmc_mlflow.sweeps.status import grid_yaml
+from lmc_mlflow.workers import pool
 
 GRIDS = sorted(path.stem for path in (ROOT / "grids").glob("*.yaml"))
 PAPER = {  # grid -> configurations, cells
@@ -333,7 +334,7 @@ def test_workers_take_the_gpus_in_turn_and_this_process_keeps_its_environment(
 ) -> None:
     (tmp_path / "echo_environment.py").write_text(ECHO)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(local, "WORKER_MODULE", "echo_environment")
+    monkeypatch.setattr(pool, "WORKER_MODULE", "echo_environment")
     before = dict(os.environ)
     engine = local.LocalEngine(3, {"MLFLOW_EXPERIMENT_ID": "7"}, ["4", "6"])
     for number in range(3):

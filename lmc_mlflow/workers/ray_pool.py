@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from lmc_mlflow.errors import first_line
@@ -73,12 +74,18 @@ def _on_loopback(alone: bool) -> Iterator[None]:
         del os.environ[CLUSTER_SETTING]
 
 
-def _refuse_silent(address: str) -> None:
+def check_cluster(address: str, option: str) -> None:
     """Refuse an address where nothing listens, at which Ray would knock for minutes without a word.
 
+    Args:
+        address: of the cluster's head; empty: one is to be started.
+        option: that asks for Ray, for messages.
+
     Raises:
-        ValueError: nothing listens there.
+        ValueError: Ray is not installed, or nothing listens there.
     """
+    if find_spec("ray") is None:
+        raise ValueError(f"{option} needs Ray: pip install '.[cluster]'")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return  # `auto`, or no address
@@ -103,11 +110,10 @@ class RayPool:
         Raises:
             ValueError: no Ray, no cluster at the address, or none that has what a call needs.
         """
+        check_cluster(address, option)
         with _on_loopback(not address):
-            try:
-                import ray
-            except ImportError:
-                raise ValueError(f"{option} needs Ray: pip install '.[cluster]'") from None
+            import ray
+
             self._ray: Any = ray
             self._started = not ray.is_initialized()
             if self._started:
@@ -126,7 +132,6 @@ class RayPool:
         self._remote = ray.remote(**options)(compute_on_ray)
 
     def _connect(self, address: str) -> None:
-        _refuse_silent(address)
         handler = signal.getsignal(signal.SIGTERM)
         try:
             self._ray.init(

@@ -9,6 +9,7 @@ import torch
 
 from lmc_mlflow.config.runtime import ALL, RAY, DevicesConfig, RuntimeConfig
 from lmc_mlflow.parallel import num_cores
+from lmc_mlflow.workers.ray_pool import check_cluster
 from lmc_mlflow.workers.spread import Here, Movable, Workers, spread_over_processes, spread_over_ray
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
@@ -72,9 +73,10 @@ def share_work(config: RuntimeConfig, sharing: DevicesConfig) -> SharedWork:
     Worker processes on this machine share its cores, unless `threads` says how many each has.
 
     Raises:
-        ValueError: as `prepare_devices` says.
+        ValueError: as `prepare_devices` says, or no Ray or no cluster at the address.
     """
     if sharing.devices == (RAY,):
+        check_cluster(sharing.address, f"devices={RAY}")
         of_task = replace(config, threads=config.threads or 1)
         return SharedWork(prepare_machine(replace(of_task, device="cpu")), ray=(of_task, sharing.address))
     num_places = len(sharing.devices)
