@@ -29,9 +29,17 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class ResidentImages:
-    """Images that lie on the device as one tensor (N, C, H, W) float32."""
+    """Images that lie on the device as one tensor (N, C, H, W) float32.
+
+    Attributes:
+        tensor: the images.
+        whole: a tensor of which they are consecutive rows; None: they lie alone.
+        start: the first of these rows.
+    """
 
     tensor: Tensor
+    whole: Tensor | None = None
+    start: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -44,12 +52,24 @@ class ResidentImages:
         if order is None:
             yield from torch.split(self.tensor, batch_size)
             return
-        for positions in torch.split(order.to(self.tensor.device), batch_size):
+        for positions in torch.split(send(order, self.tensor.device), batch_size):
             yield self.tensor.index_select(0, positions)  # twice as fast on a CPU as tensor[positions]
 
     def to(self, device: torch.device) -> "ResidentImages":
-        """Copy the images to another device."""
-        return ResidentImages(self.tensor.to(device))
+        """Copy the images to another device; on their own they stay the part of a whole that they are."""
+        moved = self.tensor.to(device)
+        return self if moved is self.tensor else ResidentImages(moved)
+
+    def of_copy(self, whole: Tensor) -> "ResidentImages":
+        """Give the same part of a copy of the whole."""
+        return ResidentImages(whole[self.start : self.start + len(self.tensor)], whole, self.start)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; from the CPU to a GPU through pinned memory, so that nobody waits for the copy."""
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -20,9 +20,13 @@ from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
 from simulated_device import Machine, simulated_gpus
 
+from lmc_mlflow.workflows.lifecycle import gpus
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"
 HAS_GPU = torch.cuda.is_available()
+if HAS_GPU:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product of the process
 torch.set_num_threads(1)
 
 QUICK = [
@@ -38,6 +42,7 @@ TRAINING_MODULES = {
     "test_activation_matching",
     "test_bigearthnet",
     "test_channels_last",
+    "test_data_parallel",
     "test_facts",
     "test_gpu",
     "test_kill_resume",
@@ -76,9 +81,16 @@ def no_gpu() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
+def forget_gpus() -> None:
+    """Forget which GPUs the product has tried in this process."""
+    for function in (gpus.why_not, gpus.usable_gpus, gpus._log_once, gpus._warnings):
+        function.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def gpu(request: pytest.FixtureRequest) -> None:
     """Give a test marked `gpu` the GPUs of this machine, or two simulated ones where it has none."""
+    forget_gpus()
     if request.node.get_closest_marker("gpu") is not None:
         request.getfixturevalue("real_gpu" if HAS_GPU else "two_gpus")
 

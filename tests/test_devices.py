@@ -45,7 +45,7 @@ class PicklingPool:
         return [place for place in range(self._num_places) if place not in [one.key for one in self._ended]]
 
     def submit(self, place: int, call: Call) -> None:
-        self._ended.append(Ended(place, pickle.loads(answer(pickle.loads(pickle.dumps(call))))))
+        self._ended.append(Ended(place, pickle.loads(answer(pickle.loads(pickle.dumps(call)))[0])))
 
     def finished(self, seconds: float) -> list[Ended]:
         ended, self._ended = self._ended[::-1], []

@@ -120,7 +120,7 @@ class BandSource:
         return raw
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the mapped files out of a pickle: another process maps them itself."""
+        """Leave out the mapped pixels, which would travel to another process as a copy of the whole store."""
         return {name: value for name, value in vars(self).items() if name != "_mapped"}
 
     @cached_property

@@ -20,6 +20,7 @@ from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.measures import LOSS, Splits
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import values_of
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 
 LEAST_ANGLE = 1e-6
@@ -161,6 +162,7 @@ class RowMeasurer:
         self._set_statistics = partial(set_statistics, self._scratch, corners)
         self._calibration = calibration
 
+    @products("float32")
     def row(self, index: int) -> Row:
         """Measure a row, from its first point to its last."""
         shares = [self.plane.shares(x, self._ys[index]) for x in self._xs]

@@ -21,6 +21,7 @@ from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, Splits
 from lmc_mlflow.paths.points import point_loader
 from lmc_mlflow.paths.samples import PathSamples, Point, join_points
 from lmc_mlflow.paths.variance import Deviations, VarianceRatio, ratio_of_last_layer
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
 
 
@@ -77,6 +78,7 @@ class Path:
         }
 
 
+@products("float32")
 def measure_path(
     network: nn.Module,
     curve: Curve,
@@ -145,6 +147,7 @@ class PointMeasurer:
         self._load_point = point_loader(self._scratch, curve, bn, calibration)
         self._ratio = VarianceRatio(splits)
 
+    @products("float32")
     def measure(self, alphas: Sequence[float], keep_samples: bool) -> MeasuredPoints:
         """Measure at these alphas, together as far as the engine can; `keep_samples` as in `Grid`."""
         found, used = self._engine(self._scratch, self._curve, alphas, self._load, self._splits, keep_samples)

@@ -33,6 +33,13 @@ class Ended:
     death: str = ""
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """What a call returns whose process must compute no other, because its GPU is lost to it; `value` is the result."""
+
+    value: Any
+
+
 @dataclass
 class _Worker:
     process: "subprocess.Popen[bytes]"
@@ -82,8 +89,13 @@ class ProcessPool:
     def _collect(self, place: int) -> Ended:
         worker = self._workers[place]
         try:
-            ended = Ended(place, worker.pipe.recv())
+            value = worker.pipe.recv()
             worker.is_busy = False
+            if isinstance(value, Leaving):
+                value = value.value
+                worker.process.wait()
+                del self._workers[place]
+            ended = Ended(place, value)
         except (EOFError, OSError):  # the process is gone: killed, out of memory
             code = worker.process.wait()
             del self._workers[place]

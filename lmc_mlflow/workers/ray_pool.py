@@ -158,11 +158,14 @@ class RayPool:
                 self.close()
                 raise ValueError(f"{name}={wanted:g}: no node of the cluster has more than {most:g} {what}s")
 
+    def total(self, what: str) -> float:
+        """Add up what all nodes have of a resource, `CPU` or `GPU`."""
+        return float(self._ray.cluster_resources().get(what, 0.0))
+
     @property
     def workers(self) -> int:
         """Count the calls that the cluster has cores and GPUs for."""
-        total = self._ray.cluster_resources()
-        shares = [total.get(what, 0.0) / wanted for what, (wanted, _) in self._wanted.items() if wanted]
+        shares = [self.total(what) / wanted for what, (wanted, _) in self._wanted.items() if wanted]
         return max(1, int(min(shares, default=1.0)))
 
     def put(self, value: Any) -> Any:

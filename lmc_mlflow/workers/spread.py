@@ -145,8 +145,9 @@ def _compute(name: str, source: Any, setting: tuple[Prepare, RuntimeConfig], met
     prepare, runtime = setting
     if (name, runtime) not in _MEASURERS:
         _MEASURERS.clear()
+        device = prepare(runtime)
         movable: Movable[Any] = read_shared(source)
-        _MEASURERS[name, runtime] = movable.on(prepare(runtime))
+        _MEASURERS[name, runtime] = movable.on(device)
     return method(_MEASURERS[name, runtime], task)
 
 

@@ -34,14 +34,11 @@ def simulated_gpus(count: int = 2, capability: tuple[int, int] = (9, 0), memory_
     """
     cards = tuple(Card(i, capability, int(memory_gb * 2**30)) for i in range(count))
     machines._machine.append(Machine(cards))
-    swaps = torch.__future__.get_swap_module_params_on_conversion()
     with ExitStack() as stack:
         stack.callback(machines._machine.pop)
         stack.callback(forget_generators)
         for owner, name, value in _replacements():
             stack.enter_context(mock.patch.object(owner, name, value))
-        stack.callback(torch.__future__.set_swap_module_params_on_conversion, swaps)
-        torch.__future__.set_swap_module_params_on_conversion(True)
         stack.enter_context(OnCards())
         yield machine()
 
@@ -58,6 +55,9 @@ def _replacements() -> Iterator[tuple[object, str, object]]:
     )
     yield torch.Tensor, "pin_memory", tensors.pinned
     yield torch.Tensor, "is_pinned", tensors.is_pinned
+    yield torch.nn.Module, "to", _moved_as_objects(torch.nn.Module.to)
+    yield torch.nn.Module, "cuda", lambda self, device=None: self.to(torch.device("cuda", index_of(device)))
+    yield torch.nn.Module, "cpu", lambda self: self.to("cpu")
     yield torch, "tensor", _made_on_cpu(torch.tensor)
     yield torch, "as_tensor", _made_on_cpu(torch.as_tensor)
     yield torch, "Generator", Generator
@@ -188,6 +188,24 @@ def _made_on_cpu(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
         return made if device is None else to(made, device)
 
     return make
+
+
+def _moved_as_objects(plain: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Module]:
+    """Let parameters that change their device stay the objects that they are, as on CUDA."""
+
+    def module_to(self: torch.nn.Module, *args: object, **kwargs: object) -> torch.nn.Module:
+        device = torch._C._nn._parse_to(*args, **kwargs)[0]
+        if device is not None and device.type == "cuda":
+            device = torch.device("cuda", index_of(device))
+        before = torch.__future__.get_swap_module_params_on_conversion()
+        moves = device is not None and any(parameter.device != device for parameter in self.parameters())
+        torch.__future__.set_swap_module_params_on_conversion(moves or before)
+        try:
+            return plain(self, *args, **kwargs)
+        finally:
+            torch.__future__.set_swap_module_params_on_conversion(before)
+
+    return module_to
 
 
 def _run_on_cards(plain: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:

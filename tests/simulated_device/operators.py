@@ -97,8 +97,10 @@ def run(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[str, An
     if not there and not to_card:
         return _run_on_cpu(func, args, kwargs, generator_card)
     op = operator(func)
-    if op.name == "_to_copy" and asked is not None and (not there or asked != there[0].device):
+    if op.name == "_to_copy" and to_card and (not there or index_of(asked) != there[0].index):
         return _convert(args[0], asked, kwargs)
+    if op.name == "_to_copy" and there:
+        asked = None  # the CPU is named by C++ alone, which takes cards for it
     crosses = op.name == "copy_" and isinstance(args[0], DeviceTensor) != isinstance(args[1], DeviceTensor)
     if crosses:
         check_copy(args[0], args[1], kwargs.get("non_blocking", args[2] if len(args) > 2 else False))
@@ -129,7 +131,7 @@ def _run_on_card(
         out = call(*low_args, **low_kwargs)
     else:
         out = capture.record(call, op, card.index, low_args, low_kwargs, _given(*args, *kwargs.values()))
-    _check_shapes(func, written)
+    _follow_shapes(written)
     first = next((x for x in _given(*args, *kwargs.values()) if isinstance(x, DeviceTensor)), None)
     share = first.allocation if op.is_view and first is not None else None
     if not op.returned:
@@ -205,11 +207,12 @@ def _check_waits(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             wait("index by a mask")
 
 
-def _check_shapes(func: Any, written: dict[str, Any]) -> None:
+def _follow_shapes(written: dict[str, Any]) -> None:
+    """Give tensors the shape and strides that an operation has given to their values."""
     for value in written.values():
         for x in value if isinstance(value, list | tuple) else (value,):
             if isinstance(x, DeviceTensor) and (x.elem.shape != x.shape or x.elem.stride() != x.stride()):
-                raise NotImplementedError(f"the simulated device cannot change the shape of a tensor in place: {func}")
+                x.data = DeviceTensor(x.elem, x.index, x.allocation)
 
 
 def _generator_card(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lmc_mlflow.parallel import num_cores
-from lmc_mlflow.sweeps.worker import Task, TaskResult, compute, result_of
+from lmc_mlflow.sweeps.worker import Task, TaskResult, compute_and_release, result_of
 from lmc_mlflow.workers.pool import ProcessPool
 
 PATIENCE_SECONDS = 60.0
@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class LocalEngine:
-    """Worker processes, started when there is work for them; of several GPUs each has one, in turn.
+    """Worker processes, started when there is work for them; each has one GPU, a new one that of the one before it.
 
     Attributes:
         workers: how many tasks may be computed at once.
@@ -24,7 +24,7 @@ class LocalEngine:
         Args:
             workers: how many processes there may be.
             environment: variables of the worker processes, beside those of this process.
-            gpus: names for CUDA_VISIBLE_DEVICES, one for each worker in turn.
+            gpus: names for CUDA_VISIBLE_DEVICES; none: workers see what this process sees.
         """
         self.workers = workers
         of_gpus = [{"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {} for place in range(workers)]
@@ -43,7 +43,7 @@ class LocalEngine:
     def submit(self, task: Task) -> None:
         """Give a task to an idle worker, or to a new one."""
         place = self._pool.free()[0]
-        self._pool.submit(place, partial(compute, task))
+        self._pool.submit(place, partial(compute_and_release, task))
         self._tasks[place] = task
 
     def finished(self, seconds: float) -> list[TaskResult]:

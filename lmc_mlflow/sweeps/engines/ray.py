@@ -37,12 +37,33 @@ class RayEngine:
         cores_per_task: the cores that each task has.
     """
 
-    def __init__(self, config: WorkConfig, environment: Mapping[str, str]) -> None:
+    def __init__(self, config: WorkConfig, environment: Mapping[str, str], device: str) -> None:
+        """Connect to the cluster, or start one.
+
+        Args:
+            config: where the cluster is, and what of it each task has.
+            environment: variables of the worker processes.
+            device: on which the tasks are to compute.
+
+        Raises:
+            ValueError: no Ray, no cluster at the address, or one that cannot serve such tasks.
+        """
         passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         cpus, gpus = (config.cpus_per_job, "cpus_per_job"), (config.gpus_per_job, "gpus_per_job")
         self._pool = RayPool(config.address, Share(cpus, gpus, {**passed, **environment}), "engine=ray")
         self._tasks: dict[str, Task] = {}
         self.cores_per_task = config.cpus_per_job
+        if device != "cpu" and not config.gpus_per_job:
+            self._refuse_idle_gpus()
+
+    def _refuse_idle_gpus(self) -> None:
+        """Refuse tasks that have no GPU of their own: all of a node would take its first, or leave all idle."""
+        if num_gpus := self._pool.total("GPU"):
+            self.close()
+            raise ValueError(
+                f"gpus_per_job=0: the cluster has {num_gpus:g} GPUs; give each task its share, as in gpus_per_job=1, "
+                "or device=cpu"
+            )
 
     @property
     def workers(self) -> int:
