@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, counts, feeding, matching, paths, peers, tracking, training
+from benchmarks import agreement, counts, devices, feeding, matching, paths, peers, tracking, training
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
@@ -22,6 +22,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "paths": {"Path of 21 alphas on three splits": paths.measure},
     "agreement": {"Wrong agreement and disagreement": lambda _: agreement.measure()},
     "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
+    "devices": {"A matrix in two processes, over the time in one": lambda _: devices.measure()},
     "peers": {"A path by other libraries": lambda _: peers.measure()},
     "matching": {"Weights matched by another library": lambda _: matching.measure()},
     "counts": {

@@ -11,7 +11,7 @@ from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.terminal.hints import how_started
 from lmc_mlflow.terminal.refusals import is_user_error, refusal, refusal_of_flags
 from lmc_mlflow.terminal.script import SCRIPT, complete, overview, split_words
-from lmc_mlflow.terminal.streams import patient_streams
+from lmc_mlflow.terminal.streams import MESSAGE_FORMAT, patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
 from lmc_mlflow.tracking.processes.signals import STATUS, STOPS, leave_with, termination_raises
@@ -78,9 +78,7 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
         return _refuse(name, refusal_of_flags(error))
     quiet = config.terminal.quiet
     with patient_streams(quiet):
-        logging.basicConfig(
-            level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-        )
+        logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format=MESSAGE_FORMAT)
         for logger in TWICE_TOLD:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:

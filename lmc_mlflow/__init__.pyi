@@ -73,6 +73,8 @@ def ensemble(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
     quiet: bool = False,
 ) -> Ensemble:
     """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
@@ -115,6 +117,8 @@ def interpolate(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
     quiet: bool = False,
 ) -> Path:
     """Measure the path between the networks of a pair (one argument), or between two networks."""
@@ -152,6 +156,8 @@ def matrix(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
     quiet: bool = False,
 ) -> Matrix:
     """Measure the barrier between every two of several networks (a list, or `query=`)."""
@@ -212,6 +218,8 @@ def plane(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
     quiet: bool = False,
 ) -> Plane:
     """Measure loss and score over the plane through three networks."""

@@ -58,6 +58,7 @@ TRAINING_MODULES = {
     "test_symmetry",
     "test_training",
     "test_weight_matching",
+    "test_workers",
 }
 """Modules whose tests train networks, run large ones or start processes; so do all tests with a tracking store."""
 

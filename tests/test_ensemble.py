@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from entry_points.ensemble import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.ensemble import members
+from lmc_mlflow.workflows.ensemble import predictions
 
 HERE = ["--device=cpu", "--threads=1", "--num_resamples=50", "--num_orders=5"]
 SCORES = {
@@ -34,13 +34,13 @@ SCORES = {
 def forward(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts forward passes over the test set."""
     calls: list[int] = []
-    original = members.predict
+    original = predictions.predict
 
     def counted(network, images):
         calls.append(images.shape[0])
         return original(network, images)
 
-    monkeypatch.setattr(members, "predict", counted)
+    monkeypatch.setattr(predictions, "predict", counted)
     return calls
 
 

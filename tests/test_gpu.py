@@ -11,7 +11,7 @@ from conftest import QUICK, command, runs_of_kind, use_copy_of
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lmc_mlflow.paths.walk import PATH_ENGINES
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
 from lmc_mlflow.workflows.pair.recorder import Recorder

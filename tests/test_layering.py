@@ -38,6 +38,7 @@ FLOORS = {
     "lmc_mlflow.paths.curves": 2,
     "lmc_mlflow.training": 4,
     "lmc_mlflow.star_domains": 5,
+    "lmc_mlflow.workers": 4,
     "lmc_mlflow.query": 5,
     "lmc_mlflow.terminal": 3,
     "lmc_mlflow.bundles": 5,
@@ -71,7 +72,7 @@ HOMES = {
     "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.bundles", "lmc_mlflow.query"),
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run", "lmc_mlflow.results"),
-    "ray": ("lmc_mlflow.sweeps",),
+    "ray": ("lmc_mlflow.workers.ray_pool",),
     "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
 }
 """Heavy dependency -> the rooms that may import it."""

@@ -16,8 +16,9 @@ from lmc_mlflow.models.families import check_model
 from lmc_mlflow.models.timm_networks import check_timm, timm_network
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
-from lmc_mlflow.paths.plane import measure_rows
-from lmc_mlflow.paths.walk import PATH_ENGINES, measure_path
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
+from lmc_mlflow.paths.plane import RowMeasurer
+from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import check_outputs
 
@@ -45,7 +46,7 @@ def plane(of: nn.Module) -> object:
     corners = [
         {n: v + i * torch.randn(v.shape, generator=torch.manual_seed(i)) for n, v in state.items()} for i in range(3)
     ]
-    return list(measure_rows(of, tuple(corners), (2, 0.0), {"test": (IMAGES, LABELS)}, "interpolate"))
+    return RowMeasurer(of, tuple(corners), (2, 0.0), {"test": (IMAGES, LABELS)}, "interpolate")
 
 
 def ensemble(of: nn.Module) -> object:

@@ -17,8 +17,9 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.points import BN_POLICIES, network_at
-from lmc_mlflow.paths.walk import PATH_ENGINES, measure_path
+from lmc_mlflow.paths.walk import measure_path
 
 
 def two_class_line(weight: float) -> nn.Sequential:

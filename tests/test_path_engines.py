@@ -17,9 +17,9 @@ from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.streaming import ScaledSource, StreamedImages
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.paths import walk as path_module
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment, distances_from_start
+from lmc_mlflow.paths.engines import table as path_module
 from lmc_mlflow.paths.engines.folding import plan_folding
 from lmc_mlflow.paths.engines.mlp import affine, plan_mlp
 from lmc_mlflow.paths.points import BN_POLICIES

@@ -20,8 +20,8 @@ from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.curves import barycentric_point, clip_to_triangle
-from lmc_mlflow.paths.plane import Plane, join_rows, measure_rows
-from lmc_mlflow.paths.walk import PATH_ENGINES
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
+from lmc_mlflow.paths.plane import Plane, RowMeasurer, join_rows
 from lmc_mlflow.query.networks import download_verified
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -76,7 +76,8 @@ def test_every_point_is_the_network_that_its_weights_make(bn: str) -> None:
         network.train()(images + torch.rand(1, generator=generator))  # statistics of their own
     corners = tuple({k: v.clone() for k, v in network.state_dict().items()} for network in networks)
     data = {"test": (ResidentImages(images), labels)}
-    rows = dict(measure_rows(networks[0], corners, (3, 0.3), data, bn, ResidentImages(images)))
+    measurer = RowMeasurer(networks[0], corners, (3, 0.3), data, bn, ResidentImages(images))
+    rows = {index: measurer.row(index) for index in range(3)}
     surface = join_rows(Plane.through(corners, trainable(networks[0])), (3, 0.3), rows)
     assert surface.engine == "fast"
     for row, column in ((0, 0), (1, 1), (2, 2)):

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from lmc_mlflow import query
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.paths.walk import PATH_ENGINES
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs

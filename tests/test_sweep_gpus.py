@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,16 +16,20 @@ from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.config.sweep import WorkConfig
 from lmc_mlflow.gpus import release_gpu
-from lmc_mlflow.sweeps.engines import local, table, worker_process
-from lmc_mlflow.sweeps.engines.ray import RayEngine
+from lmc_mlflow.sweeps import worker
+from lmc_mlflow.sweeps.engines import local, ray, table
 from lmc_mlflow.sweeps.engines.table import gpus_to_share, num_workers, worker_runtime
+from lmc_mlflow.workers import pool, worker_process
+from lmc_mlflow.workers.pool import Leaving
 
 ECHO = """
 import os, sys
 from multiprocessing.connection import Connection
 pipe = Connection(int(sys.argv[1]))
-while (task := pipe.recv()) != "die":
-    pipe.send(([os.environ["CUDA_VISIBLE_DEVICES"], os.environ["MLFLOW_EXPERIMENT_ID"]], task == "leave"))
+from lmc_mlflow.workers.pool import Leaving
+while (task := pipe.recv().args[0]) != "die":
+    seen = [os.environ["CUDA_VISIBLE_DEVICES"], os.environ["MLFLOW_EXPERIMENT_ID"]]
+    pipe.send(Leaving(seen) if task == "leave" else seen)
     if task == "leave":
         break
 """
@@ -90,7 +95,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[local.Lo
     """Three workers on two GPUs that answer with what they see."""
     (tmp_path / "echo_environment.py").write_text(ECHO)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(local, "WORKER_MODULE", "echo_environment")
+    monkeypatch.setattr(pool, "WORKER_MODULE", "echo_environment")
     engine = local.LocalEngine(3, {"MLFLOW_EXPERIMENT_ID": "7"}, ["4", "6"])
     yield engine
     engine.close()
@@ -125,14 +130,14 @@ def test_a_worker_that_has_lost_its_gpu_answers_leaves_and_is_replaced(engine: l
 
 def test_after_an_error_that_stays_with_cuda_a_worker_answers_and_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = Pipe()
-    monkeypatch.setattr(worker_process, "compute", lambda task: [f"outcome of {task}"])
+    monkeypatch.setattr(worker, "compute", lambda task: [f"outcome of {task}"])
     healthy = iter([True, False])
-    monkeypatch.setattr(worker_process, "release_gpu", lambda: next(healthy))
+    monkeypatch.setattr(worker, "release_gpu", lambda: next(healthy))
     monkeypatch.setattr(worker_process.signal, "signal", lambda *_: None)
     for task in ("first", "second", "third"):
-        ours.send(task)
+        ours.send(partial(worker.compute_and_release, task))
     worker_process.serve(theirs)
-    assert [ours.recv(), ours.recv()] == [(["outcome of first"], False), (["outcome of second"], True)]
+    assert [ours.recv(), ours.recv()] == [["outcome of first"], Leaving(["outcome of second"])]
     assert not ours.poll()
 
 
@@ -165,13 +170,13 @@ def test_cached_memory_is_given_back_and_a_lost_gpu_is_noticed(
     ],
 )
 def test_jobs_without_a_share_of_a_ray_cluster_s_gpus_are_refused(
-    gpus: int, share: float, device: str, refused: bool
+    gpus: int, share: float, device: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = object.__new__(RayEngine)
-    engine._ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 4.0, "GPU": float(gpus)})
-    engine._wanted, engine._tasks, engine._started = {"CPU": 1.0, "GPU": share}, {}, False
+    pool = SimpleNamespace(total=lambda what: {"CPU": 4.0, "GPU": float(gpus)}[what], close=lambda: None)
+    monkeypatch.setattr(ray, "RayPool", lambda *_: pool)
+    config = WorkConfig(engine="ray", gpus_per_job=share)
     if not refused:
-        engine._refuse_idle_gpus(device)
+        ray.RayEngine(config, {}, device)
         return
     with pytest.raises(ValueError, match=r"gpus_per_job=0: the cluster has 8 GPUs; .* gpus_per_job=1, or device=cpu"):
-        engine._refuse_idle_gpus(device)
+        ray.RayEngine(config, {}, device)

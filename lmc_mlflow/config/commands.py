@@ -15,7 +15,7 @@ from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, Sco
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
-from lmc_mlflow.config.runtime import DataParallelConfig, RuntimeConfig, StoryConfig, TerminalConfig
+from lmc_mlflow.config.runtime import DataParallelConfig, DevicesConfig, RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
     SegmentsConfig,
     StarSourcesConfig,
@@ -71,6 +71,7 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
@@ -117,6 +118,7 @@ class MatrixConfig:
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
@@ -131,6 +133,7 @@ class PlaneConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
@@ -163,6 +166,7 @@ class EnsembleConfig:
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 

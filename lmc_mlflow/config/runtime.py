@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
 
+ALL, RAY = "all", "ray"
+"""Words for all CUDA devices of this machine, and for the nodes of a Ray cluster."""
+
 
 @dataclass(frozen=True)
 class RuntimeConfig(Section):
@@ -31,10 +34,20 @@ class DevicesConfig(Section):
 
     devices: tuple[str, ...] = option(
         (),
-        "share the work among several devices, a process on each: all, or a list such as cuda:0,cuda:1; "
-        "empty: device alone",
+        "share the work among several devices, a process on each: all, a list such as cuda:0,cuda:1 or cpu,cpu, or ray "
+        "(the nodes of a Ray cluster); empty: device alone",
         identity=False,
     )
+    address: str = option(
+        "",
+        "devices=ray: head of the cluster, as host:port; auto: this machine's; empty: start one",
+        identity=False,
+    )
+
+    def check(self) -> None:
+        """Refuse an address without a cluster."""
+        if self.address and self.devices != (RAY,):
+            raise ValueError(f"address={self.address}: it belongs to devices={RAY}; leave it out")
 
 
 @dataclass(frozen=True)

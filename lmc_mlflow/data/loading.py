@@ -1,6 +1,7 @@
 """Loads the data of a configuration: sides A and B and the test set, scaled and on the training device."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lmc_mlflow.batches import Images
+from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.content import check_content
 from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
@@ -34,6 +35,30 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device) -> "LabelledImages":
+        """Give the same images and labels on another device."""
+        return LabelledImages(self.images.to(device), self.labels.to(device), self.digest)
+
+
+def move_all(named: Mapping[str, LabelledImages], device: torch.device) -> dict[str, LabelledImages]:
+    """Give images on another device, under their names; what has several, or is part of one whole, is copied once."""
+    different = {id(one): one for one in named.values()}
+    wholes = {id(own.whole): own.whole for own in map(_resident, different.values()) if own and own.whole is not None}
+    copies = {key: whole.to(device) for key, whole in wholes.items()}
+
+    def move(one: LabelledImages) -> LabelledImages:
+        own = _resident(one)
+        copy = copies.get(id(own.whole)) if own else None
+        images = one.images.to(device) if own is None or copy is None else own.of_copy(copy)
+        return LabelledImages(images, one.labels.to(device), one.digest)
+
+    moved = {key: move(one) for key, one in different.items()}
+    return {name: moved[id(one)] for name, one in named.items()}
+
+
+def _resident(one: LabelledImages) -> ResidentImages | None:
+    return one.images if isinstance(one.images, ResidentImages) else None
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Scaling:
             raw = raw.to(torch.int32).bitwise_and_(0xFFFF)
         out = raw.to(torch.float32, copy=True)
         if self.full_scale != 1:
-            out.div_(self.full_scale)
+            out.div_(torch.full((), self.full_scale, device=out.device))  # by a number, CUDA multiplies by 1 / it
         constants = constants or self.constants(out.device)
         if constants is None:
             return out

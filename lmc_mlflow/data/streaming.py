@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
@@ -64,6 +64,10 @@ class StreamedImages:
                 yield self._on_device(ahead.popleft().result(), constants)
         finally:
             reader.shutdown(wait=True, cancel_futures=True)
+
+    def to(self, device: torch.device) -> "StreamedImages":
+        """Stream the same images to another device."""
+        return replace(self, device=device)
 
     def _read(self, positions: Tensor) -> Raw:
         """Read what each source holds of a batch."""

@@ -1,13 +1,13 @@
 """Measures the networks on the plane through three networks (Garipov et al., 2018, Appendix A.1)."""
 
 import copy
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
@@ -16,9 +16,10 @@ from lmc_mlflow.evaluation import check_state
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import Values
 from lmc_mlflow.paths.curves import Corners, Segment, Shares, barycentric_point
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.measures import LOSS, Splits
 from lmc_mlflow.paths.points import BN_POLICIES
-from lmc_mlflow.paths.walk import PATH_ENGINES, values_of
+from lmc_mlflow.paths.walk import values_of
 from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 
@@ -116,84 +117,74 @@ class Surface:
     engine: str
 
 
-def measure_rows(
-    network: nn.Module,
-    corners: Corners,
-    grid: tuple[int, float],
-    data: Splits,
-    bn: str,
-    calibration: Images | None = None,
-    known: Collection[int] = (),
-) -> Iterator[tuple[int, Row]]:
-    """Measure the plane through three states, row by row: each row is a segment and is walked as a path is.
+class RowMeasurer:
+    """Measures the plane through three states row by row: each row is a segment and is walked as a path is.
 
-    Args:
-        network: gives the architecture and the device; its own weights do not matter.
-        corners: A, B, C.
-        grid: points along each axis, and the room around the three as a share of their extent.
-        data: one split: its name, images and labels.
-        bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
-            the point's barycentric weights, clipped to the triangle.
-        calibration: training images, for `recalibrate`.
-        known: indices of rows that were measured before and are left out.
-
-    Yields:
-        The index of a row, and the row.
-
-    Raises:
-        ValueError: the three lie on one line or do not fit one another, the policy is not defined on a plane, or the
-            outputs are no log-probabilities where the labels are class indices.
+    Attributes:
+        plane: where the three lie.
     """
-    for other in corners[1:]:
-        weights.check_compatible(corners[0], other)
-    set_statistics = lookup(BN_POLICIES, bn, "bn").on_plane
-    if set_statistics is None:
-        raise unknown_name("bn on a plane", bn, [name for name, row in BN_POLICIES.items() if row.on_plane])
-    plane = Plane.through(corners, trainable(network))
-    xs, ys = plane.axes(*grid)
-    scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    for images, labels in data.values():
-        check_state(scratch, corners[0], images, labels)
-    for index, y in enumerate(tqdm(ys, desc="plane", unit="row", leave=False, disable=None)):
-        if index in known:
-            continue
-        shares = [plane.shares(x, y) for x in xs]
-        yield (
-            index,
-            _measure_row(
-                scratch, corners, shares, data, lambda here: set_statistics(scratch, corners, here, calibration)
-            ),
-        )
+
+    def __init__(
+        self,
+        network: nn.Module,
+        corners: Corners,
+        grid: tuple[int, float],
+        data: Splits,
+        bn: str,
+        calibration: Images | None = None,
+    ) -> None:
+        """Check that everything fits.
+
+        Args:
+            network: gives the architecture and the device; its own weights do not matter.
+            corners: A, B, C.
+            grid: points along each axis, and the room around the three as a share of their extent.
+            data: one split: its name, images and labels.
+            bn: a row of `POLICIES`: statistics recalibrated at every point on the calibration images, or weighted by
+                the point's barycentric weights, clipped to the triangle.
+            calibration: training images, for `recalibrate`.
+
+        Raises:
+            ValueError: the three lie on one line or do not fit one another, the policy is not defined on a plane, or
+                the outputs are no log-probabilities where the labels are class indices.
+        """
+        for other in corners[1:]:
+            weights.check_compatible(corners[0], other)
+        set_statistics = lookup(BN_POLICIES, bn, "bn").on_plane
+        if set_statistics is None:
+            raise unknown_name("bn on a plane", bn, [name for name, row in BN_POLICIES.items() if row.on_plane])
+        self.plane = Plane.through(corners, trainable(network))
+        self._xs, self._ys = self.plane.axes(*grid)
+        self._corners, self._data = corners, data
+        self._scratch = copy.deepcopy(network).requires_grad_(False).eval()
+        for images, labels in data.values():
+            check_state(self._scratch, corners[0], images, labels)
+        self._set_statistics = partial(set_statistics, self._scratch, corners)
+        self._calibration = calibration
+
+    @products("float32")
+    def row(self, index: int) -> Row:
+        """Measure a row, from its first point to its last."""
+        shares = [self.plane.shares(x, self._ys[index]) for x in self._xs]
+        ends = (barycentric_point(self._corners, shares[0]), barycentric_point(self._corners, shares[-1]))
+        segment, steps = Segment(*ends), [float(step) for step in np.linspace(0, 1, len(shares))]
+        of_step = dict(zip(steps, shares, strict=True))
+
+        def load_point(step: float) -> nn.Module:
+            self._scratch.load_state_dict(segment.point(step))
+            self._set_statistics(of_step[step], self._calibration)
+            return self._scratch
+
+        found, used = PATH_ENGINES["fast"](self._scratch, segment, steps, load_point, self._data, False)
+        (points,) = found.values()
+        values = values_of(points)
+        (score,) = (name for name in SCORE_NAMES if name in values)
+        return Row(values[LOSS], values[score], used)
 
 
 def join_rows(plane: Plane, grid: tuple[int, float], rows: Mapping[int, Row]) -> Surface:
-    """Join all rows of a plane, by their index, to a surface; `grid` as in `measure_rows`."""
+    """Join all rows of a plane, by their index, to a surface; `grid` as in `RowMeasurer`."""
     xs, ys = plane.axes(*grid)
     ordered = [rows[index] for index in range(len(ys))]
     losses, scores = np.stack([row.losses for row in ordered]), np.stack([row.scores for row in ordered])
     return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)
-
-
-@products("float32")
-def _measure_row(
-    scratch: nn.Module,
-    corners: Corners,
-    shares: Sequence[Shares],
-    data: Splits,
-    set_statistics: Callable[[Shares], None],
-) -> Row:
-    """Measure a row, whose points have these barycentric weights, from its first to its last."""
-    segment = Segment(barycentric_point(corners, shares[0]), barycentric_point(corners, shares[-1]))
-    steps = [float(step) for step in np.linspace(0, 1, len(shares))]
-    of_step = dict(zip(steps, shares, strict=True))
-
-    def load_point(step: float) -> nn.Module:
-        scratch.load_state_dict(segment.point(step))
-        set_statistics(of_step[step])
-        return scratch
-
-    found, used = PATH_ENGINES["fast"](scratch, segment, steps, load_point, data, False)
-    (points,) = found.values()
-    values = values_of(points)
-    (score,) = (name for name in SCORE_NAMES if name in values)
-    return Row(values[LOSS], values[score], used)

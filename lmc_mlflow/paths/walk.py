@@ -1,30 +1,26 @@
 """Measures the networks at points of a curve, alpha by alpha or all in one pass."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
-from torch import nn
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.evaluation import check_state, labelled_outputs
+from lmc_mlflow.evaluation import check_state
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import PathSummary, Values, summarize
 from lmc_mlflow.paths.curves import Curve, distances_from_start
-from lmc_mlflow.paths.engines.folding import plan_folding
-from lmc_mlflow.paths.engines.mlp import plan_mlp
-from lmc_mlflow.paths.engines.one_pass import MEMORY_BUDGET, Plan, Planner, measure_together
+from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.grid import Grid, next_points
 from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, Splits
-from lmc_mlflow.paths.points import LoadPoint, point_loader
-from lmc_mlflow.paths.samples import PathSamples, Point, PointBuilder, join_points
-from lmc_mlflow.paths.variance import VarianceRatio
+from lmc_mlflow.paths.points import point_loader
+from lmc_mlflow.paths.samples import PathSamples, Point, join_points
+from lmc_mlflow.paths.variance import Deviations, VarianceRatio, ratio_of_last_layer
 from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
 
@@ -108,26 +104,89 @@ def measure_path(
         ValueError: the states do not fit each other, the policy or the engine is unknown, or the outputs are no
             log-probabilities where the labels are class indices.
     """
-    weights.check_compatible(*curve.ends)
-    measure = lookup(PATH_ENGINES, engine, "engine")
-    scratch = copy.deepcopy(network).requires_grad_(False).eval()
-    for images, labels in splits.values():
-        check_state(scratch, curve.ends[0], images, labels)
-    load, ratio = point_loader(scratch, curve, bn, calibration), VarianceRatio(splits)
-
-    def load_and_record(alpha: float) -> nn.Module:
-        ratio.record(load(alpha), alpha)
-        return scratch
-
     grid = alphas if isinstance(alphas, Grid) else Grid(alphas)
-    points: dict[float, dict[str, Point]] = {}
+    measurer = PointMeasurer(network, curve, splits, bn, calibration, engine)
+    labels = {split: own for split, (_, own) in splits.items()}
+    return walk(
+        grid,
+        labels,
+        lambda wanted: measurer.measure(wanted, grid.keep_samples),
+        lambda measured: distances_from_start(curve, trainable(network), measured),
+    )
+
+
+@dataclass(frozen=True)
+class MeasuredPoints:
+    """What was measured at some points of a curve.
+
+    Attributes:
+        points: alpha -> split -> point.
+        engine: the row of `PATH_ENGINES` that did it.
+        deviations: alpha -> layer -> mean deviation of its units, as `VarianceRatio` records it.
+    """
+
+    points: Mapping[float, Mapping[str, Point]]
+    engine: str
+    deviations: Deviations
+
+
+class PointMeasurer:
+    """Measures the networks at points of one curve; what is needed of its ends is computed once."""
+
+    def __init__(
+        self, network: nn.Module, curve: Curve, splits: Splits, bn: str, calibration: Images | None, engine: str
+    ) -> None:
+        """Check that everything fits; arguments and errors as in `measure_path`."""
+        weights.check_compatible(*curve.ends)
+        self._engine = lookup(PATH_ENGINES, engine, "engine")
+        self._scratch = copy.deepcopy(network).requires_grad_(False).eval()
+        self._curve = curve
+        self._splits = splits
+        for images, labels in splits.values():
+            check_state(self._scratch, curve.ends[0], images, labels)
+        self._load_point = point_loader(self._scratch, curve, bn, calibration)
+        self._ratio = VarianceRatio(splits)
+
+    @products("float32")
+    def measure(self, alphas: Sequence[float], keep_samples: bool) -> MeasuredPoints:
+        """Measure at these alphas, together as far as the engine can; `keep_samples` as in `Grid`."""
+        found, used = self._engine(self._scratch, self._curve, alphas, self._load, self._splits, keep_samples)
+        points = {alpha: {split: found[split][i] for split in self._splits} for i, alpha in enumerate(alphas)}
+        return MeasuredPoints(points, used, dict(self._ratio.deviations))
+
+    def _load(self, alpha: float) -> nn.Module:
+        self._ratio.record(self._load_point(alpha), alpha)
+        return self._scratch
+
+
+def walk(
+    grid: Grid,
+    labels: Mapping[str, Tensor],
+    measure: Callable[[Sequence[float]], MeasuredPoints],
+    distances: Callable[[Values], tuple[Values, Values]],
+) -> Path:
+    """Measure the points of a grid and those that it asks for after them, wherever they are measured.
+
+    Args:
+        grid: the points.
+        labels: split -> labels.
+        measure: measures at some alphas.
+        distances: gives angles and Manhattan distances (T,) of the points at alphas (T,), as `Path` has them.
+    """
+    points: dict[float, Mapping[str, Point]] = {}
+    deviations: dict[float, Mapping[str, float]] = {}
     new = grid.alphas
     while len(new):
-        wanted = [float(alpha) for alpha in new]
-        found, used = measure(scratch, curve, wanted, load_and_record, splits, grid.keep_samples)
-        points |= {alpha: {split: found[split][i] for split in splits} for i, alpha in enumerate(wanted)}
+        found = measure([float(alpha) for alpha in new])
+        points |= found.points
+        deviations |= found.deviations
         new = _further_points(grid, points)
-    return _join(curve, trainable(network), points, splits, (used, ratio.of_last_layer()))
+    ordered = np.array(sorted(points))
+    by_split = {split: [points[alpha][split] for alpha in sorted(points)] for split in labels}
+    values = {split: values_of(own) for split, own in by_split.items()}
+    joined = {split: join_points(own, labels[split]) for split, own in by_split.items()}
+    samples = {split: own for split, own in joined.items() if own is not None}
+    return Path(ordered, values, *distances(ordered), found.engine, ratio_of_last_layer(deviations), samples or None)
 
 
 def _further_points(grid: Grid, points: Mapping[float, Mapping[str, Point]]) -> Values:
@@ -140,81 +199,7 @@ def _further_points(grid: Grid, points: Mapping[float, Mapping[str, Point]]) -> 
     return next_points(np.array(alphas), losses, grid.tolerance)
 
 
-def _join(
-    curve: Curve,
-    names: Sequence[str],
-    points: Mapping[float, Mapping[str, Point]],
-    splits: Splits,
-    how: tuple[str, float | None],
-) -> Path:
-    """The path through these points, alpha -> split -> point, in the order of alpha; `how`: engine, variance ratio."""
-    alphas = sorted(points)
-    by_split = {split: [points[alpha][split] for alpha in alphas] for split in splits}
-    angles, distances = distances_from_start(curve, names, np.array(alphas))
-    values = {split: values_of(own) for split, own in by_split.items()}
-    joined = {split: join_points(own, splits[split][1]) for split, own in by_split.items()}
-    samples = {split: own for split, own in joined.items() if own is not None}
-    return Path(np.array(alphas), values, angles, distances, *how, samples or None)
-
-
 def values_of(points: Sequence[Point]) -> dict[str, Values]:
     """Turn points into measure -> (T,)."""
     rows: list[Row] = [point.row for point in points]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-
-
-PLANNERS: tuple[Planner, ...] = (plan_mlp, plan_folding)
-Engine = Callable[
-    [nn.Module, Curve, Sequence[float], LoadPoint, Splits, bool],
-    tuple[dict[str, list[Point]], str],
-]
-"""Gives split -> one point an alpha (with every sample, if the last argument says so), and the row of `PATH_ENGINES`
-that was used."""
-
-
-def _exact(
-    _scratch: nn.Module,
-    _curve: Curve,
-    alphas: Sequence[float],
-    load_point: LoadPoint,
-    splits: Splits,
-    keep_samples: bool,
-) -> tuple[dict[str, list[Point]], str]:
-    """Measure each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
-    points: dict[str, list[Point]] = {split: [] for split in splits}
-    for alpha in tqdm(alphas, desc="measuring the path", unit="alpha", leave=False, disable=None):
-        network = load_point(alpha)
-        for split, (images, labels) in splits.items():
-            builder = PointBuilder(labels, keep_samples)
-            for outputs, truth in labelled_outputs(network, images, labels):
-                builder.add(outputs, truth)
-            points[split].append(builder.point())
-    return points, "exact"
-
-
-def _fast(
-    scratch: nn.Module,
-    curve: Curve,
-    alphas: Sequence[float],
-    load_point: LoadPoint,
-    splits: Splits,
-    keep_samples: bool,
-) -> tuple[dict[str, list[Point]], str]:
-    """Measure all networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
-    plan = _plan(scratch, curve, splits)
-    if plan is None:
-        return _exact(scratch, curve, alphas, load_point, splits, keep_samples)
-    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET, keep_samples), "fast"
-
-
-PATH_ENGINES: Mapping[str, Engine] = {"fast": _fast, "exact": _exact}
-"""Name -> engine; the choices of the flag `path_engine`."""
-
-
-def _plan(scratch: nn.Module, curve: Curve, splits: Splits) -> Plan | None:
-    """Find the first plan that takes the network and the curve."""
-    for images, _ in splits.values():
-        sample = next(images.batches(torch.arange(min(2, images.shape[0])), 2))
-        plans: Iterator[Plan | None] = (planner(scratch, curve, sample) for planner in PLANNERS)
-        return next((plan for plan in plans if plan is not None), None)
-    return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
@@ -19,6 +20,7 @@ from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.locks import LockedError, hold_locks
 from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.interpolate import interpolate
@@ -65,8 +67,20 @@ class TaskResult:
     why: str = ""
 
 
-Reply = tuple[list[CellOutcome], bool]
-"""What a worker process answers: the outcomes of its task, and whether it leaves, because its GPU is lost to it."""
+def result_of(task: Task, ended: Ended) -> TaskResult:
+    """Return the outcome of each cell of a task that a pool has ended, or why there are none."""
+    if isinstance(ended.value, Exception):
+        return TaskResult(task, [], first_line(ended.value))
+    return TaskResult(task, ended.value or [], ended.death)
+
+
+def compute_and_release(task: Task) -> list[CellOutcome] | Leaving:
+    """Compute a task in a process of a pool, which keeps no memory of a GPU between tasks.
+
+    The process leaves after an error from which CUDA does not recover, so that only the task that met it fails.
+    """
+    outcomes = compute(task)
+    return outcomes if release_gpu() else Leaving(outcomes)
 
 
 def compute(task: Task) -> list[CellOutcome]:

@@ -8,6 +8,9 @@ from typing import Any, TextIO
 
 from lmc_mlflow.terminal.style import strip_paint, takes_paint
 
+MESSAGE_FORMAT = "%(levelname)s %(name)s: %(message)s"
+"""How what a logger says is written to standard error."""
+
 
 class PatientStream:
     """A text stream whose reader may go away: what is written then goes nowhere.

@@ -21,8 +21,9 @@ from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.workflows.ensemble.members import Members, find_members, predict_members
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.ensemble.members import Members, find_members
+from lmc_mlflow.workflows.ensemble.predictions import predict_members
+from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
@@ -74,7 +75,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         ValueError: members that cannot be found, loaded or compared; says how to put it right.
         StoreError: the tracking store cannot be used.
     """
-    device = prepare_machine(config.runtime)
+    work = share_work(config.runtime, config.sharing)
     store = open_store()
     members = find_members(store, config.members)
     for network in members.networks:
@@ -86,7 +87,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     first_file = (Artifact.MEMBERS, json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)
     with new_run(store, Kind.ENSEMBLE, start, parent) as run:
-        predictions = predict_members(store, members, config.members, device)
+        predictions = predict_members(store, members, config.members, work)
         log_data(run, predictions.inputs)
         log_probabilities, truth = predictions.outputs.numpy(), predictions.labels.numpy()
         scores = score_ensemble(

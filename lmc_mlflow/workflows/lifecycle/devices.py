@@ -1,13 +1,20 @@
-"""Chooses the devices that share the work of a command."""
+"""Chooses the devices that share the work of a command, and starts the workers that hold it there."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 
-from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.config.runtime import ALL, RAY, DevicesConfig, RuntimeConfig
+from lmc_mlflow.parallel import num_cores
+from lmc_mlflow.workers.ray_pool import check_cluster
+from lmc_mlflow.workers.spread import Here, Movable, Workers, spread_over_processes, spread_over_ray
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
-ALL = "all"
+CPU = torch.device("cpu")
+M = TypeVar("M")
 
 
 def prepare_devices(config: RuntimeConfig, devices: tuple[str, ...]) -> tuple[torch.device, ...]:
@@ -28,6 +35,56 @@ def prepare_devices(config: RuntimeConfig, devices: tuple[str, ...]) -> tuple[to
         devices = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
         if not devices:
             raise ValueError("devices=all: this machine has no CUDA devices; leave it out, or name cpu,cpu")
-    if "auto" in devices or ALL in devices:
-        raise ValueError(f"devices={','.join(devices)}: give all alone, or names such as cuda:0,cuda:1")
+    if {"auto", ALL, RAY} & set(devices):
+        raise ValueError(f"devices={','.join(devices)}: give {ALL} or {RAY} alone, or names such as cuda:0,cuda:1")
     return tuple(prepare_machine(replace(config, device=name)) for name in devices)
+
+
+@dataclass(frozen=True)
+class SharedWork:
+    """Where the work of a command is done.
+
+    Attributes:
+        device: where this process holds data: the only device, or the CPU where workers have devices of their own.
+        runtimes: device, threads and memory of each worker process; none: the work is done here.
+        ray: the same of each task on a Ray cluster, and the cluster's address; None: not there.
+    """
+
+    device: torch.device
+    runtimes: tuple[RuntimeConfig, ...] = ()
+    ray: tuple[RuntimeConfig, str] | None = None
+
+    @contextmanager
+    def workers(self, movable: Movable[M]) -> Iterator[Workers[M]]:
+        """Yield what computes tasks of one measurer, here or on the devices; worker processes end with the block."""
+        if self.ray is not None:
+            with spread_over_ray(movable, prepare_machine, *self.ray) as workers:
+                yield workers
+        elif self.runtimes:
+            with spread_over_processes(movable, prepare_machine, self.runtimes) as workers:
+                yield workers
+        else:
+            yield Here(movable.on(self.device))
+
+
+def share_work(config: RuntimeConfig, sharing: DevicesConfig) -> SharedWork:
+    """Prepare this process and choose where its work is done.
+
+    Worker processes on this machine share its cores, unless `threads` says how many each has.
+
+    Raises:
+        ValueError: as `prepare_devices` says, or no Ray or no cluster at the address.
+    """
+    if sharing.devices == (RAY,):
+        check_cluster(sharing.address, f"devices={RAY}")
+        of_task = replace(config, threads=config.threads or 1)
+        return SharedWork(prepare_machine(replace(of_task, device="cpu")), ray=(of_task, sharing.address))
+    num_places = len(sharing.devices)
+    if sharing.devices == (ALL,):
+        num_places = torch.cuda.device_count()
+    if num_places > 1:
+        config = replace(config, threads=config.threads or max(1, num_cores() // num_places))
+    devices = prepare_devices(config, sharing.devices)
+    if len(devices) == 1:
+        return SharedWork(devices[0])
+    return SharedWork(CPU, tuple(replace(config, device=str(device)) for device in devices))

@@ -15,12 +15,12 @@ from lmc_mlflow.query.runs import resolve_run
 from lmc_mlflow.tracking.connection.store import Store, beside, open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.matrix.pair_arrays import pack, unpack
-from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, PairMeasurer
+from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, MeasuredNetworks, Pairing
 from lmc_mlflow.workflows.matrix.results import log_matrix
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import find_networks, identity_of, load_material
@@ -50,7 +50,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
         StoreError: the tracking store cannot be used.
     """
-    device = prepare_machine(config.runtime)
+    work = share_work(config.runtime, config.sharing)
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
     store = beside(store, networks[0].run.info.experiment_id)
@@ -64,29 +64,31 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         symmetry = None if config.pairwise.align == NONE else find_symmetry(networks[0])
         needs_images = symmetry is not None and METHODS[config.pairwise.align].needs_images
         needs_sides = needs_images or BN_POLICIES[config.pairwise.bn].needs_images
-        material = load_material(store, networks, config.pairwise.split, config.surveyed.data_root, device, needs_sides)
+        split, data_root = config.pairwise.split, config.surveyed.data_root
+        material = load_material(store, networks, split, data_root, work.device, needs_sides)
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
         run_name = _run_name(config, networks)
         run = wanted.open(RunStart(run_name, _tags(config, networks), to_params(config), first_file))
-        log_data(run, {config.pairwise.split: measured_images(networks[0], config.pairwise.split, material.measured)})
-        measured = _measure(run, config, PairMeasurer(config, networks, symmetry, material, device))
+        log_data(run, {split: measured_images(networks[0], split, material.measured)})
+        with work.workers(MeasuredNetworks(config, tuple(networks), symmetry, material)) as workers:
+            measured = _measure(run, config, Pairing(workers, len(networks), config.pairwise.reference))
         metrics, candidate = log_matrix(run, measured, name, num_left_out)
     return MatrixOutcome(run.run_id, run_name, wanted.how("measured"), metrics, run.experiment_id, candidate, ids)
 
 
-def _measure(run: TrackedRun, config: MatrixConfig, measurer: PairMeasurer) -> MatrixMeasurement:
+def _measure(run: TrackedRun, config: MatrixConfig, pairing: Pairing) -> MatrixMeasurement:
     """Measure all pairs but those that an interrupted process has."""
     progress = Progress(run)
     pairs, num_unsettled = unpack(progress.known())
     if config.pairwise.reference != PAIRWISE:  # networks with a reference were aligned anew, and counted anew
         num_unsettled = 0
     with save_when_stopped(progress):
-        for pair in measurer.measure(pairs.keys()):
+        for pair in pairing.measure(pairs.keys()):
             pairs[pair.i, pair.j] = pair
-            progress.add(pack(pair, num_unsettled + measurer.num_unsettled))
-    ordered = tuple(pairs[places] for places in measurer.pairs())
-    score, num_unsettled = ordered[0].path.score, num_unsettled + measurer.num_unsettled
-    return MatrixMeasurement(config.pairwise, score, measurer.members, ordered, measurer.reference, num_unsettled)
+            progress.add(pack(pair, num_unsettled + pairing.num_unsettled))
+    ordered = tuple(pairs[places] for places in pairing.pairs())
+    score, num_unsettled = ordered[0].path.score, num_unsettled + pairing.num_unsettled
+    return MatrixMeasurement(config.pairwise, score, pairing.members, ordered, pairing.reference, num_unsettled)
 
 
 def _with_reference(store: Store, config: MatrixConfig, networks: Sequence[LoggedNetwork]) -> MatrixConfig:

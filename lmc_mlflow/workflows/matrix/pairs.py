@@ -2,15 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from lmc_mlflow import weights
-from lmc_mlflow.alignment import Symmetry
+from lmc_mlflow.alignment import Matching, Symmetry, permute
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.network_groups import BEST, PAIRWISE, PairwiseConfig
 from lmc_mlflow.evaluation import evaluate
@@ -23,6 +23,7 @@ from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.predictions.scores import ACCURACY, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.weights import State
+from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import find_alignment
 from lmc_mlflow.workflows.networks.network_group import Material, labels_of
 
@@ -90,118 +91,137 @@ class MatrixMeasurement:
     num_unsettled: int
 
 
-Pair = tuple[LoggedNetwork, LoggedNetwork]
+@dataclass(frozen=True)
+class PairTask:
+    """Two members to measure: i < j, and where all are aligned to a reference, how both are."""
+
+    i: int
+    j: int
+    matchings: tuple[Matching | None, Matching | None] | None = None
 
 
-class _Aligner:
-    """Aligns one network to another, and counts the matchings that did not settle."""
+@dataclass(frozen=True)
+class MeasuredNetworks:
+    """What a matrix is measured on, before it is on a device.
 
-    def __init__(
-        self, config: MatrixConfig, symmetry: Symmetry | None, material: Material, device: torch.device
-    ) -> None:
-        self.num_unsettled = 0
-        self._config = config
-        self._symmetry = symmetry
-        self._material = material
-        self._device = device
+    Attributes:
+        config: how.
+        networks: of one architecture.
+        symmetry: theirs; None: nothing is aligned.
+        material: the data.
+    """
 
-    def towards(self, a: LoggedNetwork, b: LoggedNetwork) -> LoggedNetwork:
-        """Permute B's units towards A, or give B as it is where nothing is aligned."""
-        if self._symmetry is None or a is b:
-            return b
-        images = self._material.sides.get(a.digests["train"])  # loaded where the method needs images
-        method, matching = self._config.pairwise.align, self._config.matching
-        found = find_alignment((a, b), self._symmetry, method, matching, images, self._device)
-        self.num_unsettled += not found.matching.converged
-        return found.network
+    config: MatrixConfig
+    networks: tuple[LoggedNetwork, ...]
+    symmetry: Symmetry | None
+    material: Material
+
+    def on(self, device: torch.device) -> "PairMeasurer":
+        """Bring the data to a device."""
+        return PairMeasurer(replace(self, material=self.material.to(device)), device)
 
 
 class PairMeasurer:
-    """Scores networks, aligns them, and measures the segments between them, pair by pair.
+    """Scores networks, aligns them and measures the segments between them, on one device."""
+
+    def __init__(self, measured: MeasuredNetworks, device: torch.device) -> None:
+        self._measured = measured
+        self._device = device
+        self._network = measured.networks[0].network().to(device)
+        self._labels = labels_of(measured.networks)
+
+    def network(self, i: int) -> Member:
+        """Score a network on the test set."""
+        network, test = self._measured.networks[i], self._measured.material.test
+        loss, score = evaluate(network.network().to(self._device), test.images, test.labels)
+        constant = score_name(test.labels) == ACCURACY and is_constant(score, test.labels.cpu().numpy())
+        return Member(network.run.info.run_id, self._labels[i], loss, score, constant)
+
+    def alignment(self, pair: tuple[int, int]) -> Matching | None:
+        """Match the second network's units to the first's; None where nothing is aligned."""
+        first, second = pair
+        symmetry, config = self._measured.symmetry, self._measured.config
+        if symmetry is None or first == second:
+            return None
+        a, b = self._measured.networks[first], self._measured.networks[second]
+        images = self._measured.material.sides.get(a.digests["train"])  # loaded where the method needs images
+        found = find_alignment((a, b), symmetry, config.pairwise.align, config.matching, images, self._device)
+        return found.matching
+
+    def pair(self, task: PairTask) -> tuple[PairMeasurement, int]:
+        """Measure the segment between two members; returns the number of unsettled matchings too."""
+        own = task.matchings is None
+        matchings = (None, self.alignment((task.i, task.j))) if task.matchings is None else task.matchings
+        a, b = (self._aligned(i, matching) for i, matching in zip((task.i, task.j), matchings, strict=True))
+        path = self._walk(a, b)
+        before = self._measured.networks[task.i].state, self._measured.networks[task.j].state
+        lengths = _lengths(a.state, b.state, before, trainable(self._network))
+        return PairMeasurement(task.i, task.j, path, *lengths), num_unsettled(matchings) if own else 0
+
+    def _aligned(self, i: int, matching: Matching | None) -> LoggedNetwork:
+        network, symmetry = self._measured.networks[i], self._measured.symmetry
+        if matching is None or symmetry is None:
+            return network
+        return replace(network, state=permute(symmetry, network.state, matching.permutations))
+
+    def _walk(self, a: LoggedNetwork, b: LoggedNetwork) -> Path:
+        settings, material = self._measured.config.pairwise, self._measured.material
+        first, second = ({name: value.to(self._device) for name, value in end.state.items()} for end in (a, b))
+        splits = {settings.split: (material.measured.images, material.measured.labels)}
+        calibration = material.calibration((a, b)) if BN_POLICIES[settings.bn].needs_images else None
+        alphas = alpha_grid(settings.num_alphas)
+        return measure_path(self._network, Segment(first, second), alphas, splits, settings.bn, calibration)
+
+
+class Pairing:
+    """Scores and aligns the networks of a matrix, and measures their pairs as workers are free.
 
     Attributes:
         members: the networks with their scores.
         reference: run id of the network that all are aligned to; empty: none.
+        num_unsettled: matchings so far that have not settled.
     """
 
-    def __init__(
-        self,
-        config: MatrixConfig,
-        networks: Sequence[LoggedNetwork],
-        symmetry: Symmetry | None,
-        material: Material,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, workers: Workers[PairMeasurer], num_networks: int, reference: str) -> None:
         """Score every network, and align all to the reference if there is one.
 
         Args:
-            config: how.
-            networks: of one architecture.
-            symmetry: theirs; None: nothing is aligned.
-            material: the data.
-            device: where it is computed.
+            workers: measure.
+            num_networks: of the matrix.
+            reference: `pairwise`, `best` or a run id.
         """
-        self.members = _members(networks, material, device)
-        self._aligner = _Aligner(config, symmetry, material, device)
-        self._pair, self.reference = _pairing(config.pairwise.reference, networks, self.members, self._aligner)
-        self._walk = _walker(config, networks, material, device)
-
-    @property
-    def num_unsettled(self) -> int:
-        """Count the matchings so far that have not settled."""
-        return self._aligner.num_unsettled
+        self.reference, self.num_unsettled = "", 0
+        self._workers = workers
+        self._matchings: list[Matching | None] | None = None
+        numbers = range(num_networks)
+        self.members = tuple(in_order(workers.map(PairMeasurer.network, numbers)))
+        if reference != PAIRWISE:
+            ids = [member.run_id for member in self.members]
+            place = max(numbers, key=lambda i: self.members[i].score) if reference == BEST else ids.index(reference)
+            found = workers.map(PairMeasurer.alignment, [(place, i) for i in numbers])
+            bar = tqdm(found, desc="aligning", unit="network", total=num_networks, leave=False, disable=None)
+            self._matchings = in_order(bar)
+            self.reference, self.num_unsettled = ids[place], num_unsettled(self._matchings)
 
     def pairs(self) -> list[tuple[int, int]]:
         """List every two members i < j."""
         return list(itertools.combinations(range(len(self.members)), 2))
 
     def measure(self, known: Collection[tuple[int, int]]) -> Iterator[PairMeasurement]:
-        """Measure the pairs that are not known yet, one after another."""
+        """Measure the pairs that are not known yet; yields them as they are ready."""
         left = [pair for pair in self.pairs() if pair not in known]
+        of = self._matchings
+        tasks = [PairTask(i, j, None if of is None else (of[i], of[j])) for i, j in left]
         options: dict[str, Any] = {"initial": len(known), "total": len(known) + len(left)}
-        for i, j in tqdm(left, desc="pairs", unit="pair", leave=False, disable=None, **options):
-            yield self._walk(i, j, self._pair(i, j))
+        found = self._workers.map(PairMeasurer.pair, tasks)
+        for _, (pair, unsettled) in tqdm(found, desc="pairs", unit="pair", leave=False, disable=None, **options):
+            self.num_unsettled += unsettled
+            yield pair
 
 
-def _members(networks: Sequence[LoggedNetwork], material: Material, device: torch.device) -> tuple[Member, ...]:
-    found, truth = [], material.test.labels
-    for network, label in zip(networks, labels_of(networks), strict=True):
-        loss, score = evaluate(network.network().to(device), material.test.images, truth)
-        constant = score_name(truth) == ACCURACY and is_constant(score, truth.cpu().numpy())
-        found.append(Member(network.run.info.run_id, label, loss, score, constant))
-    return tuple(found)
-
-
-def _pairing(
-    reference: str, networks: Sequence[LoggedNetwork], members: Sequence[Member], aligner: _Aligner
-) -> tuple[Callable[[int, int], Pair], str]:
-    """Give a function from i and j to the two aligned members, and the run id of the common reference, if any."""
-    if reference == PAIRWISE:
-        return lambda i, j: (networks[i], aligner.towards(networks[i], networks[j])), ""
-    ids = [member.run_id for member in members]
-    place = max(range(len(ids)), key=lambda i: members[i].score) if reference == BEST else ids.index(reference)
-    bar = tqdm(networks, desc="aligning", unit="network", leave=False, disable=None)
-    aligned = [aligner.towards(networks[place], network) for network in bar]
-    return lambda i, j: (aligned[i], aligned[j]), ids[place]
-
-
-def _walker(
-    config: MatrixConfig, networks: Sequence[LoggedNetwork], material: Material, device: torch.device
-) -> Callable[[int, int, Pair], PairMeasurement]:
-    """Give a function that measures one pair."""
-    settings = config.pairwise
-    network = networks[0].network().to(device)
-    names, alphas = trainable(network), alpha_grid(settings.num_alphas)
-    splits = {settings.split: (material.measured.images, material.measured.labels)}
-
-    def walk_pair(i: int, j: int, pair: Pair) -> PairMeasurement:
-        a, b = ({name: value.to(device) for name, value in end.state.items()} for end in pair)
-        calibration = material.calibration(pair) if BN_POLICIES[settings.bn].needs_images else None
-        path = measure_path(network, Segment(a, b), alphas, splits, settings.bn, calibration)
-        before = networks[i].state, networks[j].state
-        return PairMeasurement(i, j, path, *_lengths(pair[0].state, pair[1].state, before, names))
-
-    return walk_pair
+def num_unsettled(matchings: Iterable[Matching | None]) -> int:
+    """Count the matchings that have not settled."""
+    return sum(matching is not None and not matching.converged for matching in matchings)
 
 
 def _lengths(a: State, b: State, before: tuple[State, State], names: Sequence[str]) -> tuple[float, ...]:

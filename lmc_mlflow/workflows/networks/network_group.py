@@ -14,7 +14,7 @@ from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
 from lmc_mlflow.contract import Tag
-from lmc_mlflow.data.loading import LabelledImages, ShiftedData
+from lmc_mlflow.data.loading import LabelledImages, ShiftedData, move_all
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
@@ -88,6 +88,11 @@ class Material:
     test: LabelledImages
     measured: LabelledImages
     sides: dict[str, LabelledImages]
+
+    def to(self, device: torch.device) -> "Material":
+        """Give the same data on another device."""
+        moved = move_all({"test": self.test, "measured": self.measured, **self.sides}, device)
+        return Material(moved.pop("test"), moved.pop("measured"), moved)
 
     def side(self, network: LoggedNetwork) -> LabelledImages:
         """Give the training subset of a network."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 
+from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
@@ -14,30 +15,28 @@ from lmc_mlflow.config.path import ADAPTIVE, PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.grid import Grid, adaptive_grid
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.samples import to_arrays
-from lmc_mlflow.paths.walk import Path, measure_path
+from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
 from lmc_mlflow.plots.per_run.paths import path_figure, polar_figure
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
-    find_alignment,
     find_symmetry,
     log_matching,
     matching_sentence,
 )
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
-    both_training_sides,
     check_splits,
     load_ends,
     load_splits,
@@ -45,6 +44,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 )
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
+from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
 from lmc_mlflow.workflows.path.results import describe_path, first_charts, path_curves, path_metrics, path_table
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
@@ -99,37 +99,43 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         ValueError: a run, checkpoint, network or data set that cannot be used; says how to put it right.
         StoreError: the tracking store cannot be used.
     """
-    device = prepare_machine(config.runtime)
+    work = share_work(config.runtime, config.sharing)
     store = open_store()
     ends = load_ends(store, config.ends)
     store = beside(store, ends[0].run.info.experiment_id)
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
-    splits = load_splits(store, ends, config.ends.data_root, device)
+    splits = load_splits(store, ends, config.ends.data_root, work.device)
     check_splits(config.path.splits, splits)
     name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
         log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
-        walk_to = partial(_walk, config.path, splits, device)
-        if symmetry is None:
-            return _log_paths(run, config, ends, Paths(walk_to(ends)))
-        alignment = find_alignment(ends, symmetry, config.aligning.align, config.matching, splits["train_a"], device)
-        aligned = walk_to((ends[0], alignment.network))
-        return _log_paths(run, config, ends, Paths(aligned, alignment, walk_to(ends)))
+        measured = MeasuredEnds(config, ends, symmetry, _needed(config, splits))
+        with work.workers(measured) as workers:
+            paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
+        return _log_paths(run, config, ends, paths)
 
 
-def _walk(config: PathConfig, splits: dict[str, LabelledImages], device: torch.device, ends: Ends) -> Path:
-    a, b = ({name: value.to(device) for name, value in end.state.items()} for end in ends)
-    return measure_path(
-        ends[0].network().to(device),
-        Segment(a, b),
-        _grid(config),
-        {name: (splits[name].images, splits[name].labels) for name in config.splits},
-        config.bn,
-        both_training_sides(splits) if BN_POLICIES[config.bn].needs_images else None,
-        config.path_engine,
-    )
+def _needed(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
+    """The splits that are measured on, or that batch norm or the alignment needs."""
+    names = {*config.path.splits}
+    if BN_POLICIES[config.path.bn].needs_images:
+        names |= {"train_a", "train_b"}
+    if config.aligning.align != NONE:
+        names |= {"train_a"}
+    return {name: images for name, images in splits.items() if name in names}
+
+
+def _measure(
+    workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
+) -> Paths:
+    """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""
+    walk_to = partial(walk_with, workers, _grid(config), labels)
+    if symmetry is None:
+        return Paths(walk_to(None))
+    (alignment,) = in_order(workers.map(PathMeasurer.alignment, [symmetry]))
+    return Paths(walk_to(alignment.network), alignment, walk_to(None))
 
 
 def _grid(config: PathConfig) -> Grid:

@@ -1,36 +1,34 @@
 """Measures the loss over the plane through three logged networks, and logs it."""
 
-import torch
+from typing import Any
 
-from lmc_mlflow.alignment import Symmetry
+from tqdm import tqdm
+
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import PlaneConfig
 from lmc_mlflow.contract import Kind, Tag, tag
 from lmc_mlflow.models.parameters import trainable
-from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.paths.curves import Corners, Segment
-from lmc_mlflow.paths.plane import Plane, join_rows, measure_rows
+from lmc_mlflow.paths.plane import Plane, join_rows
 from lmc_mlflow.paths.points import BN_POLICIES
-from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.connection.store import beside, open_store
-from lmc_mlflow.workflows.alignment.find_alignment import find_alignment, find_symmetry
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workers.spread import Workers, in_order
+from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
+from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
-from lmc_mlflow.workflows.networks.network_group import Material, identity_of, labels_of, load_compatible, load_material
+from lmc_mlflow.workflows.networks.network_group import identity_of, labels_of, load_compatible, load_material
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, EDGES, UNALIGNED, Panel, log_plane
+from lmc_mlflow.workflows.plane.measurer import EDGES, Matchings, MeasuredCorners, PlaneMeasurer, PlaneTask
+from lmc_mlflow.workflows.plane.results import ALIGNED, AS_LOGGED, UNALIGNED, Panel, log_plane
 from lmc_mlflow.workflows.plane.row_arrays import pack, unpack
 
 CORNERS = ("run_a", "run_b", "run_c")
-NUM_ALPHAS = 11
-"""Points of an edge; 0.5 is among them."""
 
 
 def plane(config: PlaneConfig) -> Outcome:
@@ -42,91 +40,65 @@ def plane(config: PlaneConfig) -> Outcome:
         ValueError: a run, checkpoint, network or data set that cannot be used, or three networks on one line.
         StoreError: the tracking store cannot be used.
     """
-    device = prepare_machine(config.runtime)
+    work = share_work(config.runtime, config.sharing)
     store = open_store()
     corners = config.corners
     networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))
     store = beside(store, networks[0].run.info.experiment_id)
-    Plane.through(_states(networks, torch.device("cpu")), trainable(networks[0].network()))
+    a, b, c = (network.state for network in networks)
+    Plane.through((a, b, c), trainable(networks[0].network()))
     with run_once(store, Kind.PLANE, identity_of(config, networks, CORNERS), corners.force) as wanted:
         if wanted.finished is not None:
             return Outcome.of(wanted.finished, FINISHED_BEFORE)
         symmetry = None if config.surface.align == NONE else find_symmetry(networks[0])
-        material = load_material(
-            store,
-            networks,
-            config.surface.split,
-            corners.data_root,
-            device,
-            BN_POLICIES[config.surface.bn].needs_images,
-        )
+        needs_images = BN_POLICIES[config.surface.bn].needs_images
+        split = config.surface.split
+        material = load_material(store, networks, split, corners.data_root, work.device, needs_images)
         labels = labels_of(networks)
         name = group_run_name("plane", networks, "" if symmetry is None else config.surface.align)
         first_file = ("corners.txt", "\n".join(network.run.info.run_id for network in networks))
         run = wanted.open(RunStart(name, _tags(config, networks), to_params(config), first_file))
-        log_data(run, {config.surface.split: measured_images(networks[0], config.surface.split, material.measured)})
-        panels = _panels(config, networks, symmetry, material, Progress(run))
+        log_data(run, {split: measured_images(networks[0], split, material.measured)})
+        with work.workers(MeasuredCorners(config, tuple(networks), symmetry, material)) as workers:
+            panels = _panels(config, workers, symmetry is not None, Progress(run))
         metrics = log_plane(run, config, panels, labels, score_name(material.measured.labels))
     return Outcome(run.run_id, name, wanted.how("measured"), metrics, run.experiment_id)
 
 
-def _panels(
-    config: PlaneConfig,
-    networks: list[LoggedNetwork],
-    symmetry: Symmetry | None,
-    material: Material,
-    progress: Progress,
-) -> dict[str, Panel]:
-    """Measure the plane through the networks as they are, and with a symmetry the one through them aligned."""
+def _panels(config: PlaneConfig, workers: Workers[PlaneMeasurer], aligns: bool, progress: Progress) -> dict[str, Panel]:
+    """Measure the plane through the networks as they are, and if they are aligned the one through them aligned."""
     known = progress.known()
     with save_when_stopped(progress):
-        if symmetry is None:
-            return {AS_LOGGED: _measure(config, networks, material, AS_LOGGED, known, progress)}
-        unaligned = _measure(config, networks, material, UNALIGNED, known, progress)
-        aligned = _aligned(config, networks, symmetry, material)
-        return {UNALIGNED: unaligned, ALIGNED: _measure(config, aligned, material, ALIGNED, known, progress)}
-
-
-def _states(networks: list[LoggedNetwork], device: torch.device) -> Corners:
-    a, b, c = ({name: value.to(device) for name, value in network.state.items()} for network in networks)
-    return a, b, c
-
-
-def _aligned(
-    config: PlaneConfig, networks: list[LoggedNetwork], symmetry: Symmetry, material: Material
-) -> list[LoggedNetwork]:
-    """Permute the units of B and C towards A."""
-    a, *others = networks
-    device = material.test.labels.device
-    images = material.side(a)
-    method, matching = config.surface.align, config.matching
-    return [a, *(find_alignment((a, b), symmetry, method, matching, images, device).network for b in others)]
+        if not aligns:
+            return {AS_LOGGED: _measure(config, workers, AS_LOGGED, None, (known, progress))}
+        unaligned = _measure(config, workers, UNALIGNED, None, (known, progress))
+        to_b, to_c = in_order(workers.map(PlaneMeasurer.alignment, (1, 2)))
+        return {UNALIGNED: unaligned, ALIGNED: _measure(config, workers, ALIGNED, (to_b, to_c), (known, progress))}
 
 
 def _measure(
     config: PlaneConfig,
-    networks: list[LoggedNetwork],
-    material: Material,
+    workers: Workers[PlaneMeasurer],
     panel: str,
-    known: Arrays,
-    progress: Progress,
+    matchings: Matchings | None,
+    kept: tuple[Arrays, Progress],
 ) -> Panel:
     """Measure one plane and the edges of its triangle, but for the rows that an interrupted process has."""
-    device = material.test.labels.device
-    settings, states = config.surface, _states(networks, device)
-    network = networks[0].network().to(device)
-    split = {settings.split: (material.measured.images, material.measured.labels)}
-    calibration = material.calibration(networks) if BN_POLICIES[settings.bn].needs_images else None
-    grid = (settings.num_points, settings.margin)
+    known, progress = kept
+    settings = config.surface
     rows = unpack(panel, known)
-    for index, row in measure_rows(network, states, grid, split, settings.bn, calibration, tuple(rows)):
+    left = [PlaneTask(matchings, index) for index in range(settings.num_points) if index not in rows]
+    found = workers.map(PlaneMeasurer.row, left)
+    options: dict[str, Any] = {"initial": len(rows), "total": settings.num_points}
+    for place, row in tqdm(found, desc="plane", unit="row", leave=False, disable=None, **options):
+        index = left[place].index
         rows[index] = row
         progress.add(pack(panel, index, row))
-    surface = join_rows(Plane.through(states, trainable(network)), grid, rows)
+    (plane,) = in_order(workers.map(PlaneMeasurer.plane, [PlaneTask(matchings)]))
+    surface = join_rows(plane, (settings.num_points, settings.margin), rows)
+    edges = in_order(workers.map(PlaneMeasurer.edge, [PlaneTask(matchings, index) for index in range(len(EDGES))]))
     metrics: dict[str, float] = {}
-    for name, i, j in EDGES:
-        edge = Segment(states[i], states[j])
-        path = measure_path(network, edge, alpha_grid(NUM_ALPHAS), split, settings.bn, calibration)
+    for (name, _, _), path in zip(EDGES, edges, strict=True):
         summary = path.summaries[settings.split]
         metrics |= {
             f"{name}/{key}": getattr(summary, key) for key in ("barrier", "barrier_over_chord", "error_barrier")

@@ -9,8 +9,8 @@ from lmc_mlflow.contract import HEADLINE, Tag
 from lmc_mlflow.paths.plane import Surface
 from lmc_mlflow.plots.per_run.plane import plane_figure
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.workflows.plane.measurer import EDGES
 
-EDGES = (("ab", 0, 1), ("ac", 0, 2), ("bc", 1, 2))
 AS_LOGGED, ALIGNED, UNALIGNED = "as logged", "aligned", "unaligned"
 
 
