@@ -48,6 +48,8 @@ def pair(model: str, device: torch.device, sizes: tuple[int, int] = (36, 36), **
     noise = NoiseConfig(noise="different", noise_scope=options.pop("scope", "run"))
     memory_gb, translate = options.pop("memory_gb", 4.0), options.pop("translate", 0)
     trainees = []
+    if model == "vgg_like":
+        sizes = (20, 20)
     for side, size in zip("AB", sizes, strict=True):
         source = pixels_of(model, size)
         scaled = ScaledSource(source, Scaling(255.0, (0.5,) * source.shape[1], (0.25,) * source.shape[1]))
