@@ -362,6 +362,7 @@ def test_a_small_card_is_soon_full_and_an_old_one_has_no_kernels() -> None:
             torch.zeros(2**19, device="cuda")
     with simulated_gpus(1, capability=(6, 1)), pytest.raises(RuntimeError, match="no kernel image"):
         torch.zeros(1, device="cuda")
+    assert torch.rand(2, device="cuda:1", generator=torch.cuda.default_generators[1]).device.index == 1
 
 
 def test_threads_see_the_gpus_too() -> None:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from simulated_device import graphs, tensors
 from simulated_device import machine as machines
-from simulated_device.generators import PLAIN_GENERATOR, forget_generators, generator_on
+from simulated_device.generators import CARDS_OF_GENERATORS, PLAIN_GENERATOR, generator_on
 from simulated_device.machine import ARCHITECTURES, Card, Machine, index_of, machine, wait
 from simulated_device.modules import module_replacements, optimizer_replacements
 from simulated_device.operators import OnCards
@@ -30,13 +30,13 @@ def simulated_gpus(count: int = 2, capability: tuple[int, int] = (9, 0), memory_
         capability: of all; one that no kernel is compiled for makes every kernel raise.
         memory_gb: of each; tensors beyond it raise `torch.OutOfMemoryError`.
     """
-    cards = tuple(Card(i, capability, int(memory_gb * 2**30)) for i in range(count))
-    machines._machine.append(Machine(cards))
-    for card in cards:
-        card.default_stream = Stream(card.index)
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(CARDS_OF_GENERATORS))
+        cards = tuple(Card(i, capability, int(memory_gb * 2**30)) for i in range(count))
+        machines._machine.append(Machine(cards))
         stack.callback(machines._machine.pop)
-        stack.callback(forget_generators)
+        for card in cards:
+            card.default_stream = Stream(card.index)
         for owner, name, value in _replacements():
             stack.enter_context(mock.patch.object(owner, name, value))
         stack.enter_context(OnCards())
@@ -48,11 +48,7 @@ def _replacements() -> Iterator[tuple[object, str, object]]:
     for name, value in (_CUDA | _memory_and_properties() | _generators()).items():
         yield torch.cuda, name, value
     yield torch.Tensor, "to", to
-    yield (
-        torch.Tensor,
-        "cuda",
-        lambda self, device=None, **rest: to(self, torch.device("cuda", index_of(device)), **rest),
-    )
+    yield torch.Tensor, "cuda", lambda self, device=None, **rest: to(self, _card(device), **rest)
     yield torch.Tensor, "pin_memory", tensors.pinned
     yield torch.Tensor, "is_pinned", tensors.is_pinned
     yield torch, "tensor", _made_on_cpu(torch.tensor)
@@ -119,6 +115,10 @@ def _generators() -> dict[str, object]:
         "set_rng_state": lambda state, device="cuda": generator(device).set_state(state) and None,
         "get_rng_state_all": lambda: [card.generator.get_state() for card in machine().cards],
     }
+
+
+def _card(device: object) -> torch.device:
+    return torch.device("cuda", index_of(device))
 
 
 def _exchange_device(index: int) -> int:
