@@ -1,6 +1,7 @@
 """Runs all benchmarks, or the named ones, and prints their tables: `python -m benchmarks [--gpu] [name ...]`."""
 
 import argparse
+import os
 import platform
 import sys
 import time
@@ -10,7 +11,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, feeding, matching, paths, peers, tracking, training
+from benchmarks import agreement, counts, feeding, matching, paths, peers, tracking, training
+from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.seeds import CUBLAS_WORKSPACE
+from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 
 Rows = list[dict[str, Any]]
 TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
@@ -20,6 +24,10 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
     "peers": {"A path by other libraries": lambda _: peers.measure()},
     "matching": {"Weights matched by another library": lambda _: matching.measure()},
+    "counts": {
+        "Training of two networks on a simulated GPU": lambda _: counts.measure_training(),
+        "Paths, matching and stars on a simulated GPU": lambda _: counts.measure_others(),
+    },
     "feeding": {
         "Batches of Sentinel-2 patches": lambda _: feeding.throughput(),
         "Growth of memory": lambda _: feeding.memory(),
@@ -38,9 +46,11 @@ def main() -> int:
     unknown = set(given.names) - set(known)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    if given.gpu and not torch.cuda.is_available():
-        parser.error("--gpu: this machine has no CUDA device")
-    device = torch.device("cuda" if given.gpu else "cpu")
+    os.environ.setdefault(*CUBLAS_WORKSPACE)
+    try:
+        device = prepare_machine(RuntimeConfig(device="cuda" if given.gpu else "cpu"))
+    except ValueError as error:
+        parser.error(f"--gpu: {error}")
     where = torch.cuda.get_device_name() if given.gpu else f"{torch.get_num_threads()} threads, {platform.machine()}"
     print(f"PyTorch {torch.__version__}, {where}\n")
     for name in given.names or known:

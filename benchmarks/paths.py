@@ -76,7 +76,7 @@ def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any
         "usual": lambda: usual.update(_usual(scratch, segment, alphas.tolist(), pictures, device)),
         **{engine: ours(engine) for engine in ENGINES},
     }
-    times = alternate(ways, num_rounds, warm_up=device.type == "cuda")
+    times = alternate(ways, num_rounds, warm_up=device.type == "cuda", device=device)
     row: dict[str, Any] = {"case": case.name, "alphas": NUM_ALPHAS, "images": sum(counts.values())}
     for engine in ENGINES:
         difference = max(float(np.abs(walked[engine].losses[split] - usual[split]).max()) for split in splits)

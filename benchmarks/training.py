@@ -8,21 +8,24 @@ one, with the real ratio of training to test.
 import copy
 import ctypes
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.pictures import NUM_CLASSES, Pictures, in_memory
-from benchmarks.rounds import alternate, columns
+from benchmarks.rounds import Action, Preparation, alternate_prepared, columns
+from lmc_mlflow.batches import Images
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
+from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.training.loop import train
+from lmc_mlflow.seeds import global_stream
+from lmc_mlflow.training.engines.table import choose_engine
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee
@@ -81,32 +84,42 @@ class Workload:
         self._tensors = [in_memory(Pictures(case.shape, count, seed), device) for seed, count in enumerate(counts)]
         self.trained: dict[str, list[nn.Module]] = {}
 
-    def usual(self) -> None:
-        """Train both sides by Algorithm 1 of Hepburn et al., as it is usually written."""
-        networks = []
+    def usual(self) -> Action:
+        """Prepare to train both sides by Algorithm 1 of Hepburn et al., as it is usually written."""
         _forget_memory_settings()
-        for side in self._pictures[:2]:
-            network = copy.deepcopy(self._start)
-            _usual_epoch(network, side, self._pictures[2], self._case.batch_size, self._device)
-            networks.append(network)
-        self.trained["usual"] = networks
-
-    def ours(self, engine: str) -> Callable[[], None]:
-        """Return a function that trains both sides with an engine of this project, on images in memory."""
+        networks = [copy.deepcopy(self._start) for _ in self._pictures[:2]]
 
         def epoch() -> None:
-            keep_freed_memory()
-            trainees = []
-            for side, (images, labels) in zip("AB", self._tensors[:2], strict=True):
-                network = copy.deepcopy(self._start)
-                noise = noise_stream(NoiseConfig(noise_scope="paper"), 1, side, self._device)
-                optimizer = make_optimizer(network.parameters(), self._config)
-                trainees.append(Trainee(side, network, optimizer, noise, images, labels))
-            used = train(trainees, self._tensors[2], self._config, self._case.flips, 1, lambda *_: None, engine=engine)
-            assert used == engine
-            self.trained[engine] = [trainee.network for trainee in trainees]
+            for network, side in zip(networks, self._pictures[:2], strict=True):
+                _usual_epoch(network, side, self._pictures[2], self._case.batch_size, self._device)
+            self.trained["usual"] = networks
 
         return epoch
+
+    def ours(self, choice: str) -> Preparation:
+        """Return what prepares to train both sides with an engine of this project, on images in memory."""
+
+        def prepare() -> Action:
+            keep_freed_memory()
+            trainees = [self._trainee(side, *data) for side, data in zip("AB", self._tensors[:2], strict=True)]
+            row = choose_engine(choice, trainees, self._config)
+            assert row.is_exact == (choice == "exact")
+            training = row.start(trainees, self._config, self._case.flips)
+
+            def epoch() -> None:
+                training.train_epoch(1)
+                for trainee in trainees:
+                    evaluate(trainee.network, *self._tensors[2])
+                self.trained[choice] = [trainee.network for trainee in trainees]
+
+            return epoch
+
+        return prepare
+
+    def _trainee(self, side: str, images: Images, labels: Tensor) -> Trainee:
+        network = copy.deepcopy(self._start)
+        noise = noise_stream(NoiseConfig(noise_scope="paper"), 1, side, self._device)
+        return Trainee(side, network, make_optimizer(network.parameters(), self._config), noise, images, labels)
 
     def largest_difference(self, way: str) -> float:
         """Return the largest difference of any weight from that of the usual way."""
@@ -127,7 +140,7 @@ def measure(
 def _measure(case: Case, num_rounds: int, device: torch.device) -> dict[str, Any]:
     work = Workload(case, device)
     ways = {"usual": work.usual, **{engine: work.ours(engine) for engine in ENGINES}}
-    times = alternate(ways, num_rounds, warm_up=device.type == "cuda")
+    times = alternate_prepared(ways, num_rounds, warm_up=device.type == "cuda", device=device)
     row: dict[str, Any] = {"case": case.name, "images a side": case.num_train}
     for engine in ENGINES:
         row |= columns(engine, times["usual"], times[engine], work.largest_difference(engine), device)
@@ -147,8 +160,7 @@ def _usual_epoch(network: nn.Module, side: Pictures, test: Pictures, batch_size:
     """Train one epoch and test once, reading loss and accuracy after every batch, as is usual."""
     optimizer = torch.optim.Adam(network.parameters(), lr=OptimizationConfig().lr)
     loss_sum, num_correct = 0.0, 0
-    with torch.random.fork_rng():
-        torch.manual_seed(0)  # noise_scope=paper: the loop of Algorithm 1 starts at 0
+    with global_stream(0, device):  # noise_scope=paper: the loop of Algorithm 1 starts at 0
         network.train()
         for images, labels in DataLoader(side, batch_size, shuffle=True):
             x, y = images.to(device), labels.to(device)

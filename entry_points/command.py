@@ -5,9 +5,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lmc_mlflow import __version__
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
-from lmc_mlflow.terminal.refusals import refusal, refusal_of_flags, user_errors
+from lmc_mlflow.terminal.hints import how_started
+from lmc_mlflow.terminal.refusals import is_user_error, refusal, refusal_of_flags
+from lmc_mlflow.terminal.script import SCRIPT, complete, overview, split_words
 from lmc_mlflow.terminal.streams import patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
@@ -33,6 +36,25 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
     return status
 
 
+def run_words(argv: Sequence[str] | None, entry_point: Callable[[str], Callable[[Sequence[str]], int]]) -> int:
+    """Run the command that the first word after `lmc` names, or answer a question about the commands.
+
+    Args:
+        argv: words; None: those of the process.
+        entry_point: name of a command -> takes its flags and returns the exit status.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    complete(_catalogues)
+    if not words or words[0] in ("-h", "--help", "--version"):
+        say(f"{SCRIPT} {__version__}" if words[:1] == ["--version"] else overview())
+        return 0
+    try:
+        command, flags = split_words(words)
+    except ValueError as error:
+        return _refuse(SCRIPT, str(error))
+    return entry_point(command)(flags)
+
+
 def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None) -> int:
     """Parse the flags, run the command, print its lines, and return the exit status.
 
@@ -48,7 +70,7 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
     flags = sys.argv[1:] if argv is None else list(argv)
     config_type = COMMANDS[name].config
     if {"-h", "--help"} & set(flags):
-        say(flag_parser(name, config_type, _catalogues()).format_help())
+        say(flag_parser(name, config_type, _catalogues(), prog=how_started(name)).format_help())
         return 0
     try:
         config = parse_flags(name, config_type, flags)
@@ -68,7 +90,9 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
             leave_with(STATUS)
             print(f"{name}: stopped; give the same command again to go on", file=sys.stderr)
             return STATUS
-        except user_errors() as error:
+        except Exception as error:
+            if not is_user_error(error):
+                raise
             return _refuse(name, refusal(error))
         lost = say("\n".join(lines[:1] if quiet else lines))
     if lost:

@@ -63,6 +63,7 @@ class Tag:
     BATCH_SIZE = "lmc.batch_size"
     SIDE = "lmc.side"
     ENGINE = "lmc.engine"
+    NUM_DEVICES = "lmc.num_devices"
     # Runs it came from.
     PAIR = "lmc.pair"
     RUN_A = "lmc.run_a"
@@ -134,6 +135,7 @@ class Artifact:
     MANIFEST = "manifest.json"
     CHECKPOINT = "checkpoint/model.safetensors"
     CHECKPOINT_CONFIG = "checkpoint/config.json"
+    CHECKPOINT_SOURCE = "checkpoint/source.py"
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"

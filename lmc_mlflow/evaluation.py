@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lmc_mlflow.batches import Images
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores, check_outputs, make_tally, sample_losses
 from lmc_mlflow.weights import State
 
@@ -15,7 +16,7 @@ BATCH_SIZE = 1000
 
 @torch.no_grad()
 def batch_outputs(network: nn.Module, images: Images) -> Iterator[Tensor]:
-    """Yield outputs (n, K) batch by batch, in evaluation mode; the network's modes are put back.
+    """Yield outputs (n, K) batch by batch, in evaluation mode and float32; the network's modes are put back.
 
     Args:
         network: maps (N, C, H, W) to (N, K).
@@ -25,7 +26,9 @@ def batch_outputs(network: nn.Module, images: Images) -> Iterator[Tensor]:
     network.eval()
     try:
         for part in images.batches(None, BATCH_SIZE):
-            yield network(part)
+            with products("float32"):
+                outputs = network(part)
+            yield outputs
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+"""The environment variable with which cuBLAS repeats to the last bit, and its value."""
+
 
 def derive_seed(seed: int, name: str, index: int = 0) -> int:
     """Derive the 63-bit seed of the stream (seed, name, index).
@@ -41,13 +44,22 @@ def global_stream(seed: int, device: "torch.device") -> Iterator[None]:
 
 
 def set_determinism(deterministic: bool) -> None:
-    """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back."""
+    """Switch PyTorch to algorithms that repeat to the last bit on a GPU, or back; products are in float32 either way.
+
+    Raises:
+        ValueError: this process has used a GPU before cuBLAS was told to repeat.
+    """
     import torch
 
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from lmc_mlflow.precision import set_products
+
+    name, value = CUBLAS_WORKSPACE
+    if name in os.environ or not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        os.environ.setdefault(name, value)  # cuBLAS reads it once, and a later call may ask for bit-equal results
+    elif deterministic:
+        raise ValueError(f"deterministic=true: the GPU was used before; set {name}={value} before Python starts")
     # Only where it changes (2: on, with errors; 0: off), because the call imports torch._inductor, more than a second.
     if torch.get_deterministic_debug_mode() != (2 if deterministic else 0):
         torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # training's precision=tf32 asks
+    set_products("float32")  # training's precision=tf32 asks for its own

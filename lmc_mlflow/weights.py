@@ -1,8 +1,8 @@
-"""Compares and averages state dicts: whether they fit each other, distances, angles, digests, means."""
+"""Compares, copies and averages state dicts: whether they fit each other, distances, angles, digests, means."""
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +26,25 @@ def check_compatible(a: State, b: State) -> None:
     for name in b:
         if name not in a:
             raise ValueError(f"{name}: only the second network has it")
+
+
+def copy_all(into: Sequence[Tensor], source: Sequence[Tensor | None]) -> None:
+    """Copy tensors into others (in place): in one launch for each type, but for those whose memory formats differ.
+
+    Args:
+        into: overwritten.
+        source: of the same shapes; None: zeros.
+    """
+    alike: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = {}
+    for mine, other in zip(into, source, strict=True):
+        if other is None:
+            mine.zero_()
+        elif mine.dtype == other.dtype and mine.stride() == other.stride():
+            alike.setdefault(mine.dtype, []).append((mine, other))
+        else:
+            mine.copy_(other)
+    for pairs in alike.values():
+        torch._foreach_copy_([mine for mine, _ in pairs], [other for _, other in pairs])
 
 
 def digest(state: State) -> str:

@@ -20,6 +20,8 @@ from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
 from simulated_device import Machine, simulated_gpus
 
+from lmc_mlflow.workflows.lifecycle import gpus
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"
 HAS_GPU = torch.cuda.is_available()
@@ -40,6 +42,7 @@ TRAINING_MODULES = {
     "test_activation_matching",
     "test_bigearthnet",
     "test_channels_last",
+    "test_data_parallel",
     "test_facts",
     "test_gpu",
     "test_gpu_training",
@@ -78,9 +81,16 @@ def no_gpu() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
+def forget_gpus() -> None:
+    """Forget which GPUs the product has tried in this process."""
+    for function in (gpus.why_not, gpus.usable_gpus, gpus._log_once, gpus._warnings):
+        function.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def gpu(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give a test marked `gpu` the GPUs of this machine, or two simulated ones where it has none."""
+    forget_gpus()
     if request.node.get_closest_marker("gpu") is None:
         yield
         return

@@ -10,6 +10,7 @@ from lmc_mlflow.alignment import (
     permute,
     random_permutations,
 )
+from lmc_mlflow.alignment.methods import activations
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 
 
@@ -57,3 +58,18 @@ def test_the_network_is_left_alone_and_images_are_needed() -> None:
         match_activations(symmetry, network, state, state, [])
     with pytest.raises(ValueError, match="similarity 'cosine': choose from correlation, covariance"):
         match_activations(symmetry, network, state, state, [images(4, 2)], similarity="cosine")
+
+
+def test_outputs_fill_no_more_than_the_budget_and_the_matching_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = (build_network(NetworkSpec("mlp_l1_w4", 1, 2, 2, 2), seed) for seed in (0, 1))
+    symmetry, sizes = derive_symmetry(a, images(2, 2)), []
+    a.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
+    whole = match_activations(symmetry, a, a.state_dict(), b.state_dict(), [images(7, 2)])
+    assert sizes == [1, 7, 7]
+    sizes.clear()
+    entries = 4 + 2  # of the hidden layer and of the last
+    monkeypatch.setattr(activations, "MEMORY_BUDGET", 3 * activations.BYTES_PER_ENTRY * entries)
+    parts = match_activations(symmetry, a, a.state_dict(), b.state_dict(), [images(7, 2)])
+    assert sizes == [1, 3, 3, 3, 3, 1, 1]
+    assert parts.objective == pytest.approx(whole.objective)
+    assert all(torch.equal(parts.permutations[group], whole.permutations[group]) for group in symmetry.sizes)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.precision import products
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.engines.channels_last import SMALL_BATCH, ChannelsLastTraining, why_not_channels_last
 from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.loop import EpochReport, train
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 
 CPU = torch.device("cpu")

@@ -1,6 +1,7 @@
 """Curves that are not straight are measured like segments, by the engines that can."""
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,8 @@ def test_angles_and_distances_of_a_bent_curve_are_those_of_its_points() -> None:
 
 
 def test_the_straight_line_is_written_in_one_place_and_used_by_the_engine_of_mlps() -> None:
-    files = {path for path in ROOT.glob("lmc_mlflow/**/*.py") if "torch.lerp" in path.read_text()}
+    lerp = re.compile(r"torch\.(_foreach_)?lerp")
+    files = {path for path in ROOT.glob("lmc_mlflow/**/*.py") if lerp.search(path.read_text())}
     assert {path.relative_to(ROOT / "lmc_mlflow").as_posix() for path in files} == {
         "paths/curves.py",
         "paths/engines/mlp.py",

@@ -1,7 +1,6 @@
 """A grid is read completely and checked by the rules of flags, and the paper's grids have the paper's values."""
 
 import itertools
-import os
 import time
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import yaml
 from conftest import ROOT
 
 from lmc_mlflow.config.sweep import SWEEP_ENGINES
-from lmc_mlflow.sweeps.engines import local
 from lmc_mlflow.sweeps.engines.table import ENGINES
 from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.grid_file import grid_file, read_grid
@@ -317,33 +315,6 @@ def test_a_grid_has_the_digest_that_earlier_versions_logged(name: str) -> None:
 
 def test_every_sweep_engine_that_the_options_name_can_be_started() -> None:
     assert list(ENGINES) == list(SWEEP_ENGINES)
-
-
-ECHO = """
-import os, sys
-from multiprocessing.connection import Connection
-pipe = Connection(int(sys.argv[1]))
-pipe.recv()
-pipe.send([os.environ["CUDA_VISIBLE_DEVICES"], os.environ["MLFLOW_EXPERIMENT_ID"]])
-"""
-
-
-def test_workers_take_the_gpus_in_turn_and_this_process_keeps_its_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "echo_environment.py").write_text(ECHO)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(local, "WORKER_MODULE", "echo_environment")
-    before = dict(os.environ)
-    engine = local.LocalEngine(3, {"MLFLOW_EXPERIMENT_ID": "7"}, ["4", "6"])
-    for number in range(3):
-        engine.submit(number)
-    told = {}
-    while len(told) < 3:
-        told |= {result.task: result.outcomes for result in engine.finished(1.0)}
-    engine.close()
-    assert told == {0: ["4", "7"], 1: ["6", "7"], 2: ["4", "7"]}
-    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("name", GRIDS)

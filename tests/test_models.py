@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lmc_mlflow.models.parameters import num_parameters, trainable, weight_arrays
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.models.vgg import AveragePool
 
 MNIST = (1, 28, 28, 10)
 CIFAR10 = (3, 32, 32, 10)
@@ -113,3 +115,35 @@ def test_images_too_small_for_a_network_are_refused_with_their_size() -> None:
 def test_two_specs_name_the_first_field_in_which_they_differ() -> None:
     assert spec("vgg11").difference(spec("vgg19")) == "model: vgg11 vs vgg19"
     assert spec("vgg11").difference(spec("vgg11")) is None
+
+
+class _Operations(TorchDispatchMode):
+    """Notes the operations that run within the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("height", "operation"), [(15, "aten::avg_pool2d"), (14, "aten::_adaptive_avg_pool2d")])
+def test_away_from_the_cpu_maps_are_averaged_over_equal_windows_which_has_a_deterministic_gradient(
+    height: int, operation: str
+) -> None:
+    maps = torch.empty(2, 3, height, 15, device="meta")
+    with _Operations() as seen:
+        AveragePool(5)(maps)
+    assert seen.names == [operation]
+
+
+def test_equal_windows_are_the_same_average_and_on_a_cpu_stored_results_keep_their_bits() -> None:
+    maps = torch.randn(2, 3, 15, 15, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(AveragePool(5)(maps), torch.nn.AdaptiveAvgPool2d(5)(maps))
+    assert torch.allclose(AveragePool(5)(maps), torch.nn.functional.avg_pool2d(maps, 3), atol=1e-6)
+    assert list(build_network(spec("vgg_like", (1, 120, 120, 19)), seed=1).state_dict())[-2:] == [
+        "linear.weight",
+        "linear.bias",
+    ]

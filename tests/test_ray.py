@@ -115,7 +115,7 @@ def test_an_address_where_nothing_listens_is_refused_at_once(form: str) -> None:
         address = form.format(free.getsockname()[1])
     started = time.monotonic()
     with pytest.raises(ValueError, match=rf"address='{address}': no Ray cluster answers there \(.*refused"):
-        RayEngine(WorkConfig(engine="ray", address=address), {})
+        RayEngine(WorkConfig(engine="ray", address=address), {}, "cpu")
     assert time.monotonic() - started < 20  # Ray itself is imported once
 
 
@@ -124,7 +124,7 @@ import psutil
 from lmc_mlflow.config.sweep import WorkConfig
 from lmc_mlflow.sweeps.engines.ray import RayEngine
 
-engine = RayEngine(WorkConfig(engine="ray"), {})
+engine = RayEngine(WorkConfig(engine="ray"), {}, "cpu")
 me = psutil.Process()
 sockets = [one for process in [me, *me.children(recursive=True)] for one in process.net_connections("tcp")]
 found = {one.laddr.ip for one in sockets if one.status == "LISTEN"}

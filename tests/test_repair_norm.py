@@ -174,3 +174,45 @@ def test_a_network_without_hidden_units_has_no_variance_ratio() -> None:
     segment = Segment(network.state_dict(), network.state_dict())
     path = measure_path(network, segment, np.array([0.0, 0.5, 1.0]), {"test": (images, labels)}, "interpolate")
     assert path.variance_ratio is None
+
+
+class TwiceNormed(nn.Module):
+    """Uses one batch norm twice in a pass, so that its count runs ahead of the batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Linear(3, 4), nn.BatchNorm1d(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.norm(torch.relu(self.norm(self.layer(images.flatten(1)))))
+
+
+def test_recalibrated_statistics_are_pytorchs_own_cumulative_average_to_the_last_bit() -> None:
+    torch.manual_seed(1)
+    batches = torch.randn(50, 3, 1, 1).split(12)
+    ours = TwiceNormed().eval()
+    theirs = copy.deepcopy(ours)
+    recalibrate(ours, batches)
+    theirs.norm.reset_running_stats()
+    theirs.norm.momentum = None
+    theirs.norm.train()
+    with torch.no_grad():
+        for images in batches:
+            theirs(images)
+    assert ours.norm.num_batches_tracked == 2 * len(batches)
+    assert ours.norm.momentum == 0.1
+    assert not ours.norm.training
+    assert all(torch.equal(x, y) for x, y in zip(ours.buffers(), theirs.buffers(), strict=True))
+
+
+def test_pooled_moments_are_the_sums_weighted_by_counts_to_the_last_bit() -> None:
+    maker = torch.Generator().manual_seed(2)
+    counts = [1000, 1000, 1000, 37]
+    means, variances = (torch.rand(4, 5, dtype=torch.float64, generator=maker) for _ in range(2))
+    batches = [{"x": Moments(*row)} for row in zip(counts, means, variances, strict=True)]
+    shares = (torch.tensor(counts, dtype=torch.float64) / sum(counts))[:, None]
+    mean = (shares * means).sum(0)
+    found = pool_moments(batches, "x")
+    assert found.count == 3037
+    assert torch.equal(found.mean, mean)
+    assert torch.equal(found.var, (shares * (variances + (means - mean).square())).sum(0))

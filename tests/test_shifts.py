@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmc_mlflow.data.shifts.registry import SHIFTS, shift_row, split_sides
+from lmc_mlflow.own_code import FORM
 
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_LABELS = np.repeat(np.arange(10), MNIST_COUNTS)
@@ -21,6 +22,7 @@ EXAMPLES = {
     "rotate": "rotate_30",
     "bands": "bands_B02_B08",
     "none": "none",
+    FORM: "own_nets:split",
 }
 """Row of the table -> a shift of it."""
 FORMS = sorted(row.form for row in SHIFTS.values())
@@ -129,7 +131,7 @@ def test_sides_are_disjoint_and_lose_at_most_the_odd_ones(labels: np.ndarray, pe
     [
         ("label_2090", "20 \\+ 90 is 110"),
         ("labels_2080", f"'labels_2080' is unknown; choose from {', '.join(FORMS)}$"),
-        ("label_208", "choose from bands_<x>_<y>, "),
+        ("label_208", "choose from <module>:<function>, bands_<x>_<y>, "),
     ],
 )
 def test_a_shift_that_there_is_not_says_what_there_is(shift: str, message: str) -> None:

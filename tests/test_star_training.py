@@ -19,10 +19,10 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.predictions.sizes import scores_by_size
-from lmc_mlflow.star.alignment import Sources, make_aligner, no_aligner
-from lmc_mlflow.star.measures import Bench, Candidate, measure, regular_pairs, summarize_segments
-from lmc_mlflow.star.segments import SegmentNetwork, draw_points
-from lmc_mlflow.star.verdict import verdict
+from lmc_mlflow.star_domains.alignment import Sources, make_aligner, no_aligner
+from lmc_mlflow.star_domains.measures import Bench, Candidate, measure, regular_pairs, summarize_segments
+from lmc_mlflow.star_domains.segments import SegmentNetwork, draw_points
+from lmc_mlflow.star_domains.verdict import verdict
 from lmc_mlflow.workflows.star.sources import optimization_of
 
 SPEC = NetworkSpec("mlp_l1_w6_bn", 1, 2, 2, 3)

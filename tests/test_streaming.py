@@ -16,14 +16,18 @@ import pytest
 import torch
 from bigearthnet_archives import patch_names
 from conftest import QUICK, ROOT
+from mlflow import MlflowClient
 from numpy.typing import NDArray
 from torch import Tensor
 
+from entry_points.interpolate import main as interpolate
+from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.flags import parse_flags
+from lmc_mlflow.data import streaming
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.pixels import ArraySource, BandSource
 from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, open_store
@@ -37,8 +41,16 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
     write_record,
 )
 from lmc_mlflow.data.scaling import Scaling
-from lmc_mlflow.data.streaming import READ_AHEAD, ScaledSource, StreamedImages, join, move_to_device
+from lmc_mlflow.data.streaming import (
+    READ_AHEAD,
+    ScaledSource,
+    StreamedImages,
+    join,
+    move_to_device,
+    move_together,
+)
 from lmc_mlflow.training.loop import train
+from lmc_mlflow.workflows.networks import pair_of_networks
 from lmc_mlflow.workflows.pair.runs import make_trainees
 
 CPU = torch.device("cpu")
@@ -345,3 +357,55 @@ def test_a_process_that_reads_a_store_does_not_grow_by_it(tmp_path: Path) -> Non
     size = sum(path.stat().st_size for path in tmp_path.glob("B0?.npy"))
     assert size > 57_000_000
     assert max(int(growth) for _, growth in lines) < size / 2
+
+
+@pytest.mark.parametrize("normalization", ["centered", "unit"])
+def test_sides_laid_together_are_the_same_images_and_joined_without_a_copy(normalization: str) -> None:
+    config = DataConfig(dataset="digits", shift="label_2080", normalization=normalization)
+    apart, together = load_shifted(config, CPU), load_shifted(config, CPU, together=True)
+    for name in ("a", "b", "test"):
+        expected, found = (getattr(data, name).images.tensor for data in (apart, together))
+        assert torch.equal(expected, found)
+    joined = join(together.a.images, together.b.images)
+    assert isinstance(joined, ResidentImages)
+    assert isinstance(together.a.images, ResidentImages)
+    assert joined.tensor.data_ptr() == together.a.images.tensor.data_ptr()
+    assert torch.equal(joined.tensor, apart.side("both").images.tensor)
+    backwards = join(together.b.images, together.a.images)
+    assert torch.equal(backwards.tensor, join(apart.b.images, apart.a.images).tensor)
+
+
+def test_a_side_that_would_begin_at_an_odd_address_lies_alone() -> None:
+    odd = tuple(
+        (ScaledSource(ArraySource(np.full((count, 1, 3, 3), count, dtype=np.uint8)), Scaling(1.0, (0.0,), (1.0,))),)
+        for count in (5, 16)
+    )
+    alone = move_together(odd[0], odd[1], CPU, 1.0)
+    assert all(isinstance(images, ResidentImages) and images.whole is None for images in alone)
+    behind = move_together(odd[1], odd[0], CPU, 1.0)
+    assert all(isinstance(images, ResidentImages) and images.whole is not None for images in behind)
+
+
+def test_images_that_do_not_fit_into_the_free_memory_are_streamed_and_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = (ScaledSource(ArraySource(np.ones((16, 1, 4, 4), dtype=np.uint8)), Scaling(1.0, (0.0,), (1.0,))),)
+    monkeypatch.setattr(streaming, "free_bytes", lambda _: 16 * 16 * 4)
+    assert isinstance(move_to_device(source, CPU, 1.0), ResidentImages)
+    assert caplog.messages == []
+    assert all(isinstance(images, StreamedImages) for images in move_together(source * 2, source * 2, CPU, 1.0))
+    assert "so they are read batch by batch" in caplog.messages[0]
+
+
+def test_a_path_within_a_pair_reads_its_data_once(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train_pair([*QUICK, "--epochs=1", "--shift=label_2080"]) == 0
+    read = []
+
+    def load(*arguments: Any) -> Any:
+        read.append(arguments)
+        return load_shifted(*arguments)
+
+    monkeypatch.setattr(pair_of_networks, "load_shifted", load)
+    pair = store.search_runs(["0"], "tags.`lmc.kind` = 'pair'")[0].info.run_id
+    assert interpolate([f"--pair={pair}", "--num_alphas=3", "--device=cpu"]) == 0
+    assert len(read) == 1

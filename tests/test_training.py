@@ -16,6 +16,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.predictions.scores import make_tally
 from lmc_mlflow.training import state as training_state
 from lmc_mlflow.training.engines.exact import train_epoch
 from lmc_mlflow.training.engines.table import ENGINE_CHOICES, TRAINING_ENGINES, choose_engine
@@ -174,10 +175,29 @@ def test_the_engines_that_the_flag_offers_are_those_that_can_be_chosen() -> None
         ("mlp_l1_w5", "fast", "stacked"),
         ("mlp_l1_w5_dropout", "fast", "exact"),
         ("resnet10", "exact", "exact"),
-        ("resnet10", "fast", "channels_last"),
+        ("resnet10", "fast", "convolutions"),
     ],
 )
 def test_a_fast_engine_is_the_one_for_the_network(model: str, choice: str, engine: str) -> None:
     config = OptimizationConfig()
     chosen = choose_engine(choice, [trainee(model, "A", NoiseConfig(), config)], config)
     assert chosen is TRAINING_ENGINES[engine]
+
+
+def test_a_tally_adds_the_losses_in_order_and_counts_in_pieces_that_fit_its_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outputs, labels = (
+        torch.randn(50, 4, generator=torch.Generator().manual_seed(1)).log_softmax(1),
+        torch.arange(50) % 4,
+    )
+    total, found = torch.zeros((), dtype=torch.float64), []
+    for most in (2**23, 30):
+        monkeypatch.setattr("lmc_mlflow.predictions.scores.MOST_OUTPUTS_KEPT", most)
+        tally = make_tally(labels)
+        for of_batch, truth in zip(outputs.split(8), labels.split(8), strict=True):
+            tally.add(functional.nll_loss(of_batch, truth), of_batch, truth, len(truth))
+        found.append(tally.scores())
+    for of_batch, truth in zip(outputs.split(8), labels.split(8), strict=True):
+        total += functional.nll_loss(of_batch, truth).double() * len(truth)
+    assert found[0] == found[1] == (total.item() / 50, (outputs.argmax(1) == labels).double().mean().item())

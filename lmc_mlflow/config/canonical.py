@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.config.options import Option, option_of, read_value, write_value
+from lmc_mlflow.own_code import is_own, source_digest
 
 Config = TypeVar("Config")
 
@@ -113,9 +114,14 @@ def fingerprint(config: object, without: Collection[str] = ()) -> str:
     New options may be added later without changing the fingerprint of old configurations, as long
     as their default keeps the old behaviour, or `Option.before` says what that was.
 
+    The source of a user's own function that an option names decides too.
+
     Args:
         config: of any command.
         without: names of fields that say which runs are used, and not how (the ends of a path).
+
+    Raises:
+        ValueError: the module of such a function is not there.
     """
     lines = []
     for p, value in _walk(config):
@@ -125,4 +131,6 @@ def fingerprint(config: object, without: Collection[str] = ()) -> str:
             plain = p.rule.before if p.rule.says_something(vars(section)) else plain
         if p.rule.identity and value != plain and p.name not in without:
             lines.append(f"{p.section}.{p.name}={write_value(value)}")
+            if p.rule.own_code and is_own(value):
+                lines.append(f"{p.section}.{p.name}.source={source_digest(p.name, value)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

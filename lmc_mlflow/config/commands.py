@@ -15,7 +15,7 @@ from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, Sco
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, PathConfig
 from lmc_mlflow.config.report import ReportConfig
-from lmc_mlflow.config.runtime import RuntimeConfig, StoryConfig, TerminalConfig
+from lmc_mlflow.config.runtime import DataParallelConfig, RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
     SegmentsConfig,
     StarSourcesConfig,
@@ -53,6 +53,7 @@ class TrainPairConfig:
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
     together: TogetherConfig = field(default_factory=TogetherConfig)
+    data_parallel: DataParallelConfig = field(default_factory=DataParallelConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:

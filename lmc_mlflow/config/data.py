@@ -9,7 +9,7 @@ from lmc_mlflow.config.options import Section, option
 class DataConfig(Section):
     """Which images the two sides see, and how they are scaled."""
 
-    dataset: str = option("digits", "where images and labels come from")
+    dataset: str = option("digits", "where images and labels come from", own_code=True)
     data_root: str = option(
         "data", "folder the data set is in, or is downloaded to on first use (digits needs none)", identity=False
     )
@@ -18,7 +18,7 @@ class DataConfig(Section):
         "imagefolder and csv: resize every image to this height and width in pixels; auto: all have one size already",
         minimum=1,
     )
-    shift: str = option("label_5050", "what makes the two training subsets differ")
+    shift: str = option("label_5050", "what makes the two training subsets differ", own_code=True)
     test_split: str = option(
         "auto",
         "which images are for testing; official: as the data set says; random80: four fifths for training, by "

@@ -19,7 +19,7 @@ class _OneLineParser(argparse.ArgumentParser):
 
 
 def flag_parser(
-    name: str, command: type, catalogues: Mapping[str, Sequence[str]] | None = None
+    name: str, command: type, catalogues: Mapping[str, Sequence[str]] | None = None, prog: str = ""
 ) -> argparse.ArgumentParser:
     """Make the parser of one entry point; every flag takes a value.
 
@@ -27,9 +27,10 @@ def flag_parser(
         name: entry point.
         command: its configuration class.
         catalogues: option -> names that its help lists besides the choices of the configuration.
+        prog: how the command is started; empty: as a module.
     """
     parser = _OneLineParser(
-        prog=f"python -m entry_points.{name}",
+        prog=prog or f"python -m entry_points.{name}",
         description=command.__doc__,
         allow_abbrev=False,
         formatter_class=argparse.RawTextHelpFormatter,

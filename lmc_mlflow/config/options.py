@@ -29,6 +29,7 @@ class Option:
         only_with: fields of the same section and the values that they must have; with others the option says nothing.
         before: what configurations meant that were stored before the option was there, where that is not the default.
         logged: whether the option is a param of the run; not so what concerns the terminal alone.
+        own_code: whether a value may name a user's own function, whose source then is part of the fingerprint.
     """
 
     help: str
@@ -40,6 +41,7 @@ class Option:
     only_with: Mapping[str, str] = field(default_factory=dict)
     before: Any = None
     logged: bool = True
+    own_code: bool = False
 
     def says_something(self, section: Mapping[str, Any]) -> bool:
         """Tell whether the other fields of the section have the values that the option needs."""

@@ -20,6 +20,9 @@ class RuntimeConfig(Section):
         "batches of convolutional networks; needs more memory)",
         identity=False,
     )
+    code: str = option(
+        "", "folder that modules of your own lie in (model=<module>:<function>); empty: the current one", identity=False
+    )
 
 
 @dataclass(frozen=True)

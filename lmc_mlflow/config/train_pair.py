@@ -1,15 +1,18 @@
 """Options of a training: network, noise, optimizer and schedule, and what is kept to resume it."""
 
+import json
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.own_code import FORM, is_own
 
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
     """The network and its initialization."""
 
-    model: str = option("mlp_l1_w587", "which network")
+    model: str = option("mlp_l1_w587", "which network", own_code=True)
+    model_options: str = option("", "further arguments of a network of your own, as JSON: '{\"depth\": 4}'")
     dropout_rate: float = option(
         0.5, "share of units dropped, for networks named ..._dropout", minimum=0.0, maximum=0.95
     )
@@ -20,6 +23,20 @@ class ModelConfig(Section):
         "default: weights as PyTorch draws them; normal, uniform: of variance 2 / fan-in, biases 0",
         choices=("default", "normal", "uniform"),
     )
+
+    def check(self) -> None:
+        """Write the further arguments in one form, so that spaces and order mean nothing."""
+        if not self.model_options:
+            return
+        if not is_own(self.model):
+            raise ValueError(f"model_options belongs to model={FORM}, not {self.model}; leave it out")
+        try:
+            options = json.loads(self.model_options)
+        except json.JSONDecodeError:
+            options = None
+        if not isinstance(options, dict):
+            raise ValueError(f"model_options={self.model_options!r}: give JSON with names, as in '{{\"depth\": 4}}'")
+        object.__setattr__(self, "model_options", json.dumps(options, sort_keys=True))
 
 
 @dataclass(frozen=True)

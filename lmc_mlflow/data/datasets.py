@@ -3,7 +3,7 @@
 # Nothing here imports torch, so that flags and grids can be checked against the table at once.
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from lmc_mlflow.data.readers.downloads import (
 from lmc_mlflow.data.readers.imagefolder import read_image_folders
 from lmc_mlflow.data.readers.moons import read_moons
 from lmc_mlflow.data.readers.npz import read_npz
+from lmc_mlflow.data.readers.own_data import read_own
 from lmc_mlflow.data.readers.tiny_imagenet import read_tiny_imagenet
+from lmc_mlflow.own_code import FORM, is_own
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def load_dataset(config: DataConfig) -> Dataset:
         ValueError: unknown name, an option that is not this data set's, or files that are missing or damaged;
             the message says where they were looked for.
     """
-    row = lookup(DATASETS, config.dataset, "dataset")
+    row = dataset_row(config.dataset)
     for name, default in OPTIONAL.items():
         if getattr(config, name) != default and name not in row.takes:
             users = ", ".join(key for key, other in DATASETS.items() if name in other.takes)
@@ -110,6 +112,17 @@ def _open_bigearthnet(config: DataConfig) -> Dataset:
     split = DATASETS["bigearthnet"].usual_split if config.test_split == "auto" else config.test_split
     train, test = train_test(store, split, config.validation, config.split_seed)
     return Dataset(BandSource(store, train), store.labels[train], BandSource(store, test), store.labels[test], CLASSES)
+
+
+def dataset_row(name: str) -> DatasetRow:
+    """Look up the row of a data set; all of users' own functions are of one.
+
+    Raises:
+        ValueError: unknown name; lists those there are.
+    """
+    if is_own(name):
+        return replace(DATASETS[FORM], made_by=name)
+    return lookup(DATASETS, name, "dataset")
 
 
 OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}
@@ -156,5 +169,9 @@ DATASETS: Mapping[str, DatasetRow] = {
         "your own images: data_root with train/<class>/ and test/<class>/",
         lambda config: read_image_folders(Path(config.data_root), config.image_size),
         takes=("image_size",),
+    ),
+    FORM: DatasetRow(
+        "your own: load(data_root) returns train, test: arrays, torch Datasets, or rows of image and label",
+        lambda config: read_own(config.dataset, config.data_root),
     ),
 }

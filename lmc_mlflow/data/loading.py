@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.content import check_content
-from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, load_dataset
+from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
 from lmc_mlflow.data.shifts.renderings import Rendering
 from lmc_mlflow.data.shifts.sides import Indices, Sides
-from lmc_mlflow.data.streaming import ScaledSource, join, move_to_device
+from lmc_mlflow.data.streaming import ScaledSource, join, move_to_device, move_together
 from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")
@@ -84,13 +83,17 @@ class _Subset:
     digest: str
 
 
-def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None = None) -> ShiftedData:
+def load_shifted(
+    config: DataConfig, device: torch.device, sides: Sides | None = None, together: bool = False
+) -> ShiftedData:
     """Read, split, render, scale and move the data of a configuration, in this order.
 
     Args:
         config: what to load.
         device: where the tensors go.
         sides: the split to use instead of drawing it again (a logged `split.npz`).
+        together: whether both sides are laid into one tensor, so that joining them copies nothing; either keeps the
+            memory of both.
 
     Raises:
         ValueError: whatever is wrong with the data set, the shift or the split.
@@ -106,10 +109,10 @@ def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None =
     _check_labels(config, subsets)
     _check_translation(config, subsets[0])
     a, b, test = subsets
-    side_a = _on_device(a, device, config.memory_gb)
+    side_a, side_b = _sides_on_device(a, b, device, config.memory_gb, together)
     return ShiftedData(
         a=side_a,
-        b=side_a if b is a else _on_device(b, device, config.memory_gb),
+        b=side_b,
         test=_on_device(test, device, config.memory_gb),
         sides=sides,
         classes=dataset.classes,
@@ -121,7 +124,7 @@ def load_shifted(config: DataConfig, device: torch.device, sides: Sides | None =
 
 def _row_of(config: DataConfig) -> DatasetRow:
     """Look up the data set, and refuse a shift that does not fit it before anything is read."""
-    row = lookup(DATASETS, config.dataset, "dataset")
+    row = dataset_row(config.dataset)
     chooses_bands = shift_row(config.shift).chooses_bands
     if row.in_bands and not chooses_bands:
         raise ValueError(
@@ -193,7 +196,22 @@ def _check_translation(config: DataConfig, subset: _Subset) -> None:
 
 
 def _on_device(subset: _Subset, device: torch.device, memory_gb: float) -> LabelledImages:
-    images = move_to_device(subset.sources, device, memory_gb)
+    return _labelled(move_to_device(subset.sources, device, memory_gb), subset, device)
+
+
+def _sides_on_device(
+    a: _Subset, b: _Subset, device: torch.device, memory_gb: float, together: bool
+) -> tuple[LabelledImages, LabelledImages]:
+    if b is a:
+        side = _on_device(a, device, memory_gb)
+        return side, side
+    if not together:
+        return _on_device(a, device, memory_gb), _on_device(b, device, memory_gb)
+    of_a, of_b = move_together(a.sources, b.sources, device, memory_gb)
+    return _labelled(of_a, a, device), _labelled(of_b, b, device)
+
+
+def _labelled(images: Images, subset: _Subset, device: torch.device) -> LabelledImages:
     return LabelledImages(images, torch.from_numpy(subset.labels).to(device), subset.digest)
 
 

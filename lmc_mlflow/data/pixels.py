@@ -119,6 +119,10 @@ class BandSource:
             raw[:, channel] = gather(pixels, where).view(np.int16)
         return raw
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the mapped pixels, which would travel to another process as a copy of the whole store."""
+        return {name: value for name, value in vars(self).items() if name != "_mapped"}
+
     @cached_property
     def _mapped(self) -> "list[np.memmap[Any, np.dtype[np.uint16]]]":
         return [self.store.pixels(band) for band in self.bands]

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lmc_mlflow.batches import send
 from lmc_mlflow.data.pixels import Source
+
+Constants = tuple[Tensor, Tensor]
+"""Mean and deviation (C, 1, 1) on a device."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +32,27 @@ class Scaling:
         # A constant channel has no deviation to divide by; it becomes 0.
         return Scaling(source.full_scale, means, tuple(d if d > 0 else 1.0 for d in deviations))
 
-    def apply(self, raw: Tensor) -> Tensor:
-        """Scale raw images (N, C, H, W) to float32, in the operations of torchvision's ToTensor and Normalize."""
+    def constants(self, device: torch.device) -> Constants | None:
+        """Copy mean and deviation (C, 1, 1) to a device; None where they change nothing."""
+        if set(self.mean) == {0.0} and set(self.deviation) == {1.0}:
+            return None
+        mean, deviation = (send(torch.tensor(value), device)[:, None, None] for value in (self.mean, self.deviation))
+        return mean, deviation
+
+    def apply(self, raw: Tensor, constants: Constants | None = None) -> Tensor:
+        """Scale raw images (N, C, H, W) to float32, in the operations of torchvision's ToTensor and Normalize.
+
+        Args:
+            raw: on any device.
+            constants: from `constants`, for callers with many batches; None: they are copied anew.
+        """
         if raw.dtype == torch.int16:  # holds unsigned values
             raw = raw.to(torch.int32).bitwise_and_(0xFFFF)
         out = raw.to(torch.float32, copy=True)
         if self.full_scale != 1:
             out.div_(self.full_scale)
-        if set(self.mean) == {0.0} and set(self.deviation) == {1.0}:
+        constants = constants or self.constants(out.device)
+        if constants is None:
             return out
-        mean = torch.tensor(self.mean, device=out.device)[:, None, None]
-        deviation = torch.tensor(self.deviation, device=out.device)[:, None, None]
+        mean, deviation = constants
         return out.sub_(mean).div_(deviation)

@@ -19,6 +19,7 @@ from lmc_mlflow.models.names import (
     parse_mlp,
     widths_of,
 )
+from lmc_mlflow.own_code import FORM, is_own, source_file
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Form:
     """A row for names that carry numbers or the name of another library.
 
     Attributes:
-        beginning: of every name of this form.
+        beginning: of every name of this form; empty: names of users' own functions.
         facts: name -> facts; `UNKNOWN` where the rest of the name does not fit.
         check: raises a ValueError where the name is no network's.
     """
@@ -66,6 +67,10 @@ class Form:
     beginning: str
     facts: Callable[[str], Facts]
     check: Callable[[str], object]
+
+
+def _check_own(model: str) -> None:
+    source_file("model", model)
 
 
 UNKNOWN = Facts("other", norm=None)
@@ -131,8 +136,9 @@ FORMS: Mapping[str, Form] = {
     MLP_FORM: Form("mlp_", _mlp_facts, parse_mlp),
     LINEAR_FORM: Form("linear_", _linear_facts, parse_linear),
     TIMM_FORM: Form("timm:", _timm_facts, _check_timm),
+    FORM: Form("", lambda _: UNKNOWN, _check_own),
 }
-MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM)
+MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM, FORM)
 """The keys of all rows, as help and errors list them."""
 
 
@@ -187,4 +193,6 @@ def has_batch_norm(model: str) -> bool:
 def _row_key(model: str) -> str | None:
     if model in NETWORKS:
         return model
-    return next((form for form, row in FORMS.items() if model.startswith(row.beginning)), None)
+    if is_own(model):
+        return FORM
+    return next((form for form, row in FORMS.items() if row.beginning and model.startswith(row.beginning)), None)

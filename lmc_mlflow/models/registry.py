@@ -14,11 +14,13 @@ from lmc_mlflow.models.initialization import initialize
 from lmc_mlflow.models.linear import linear
 from lmc_mlflow.models.mlp import mlp
 from lmc_mlflow.models.names import LINEAR_FORM, MLP_FORM, parse_linear, parse_mlp
+from lmc_mlflow.models.own_networks import own_network
 from lmc_mlflow.models.patch_attention import patch_attention
 from lmc_mlflow.models.patches import PatchGrid, patch_grid, patches
 from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, resnet
 from lmc_mlflow.models.timm_networks import timm_network
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
+from lmc_mlflow.own_code import FORM
 from lmc_mlflow.seeds import global_stream
 
 
@@ -35,6 +37,10 @@ class NetworkSpec:
     output: str = "log_probabilities"
     """`log_probabilities` of exclusive classes, or `logits` where an image may have several labels."""
     weights_init: str = "default"
+    model_options: str = ""
+    """Further arguments of a user's own builder, as JSON."""
+    source: str = ""
+    """Digest of the file of a user's own builder, as it was when the network was made."""
 
     @property
     def num_inputs(self) -> int:
@@ -44,10 +50,11 @@ class NetworkSpec:
     def difference(self, other: "NetworkSpec") -> str | None:
         """Return the first field of the architecture in which the two differ, with both values, or None.
 
-        Dropout rates and initializations may differ: they do not change what a trained network computes.
+        Dropout rates and initializations may differ: they do not change what a trained network computes. So may the
+        source of a user's own builder, where what it builds has the same weights.
         """
         for name, mine in vars(self).items():
-            if name in ("dropout_rate", "weights_init"):
+            if name in ("dropout_rate", "weights_init", "source"):
                 continue
             theirs = getattr(other, name)
             if mine != theirs:
@@ -97,6 +104,9 @@ BUILDERS: Mapping[str, Builder] = {
     TIMM_FORM: lambda spec, output: timm_network(
         spec.model, (spec.channels, spec.height, spec.width), spec.num_classes, output
     ),
+    FORM: lambda spec, output: own_network(
+        spec.model, spec.model_options, (spec.channels, spec.height, spec.width), spec.num_classes, output
+    ),
 }
 """One builder for each row of `families.py`, in its order."""
 
@@ -123,12 +133,36 @@ def empty_state(spec: NetworkSpec) -> dict[str, Tensor]:
     Raises:
         ValueError: an unknown name, or sizes that no memory can hold.
     """
+    if form_of(spec.model) == FORM:  # code that need not know of devices without memory
+        return dict(build_network(spec, seed=0).state_dict())
     try:
         with torch.device("meta"):
             network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
     except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
         raise ValueError(f"model {shortened(spec.model)!r} is too large ({first_line(error)})") from None
     return dict(network.state_dict())
+
+
+def check_repeats(spec: NetworkSpec, seed: int, network: nn.Module) -> None:
+    """Check that a user's own builder gives the same weights once more from the same seed.
+
+    Args:
+        spec: what was built.
+        seed: it was built from.
+        network: as it was built.
+
+    Raises:
+        ValueError: it does not: the network could not be trained again.
+    """
+    if form_of(spec.model) != FORM:
+        return
+    again = build_network(spec, seed).state_dict()
+    for name, value in network.state_dict().items():
+        if name not in again or not torch.equal(value, again[name]):
+            raise ValueError(
+                f"model {spec.model!r}: {name} differs when it is built again from the same seed; draw its weights "
+                "from PyTorch's generator alone"
+            )
 
 
 def _check_size(spec: NetworkSpec) -> None:

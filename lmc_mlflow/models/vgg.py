@@ -3,12 +3,31 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 POOL = 0
 VGG11 = (64, POOL, 128, POOL, 256, 256, POOL, 512, 512, POOL, 512, 512, POOL)
 VGG19 = (64, 64, POOL, 128, 128, POOL, *(256,) * 4, POOL, *(512,) * 4, POOL, *(512,) * 4, POOL)
 VGG_LIKE = (64, POOL, 128, POOL, 256, 256, POOL)
+
+
+class AveragePool(nn.AdaptiveAvgPool2d):
+    """Averages feature maps (N, C, H, W) to a fixed height and width.
+
+    The gradient of PyTorch's own module has no deterministic implementation on a GPU. Where the size divides H and W,
+    a pooling with windows of one size is the same function, and has one. On a CPU the two round differently, and
+    PyTorch's own stays, so that stored results can be repeated to the last bit.
+    """
+
+    output_size: int
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the averages (N, C, size, size)."""
+        height, width = input.shape[-2:]
+        if input.device.type == "cpu" or height % self.output_size or width % self.output_size:
+            return super().forward(input)
+        return functional.avg_pool2d(input, (height // self.output_size, width // self.output_size))
 
 
 def vgg(plan: Sequence[int], pool_size: int, channels: int, num_classes: int, output: nn.Module) -> nn.Sequential:
@@ -35,7 +54,7 @@ def vgg(plan: Sequence[int], pool_size: int, channels: int, num_classes: int, ou
         layers[f"norm{convs}"] = nn.BatchNorm2d(width)
         layers[f"relu{convs}"] = nn.ReLU()
         channels_in = width
-    layers["average"] = nn.AdaptiveAvgPool2d(pool_size)
+    layers["average"] = AveragePool(pool_size)
     layers["flatten"] = nn.Flatten()
     layers["linear"] = nn.Linear(channels_in * pool_size**2, num_classes)
     layers["output"] = output

@@ -1,6 +1,7 @@
 """Recalibrates batch norm: resets the running statistics and averages them again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +31,33 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # None is PyTorch's word for the cumulative average
         layer.train()
-    for images in batches:
-        network(images)
+    with _cumulative(layers):
+        for images in batches:
+            network(images)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     for module, mode in modes.items():
         module.training = mode
+
+
+@contextmanager
+def _cumulative(layers: list[_BatchNorm]) -> Iterator[None]:
+    """Give the i-th batch of each layer the momentum 1 / i within the block.
+
+    These are the numbers of PyTorch's own cumulative average (`momentum=None`), which reads its count back from the
+    device in every layer and batch.
+    """
+    counts = dict.fromkeys(layers, 0)
+
+    def count(layer: nn.Module, _: object) -> None:
+        assert isinstance(layer, _BatchNorm)
+        counts[layer] += 1
+        layer.momentum = 1 / counts[layer]
+
+    handles = [layer.register_forward_pre_hook(count) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -97,11 +97,16 @@ def record_moments(network: nn.Module, layers: Iterable[str], batches: Iterable[
 def pool_moments(batches: MomentsByBatch, name: str) -> Moments:
     """Compute the moments of a layer over all batches: the variance within them plus the variance between them."""
     parts = [batch[name] for batch in batches]
-    counts = torch.tensor([part.count for part in parts], dtype=torch.float64, device=parts[0].mean.device)
-    shares = (counts / counts.sum())[:, None]
+    count = sum(part.count for part in parts)
+    shares = [part.count / count for part in parts]
     means, variances = (torch.stack([getattr(part, key) for part in parts]) for key in ("mean", "var"))
-    mean = (shares * means).sum(0)
-    return Moments(int(counts.sum()), mean, (shares * (variances + (means - mean).square())).sum(0))
+    mean = _weighted_sum(shares, means)
+    return Moments(count, mean, _weighted_sum(shares, variances + (means - mean).square()))
+
+
+def _weighted_sum(weights: list[float], rows: Tensor) -> Tensor:
+    """Sum rows (B, C) by weights that need not be copied to their device."""
+    return torch.stack(torch._foreach_mul(list(rows), weights)).sum(0)
 
 
 @contextmanager

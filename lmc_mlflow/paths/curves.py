@@ -47,8 +47,13 @@ class Segment:
 
     def point(self, t: float) -> dict[str, Tensor]:
         """Compute the state at t; it has A's names."""
-        a, b = self.a, self.b
-        return {name: torch.lerp(a[name], b[name], t) if a[name].is_floating_point() else a[name].clone() for name in a}
+        names = [name for name, value in self.a.items() if value.is_floating_point()]
+        a, b = ([end[name] for name in names] for end in self.ends)
+        point = {name: value.clone() for name, value in self.a.items() if not value.is_floating_point()}
+        for name, start, end, between in zip(names, a, b, torch._foreach_lerp(a, b, t), strict=True):
+            # one call for all tensors takes all of its results for differentiable, running statistics too
+            point[name] = between if start.requires_grad or end.requires_grad else between.detach()
+        return {name: point[name] for name in self.a}
 
 
 def distances_from_start(curve: Curve, names: Sequence[str], alphas: Values) -> tuple[Values, Values]:

@@ -19,6 +19,7 @@ from lmc_mlflow.paths.curves import Corners, Segment, Shares, barycentric_point
 from lmc_mlflow.paths.measures import LOSS, Splits
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import PATH_ENGINES, values_of
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 
 LEAST_ANGLE = 1e-6
@@ -173,6 +174,7 @@ def join_rows(plane: Plane, grid: tuple[int, float], rows: Mapping[int, Row]) ->
     return Surface(plane, xs, ys, losses, scores, ordered[-1].engine)
 
 
+@products("float32")
 def _measure_row(
     scratch: nn.Module,
     corners: Corners,

@@ -25,6 +25,7 @@ from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, Splits
 from lmc_mlflow.paths.points import LoadPoint, point_loader
 from lmc_mlflow.paths.samples import PathSamples, Point, PointBuilder, join_points
 from lmc_mlflow.paths.variance import VarianceRatio
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
 
 
@@ -81,6 +82,7 @@ class Path:
         }
 
 
+@products("float32")
 def measure_path(
     network: nn.Module,
     curve: Curve,

@@ -30,6 +30,8 @@ class _Network:
     dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
     output: str = "log_probabilities"
     weights_init: str = "default"
+    model_options: str = ""
+    source: Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 @dataclass(frozen=True)

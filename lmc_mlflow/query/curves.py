@@ -89,14 +89,28 @@ def _from_artifact(runs: pd.DataFrame, path: str, columns: list[str], uri: str |
     for run_id in tqdm(runs["run_id"], desc=path, leave=False, disable=None):
         with tempfile.TemporaryDirectory() as folder:
             files = download_verified(client, client.get_run(run_id), [path], Path(folder))
-            try:
-                content = read_json(_Table, files[path].read_bytes())
-                rows = [[math.nan if cell is None else cell for cell in row] for row in content.data]
-                table = pd.DataFrame(rows, columns=content.columns)
-            except ValueError as error:
-                raise ValueError(f"run {run_id}: its {path} cannot be used: {first_line(error)}") from None
+            table = read_split_table(run_id, path, files[path].read_bytes())
         tables.append(table.assign(run_id=run_id))
     return _beside(runs, tables, columns)
+
+
+def read_split_table(run_id: str, path: str, content: bytes) -> pd.DataFrame:
+    """Read the bytes of a table that was logged as columns and data; what has no number is nan.
+
+    Args:
+        run_id: for the error.
+        path: of the artifact, for the error.
+        content: of the artifact.
+
+    Raises:
+        ValueError: they are no table.
+    """
+    try:
+        table = read_json(_Table, content)
+        rows = [[math.nan if cell is None else cell for cell in row] for row in table.data]
+        return pd.DataFrame(rows, columns=table.columns)
+    except ValueError as error:
+        raise ValueError(f"run {run_id}: its {path} cannot be used: {first_line(error)}") from None
 
 
 def _beside(runs: pd.DataFrame, tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Loads the network that a run logged: its verified checkpoint, and what rebuilds the network and its data."""
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
+from lmc_mlflow.own_code import changed_lines, source_digest, source_file
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
-from lmc_mlflow.query.downloads import download
 from lmc_mlflow.query.runs import children, resolve_run
 from lmc_mlflow.stored_arrays import read_arrays
+from lmc_mlflow.tracking.downloads import download
 from lmc_mlflow.weights import check_compatible
 
+logger = logging.getLogger(__name__)
 SPLIT_ARRAYS = ("A", "B")
 
 
@@ -89,11 +92,28 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
             content = read_checkpoint_config(files[Artifact.CHECKPOINT_CONFIG])
             state = load_file(files[Artifact.CHECKPOINT])
             spec = NetworkSpec(**vars(content.network))
+            _say_if_source_changed(client, run, spec)
             check_compatible(empty_state(spec), state)
             config = from_nested(TrainPairConfig, content.config)
         except (SafetensorError, ValueError) as error:
             raise ValueError(f"{label}: its checkpoint cannot be used: {error}") from None
     return LoggedNetwork(run, spec, state, config, content.side, content.split_run, vars(content.digests))
+
+
+def _say_if_source_changed(client: MlflowClient, run: Run, spec: NetworkSpec) -> None:
+    """Warn where the file of a user's own builder is not the one that the network was made with."""
+    if not spec.source or source_digest("model", spec.model) == spec.source:
+        return
+    now = source_file("model", spec.model).read_text()
+    with tempfile.TemporaryDirectory() as folder:
+        before = download_verified(client, run, [Artifact.CHECKPOINT_SOURCE], Path(folder))
+        changes = changed_lines(before[Artifact.CHECKPOINT_SOURCE].read_text(), now)
+    logger.warning(
+        "run %s: the file of model %s has changed since (%s); it is used as it is now",
+        run.info.run_id,
+        spec.model,
+        changes,
+    )
 
 
 def load_split(client: MlflowClient, run_id: str) -> Sides:

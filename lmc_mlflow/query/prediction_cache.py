@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lmc_mlflow.contract import Artifact
-from lmc_mlflow.query.downloads import download
+from lmc_mlflow.tracking.downloads import download
 from lmc_mlflow.tracking.prediction_cache import TENSOR, cache_name, content_hash
 
 

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.manifest import sha256_of
 from lmc_mlflow.schema import Count, Digest, read_json
+from lmc_mlflow.tracking.downloads import download
 from lmc_mlflow.tracking.resume import NUM_SLOTS, slot_names
 
 
@@ -29,7 +30,7 @@ def newest_state(client: MlflowClient, run_id: str, folder: Path) -> Path | None
         folder: where the states are downloaded to.
     """
     try:
-        local = Path(client.download_artifacts(run_id, Artifact.RESUME_FOLDER, str(folder)))
+        local = download(client, run_id, Artifact.RESUME_FOLDER, folder)
     except (MlflowException, OSError):
         return None
     whole: dict[int, Path] = {}

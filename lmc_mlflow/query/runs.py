@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run as Run
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import Tag, where_tags
+from lmc_mlflow.tracking.connection.address import tracking_uri
 from lmc_mlflow.tracking.connection.client import client_of
 
 PAGE = 1000
@@ -19,7 +19,7 @@ PAGE = 1000
 
 def default_client(uri: str | None = None) -> MlflowClient:
     """Make a client of a tracking server; None: of the one that MLflow's own settings name."""
-    return client_of(mlflow.get_tracking_uri() if uri is None else uri)
+    return client_of(tracking_uri() if uri is None else uri)
 
 
 def all_experiments(client: MlflowClient) -> list[str]:
@@ -82,12 +82,12 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
         try:
             return client.get_run(run_id)
         except MlflowException:
-            problem = f"run {run_id} does not exist in {mlflow.get_tracking_uri()}"
+            problem = f"run {run_id} does not exist in {tracking_uri()}"
             raise ValueError(f"{problem}; check the id, and MLFLOW_TRACKING_URI if it is in another store") from None
     found = search(client, f"attributes.run_id LIKE '{run_id}%'")
     if not found:
         raise ValueError(
-            f"no run's id begins with {run_id!r} in {mlflow.get_tracking_uri()}; check the id, and MLFLOW_TRACKING_URI"
+            f"no run's id begins with {run_id!r} in {tracking_uri()}; check the id, and MLFLOW_TRACKING_URI"
         )
     if len(found) > 1:
         raise ValueError(

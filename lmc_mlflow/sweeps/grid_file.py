@@ -11,9 +11,10 @@ from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup, unknown_name
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.options import read_value, write_value
-from lmc_mlflow.data.datasets import DATASETS
+from lmc_mlflow.data.datasets import dataset_row
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
 from lmc_mlflow.models.families import check_model
+from lmc_mlflow.own_code import is_own, source_file
 from lmc_mlflow.papers.printed import SEEDS as SEEDS_OF_HEPBURN
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
 from lmc_mlflow.sweeps.grid_text import read_text
@@ -24,8 +25,9 @@ from lmc_mlflow.sweeps.selection import (
     wanted_seeds,
 )
 from lmc_mlflow.sweeps.steps import MOST_CELLS, SEEDS, Texts, count_products, products, read_steps, values_of
-from lmc_mlflow.tracking.provenance import PROJECT_ROOT
 
+GRIDS = Path(__file__).parent / "grids"
+"""The folder grids/ of the project; a link to it in a checkout, a copy in an installed wheel."""
 KEYS = ("description", "seeds", "defaults", "then", "cells")
 
 
@@ -40,7 +42,7 @@ def grid_file(grid: str) -> Path:
         if not path.is_file():
             raise ValueError(f"grid={grid!r}: there is no such file")
         return path
-    return lookup({file.stem: file for file in (PROJECT_ROOT / "grids").glob("*.yaml")}, grid, "grid")
+    return lookup({file.stem: file for file in GRIDS.glob("*.yaml")}, grid, "grid")
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,14 @@ def _job(number: int, entry: _Entry, machine: Texts, changes: Texts, all_seeds: 
 
 def _check_names(config: TrainPairConfig) -> None:
     """Check the names of data set, shift and network, as far as is possible without the data."""
-    lookup(DATASETS, config.data.dataset, "dataset")
-    split_sides(config.data.shift, np.repeat(np.arange(10), 100), 10, config.data.split_seed)
-    rendering_of(config.data.shift)
+    dataset_row(config.data.dataset)
+    if is_own(config.data.dataset):
+        source_file("dataset", config.data.dataset)
+    if is_own(config.data.shift):
+        source_file("shift", config.data.shift)
+    else:
+        split_sides(config.data.shift, np.repeat(np.arange(10), 100), 10, config.data.split_seed)
+        rendering_of(config.data.shift)
     check_model(config.model.model)
 
 

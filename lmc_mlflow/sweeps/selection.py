@@ -14,6 +14,7 @@ NOT_IN_CELLS = {
     "seed": "the grid's seeds say it",
     "force": "a sweep skips what is finished",
     "device": "give it to sweep",
+    "devices": "a cell of a sweep runs on one device",
     "deterministic": "give it to sweep",
     "threads": "give it to sweep",
     "quiet": "give it to sweep",

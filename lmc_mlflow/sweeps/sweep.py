@@ -8,6 +8,7 @@ from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.contract import RUNNING, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.own_code import make_importable
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.engines.table import (
     data_root,
@@ -66,6 +67,7 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
         ValueError: the grid, its data or its networks; or, at the end, cells that failed.
         StoreError: the tracking store cannot be used.
     """
+    make_importable(config.runtime.code)
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
     if config.grid.dry_run:

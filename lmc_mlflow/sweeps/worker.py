@@ -65,6 +65,10 @@ class TaskResult:
     why: str = ""
 
 
+Reply = tuple[list[CellOutcome], bool]
+"""What a worker process answers: the outcomes of its task, and whether it leaves, because its GPU is lost to it."""
+
+
 def compute(task: Task) -> list[CellOutcome]:
     """Compute a task in the process whose settings name the tracking store; every error becomes an outcome."""
     with working_on(task.name):

@@ -14,6 +14,7 @@ import lmc_mlflow
 from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.errors import without_secrets
+from lmc_mlflow.terminal.script import SCRIPT, is_script
 
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 """Environment variables that decide where runs are, and that a command typed next needs too."""
@@ -28,12 +29,18 @@ FLAGS = ("--build-image", "--skip-image-build")
 def next_command(entry_point: str, **values: str) -> str:
     """Write the command that starts an entry point with some parameters.
 
-    Started by `mlflow run`, it is `mlflow run` with the same project, environment manager and experiment; otherwise
-    `python -m`. Settings of the environment that name a store or an experiment stand before it, passwords as stars.
+    Started by `mlflow run`, it is `mlflow run` with the same project, environment manager and experiment; started by
+    `lmc` it is `lmc`, otherwise `python -m`.
+    Settings of the environment that name a store or an experiment stand before it, passwords as stars.
     """
     environment, words = _words(entry_point, values)
     settings = [f"{name}={shlex.quote(environment[name])}" for name in SETTINGS if environment.get(name)]
     return without_secrets(" ".join([*settings, shlex.join(words)]))
+
+
+def how_started(entry_point: str) -> str:
+    """Name an entry point as it is started: by `lmc`, or as a module."""
+    return f"{SCRIPT} {entry_point}" if is_script() else f"python -m entry_points.{entry_point}"
 
 
 def command_for_another_store(entry_point: str, **values: str) -> str:
@@ -55,6 +62,8 @@ def _parameters(flags: str) -> dict[str, str]:
 def _words(entry_point: str, values: Mapping[str, str]) -> tuple[Mapping[str, str], list[str]]:
     """Give the environment in which the present command was started, and the words of the next one."""
     launcher = _launcher()
+    if launcher is None and is_script():
+        return os.environ, [SCRIPT, entry_point, *(f"{name}={value}" for name, value in values.items())]
     if launcher is None:
         flags = [part for name, value in values.items() for part in (f"--{name}", value)]
         return os.environ, [_python(), "-m", f"entry_points.{entry_point}", *flags]

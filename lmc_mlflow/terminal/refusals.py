@@ -2,12 +2,12 @@
 
 import errno
 
-from lmc_mlflow.errors import first_line, one_line
+from lmc_mlflow.errors import first_line, lacks_determinism, one_line
 from lmc_mlflow.terminal.hints import retyped
 
 
-def user_errors() -> tuple[type[BaseException], ...]:
-    """Return the errors that a user can do something about; called when work has failed, never before."""
+def is_user_error(error: Exception) -> bool:
+    """Tell whether a user can do something about an error; called when work has failed, never before."""
     import torch
     from safetensors import SafetensorError
 
@@ -15,7 +15,7 @@ def user_errors() -> tuple[type[BaseException], ...]:
     from lmc_mlflow.tracking.connection.store import StoreError
 
     failures = (StoreError, ArithmeticError, MemoryError, OSError, SafetensorError, torch.OutOfMemoryError)
-    return (ValueError, *failures, *STORE_FAILURES)
+    return isinstance(error, (ValueError, *failures, *STORE_FAILURES)) or lacks_determinism(error)
 
 
 def refusal_of_flags(error: ValueError) -> str:

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from lmc_mlflow.contract import LAUNCHER_RUN, Tag
 from lmc_mlflow.errors import first_line, without_secrets
+from lmc_mlflow.tracking.connection.address import address
 from lmc_mlflow.tracking.connection.store import Store
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def launcher_run(store: Store) -> Run | None:
     A variable that was left in the environment may name a run that has ended, or a result: it is never written to.
     """
     run_id = os.environ.get(LAUNCHER_RUN)
-    if not run_id:
+    if not run_id or address().from_python:
         return None
     try:
         run = store.client.get_run(run_id)

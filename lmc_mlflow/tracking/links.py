@@ -2,17 +2,11 @@
 
 from urllib.parse import urlparse
 
-import mlflow
-
 from lmc_mlflow.errors import without_secrets
+from lmc_mlflow.tracking.connection.address import tracking_uri as tracking_uri
 from lmc_mlflow.tracking.view import VIEW_KEY
 
 LOCAL_UI = "http://127.0.0.1:5000"
-
-
-def tracking_uri() -> str:
-    """Return the server that MLflow's own settings name."""
-    return str(mlflow.get_tracking_uri())
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:

@@ -24,6 +24,7 @@ from lmc_mlflow.manifest import render_manifest, sha256_of
 from lmc_mlflow.schema import write_json
 from lmc_mlflow.tracking.connection.client import StoreError
 from lmc_mlflow.tracking.descriptions import NOTE, with_links
+from lmc_mlflow.tracking.downloads import download
 
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
@@ -162,7 +163,7 @@ class TrackedRun:
         for path, digest in self._digests.items():
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    is_whole = sha256_of(Path(self.client.download_artifacts(self.run_id, path, folder))) == digest
+                    is_whole = sha256_of(download(self.client, self.run_id, path, Path(folder))) == digest
                 except (MlflowException, OSError):
                     is_whole = False
             if not is_whole:

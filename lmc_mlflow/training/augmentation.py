@@ -6,16 +6,17 @@ from torch.nn import functional
 
 
 def flip_in_place(images: Tensor, flipped: Tensor) -> None:
-    """Flip some images of a batch from left to right (in place).
-
-    On a CPU this is twice as fast as a `torch.where` over the whole batch.
+    """Flip some images of a batch from left to right (in place), without waiting for a GPU.
 
     Args:
         images: (n, C, H, W), gathered for one step; changed in place.
-        flipped: (n,) on the CPU, true where an image is flipped.
+        flipped: (n,) on the same device, true where an image is flipped.
     """
-    rows = flipped.nonzero().flatten().to(images.device)
-    images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
+    if images.device.type == "cpu":  # twice as fast there as going over the whole batch
+        rows = flipped.nonzero().flatten()
+        images.index_copy_(0, rows, images.index_select(0, rows).flip(-1))
+    else:  # a GPU would have to tell how many they are
+        images.copy_(torch.where(flipped[:, None, None, None], images.flip(-1), images))
 
 
 def translate_images(images: Tensor, moves: Tensor, largest: int) -> Tensor:

@@ -28,7 +28,7 @@ def first_images(
         (batch,) = images.batches(first, batch_size)
         positions, flipped = next(draws.batches())
         if flipped is not None:
-            flip_in_place(batch, draws.flipped[0])
+            flip_in_place(batch, flipped)
         if draws.moves is not None:
             batch = translate_images(batch, draws.moves[:batch_size].to(batch.device), noise.translate)
     return batch[:num_images].cpu(), labels[positions[:num_images].to(labels.device)].cpu()

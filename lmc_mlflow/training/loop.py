@@ -5,15 +5,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores
-from lmc_mlflow.training.engines.table import choose_engine
-from lmc_mlflow.training.precision import products
+from lmc_mlflow.training.engines.data_parallel.engine import data_parallel
+from lmc_mlflow.training.engines.table import Training, choose_engine
 from lmc_mlflow.training.trainee import Trainee
 
 
@@ -56,7 +58,52 @@ def train(
         ValueError: there is no such engine.
     """
     chosen = choose_engine(engine, trainees, config)
-    training = chosen.start(trainees, config, flips)
+    with products(config.precision):  # captured steps keep the precision of their capture
+        training = chosen.start(trainees, config, flips)
+    _train_epochs(training, trainees, test, config, first_epoch, on_epoch)
+    return "exact" if chosen.is_exact else "fast"
+
+
+def train_on_devices(
+    trainees: Sequence[Trainee],
+    test: tuple[Images, Tensor],
+    config: OptimizationConfig,
+    flips: bool,
+    first_epoch: int,
+    on_epoch: Callable[[int, list[EpochReport]], None],
+    devices: Sequence[torch.device],
+) -> str:
+    """Train all networks as `train` does, on several devices that share every batch.
+
+    Args:
+        trainees: changed in place; on the first of the devices.
+        test: images and labels; on the same device.
+        config: how to train.
+        flips: whether images are flipped at random.
+        first_epoch: counted from 1.
+        on_epoch: as in `train`.
+        devices: as `why_not_data_parallel` allows them.
+
+    Returns:
+        `data_parallel`.
+
+    Raises:
+        FloatingPointError: a loss is not finite.
+        ChildProcessError: the process of a device has ended.
+    """
+    with data_parallel(trainees, config, flips, devices) as training:
+        _train_epochs(training, trainees, test, config, first_epoch, on_epoch)
+    return "data_parallel"
+
+
+def _train_epochs(
+    training: Training,
+    trainees: Sequence[Trainee],
+    test: tuple[Images, Tensor],
+    config: OptimizationConfig,
+    first_epoch: int,
+    on_epoch: Callable[[int, list[EpochReport]], None],
+) -> None:
     num_images = sum(len(t.labels) for t in trainees)
     bar = tqdm(
         range(first_epoch, config.epochs + 1), initial=first_epoch - 1, total=config.epochs, unit="epoch", disable=None
@@ -74,7 +121,6 @@ def train(
         shown: dict[str, object] = {f"loss_{r.side}": f"{r.train.loss:.4f}" for r in reports}
         shown["images_per_s"] = round(num_images / (time.perf_counter() - started))
         bar.set_postfix(shown)
-    return "exact" if chosen.is_exact else "fast"
 
 
 def _test(trainee: Trainee, test: tuple[Images, Tensor]) -> Scores:

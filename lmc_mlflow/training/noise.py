@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from lmc_mlflow.batches import send
 from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.seeds import derive_seed, global_stream, stream
 
@@ -21,7 +23,7 @@ class EpochDraws:
 
     Attributes:
         order: (N,) positions in the side's training subset, on the CPU.
-        flipped: one (n,) boolean tensor for each batch returned so far, on the CPU.
+        flipped: one (n,) boolean tensor for each batch drawn so far, on the CPU.
         moves: (N, 2) pixels by which the images move down and to the right, in this order, on the CPU; None: no moves.
     """
 
@@ -35,19 +37,22 @@ class EpochDraws:
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the positions (n,) and the flips (n,) or None of each batch, on the training device."""
-        order = self.order.to(self.device)
-        for start in range(0, len(order), self.batch_size):
-            positions = order[start : start + self.batch_size]
-            yield positions, self._next_flips(start, len(positions))
+        order = torch.split(send(self.order, self.device), self.batch_size)
+        yield from zip(order, self._flips() if self.flips else repeat(None))  # noqa: B905
 
-    def _next_flips(self, start: int, size: int) -> Tensor | None:
-        if not self.flips:
-            return None
-        # The paper's loader draws a batch's flips just before the batch is used, in between the
-        # dropout draws of its neighbours; named streams have drawn them all beforehand.
-        drawn = torch.rand(size) < 0.5 if self.all_flips is None else self.all_flips[start : start + size]
-        self.flipped.append(drawn)
-        return drawn.to(self.device)
+    def _flips(self) -> Iterator[Tensor]:
+        # The paper's loader draws a batch's flips just before the batch is used, in between the dropout draws of its
+        # neighbours. On a GPU dropout has a generator of its own, so that all flips can be drawn and copied at once.
+        drawn = map(self._draw_flips, range(0, len(self.order), self.batch_size))
+        if self.device.type == "cpu":
+            yield from drawn
+        else:
+            yield from torch.split(send(torch.cat(list(drawn)), self.device), self.batch_size)
+
+    def _draw_flips(self, start: int) -> Tensor:
+        end = min(start + self.batch_size, len(self.order))
+        self.flipped.append(torch.rand(end - start) < 0.5 if self.all_flips is None else self.all_flips[start:end])
+        return self.flipped[-1]
 
 
 class NoiseStream(Protocol):
@@ -65,6 +70,9 @@ class NoiseStream(Protocol):
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a state that `state` returned."""
+
+    def on(self, device: torch.device) -> "NoiseStream":
+        """Return the same noise, where it is now, for a training on another device."""
 
 
 def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device, translate: int = 0) -> NoiseStream:
@@ -129,6 +137,10 @@ class NamedNoise:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Do nothing: there is no state."""
 
+    def on(self, device: torch.device) -> "NamedNoise":
+        """Return the same noise for a training on another device."""
+        return replace(self, device=device)
+
 
 @dataclass
 class PaperNoise:
@@ -170,6 +182,10 @@ class PaperNoise:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Continue from a state that `state` returned."""
         self._left = {name: tensor.cpu() for name, tensor in state.items()}
+
+    def on(self, device: torch.device) -> "PaperNoise":
+        """Return the same noise, where it is now, for a training on another device."""
+        return replace(self, device=device)
 
 
 def _draw_seed() -> int:

@@ -25,6 +25,18 @@ def make_optimizer(params: Iterable[Parameter], config: OptimizationConfig) -> O
     return lookup(OPTIMIZERS, config.optimizer, "optimizer")(params, config)
 
 
+def num_steps(optimizer: Optimizer, parameter: Parameter) -> float:
+    """Return how many steps an optimizer has counted; 0 if it counts none. Nothing is read back from a device."""
+    return float(optimizer.state.get(parameter, {}).get("step", 0.0))
+
+
+def count_steps(optimizer: Optimizer, params: Iterable[Parameter], num_new_steps: int) -> None:
+    """Count steps that were made elsewhere, on the CPU, where an optimizer that is not fused keeps their number."""
+    for parameter in params:
+        count = num_steps(optimizer, parameter) + num_new_steps
+        optimizer.state[parameter]["step"] = torch.tensor(count, dtype=torch.float32)
+
+
 def clip(params: Iterable[Parameter], config: OptimizationConfig) -> None:
     """Scale down the gradients of one network (in place) if their norm over all parameters is above `clip_norm`."""
     if config.clip_norm > 0:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,11 @@ class Trainee:
     traces: list[EpochTrace] = field(default_factory=list)
     train_seconds: float = 0.0
     test_seconds: float = 0.0
+
+    @cached_property
+    def host_labels(self) -> Tensor:
+        """The labels on the CPU, copied there once."""
+        return self.labels.cpu()
 
 
 def ends_in_one_image(num_samples: int, batch_size: int) -> bool:

@@ -19,6 +19,11 @@ from lmc_mlflow.alignment.matching import (
 from lmc_mlflow.alignment.symmetry import Parts, Symmetry
 from lmc_mlflow.weights import State
 
+MEMORY_BUDGET = 2**30
+"""Bytes that the outputs of both networks, and their copies in double precision, may fill."""
+BYTES_PER_ENTRY = 16
+"""An entry of a layer's output in both networks, and the share of it that the copies of one layer are on average."""
+
 
 @torch.no_grad()
 def match_activations(
@@ -73,14 +78,20 @@ def _collect_moments(
     for network, outputs in zip(networks, of_both, strict=True):
         for name in symmetry.outputs:
             network.get_submodule(name).register_forward_hook(_keep_output(name, outputs))
-    for images in batches:
-        for network in networks:
-            network(images)
-        for name, axes in symmetry.outputs.items():
-            for axis, parts in enumerate(axes):
-                for group in dict.fromkeys(part.group for part in parts if part.group is not None):
-                    of_a, of_b = (_units(outputs[name], axis, parts, group) for outputs in of_both)
-                    moments.setdefault((group, name), _Moments()).add(of_a, of_b)
+    num_together = 0
+    for batch in batches:
+        if not num_together:
+            networks[0](batch[:1])
+            num_together = max(1, MEMORY_BUDGET // (BYTES_PER_ENTRY * sum(o.numel() for o in of_both[0].values())))
+        for images in torch.split(batch, num_together):
+            for network in networks:
+                network(images)
+            for name, axes in symmetry.outputs.items():
+                pair = [outputs.pop(name) for outputs in of_both]
+                for axis, parts in enumerate(axes):
+                    for group in dict.fromkeys(part.group for part in parts if part.group is not None):
+                        of_a, of_b = (_units(output, axis, parts, group) for output in pair)
+                        moments.setdefault((group, name), _Moments()).add(of_a, of_b)
     return moments
 
 

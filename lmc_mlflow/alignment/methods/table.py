@@ -9,6 +9,7 @@ from lmc_mlflow.alignment.methods.inputs import MatchingInputs
 from lmc_mlflow.alignment.methods.sinkhorn import match_sinkhorn
 from lmc_mlflow.alignment.methods.weights import match_weights
 from lmc_mlflow.config.choices import lookup
+from lmc_mlflow.precision import products
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Method:
     needs_statistics: bool
 
 
+@products("float32")
 def align(method: str, inputs: MatchingInputs) -> Matching:
     """Find a permutation of B's units towards A's by a method of the table.
 

@@ -92,8 +92,9 @@ class _Problem:
 
     def __init__(self, symmetry: Symmetry, a: State, b: State, names: Collection[str]) -> None:
         self.symmetry, self.names = symmetry, names
-        self.a = {name: a[name].detach() for name in names}
-        self.b = {name: b[name].detach() for name in names}
+        # Assignments are solved on the CPU; a GPU would be waited for at every one of them.
+        self.a = {name: a[name].detach().cpu() for name in names}
+        self.b = {name: b[name].detach().cpu() for name in names}
         self.costs: dict[str, list[CostMatrix]] = {group: [] for group in symmetry.sizes}
         for name in names:
             for group, cost in cost_matrices(symmetry, name, self.a[name], self.b[name]):

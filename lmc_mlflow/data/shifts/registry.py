@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.data.shifts.own_shift import own_rendering, own_split
 from lmc_mlflow.data.shifts.renderings import (
     Rendering,
     corruption,
@@ -22,6 +23,7 @@ from lmc_mlflow.data.shifts.sides import (
     no_split,
     subset_split,
 )
+from lmc_mlflow.own_code import FORM, is_own
 
 Split = Callable[[re.Match[str], Labels, int, int], Sides]
 
@@ -35,7 +37,7 @@ class Shift:
         meaning: for the help text and the README.
         pattern: matches the names.
         split: divides labels (N,) of K classes, or (N, K), into the samples of both sides.
-        render: makes what the sides see of an image; None: both see it as it is.
+        render: makes what the sides see of an image; None, or what returns None: both see it as it is.
         divides_by_class: whether every image must have one class.
         chooses_bands: whether the images must be of bands, of which the shift chooses.
     """
@@ -44,7 +46,7 @@ class Shift:
     meaning: str
     pattern: re.Pattern[str]
     split: Split
-    render: Callable[[re.Match[str]], Rendering] | None = None
+    render: Callable[[re.Match[str]], Rendering | None] | None = None
     divides_by_class: bool = False
     chooses_bands: bool = False
 
@@ -97,6 +99,8 @@ def shift_row(shift: str) -> Shift:
 
 def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
+        if family is SHIFTS[FORM] and not is_own(shift):
+            continue
         found = family.pattern.fullmatch(shift)
         if found:
             return family, found
@@ -149,4 +153,12 @@ SHIFTS: Mapping[str, Shift] = {
         chooses_bands=True,
     ),
     "none": Shift("none", "both sides see the same data; only noise can differ", re.compile(r"none"), no_split),
+    FORM: Shift(
+        FORM,
+        "your own: split(labels, generator) returns the positions of side A and of side B; its attribute render, if it "
+        "has one, makes what side B sees of images",
+        re.compile(r".+"),
+        own_split,
+        own_rendering,
+    ),
 }

@@ -11,7 +11,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
 from lmc_mlflow.parallel import num_cores
-from lmc_mlflow.sweeps.worker import CellOutcome, Task, TaskResult
+from lmc_mlflow.sweeps.worker import Reply, Task, TaskResult
 
 PATIENCE_SECONDS = 60.0
 """How long workers that were asked to stop may take to end their runs."""
@@ -21,12 +21,13 @@ WORKER_MODULE = "lmc_mlflow.sweeps.engines.worker_process"
 @dataclass
 class _Worker:
     process: "subprocess.Popen[bytes]"
-    pipe: "Connection[Task | None, list[CellOutcome]]"
+    pipe: "Connection[Task | None, Reply]"
+    gpu: str | None
     task: Task | None = None
 
 
 class LocalEngine:
-    """Worker processes, started when there is work for them; of several GPUs each has one, in turn.
+    """Worker processes, started when there is work for them; each has one GPU, that with the fewest workers.
 
     Attributes:
         workers: how many tasks may be computed at once.
@@ -38,12 +39,11 @@ class LocalEngine:
         Args:
             workers: how many processes there may be.
             environment: variables of the worker processes, beside those of this process.
-            gpus: names for CUDA_VISIBLE_DEVICES, one for each worker in turn.
+            gpus: names for CUDA_VISIBLE_DEVICES; none: workers see what this process sees.
         """
         self.workers = workers
         self._environment = environment
         self._gpus = gpus
-        self._num_started = 0
         self._workers: list[_Worker] = []
 
     @property
@@ -80,8 +80,12 @@ class LocalEngine:
         task = worker.task
         assert task is not None
         try:
-            result = TaskResult(task, worker.pipe.recv())
+            outcomes, leaves = worker.pipe.recv()
+            result = TaskResult(task, outcomes)
             worker.task = None
+            if leaves:
+                worker.process.wait()
+                self._workers.remove(worker)
         except (EOFError, OSError):  # the process is gone: killed, out of memory
             code = worker.process.wait()
             self._workers.remove(worker)
@@ -93,17 +97,18 @@ class LocalEngine:
         ours, theirs = Pipe()
         paths = os.pathsep.join(path for path in sys.path if path)
         environment = {**os.environ, **self._environment, "PYTHONPATH": paths}
-        if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[self._num_started % len(self._gpus)]
+        taken = [worker.gpu for worker in self._workers]
+        gpu = min(self._gpus, key=taken.count, default=None)
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         process = subprocess.Popen(
             [sys.executable, "-m", WORKER_MODULE, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             env=environment,
             pass_fds=[theirs.fileno()],
         )
-        self._num_started += 1
         theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(process, ours, gpu)
         self._workers.append(worker)
         return worker
 

@@ -101,7 +101,17 @@ class RayEngine:
         cores_per_task: the cores that each task has.
     """
 
-    def __init__(self, config: WorkConfig, environment: Mapping[str, str]) -> None:
+    def __init__(self, config: WorkConfig, environment: Mapping[str, str], device: str) -> None:
+        """Connect to the cluster, or start one.
+
+        Args:
+            config: where the cluster is, and what of it each task has.
+            environment: variables of the worker processes.
+            device: on which the tasks are to compute.
+
+        Raises:
+            ValueError: no Ray, no cluster at the address, or one that cannot serve such tasks.
+        """
         with _on_loopback(not config.address):
             try:
                 import ray
@@ -124,6 +134,7 @@ class RayEngine:
         self._wanted = {"CPU": config.cpus_per_job, "GPU": config.gpus_per_job}
         self._remote = ray.remote(**options)(compute_on_ray)
         self._refuse_unservable()
+        self._refuse_idle_gpus(device)
 
     def _connect(self, address: str) -> None:
         _refuse_silent(address)
@@ -150,6 +161,16 @@ class RayEngine:
                 self.close()
                 name = f"{what.lower()}s_per_job"
                 raise ValueError(f"{name}={wanted:g}: no node of the cluster has more than {most:g} {what}s")
+
+    def _refuse_idle_gpus(self, device: str) -> None:
+        """Refuse tasks that have no GPU of their own: all of a node would take its first, or leave all idle."""
+        total = self._ray.cluster_resources().get("GPU", 0.0)
+        if total and not self._wanted["GPU"] and device != "cpu":
+            self.close()
+            raise ValueError(
+                f"gpus_per_job=0: the cluster has {total:g} GPUs; give each task its share, as in gpus_per_job=1, or "
+                "device=cpu"
+            )
 
     @property
     def workers(self) -> int:

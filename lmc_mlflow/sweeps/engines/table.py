@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
@@ -17,6 +15,8 @@ from lmc_mlflow.sweeps.engines.local import LocalEngine
 from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
 from lmc_mlflow.sweeps.worker import Task, TaskResult
 from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.workflows.lifecycle.gpus import count_gpus, usable_gpus
+from lmc_mlflow.workflows.lifecycle.machine import AUTO, named_device
 
 
 class Engine(Protocol):
@@ -58,18 +58,36 @@ class EngineRow:
 
 def num_workers(config: SweepConfig, num_cells: int) -> int:
     """Count the processes of this machine that would compute at once."""
-    gpus = torch.cuda.device_count() if config.runtime.device != "cpu" else 0
-    processes = config.work.processes or gpus or num_cores()
+    processes = config.work.processes or len(shared_gpus(config)) or num_cores()
     return max(1, min(processes, num_cells))
 
 
+def shared_gpus(config: SweepConfig) -> list[int]:
+    """List the GPUs of this machine that its workers share; none: they compute on the CPU.
+
+    Raises:
+        ValueError: a device was named that is not there or cannot compute.
+    """
+    device = named_device(config.runtime.device)
+    if device is not None and device.type == "cpu":
+        return []
+    usable = usable_gpus()
+    if device is None:
+        return usable
+    wanted = usable if device.index is None else [device.index]
+    if not wanted or not set(wanted) <= set(usable):
+        found = ", ".join(f"cuda:{index}" for index in usable) or "none"
+        raise ValueError(f"device={config.runtime.device!r}: GPUs that compute here: {found}; choose cpu or auto")
+    return wanted
+
+
 def gpus_to_share(config: SweepConfig) -> list[str]:
-    """List the GPUs, as CUDA names them, that workers take in turn; none where a device is named or there is one."""
-    count = torch.cuda.device_count()
-    if config.runtime.device not in ("auto", "cuda") or count < 2:
+    """List the GPUs, as CUDA names them, over which workers are spread; none where one is named."""
+    device = named_device(config.runtime.device)
+    if device is not None and device.index is not None:
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",")[:count] if named else [str(i) for i in range(count)]
+    return [named.split(",")[index] if named else str(index) for index in shared_gpus(config)]
 
 
 def _start_local(config: SweepConfig, num_cells: int, environment: Mapping[str, str]) -> Engine:
@@ -77,7 +95,7 @@ def _start_local(config: SweepConfig, num_cells: int, environment: Mapping[str, 
 
 
 def _start_ray(config: SweepConfig, _num_cells: int, environment: Mapping[str, str]) -> Engine:
-    return RayEngine(config.work, environment)
+    return RayEngine(config.work, environment, config.runtime.device)
 
 
 ENGINES: Mapping[str, EngineRow] = {
@@ -114,7 +132,10 @@ def data_root(config: SweepConfig) -> str:
 
 
 def worker_runtime(config: SweepConfig, engine: Engine) -> RuntimeConfig:
-    """Return what the networks of a worker run on: each worker has its share of the cores."""
-    if config.runtime.threads is not None:
-        return config.runtime
-    return replace(config.runtime, threads=max(1, int(engine.cores_per_task)))
+    """Return what the networks of a worker run on: each has its share of the cores, and need not try the GPUs again."""
+    runtime = config.runtime
+    if runtime.device == AUTO and not _row_of(config).other_machines and count_gpus() and not shared_gpus(config):
+        runtime = replace(runtime, device="cpu")
+    if runtime.threads is not None:
+        return runtime
+    return replace(runtime, threads=max(1, int(engine.cores_per_task)))

@@ -7,17 +7,19 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from lmc_mlflow.sweeps.worker import CellOutcome, Task, compute
+from lmc_mlflow.sweeps.worker import Reply, Task, compute
 from lmc_mlflow.tracking.processes.signals import Terminated, termination_raises
+from lmc_mlflow.workflows.lifecycle.gpus import release_gpu
 
 POLL_SECONDS = 0.5
 
 
-def serve(pipe: "Connection[list[CellOutcome], Task | None]") -> None:
+def serve(pipe: "Connection[Reply, Task | None]") -> None:
     """Compute the tasks that come through a pipe, until it is closed.
 
     Only the sweep's own process reacts to Ctrl-C; it stops this one with SIGTERM. Where the sweep's process is
-    gone, this one stops itself in the same way.
+    gone, this one stops itself in the same way. Between tasks it keeps no memory of a GPU. It leaves after an error
+    from which CUDA does not recover, so that only the task that met the error fails.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -25,7 +27,11 @@ def serve(pipe: "Connection[list[CellOutcome], Task | None]") -> None:
     try:
         with termination_raises():
             while (task := pipe.recv()) is not None:
-                pipe.send(compute(task))
+                outcomes = compute(task)
+                leaves = not release_gpu()
+                pipe.send((outcomes, leaves))
+                if leaves:
+                    return
     except (EOFError, ConnectionError, Terminated):
         return
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lmc_mlflow.contract import FINISHED, LAUNCHER_RUN, Kind, Tag, where
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.tracking.connection.address import address, tracking_uri
 from lmc_mlflow.tracking.connection.client import StoreError as StoreError
 from lmc_mlflow.tracking.connection.client import client_of, impatient_client
 from lmc_mlflow.tracking.connection.probe import FORBIDDEN, LOGIN, UNKNOWN, http_status, probe
@@ -52,7 +52,7 @@ def open_store(experiment_id: str | None = None) -> Store:
     Raises:
         StoreError: no server there, no such experiment, or an artifact location that cannot be written.
     """
-    uri = mlflow.get_tracking_uri()
+    uri = tracking_uri()
     probe(uri)
     with impatient_client():
         try:
@@ -84,15 +84,23 @@ def beside(store: Store, experiment_id: str) -> Store:
     return replace(store, experiment_id=experiment_id, earlier_id=store.experiment_id)
 
 
+def _settings() -> tuple[str | None, str | None]:
+    """Give the id and the name of the experiment that the user has chosen; a name given in Python goes first."""
+    name = address().experiment
+    if name is not None:
+        return None, name
+    return os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+
+
 def _is_chosen() -> bool:
     """Tell whether the user has named an experiment; `mlflow run` names MLflow's first where the user has not."""
-    chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    chosen, name = _settings()
     by_launcher = bool(os.environ.get(LAUNCHER_RUN)) and chosen == DEFAULT_EXPERIMENT
     return bool(name) or (bool(chosen) and not by_launcher)
 
 
 def _experiment(client: MlflowClient, experiment_id: str | None) -> Experiment:
-    chosen, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    chosen, name = _settings()
     if chosen is None and name is not None:
         chosen = _experiment_id(client, name)
     try:

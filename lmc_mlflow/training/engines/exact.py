@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lmc_mlflow.batches import send
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
 from lmc_mlflow.training.augmentation import flip_in_place, translate_images
@@ -35,11 +36,13 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
     trainee.network.train()
     with trainee.noise.epoch(epoch, num_samples, config.batch_size, flips) as draws:
         batches = trainee.images.batches(draws.order, config.batch_size)
-        moves = None if draws.moves is None else torch.split(draws.moves.to(trainee.labels.device), config.batch_size)
+        moves = None
+        if draws.moves is not None:
+            moves = torch.split(send(draws.moves, trainee.labels.device), config.batch_size)
         for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), batches, strict=True)):
             labels = trainee.labels[positions]
             if flipped is not None:
-                flip_in_place(images, draws.flipped[i])
+                flip_in_place(images, flipped)
             if moves is not None:
                 images = translate_images(images, moves[i], trainee.noise.translate)
             for group in trainee.optimizer.param_groups:
@@ -51,8 +54,8 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
             loss.backward()  # type: ignore[no-untyped-call]
             clip(trainee.network.parameters(), config)
             trainee.optimizer.step()
-            tally.add(loss.detach().double() * len(labels), outputs.detach().float(), labels)
-    trainee.traces.append(trace_epoch(epoch, draws, trainee.labels.cpu()))
+            tally.add(loss.detach(), outputs.detach().float(), labels, len(labels))
+    trainee.traces.append(trace_epoch(epoch, draws, trainee.host_labels))
     return tally.scores()
 
 

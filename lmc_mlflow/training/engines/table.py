@@ -10,6 +10,7 @@ from torch import nn
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.training.engines.captured import CapturedTraining
 from lmc_mlflow.training.engines.channels_last import ChannelsLastTraining, why_not_channels_last
 from lmc_mlflow.training.engines.exact import ExactTraining
 from lmc_mlflow.training.engines.stacked.engine import StackedTraining, why_not_stacked
@@ -42,9 +43,15 @@ class TrainingEngine:
     of_convolutions: bool | None
 
 
+def _start_convolutions(trainees: Sequence[Trainee], config: OptimizationConfig, flips: bool) -> Training:
+    """Start the fast training of convolutional networks: on a GPU by graphs, on a CPU with channels last."""
+    on_cpu = trainees[0].labels.device.type == "cpu"
+    return (ChannelsLastTraining if on_cpu else CapturedTraining)(trainees, config, flips)
+
+
 TRAINING_ENGINES: Mapping[str, TrainingEngine] = {
-    "channels_last": TrainingEngine(
-        ChannelsLastTraining,
+    "convolutions": TrainingEngine(
+        _start_convolutions,
         lambda trainees, _config: why_not_channels_last(trainees),
         is_exact=False,
         of_convolutions=True,

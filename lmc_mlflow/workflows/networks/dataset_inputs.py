@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.data import DataConfig
-from lmc_mlflow.data.datasets import DATASETS
+from lmc_mlflow.data.datasets import dataset_row
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
@@ -62,5 +62,5 @@ def log_data(run: TrackedRun, inputs: Mapping[str, InputImages], num_classes: in
 
 def _source(config: DataConfig) -> tuple[str, Mapping[str, object]]:
     """Tell where the images come from: a folder, or the function that makes them."""
-    made_by = DATASETS[config.dataset].made_by
+    made_by = dataset_row(config.dataset).made_by
     return ("code", {"tags": {"mlflow.source.name": made_by}}) if made_by else ("local", {"uri": config.data_root})

@@ -9,6 +9,7 @@ from lmc_mlflow.config.canonical import to_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.models.registry import NetworkSpec
+from lmc_mlflow.own_code import source_file
 from lmc_mlflow.query.checkpoint_config import FORMAT
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.run import TrackedRun
@@ -26,7 +27,7 @@ def log_checkpoint(
     split_run: str,
     digests: Mapping[str, str],
 ) -> None:
-    """Log weights and what rebuilds their network and its data.
+    """Log weights and what rebuilds their network and its data; the source of a user's own builder too.
 
     Args:
         run: of the network.
@@ -47,6 +48,8 @@ def log_checkpoint(
     }
     run.log_tensors(state, Artifact.CHECKPOINT)
     run.log_json(content, Artifact.CHECKPOINT_CONFIG)
+    if spec.source:
+        run.log_text(source_file("model", spec.model).read_text(), Artifact.CHECKPOINT_SOURCE)
 
 
 def log_network(run: TrackedRun, network: LoggedNetwork) -> None:

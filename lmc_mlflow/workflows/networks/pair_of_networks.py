@@ -1,7 +1,9 @@
 """Loads two logged networks that fit each other, and their data."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from lmc_mlflow.batches import Images
@@ -83,11 +85,16 @@ def load_splits(
     Raises:
         ValueError: the data here are not the data the runs were trained on.
     """
-    splits: dict[str, LabelledImages] = {}
-    for name, end in zip(("train_a", "train_b"), ends, strict=True):
-        data = rebuild(store, end, data_root, device)
-        splits["test"] = data.test
-        splits[name] = data.side(end.side)
+    a, b = ends
+    at_once = _share_data(store, ends)
+    data = rebuild(store, a, data_root, device, at_once)
+    splits = {"test": data.test, "train_a": data.side(a.side)}
+    if at_once:
+        _check_data(data, b, data_root or b.config.data.data_root)
+    else:
+        del data  # what no split holds is freed before the rest is read
+        data = rebuild(store, b, data_root, device)
+    splits["train_b"] = data.side(b.side)
     other = OTHER_SIDE.get(ends[1].side)
     if other is not None and splits["train_a"].digest == splits["train_b"].digest != data.side(other).digest:
         splits[UNSEEN] = data.side(other)
@@ -107,25 +114,46 @@ def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) 
         )
 
 
-def rebuild(store: Store, end: LoggedNetwork, data_root: str, device: torch.device) -> ShiftedData:
+def _share_data(store: Store, ends: Ends) -> bool:
+    """Whether the data of both networks are those of one configuration and one split."""
+    if ends[0].config.data != ends[1].config.data:
+        return False
+    a, b = (load_split(store.client, end.split_run) for end in ends)
+    return np.array_equal(a.a, b.a) and np.array_equal(a.b, b.b)
+
+
+def rebuild(
+    store: Store, end: LoggedNetwork, data_root: str, device: torch.device, together: bool = False
+) -> ShiftedData:
     """Load the data that a network was trained on, from its run's configuration and split, checked by their digests.
+
+    Args:
+        store: where the run is.
+        end: the network.
+        data_root: folder of the data set here; empty: as the run says.
+        device: where the tensors go.
+        together: as in `load_shifted`.
 
     Raises:
         ValueError: the data here are others.
     """
     section = end.config.data
     if data_root:
-        section = type(section)(**{**vars(section), "data_root": data_root})
-    data = load_shifted(section, device, load_split(store.client, end.split_run))
+        section = replace(section, data_root=data_root)
+    data = load_shifted(section, device, load_split(store.client, end.split_run), together)
+    _check_data(data, end, section.data_root)
+    return data
+
+
+def _check_data(data: ShiftedData, end: LoggedNetwork, data_root: str) -> None:
     here = {"data": data.digest, "test": data.test.digest, "train": data.side(end.side).digest}
     for name, digest in end.digests.items():
         if here[name] != digest:
             raise ValueError(
-                f"{section.dataset} under data_root={section.data_root!r} is not what run "
+                f"{end.config.data.dataset} under data_root={data_root!r} is not what run "
                 f"{end.run.info.run_id} was trained on "
                 f"({name} digest {here[name][:8]} vs {digest[:8]}); give data_root=<folder of the original data>"
             )
-    return data
 
 
 def both_training_sides(splits: dict[str, LabelledImages]) -> Images:

@@ -10,7 +10,8 @@ from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
-from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.models.registry import NetworkSpec, build_network, check_repeats
+from lmc_mlflow.own_code import is_own, source_digest
 from lmc_mlflow.query.networks import sides_of_pair
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
@@ -46,7 +47,16 @@ def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
     output = "log_probabilities" if data.test.labels.ndim == 1 else "logits"
     model = config.model
     return NetworkSpec(
-        model.model, channels, height, width, len(data.classes), model.dropout_rate, output, model.weights_init
+        model.model,
+        channels,
+        height,
+        width,
+        len(data.classes),
+        model.dropout_rate,
+        output,
+        model.weights_init,
+        model.model_options,
+        source_digest("model", model.model) if is_own(model.model) else "",
     )
 
 
@@ -59,6 +69,7 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
     spec = network_spec(config, data)
     seeds = initialization_seeds(config.model.init, config.noise.noise_scope, config.model.seed)
     first = build_network(spec, seeds[0])
+    check_repeats(spec, seeds[0], first)
     second = copy.deepcopy(first) if seeds[0] == seeds[1] else build_network(spec, seeds[1])
     trainees = []
     for side, network in zip(SIDES, (first, second), strict=True):

@@ -16,9 +16,11 @@ from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.training.loop import EpochReport, train
+from lmc_mlflow.training.engines.data_parallel.engine import why_not_data_parallel
+from lmc_mlflow.training.loop import EpochReport, train, train_on_devices
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
+from lmc_mlflow.workflows.lifecycle.devices import prepare_devices
+from lmc_mlflow.workflows.lifecycle.machine import peak_memory
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
@@ -109,14 +111,14 @@ def _train_pairs(
     configs: Sequence[TrainPairConfig], parent: TrackedRun | None, pass_over_busy: bool
 ) -> list[PairOutcome | None]:
     first = configs[0]
-    device = prepare_machine(first.runtime)
+    devices = prepare_devices(first.runtime, first.data_parallel.devices)
     store = open_store()
-    data = load_shifted(first.data, device)
+    data = load_shifted(first.data, devices[0])
     found: list[PairOutcome | _Untrained | None] = []
     with run_session(store) as session:
         for config in configs:
             try:
-                item = _find(store, session, config, data, device)
+                item = _find(store, session, config, data, devices)
             except AtWorkError:
                 if not pass_over_busy:
                     raise
@@ -125,7 +127,7 @@ def _train_pairs(
             finished = item.wanted.finished
             found.append(item if finished is None else _outcome(store, finished.info.run_id, FINISHED_BEFORE))
         untrained = [item for item in found if isinstance(item, _Untrained)]
-        trained = iter(_train_untrained(store, untrained, data, parent, device) if untrained else ())
+        trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
@@ -133,10 +135,10 @@ def _train_pairs(
 
 
 def _find(
-    store: Store, session: RunSession, config: TrainPairConfig, data: ShiftedData, device: torch.device
+    store: Store, session: RunSession, config: TrainPairConfig, data: ShiftedData, devices: Sequence[torch.device]
 ) -> _Untrained:
     """Look a pair up, or one that an earlier version has begun by the same command: it goes on as it began."""
-    trainees = make_trainees(config, data, device)
+    trainees = _make_trainees(config, data, devices)
     wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
     earlier = earlier_reading(config)
     is_known = wanted.finished is not None or wanted.interrupted is not None
@@ -145,7 +147,16 @@ def _find(
     if earlier is None or is_known or config.resume.force or not has_interrupted(store, pair_identity(earlier, data)):
         return _Untrained(config, trainees, wanted)
     wanted = session.find(Kind.PAIR, pair_identity(earlier, data))
-    return _Untrained(earlier, make_trainees(earlier, data, device), wanted)
+    return _Untrained(earlier, make_trainees(earlier, data, devices[0]), wanted)
+
+
+def _make_trainees(config: TrainPairConfig, data: ShiftedData, devices: Sequence[torch.device]) -> list[Trainee]:
+    """Make the trainees of a pair on the first device, and refuse those that several devices cannot train."""
+    trainees = make_trainees(config, data, devices[0])
+    reason = why_not_data_parallel(trainees, config.optimization, devices) if len(devices) > 1 else None
+    if reason is not None:
+        raise ValueError(f"devices={','.join(config.data_parallel.devices)}: {reason}")
+    return trainees
 
 
 def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
@@ -156,16 +167,20 @@ def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
 
 
 def _train_untrained(
-    store: Store, untrained: list[_Untrained], data: ShiftedData, parent: TrackedRun | None, device: torch.device
+    store: Store,
+    untrained: list[_Untrained],
+    data: ShiftedData,
+    parent: TrackedRun | None,
+    devices: Sequence[torch.device],
 ) -> list[PairOutcome]:
     opened = [(item, open_pair(store, item.wanted, item.config, data, parent)) for item in untrained]
     log_shift([runs.pair for _, runs in opened], untrained[0].config, data)
     trainings = [_start(item, runs) for item, runs in opened]
     for _, group in itertools.groupby(sorted(trainings, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
-        _train_together(list(group), data)
+        _train_together(list(group), data, devices)
     for training in trainings:
         session, runs = training.wanted.session, training.runs
-        runs.pair.log_once({**training.recorder.shares(), **peak_memory(device)})
+        runs.pair.log_once({**training.recorder.shares(), **peak_memory(devices[0])})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee)
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
@@ -184,29 +199,22 @@ def _epoch_of(training: _Training) -> int:
     return training.recorder.progress.epoch
 
 
-def _train_together(trainings: list[_Training], data: ShiftedData) -> None:
+def _train_together(trainings: list[_Training], data: ShiftedData, devices: Sequence[torch.device]) -> None:
     recorders = [training.recorder for training in trainings]
     trainees = [trainee for training in trainings for trainee in training.trainees]
-    config = trainings[0].config
+    config = trainings[0].config.optimization
 
     def on_epoch(epoch: int, reports: list[EpochReport]) -> None:
         for i, recorder in enumerate(recorders):
             recorder.on_epoch(epoch, reports[2 * i : 2 * i + 2])
 
     with save_when_stopped(*(recorder.progress for recorder in recorders)):
-        test = (data.test.images, data.test.labels)
-        engine = train(
-            trainees,
-            test,
-            config.optimization,
-            data.flips,
-            recorders[0].progress.epoch + 1,
-            on_epoch,
-            config.optimization.engine,
-        )
+        test, first_epoch = (data.test.images, data.test.labels), recorders[0].progress.epoch + 1
+        given = (trainees, test, config, data.flips, first_epoch, on_epoch)
+        engine = train_on_devices(*given, devices) if len(devices) > 1 else train(*given, config.engine)
     for training in trainings:
         for run in (training.runs.pair, *training.runs.endpoints.values()):
-            run.set_tags({Tag.ENGINE: engine})
+            run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(devices))})
 
 
 def check_pair(config: TrainPairConfig) -> None:
@@ -216,5 +224,5 @@ def check_pair(config: TrainPairConfig) -> None:
         ValueError: something a user can put right; says how.
     """
     refuse_pretrained(config.model.model)
-    device = prepare_machine(config.runtime)
-    make_trainees(config, load_shifted(config.data, device), device)
+    devices = prepare_devices(config.runtime, config.data_parallel.devices)
+    _make_trainees(config, load_shifted(config.data, devices[0]), devices)

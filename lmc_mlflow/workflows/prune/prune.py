@@ -111,7 +111,7 @@ def _prune_one(wanted: WantedRun, config: PruneCommandConfig, origin: LoggedNetw
     device = data.test.labels.device
     network = origin.network().to(device)
     training = data.side(origin.side).images
-    layers = layers_of(network)
+    layers = layers_of(origin.network())  # on the CPU: units are merged one by one, each with a decision
     activation = network.get_submodule("relu1")
 
     def batches() -> "map[Tensor]":
@@ -135,7 +135,7 @@ def _prune_one(wanted: WantedRun, config: PruneCommandConfig, origin: LoggedNetw
 
 
 def _flat(images: Tensor) -> Tensor:
-    return images.flatten(1)
+    return images.flatten(1).cpu()
 
 
 def _applied(module: nn.Module) -> Callable[[Tensor], Tensor]:

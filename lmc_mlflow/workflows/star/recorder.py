@@ -8,9 +8,9 @@ from torch import Tensor
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.predictions.scores import Scores, score_name
-from lmc_mlflow.star.alignment import Permutations, Sources
-from lmc_mlflow.star.measures import SPLIT
-from lmc_mlflow.star.segments import SegmentNetwork
+from lmc_mlflow.star_domains.alignment import Permutations, Sources
+from lmc_mlflow.star_domains.measures import SPLIT
+from lmc_mlflow.star_domains.segments import SegmentNetwork
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
 from lmc_mlflow.workflows.star.results import StarTraining

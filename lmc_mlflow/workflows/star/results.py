@@ -18,11 +18,11 @@ from lmc_mlflow.plots.per_run.star import segments_figure
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.scores import ACCURACY
 from lmc_mlflow.query.networks import LoggedNetwork
-from lmc_mlflow.star import measures
-from lmc_mlflow.star.alignment import Aligner, Sources
-from lmc_mlflow.star.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, SegmentResult
-from lmc_mlflow.star.segments import SegmentNetwork
-from lmc_mlflow.star.verdict import verdict
+from lmc_mlflow.star_domains import measures
+from lmc_mlflow.star_domains.alignment import Aligner, Sources
+from lmc_mlflow.star_domains.measures import REGULAR, STAR_HELD_OUT, STAR_SOURCE, Bench, Candidate, SegmentResult
+from lmc_mlflow.star_domains.segments import SegmentNetwork
+from lmc_mlflow.star_domains.verdict import verdict
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.networks.derived import log_checkpoint

@@ -11,10 +11,10 @@ from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.data.loading import LabelledImages, ShiftedData
+from lmc_mlflow.data.loading import BOTH, LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources
-from lmc_mlflow.star.segments import draw_points
+from lmc_mlflow.star_domains.segments import draw_points
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
@@ -67,7 +67,8 @@ def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarI
         if difference is not None:
             raise ValueError(f"runs {_id(sources[0])} and {_id(other)} cannot be joined by a star: {difference}")
     _check_loss(sources[0], config)
-    data = rebuild(store, sources[0], wanted.data_root, device)
+    side = STAR_SIDES[config.segments.star_data]
+    data = rebuild(store, sources[0], wanted.data_root, device, together=side == BOTH)
     for source in sources[1:]:
         if data.side(source.side).digest != source.digests["train"]:
             raise ValueError(
@@ -75,7 +76,6 @@ def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarI
                 f"{source.config.data.shift}, split_seed {source.config.data.split_seed} vs "
                 f"{sources[0].config.data.shift}, {sources[0].config.data.split_seed}); choose sources of one split"
             )
-    side = STAR_SIDES[config.segments.star_data]
     return StarInputs(tuple(sources), tuple(held_out), data, side, data.side(side))
 
 

@@ -15,15 +15,15 @@ from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.seeds import derive_seed
-from lmc_mlflow.star.alignment import (
+from lmc_mlflow.star_domains.alignment import (
     Aligner,
     Sources,
     make_aligner,
     no_aligner,
 )
-from lmc_mlflow.star.measures import Bench
-from lmc_mlflow.star.segments import SegmentNetwork
-from lmc_mlflow.star.training import train_star
+from lmc_mlflow.star_domains.measures import Bench
+from lmc_mlflow.star_domains.segments import SegmentNetwork
+from lmc_mlflow.star_domains.training import train_star
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer

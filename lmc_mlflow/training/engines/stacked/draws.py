@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.batches import ResidentImages, send
 from lmc_mlflow.predictions.scores import Scores, make_tally, sample_losses
 from lmc_mlflow.training.augmentation import translate_images
 from lmc_mlflow.training.noise_trace import EpochTrace, trace_epoch
@@ -86,8 +86,8 @@ def plan_epoch(trainee: Trainee, batch_size: int, flips: bool, epoch: int) -> Ep
         positions, num_upright = _upright_first(torch.cat(draws.flipped), batch_size)
         order, moves = order[positions], None if moves is None else moves[positions]
     device = trainee.labels.device
-    order, moves = order.to(device), None if moves is None else moves.to(device)
-    trace = trace_epoch(epoch, draws, trainee.labels.cpu())
+    order, moves = send(order, device), None if moves is None else send(moves, device)
+    trace = trace_epoch(epoch, draws, trainee.host_labels)
     labels, images = trainee.labels[order], trainee.images.tensor
     return EpochPlan(images, order, labels, num_upright, trace, moves, trainee.noise.translate)
 

@@ -1,7 +1,7 @@
 """Trains several MLPs at once: faster than one after the other, equal up to rounding."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
 import torch
@@ -12,8 +12,9 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.predictions.scores import Scores
+from lmc_mlflow.training.engines.graphs import take_turns
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
-from lmc_mlflow.training.engines.stacked.norms import Norm, norms_of
+from lmc_mlflow.training.engines.stacked.norms import count_batches, norms_of, statistics_of
 from lmc_mlflow.training.engines.stacked.replay import Replay
 from lmc_mlflow.training.engines.stacked.step import (
     HEADS,
@@ -25,6 +26,7 @@ from lmc_mlflow.training.engines.stacked.step import (
 from lmc_mlflow.training.engines.stacked.weights import RULES, FlatWeights
 from lmc_mlflow.training.optimizers import learning_rate
 from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
+from lmc_mlflow.weights import copy_all
 
 
 def why_not_stacked(trainees: Sequence[Trainee], config: OptimizationConfig) -> str | None:
@@ -77,11 +79,12 @@ class Stack:
 
         The trainees do not change before `store`. Nothing is read back from the device.
         """
-        self._weights.load(self.trainees)
-        for norm, modules in self._normed():
-            norm.load(modules)
         if self._replay is not None:
-            return self._replayed(self._replay, plans, epoch, stopped)
+            for _ in self.replayed(self.start_replay(plans), epoch):
+                if stopped.is_set():
+                    break
+            return self._replay.epoch.outputs.clone()
+        self._load()
         size = self._config.batch_size
         targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
         outputs = torch.empty_like(targets)
@@ -91,7 +94,7 @@ class Stack:
             if stopped.is_set():
                 break
             step = self._steps[targets_of[i].shape[1]]
-            for plan, images in zip(plans, step.images, strict=True):
+            for plan, images in zip(plans, step.images_of, strict=True):
                 plan.gather(i, i * size, images)
             step.targets.copy_(targets_of[i])
             outputs_of[i].copy_(step.run())
@@ -99,31 +102,41 @@ class Stack:
             self._weights.step(self._lr)
         return outputs
 
-    def _replayed(self, replay: Replay, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:
+    @torch.no_grad()
+    def start_replay(self, plans: Sequence[EpochPlan]) -> Replay:
+        """Copy trainees and draws to the device for an epoch of replayed steps, and return what replays them."""
+        assert self._replay is not None
+        self._load()
+        self._replay.start(plans, self._config.batch_size)
+        return self._replay
+
+    def replayed(self, replay: Replay, epoch: int) -> Iterator[None]:
+        """Launch a step of an epoch that was started, whenever the next one is asked for."""
         size = self._config.batch_size
-        replay.start(plans, size)
-        steps_per_epoch = -(-self._num_samples // size)
-        known: float | None = None
-        for i in range(steps_per_epoch):
-            if stopped.is_set():
-                break
-            self._lr = learning_rate(self._config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
-            if self._lr != known:
-                replay.set_lr(self._lr)
-                known = self._lr
-            replay.step(min(size, self._num_samples - i * size))
-        return replay.outputs.clone()
+        starts = range(0, self._num_samples, size)
+        for i, start in enumerate(starts):
+            self._lr = learning_rate(self._config, (epoch - 1) * len(starts) + i, len(starts))
+            replay.epoch.set_lr(self._lr)
+            replay.step(min(size, self._num_samples - start))
+            yield
 
     @torch.no_grad()
     def store(self) -> None:
         """Copy weights, statistics and optimizer states after the last epoch to the trainees."""
-        self._weights.store(self.trainees, self._lr)
-        for norm, modules in self._normed():
-            norm.store(modules, -(-self._num_samples // self._config.batch_size))
+        num_steps = -(-self._num_samples // self._config.batch_size)
+        self._weights.store(self.trainees, self._lr, num_steps)
+        ours, theirs = self._statistics()
+        copy_all(theirs, ours)
+        count_batches([norm for t in self.trainees for norm in norms_of(t.network)], num_steps)
 
-    def _normed(self) -> Iterator[tuple[Norm, tuple[nn.BatchNorm1d, ...]]]:
-        """Return each batch norm of the stack with its G modules in the networks."""
-        return zip(self._norms, zip(*(norms_of(t.network) for t in self.trainees), strict=True), strict=True)
+    def _load(self) -> None:
+        self._weights.load(self.trainees)
+        copy_all(*self._statistics())
+
+    def _statistics(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the running statistics of all batch norms, those in the stack and those in the networks."""
+        ours = [part for row in range(len(self.trainees)) for norm in self._norms for part in norm.statistics(row)]
+        return ours, [part for t in self.trainees for norm in norms_of(t.network) for part in statistics_of(norm)]
 
 
 class StackedTraining:
@@ -158,8 +171,10 @@ class StackedTraining:
         def task(stack: Stack) -> Callable[[Event], Tensor]:
             return lambda stopped: stack.train([plans[id(t)] for t in stack.trainees], epoch, stopped)
 
-        on_cpu = self._trainees[0].labels.device.type == "cpu"
-        outputs = run_in_threads([task(stack) for stack in self._stacks], torch.get_num_threads() if on_cpu else 1)
+        if self._trainees[0].labels.device.type == "cpu":
+            outputs = run_in_threads([task(stack) for stack in self._stacks], torch.get_num_threads())
+        else:
+            outputs = self._replay(plans, epoch)
         scores: dict[int, Scores] = {}
         for stack, of_stack in zip(self._stacks, outputs, strict=True):
             stack.store()
@@ -170,3 +185,10 @@ class StackedTraining:
             trainee.traces.append(plans[id(trainee)].trace)
             trainee.train_seconds += seconds
         return [scores[id(trainee)] for trainee in self._trainees]
+
+    def _replay(self, plans: Mapping[int, EpochPlan], epoch: int) -> list[Tensor]:
+        """Replay the epoch of all stacks side by side, and return their outputs."""
+        replays = [stack.start_replay([plans[id(t)] for t in stack.trainees]) for stack in self._stacks]
+        runs = [stack.replayed(replay, epoch) for stack, replay in zip(self._stacks, replays, strict=True)]
+        take_turns(runs, [replay.stream for replay in replays if replay.stream is not None])
+        return [replay.epoch.outputs for replay in replays]

@@ -41,18 +41,9 @@ class Norm:
             module.eps, module.momentum,
         )  # fmt: skip
 
-    def load(self, modules: Sequence[nn.BatchNorm1d]) -> None:
-        """Copy the running statistics of G modules into this norm."""
-        for row, module in enumerate(modules):
-            self.mean[row, 0].copy_(_not_none(module.running_mean))
-            self.variance[row, 0].copy_(_not_none(module.running_var))
-
-    def store(self, modules: Sequence[nn.BatchNorm1d], num_batches: int) -> None:
-        """Copy the running statistics back into the modules after a number of batches."""
-        for row, module in enumerate(modules):
-            _not_none(module.running_mean).copy_(self.mean[row, 0])
-            _not_none(module.running_var).copy_(self.variance[row, 0])
-            _not_none(module.num_batches_tracked).add_(num_batches)
+    def statistics(self, row: int) -> list[Tensor]:
+        """Return the running mean and variance (H,) of one network, as views."""
+        return [self.mean[row, 0], self.variance[row, 0]]
 
 
 def why_no_norm(module: nn.BatchNorm1d) -> str | None:
@@ -66,9 +57,18 @@ def norms_of(network: nn.Module) -> list[nn.BatchNorm1d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
 
 
-def _not_none(buffer: Tensor | None) -> Tensor:
-    assert buffer is not None
-    return buffer
+def statistics_of(module: nn.BatchNorm1d) -> list[Tensor]:
+    """Return the running mean and variance (H,) of a module."""
+    assert module.running_mean is not None
+    assert module.running_var is not None
+    return [module.running_mean, module.running_var]
+
+
+def count_batches(modules: Sequence[nn.BatchNorm1d], num_batches: int) -> None:
+    """Count batches in modules that have seen them (in place)."""
+    counts = [module.num_batches_tracked for module in modules if module.num_batches_tracked is not None]
+    if counts:
+        torch._foreach_add_(counts, num_batches)
 
 
 class NormPass:

@@ -122,10 +122,10 @@ def layers_of(network: nn.Sequential, weights: FlatWeights) -> list[StackedLayer
 class StackedStep:
     """One training step of G networks on n images each: buffers for a batch, and the passes over it.
 
-    Callers fill `images` (G tensors (n, C, H, W)) and `targets` (G, n, K) and call `run`, which returns the outputs
-    (G, n, K) and writes the gradients to the layers' views; both are valid until the next run. The sequence of
-    operations depends on shapes alone. All views are made beforehand, because making them takes time that counts at
-    small batches.
+    Callers fill `images` (G, n, C, H, W), of which `images_of` holds the G views, and `targets` (G, n, K) and call
+    `run`, which returns the outputs (G, n, K) and writes the gradients to the layers' views; both are valid until the
+    next run. The sequence of operations depends on shapes alone. All views are made beforehand, because making them
+    takes time that counts at small batches.
     """
 
     def __init__(
@@ -134,14 +134,14 @@ class StackedStep:
         num_networks = len(layers[0].weight)
         new = layers[0].weight.new_empty
         widths = [layer.weight.shape[1] for layer in layers]
-        images = new(num_networks, size, *image_shape)
-        self.images = list(images)
+        self.images = new(num_networks, size, *image_shape)
+        self.images_of = list(self.images)
         self.targets = new(num_networks, size, widths[-1])
         self._head = head
         self._slope = slope
         self._scale = 1.0 / (size * widths[-1] if head.class_mean else size)
         activations = [new(num_networks, size, width) for width in widths]
-        inputs = [images.flatten(2), *activations[:-1]]
+        inputs = [self.images.flatten(2), *activations[:-1]]
         norms = [None if layer.norm is None else NormPass(layer.norm, size) for layer in layers]
         self._forward = list(zip(layers, inputs, norms, activations, strict=True))
         self._errors = [new(num_networks, size, width) for width in widths]

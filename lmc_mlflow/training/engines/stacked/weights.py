@@ -12,7 +12,10 @@ from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+from lmc_mlflow.batches import send
+from lmc_mlflow.training.optimizers import count_steps, num_steps
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.weights import copy_all
 
 Options = Mapping[str, Any]
 """The settings in a parameter group of an optimizer."""
@@ -34,7 +37,7 @@ class FlatWeights:
         values: (G, P).
         gradients: (G, P).
         slots: (G, P) for each name under which the optimizer keeps a tensor like the weights.
-        steps: G scalars, the number of steps of each optimizer so far.
+        steps: G scalars, the number of steps of each optimizer so far, views of one tensor.
         rows: the G rows of values, of gradients and of each slot, in the form that a fused call takes.
     """
 
@@ -50,7 +53,8 @@ class FlatWeights:
 
         self.values, self.gradients = room(), room()
         self.slots = {name: room() for name in rule.slots(self._options)}
-        self.steps = [self.values.new_zeros(()) for _ in trainees]
+        self._counts = self.values.new_zeros(len(trainees))
+        self.steps = list(self._counts)
         self.rows = [list(flat) for flat in (self.values, self.gradients, *self.slots.values())]
 
     def views(self, flat: Tensor) -> list[Tensor]:
@@ -61,29 +65,35 @@ class FlatWeights:
     def load(self, trainees: Sequence[Trainee]) -> None:
         """Copy networks and optimizer states into the flat tensors; a state that does not exist yet is 0."""
         self._options = trainees[0].optimizer.param_groups[0]
-        nothing = self.values.new_zeros(())
-        values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
-        for row, trainee in enumerate(trainees):
-            for i, parameter in enumerate(_parameters(trainee)):
-                kept = trainee.optimizer.state.get(parameter, {})
-                values[i][row].copy_(parameter)
-                for name, slot in slots.items():
-                    slot[i][row].copy_(kept.get(name, nothing))
-                self.steps[row].copy_(kept.get("step", nothing))
+        copy_all(*self._parts(trainees))
+        counts = [num_steps(trainee.optimizer, _parameters(trainee)[0]) for trainee in trainees]
+        self._counts.copy_(send(torch.tensor(counts, dtype=self._counts.dtype), self._counts.device))
 
-    def store(self, trainees: Sequence[Trainee], lr: float) -> None:
+    def store(self, trainees: Sequence[Trainee], lr: float, num_new_steps: int) -> None:
         """Copy weights and states back to the trainees, as if their optimizers had made the steps themselves."""
-        values, slots = self.views(self.values), {name: self.views(flat) for name, flat in self.slots.items()}
-        for row, trainee in enumerate(trainees):
+        for trainee in trainees:
             for group in trainee.optimizer.param_groups:
                 group["lr"] = lr
-            for i, parameter in enumerate(_parameters(trainee)):
+            for parameter in _parameters(trainee):
                 kept = trainee.optimizer.state[parameter]
-                parameter.copy_(values[i][row])
-                for name, slot in slots.items():
-                    kept[name] = slot[i][row].clone()
-                if self._rule.counts_steps:
-                    kept["step"] = self.steps[row].cpu().clone()  # where an optimizer that is not fused keeps it
+                kept |= {name: torch.empty_like(parameter) for name in self.slots if kept.get(name) is None}
+            if self._rule.counts_steps:
+                count_steps(trainee.optimizer, _parameters(trainee), num_new_steps)
+        ours, theirs = self._parts(trainees)
+        copy_all([other for other in theirs if other is not None], ours)
+
+    def _parts(self, trainees: Sequence[Trainee]) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Return the flat tensors in parts, and what networks and optimizers hold for each part; None: nothing yet."""
+        ours: list[Tensor] = []
+        theirs: list[Tensor | None] = []
+        for name in (None, *self.slots):
+            parts = self.views(self.values if name is None else self.slots[name])
+            for row, trainee in enumerate(trainees):
+                for part, parameter in zip(parts, _parameters(trainee), strict=True):
+                    ours.append(part[row])
+                    kept = trainee.optimizer.state.get(parameter, {})
+                    theirs.append(parameter if name is None else kept.get(name))
+        return ours, theirs
 
     def step(self, lr: float | Tensor) -> None:
         """Make one optimizer step (in place), in all networks with the options of the first one's optimizer."""

@@ -8,11 +8,11 @@ from tqdm import tqdm
 
 from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores
-from lmc_mlflow.star.alignment import Sources
-from lmc_mlflow.star.segments import SegmentNetwork, draw_points
+from lmc_mlflow.star_domains.alignment import Sources
+from lmc_mlflow.star_domains.segments import SegmentNetwork, draw_points
 from lmc_mlflow.training.engines.exact import train_epoch
-from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 
 

@@ -19,7 +19,7 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import network_at
 from lmc_mlflow.paths.walk import Path, measure_path
 from lmc_mlflow.seeds import derive_seed
-from lmc_mlflow.star.alignment import Aligner, Permutations
+from lmc_mlflow.star_domains.alignment import Aligner, Permutations
 from lmc_mlflow.weights import State
 
 STAR_SOURCE, STAR_HELD_OUT, REGULAR = "star_source", "star_held_out", "regular"

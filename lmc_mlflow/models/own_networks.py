@@ -1,0 +1,56 @@
+"""Builds networks by users' own functions, named as `<module>:<function>`."""
+
+import json
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.own_code import call_own
+
+
+class OwnNetwork(nn.Module):
+    """A network of a user's own, which returns logits, followed by the output module."""
+
+    def __init__(self, body: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to (N, K)."""
+        out: Tensor = self.output(self.body(x))
+        return out
+
+
+def own_network(
+    model: str, options: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module
+) -> OwnNetwork:
+    """Call a user's function `build(channels, height, width, num_classes, **options)`, and check what it returns.
+
+    Args:
+        model: `<module>:<function>`.
+        options: further arguments, as JSON; empty: none.
+        image_shape: channels, height and width.
+        num_classes: of the output.
+        output: module that ends the network.
+
+    Raises:
+        ValueError: the function is missing or raises, or returns no network that can be logged.
+    """
+    body = call_own("model", model, *image_shape, num_classes, **(json.loads(options) if options else {}))
+    if not isinstance(body, nn.Module):
+        raise ValueError(f"model {model!r} returned a {type(body).__name__}; return a torch.nn.Module")
+    with_names = [*body.named_parameters(remove_duplicate=False), *body.named_buffers(remove_duplicate=False)]
+    known: dict[int, str] = {}
+    wanted = torch.get_default_device().type
+    for name, tensor in with_names:
+        other = known.setdefault(id(tensor), name)
+        if other != name:
+            raise ValueError(
+                f"model {model!r}: {other} and {name} are one tensor; weights that are shared are not moved"
+            )
+        if tensor.device.type != wanted:
+            raise ValueError(
+                f"model {model!r}: {name} is on {tensor.device}; leave the network on the CPU, device= moves it"
+            )
+    return OwnNetwork(body, output)

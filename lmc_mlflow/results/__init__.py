@@ -1,0 +1,1 @@
+"""Results of the Python interface: small frozen objects that name a run, and read its table and figure."""
