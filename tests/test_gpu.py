@@ -146,6 +146,5 @@ def test_a_command_as_a_process_trains_on_a_gpu(store: MlflowClient) -> None:
     assert runs_of_kind(store, "pair")[0].info.status == "FINISHED"
 
 
-@pytest.mark.xfail(strict=True, reason="C3: adaptive average pooling has no deterministic backward pass")
 def test_vgg_like_trains_deterministically(store: MlflowClient) -> None:
     assert run("train_pair", *QUICK, "--model=vgg_like", "--epochs=1", "--batch_size=512", *ON_GPU) == 0

@@ -47,9 +47,9 @@ def pair(model: str, device: torch.device, sizes: tuple[int, int] = (36, 36), **
     """Make side A and side B; the last batch of an epoch is smaller."""
     noise = NoiseConfig(noise="different", noise_scope=options.pop("scope", "run"))
     memory_gb, translate = options.pop("memory_gb", 4.0), options.pop("translate", 0)
-    trainees = []
-    if model == "vgg_like":
+    if model == "vgg_like":  # larger images than those of the others
         sizes = (20, 20)
+    trainees = []
     for side, size in zip("AB", sizes, strict=True):
         source = pixels_of(model, size)
         scaled = ScaledSource(source, Scaling(255.0, (0.5,) * source.shape[1], (0.25,) * source.shape[1]))
@@ -102,8 +102,9 @@ def difference(first: list[Trainee], second: list[Trainee]) -> float:
 @pytest.mark.parametrize("model", [*MLPS, *CONVOLUTIONAL])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(model: str, engine: str) -> None:
     translate = 2 if model in MLPS else 0
-    on_gpu, on_cpu = (trained(model, device, engine, translate=translate) for device in ("cuda", "cpu"))
-    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 2e-3)
+    lr = 1e-3 if model == "vgg_like" else 0.05  # without batch norm it amplifies rounding
+    on_gpu, on_cpu = (trained(model, device, engine, translate=translate, lr=lr) for device in ("cuda", "cpu"))
+    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 1e-3)
     assert [trainee.traces for trainee in on_gpu] == [trainee.traces for trainee in on_cpu]
 
 
@@ -159,10 +160,7 @@ def test_images_read_batch_by_batch_train_as_those_on_the_gpu(model: str) -> Non
     ("model", "engine", "precision"),
     [
         ("mlp_l1_w9", "exact", "tf32"),
-        pytest.param(
-            *("mlp_l1_w9", "fast", "tf32"),
-            marks=pytest.mark.xfail(strict=True, reason="C2: the steps are captured before TF32 is allowed"),
-        ),
+        ("mlp_l1_w9", "fast", "tf32"),
         ("resnet10", "exact", "tf32"),
         ("resnet10", "fast", "tf32"),
         ("mlp_l1_w9", "exact", "bfloat16"),
@@ -184,9 +182,7 @@ def test_a_lower_precision_rounds_the_steps_and_keeps_the_weights_in_float32(
     ("model", "engine"),
     [
         ("mlp_l1_w9", "exact"),
-        pytest.param(
-            *("mlp_l1_w9", "fast"), marks=pytest.mark.xfail(strict=True, reason="C1: the capture is on another device")
-        ),
+        ("mlp_l1_w9", "fast"),
         ("resnet10", "fast"),
     ],
 )
