@@ -103,7 +103,8 @@ def difference(first: list[Trainee], second: list[Trainee]) -> float:
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(model: str, engine: str) -> None:
     translate = 2 if model in MLPS else 0
     lr = 1e-3 if model == "vgg_like" else 0.05  # without batch norm it amplifies rounding
-    on_gpu, on_cpu = (trained(model, device, engine, translate=translate, lr=lr) for device in ("cuda", "cpu"))
+    ways = ("cuda", engine), ("cpu", "exact")
+    on_gpu, on_cpu = (trained(model, *way, translate=translate, lr=lr) for way in ways)
     assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 1e-3)
     assert [trainee.traces for trainee in on_gpu] == [trainee.traces for trainee in on_cpu]
 
@@ -178,14 +179,7 @@ def test_a_lower_precision_rounds_the_steps_and_keeps_the_weights_in_float32(
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.skipif(torch.cuda.device_count() == 1, reason="one GPU")
-@pytest.mark.parametrize(
-    ("model", "engine"),
-    [
-        ("mlp_l1_w9", "exact"),
-        ("mlp_l1_w9", "fast"),
-        ("resnet10", "fast"),
-    ],
-)
+@pytest.mark.parametrize(("model", "engine"), [("mlp_l1_w9", "exact"), ("mlp_l1_w9", "fast"), ("resnet10", "fast")])
 def test_a_second_gpu_trains_as_the_first(model: str, engine: str) -> None:
     assert difference(trained(model, "cuda:1", engine), trained(model, "cuda:0", engine)) == 0
 
