@@ -146,5 +146,8 @@ def test_a_command_as_a_process_trains_on_a_gpu(store: MlflowClient) -> None:
     assert runs_of_kind(store, "pair")[0].info.status == "FINISHED"
 
 
-def test_vgg_like_trains_deterministically(store: MlflowClient) -> None:
-    assert run("train_pair", *QUICK, "--model=vgg_like", "--epochs=1", "--batch_size=512", *ON_GPU) == 0
+def test_a_layer_without_a_deterministic_kernel_is_refused_in_one_line(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("train_pair", *QUICK, "--model=vgg_like", "--epochs=1", "--batch_size=512", *ON_GPU) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("set deterministic=false")
