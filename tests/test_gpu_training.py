@@ -47,6 +47,8 @@ def pair(model: str, device: torch.device, sizes: tuple[int, int] = (36, 36), **
     """Make side A and side B; the last batch of an epoch is smaller."""
     noise = NoiseConfig(noise="different", noise_scope=options.pop("scope", "run"))
     memory_gb, translate = options.pop("memory_gb", 4.0), options.pop("translate", 0)
+    if model == "vgg_like":  # larger images than those of the others
+        sizes = (20, 20)
     trainees = []
     for side, size in zip("AB", sizes, strict=True):
         source = pixels_of(model, size)
@@ -100,8 +102,10 @@ def difference(first: list[Trainee], second: list[Trainee]) -> float:
 @pytest.mark.parametrize("model", [*MLPS, *CONVOLUTIONAL])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(model: str, engine: str) -> None:
     translate = 2 if model in MLPS else 0
-    on_gpu, on_cpu = (trained(model, *how, translate=translate) for how in (("cuda", engine), ("cpu", "exact")))
-    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 2e-3)
+    lr = 1e-3 if model == "vgg_like" else 0.05  # without batch norm it amplifies rounding
+    ways = ("cuda", engine), ("cpu", "exact")
+    on_gpu, on_cpu = (trained(model, *way, translate=translate, lr=lr) for way in ways)
+    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 1e-3)
     assert [trainee.traces for trainee in on_gpu] == [trainee.traces for trainee in on_cpu]
 
 
