@@ -48,8 +48,9 @@ FLOORS = {
     "lmc_mlflow.workflows": 8,
     "lmc_mlflow.sweeps": 9,
     "lmc_mlflow.results": 8,
-    "lmc_mlflow.api": 9,
-    "lmc_mlflow.python_stub": 10,
+    "lmc_mlflow.calls": 9,
+    "lmc_mlflow.api": 10,
+    "lmc_mlflow.python_stub": 11,
     "entry_points": 10,
 }
 """Every top-level module and folder; a module inside one may stand on a floor of its own."""
