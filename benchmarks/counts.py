@@ -25,12 +25,12 @@ from lmc_mlflow.data.streaming import ScaledSource, StreamedImages
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import point_loader
+from lmc_mlflow.precision import products
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.star_domains.segments import SegmentNetwork, draw_points
 from lmc_mlflow.training.engines.table import Training, choose_engine
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
-from lmc_mlflow.training.precision import products
 from lmc_mlflow.training.trainee import Trainee
 
 if TYPE_CHECKING:
