@@ -203,20 +203,24 @@ def test_a_killed_worker_costs_its_own_part_of_a_matrix(filled: MlflowClient, ca
 
 @pytest.mark.slow
 def test_a_stopped_matrix_stops_its_workers_and_goes_on_from_the_pairs_that_it_had(filled: MlflowClient) -> None:
-    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=501", "--bn=repair"]
+    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=251", "--bn=repair"]
     command = [sys.executable, "-m", "entry_points.matrix", *wanted, *TWO]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
     workers: list[psutil.Process] = []
     while len(workers) < 2 and process.poll() is None:  # they have loaded everything
         time.sleep(0.1)
-        workers = [p for p in psutil.Process(process.pid).children() if p.cpu_times().user > 6]
+        workers = [p for p in psutil.Process(process.pid).children() if p.cpu_times().user > 5]
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "matrix: stopped; give the same command again to go on"
     assert "Traceback" not in err
     assert not any(worker.is_running() for worker in workers)
-    assert runs_of_kind(filled, "matrix")[-1].info.status == "KILLED"
+    stopped = runs_of_kind(filled, "matrix")[-1]
+    assert stopped.info.status == "KILLED"
+    assert matrix([*wanted, *ONE]) == 0  # on another number of devices
+    resumed = filled.get_run(stopped.info.run_id)
+    assert (resumed.info.status, resumed.data.metrics["num_pairs"]) == ("FINISHED", 6)
 
 
 @pytest.mark.parametrize(
@@ -245,3 +249,20 @@ def test_processes_share_the_cores_and_one_device_needs_no_process(monkeypatch: 
     assert [one.threads for one in three.runtimes] == [4, 4, 4]
     assert share_work(RuntimeConfig(), DevicesConfig(("cpu",))).runtimes == ()
     assert len(prepare_devices(RuntimeConfig(), ("cpu", "cpu"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_nodes_of_a_ray_cluster_measure_what_one_device_measures(
+    filled: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=3", "--align=weights", "--force=true", "--threads=1"]
+    assert matrix([*wanted, "--devices=ray"]) == 0
+    assert matrix([*wanted, "--device=cpu"]) == 0
+    two, one = content(filled, "matrix", -2), content(filled, "matrix", -1)
+    assert [name for name in one if one[name] != two[name]] == []
+    assert matrix([*wanted, "--devices=ray", "--address=127.0.0.1:1"]) == 1
+    assert "address='127.0.0.1:1': no Ray cluster answers there" in capsys.readouterr().err
