@@ -15,6 +15,7 @@ FUNCTIONS = (
     "matrix",
     "network",
     "options",
+    "pair",
     "plane",
     "prune",
     "star",

@@ -1,5 +1,6 @@
 # Rendered by `python -m lmc_mlflow.python_stub`; change lmc_mlflow/config/ or api.py.
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path as _FilePath
 from typing import Literal
 
@@ -11,6 +12,7 @@ from lmc_mlflow import query as query
 from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.result import Result
+from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
 __version__: str
 FUNCTIONS: tuple[str, ...]
@@ -187,6 +189,65 @@ def options(
         ValueError: there is no such command.
     """
 
+def pair(
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    dataset: str = "digits",
+    data_root: str | _FilePath = "data",
+    image_size: int | None = None,
+    shift: str = "label_5050",
+    test_split: Literal["auto", "official", "random80"] = "auto",
+    validation: Literal["unused", "train"] = "unused",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit"] = "centered",
+    augmentation: Literal["auto", "none", "flip", "translate", "flip_translate"] = "auto",
+    translate_pixels: int = 2,
+    memory_gb: float = 4.0,
+    model: str = "mlp_l1_w587",
+    model_options: str = "",
+    dropout_rate: float = 0.5,
+    seed: int = 1,
+    init: Literal["same", "different"] = "same",
+    weights_init: Literal["default", "normal", "uniform"] = "default",
+    noise: Literal["same", "different"] = "same",
+    noise_scope: Literal["run", "paper"] = "run",
+    paper_first_epoch: int = 0,
+    noise_seed: int | None = None,
+    order_seed: int | None = None,
+    augmentation_seed: int | None = None,
+    epochs: int = 100,
+    batch_size: int = 32,
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam",
+    lr: float = 0.001,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    loop: Literal["lmc_mlflow", "own"] = "lmc_mlflow",
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+    checkpoint_every: int = 10,
+    force: bool = False,
+    c2st_samples: int = 1000,
+    quiet: bool = False,
+) -> AbstractContextManager[OwnPair]:
+    """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
+
+    Split, digests, initialization, runs and tests are made as by `train_pair`; nothing is trained. An exception in the
+    block ends the runs as FAILED. Options that speak of training (`epochs`, `lr`, ...) are recorded alone.
+
+    Args:
+        uri: as in `train_pair`.
+        experiment: as in `train_pair`.
+        options: the flags of `train_pair`, but for those of our loop.
+
+    Raises:
+        ValueError: an option, the data or the network, or a side that was not logged in the block.
+    """
+
 def plane(
     a: _Run | None = None,
     b: _Run | None = None,
@@ -343,6 +404,7 @@ def train_pair(
     schedule: Literal["constant", "cosine"] = "constant",
     engine: Literal["exact", "fast"] = "exact",
     precision: Literal["float32", "tf32", "bfloat16"] = "float32",
+    loop: Literal["lmc_mlflow", "own"] = "lmc_mlflow",
     warmup_epochs: float = 0.0,
     clip_norm: float = 0.0,
     device: str = "auto",
@@ -406,6 +468,7 @@ def train_pairs(
     schedule: Literal["constant", "cosine"] = "constant",
     engine: Literal["exact", "fast"] = "exact",
     precision: Literal["float32", "tf32", "bfloat16"] = "float32",
+    loop: Literal["lmc_mlflow", "own"] = "lmc_mlflow",
     warmup_epochs: float = 0.0,
     clip_norm: float = 0.0,
     device: str = "auto",

@@ -7,14 +7,12 @@ from the same tables as the flags.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from lmc_mlflow.config.canonical import from_texts, parameters
+from lmc_mlflow.calls import at, configure, ends, make_network, make_pair, make_result
+from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.options import write_value
@@ -26,10 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+    from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
-R = TypeVar("R", bound=Result)
 SEVERAL = (list, tuple)
+OF_OUR_LOOP = ("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices")
+"""Options of `train_pair` that `pair` has no use for; what it says of epochs, optimizer and so on is recorded alone."""
 
 
 def train_pair(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> Pair:
@@ -52,22 +51,47 @@ def train_pair(*, uri: str | None = None, experiment: str | None = None, **optio
 
 def train_pairs(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> list[Pair]:
     """Train a pair for each of `seeds`, all together; otherwise as `train_pair`."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.pair.train_pair import train_seeds
 
-        return [_pair(outcome) for outcome in train_seeds(_config("train_pair", options))]
+        return [make_pair(outcome) for outcome in train_seeds(configure("train_pair", options))]
+
+
+@contextmanager
+def pair(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> Iterator[OwnPair]:
+    """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
+
+    Split, digests, initialization, runs and tests are made as by `train_pair`; nothing is trained. An exception in the
+    block ends the runs as FAILED. Options that speak of training (`epochs`, `lr`, ...) are recorded alone.
+
+    Args:
+        uri: as in `train_pair`.
+        experiment: as in `train_pair`.
+        options: the flags of `train_pair`, but for those of our loop.
+
+    Raises:
+        ValueError: an option, the data or the network, or a side that was not logged in the block.
+    """
+    for name in OF_OUR_LOOP:
+        if name in options:
+            raise ValueError(f"{name} is about our training loop; leave it out")
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.pair.own_loop import own_pair
+
+        with own_pair(configure("train_pair", options)) as opened:
+            yield opened
 
 
 def interpolate(
     a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Path:
     """Measure the path between the networks of a pair (one argument), or between two networks."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.path.interpolate import interpolate as measure
 
-        config = _config("interpolate", options, _ends(a, b))
+        config = configure("interpolate", options, ends(a, b))
         outcome = measure(config)
-        return _result(
+        return make_result(
             Path,
             outcome,
             verdict=outcome.connected,
@@ -81,39 +105,39 @@ def align(
     a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Network:
     """Permute the units of B towards A, and log the permuted network; of a pair, side B towards side A."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.alignment.align import align as permute
 
-        return _result(Network, permute(_config("align", options, _ends(a, b))))
+        return make_result(Network, permute(configure("align", options, ends(a, b))))
 
 
 def ensemble(
     members: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Ensemble:
     """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.ensemble.ensemble import ensemble as score
 
         name = "runs" if isinstance(members, SEVERAL) else "star" if isinstance(members, Star) else "pair"
-        return _result(Ensemble, score(_config("ensemble", options, {name: members})))
+        return make_result(Ensemble, score(configure("ensemble", options, {name: members})))
 
 
 def matrix(networks: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any) -> Matrix:
     """Measure the barrier between every two of several networks (a list, or `query=`)."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.matrix.matrix import matrix as measure
 
-        config = _config("matrix", options, {"runs": networks})
+        config = configure("matrix", options, {"runs": networks})
         how = config.pairwise
-        return _result(Matrix, measure(config), barrier=how.barrier, linkage=how.linkage, threshold=how.limit)
+        return make_result(Matrix, measure(config), barrier=how.barrier, linkage=how.linkage, threshold=how.limit)
 
 
 def star(networks: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any) -> Star:
     """Train a network whose segments to all of several networks (a list, or `source_query=`) stay low."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.star.star import star as train
 
-        return _result(Star, train(_config("star", options, {"sources": networks})))
+        return make_result(Star, train(configure("star", options, {"sources": networks})))
 
 
 def plane(
@@ -127,31 +151,31 @@ def plane(
     **options: Any,
 ) -> Plane:
     """Measure loss and score over the plane through three networks."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.plane.plane import plane as measure
 
-        return _result(Plane, measure(_config("plane", options, {"run_a": a, "run_b": b, "run_c": c})))
+        return make_result(Plane, measure(configure("plane", options, {"run_a": a, "run_b": b, "run_c": c})))
 
 
 def prune(
     network: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> list[Network]:
     """Remove the redundant units of a trained MLP, or of each that `query=` finds."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.prune.prune import prune_runs
 
-        return [_result(Network, outcome) for outcome in prune_runs(_config("prune", options, {"run": network}))]
+        return [make_result(Network, outcome) for outcome in prune_runs(configure("prune", options, {"run": network}))]
 
 
 def trajectory(
     network: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Trajectory:
     """Train a network for more epochs, log it after every epoch, and average all of them (SWA)."""
-    with _at(uri, experiment):
+    with at(uri, experiment):
         from lmc_mlflow.workflows.trajectory.trajectory import trajectory as train
 
-        outcome = train(_config("trajectory", options, {"run": network}))
-        return _result(Trajectory, outcome, average=_network(outcome.average), query=outcome.query)
+        outcome = train(configure("trajectory", options, {"run": network}))
+        return make_result(Trajectory, outcome, average=make_network(outcome.average), query=outcome.query)
 
 
 def network(run: Any, /, *, uri: str | None = None) -> nn.Module:
@@ -183,62 +207,3 @@ def options(command: str) -> pd.DataFrame:
     known = parameters(lookup(COMMANDS, command, "command").config).values()
     rows = [(p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help) for p in known]
     return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])
-
-
-@contextmanager
-def _at(uri: str | None, experiment: str | None) -> Iterator[None]:
-    """Work at a store and in an experiment; the process, MLflow's settings and PyTorch's are as before afterwards."""
-    from lmc_mlflow.tracking.connection.address import at_address
-    from lmc_mlflow.tracking.processes.signals import termination_raises
-    from lmc_mlflow.workflows.lifecycle.torch_settings import torch_settings_kept
-
-    with at_address(uri, experiment), torch_settings_kept(), termination_raises():
-        yield
-
-
-def _config(command: str, given: Mapping[str, Any], named: Mapping[str, Any] | None = None) -> Any:
-    """Make the configuration of a command from keyword arguments and from networks that are given by position."""
-    by_position = {name: value for name, value in (named or {}).items() if value is not None}
-    twice = by_position.keys() & given.keys()
-    if twice:
-        raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
-    texts = {name: _as_text(name, as_value(value)) for name, value in {**given, **by_position}.items()}
-    return from_texts(COMMANDS[command].config, texts)
-
-
-def _as_text(name: str, value: Any) -> str:
-    """Write a value as a flag would; numbers of NumPy and PyTorch count as numbers."""
-    if isinstance(value, str | FilePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True)
-    if isinstance(value, tuple):
-        return ",".join(_as_text(name, one) for one in value)
-    plain = value.item() if hasattr(value, "item") else value
-    if plain is None or isinstance(plain, bool | int | float):
-        return write_value(plain)
-    raise ValueError(f"{name}: a {type(value).__name__} is no value of an option; give a text, a number or a result")
-
-
-def _ends(a: Any, b: Any) -> dict[str, Any]:
-    return {"pair": a} if b is None else {"run_a": a, "run_b": b}
-
-
-def _result(kind: type[R], outcome: Any, **further: Any) -> R:
-    """Make a result from the outcome of a workflow, which has most of its fields."""
-    from lmc_mlflow.tracking.connection.address import tracking_uri
-
-    given = {**vars(outcome), "uri": tracking_uri(), **further}
-    return kind(**{spec.name: given[spec.name] for spec in fields(kind)})
-
-
-def _pair(outcome: PairOutcome) -> Pair:
-    return _result(Pair, outcome, a=_network(outcome.endpoints["A"]), b=_network(outcome.endpoints["B"]))
-
-
-def _network(run_id: str) -> Network:
-    from lmc_mlflow.query.runs import default_client
-    from lmc_mlflow.workflows.lifecycle.outcome import Outcome
-
-    run = default_client().get_run(run_id)
-    return _result(Network, Outcome.of(run, "trained"))

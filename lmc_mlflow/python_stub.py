@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lmc_mlflow
+from lmc_mlflow.api import OF_OUR_LOOP
 from lmc_mlflow.config.canonical import Parameter, parameters
 from lmc_mlflow.config.commands import COMMANDS
 
 HEADER = """# Rendered by `python -m lmc_mlflow.python_stub`; change lmc_mlflow/config/ or api.py.
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path as _FilePath
 from typing import Literal
 
@@ -25,6 +27,7 @@ from lmc_mlflow import query as query
 from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.result import Result
+from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
 __version__: str
 FUNCTIONS: tuple[str, ...]
@@ -32,7 +35,7 @@ ROOMS: tuple[str, ...]
 _Run = str | Result
 _Runs = Sequence[_Run]
 """
-COMMAND_OF = {"train_pairs": "train_pair"}
+COMMAND_OF = {"train_pairs": "train_pair", "pair": "train_pair"}
 """Functions that are called otherwise than their command."""
 NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference")
 LISTS_OF_NETWORKS = ("runs", "sources", "held_out")
@@ -64,13 +67,14 @@ def _function(name: str, function: Any) -> str:
     positional = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
     if positional:
         lines.insert(len(positional), "    /,")
+    returns = str(signature.return_annotation).replace("Iterator[", "AbstractContextManager[")
     inside, says = "\n".join(lines), textwrap.indent(inspect.getdoc(function) or "", "    ").strip()
     end = "\n    " if "\n" in says else ""
-    return f'def {name}(\n{inside}\n) -> {signature.return_annotation}:\n    """{says}{end}"""\n'
+    return f'def {name}(\n{inside}\n) -> {returns}:\n    """{says}{end}"""\n'
 
 
 def _options(name: str, command: str) -> list[Parameter]:
-    left_out = ("seeds",) if name == "train_pair" else ()
+    left_out = {"train_pair": ("seeds",), "pair": OF_OUR_LOOP}.get(name, ())
     return [p for p in parameters(COMMANDS[command].config).values() if p.name not in left_out]
 
 

@@ -20,7 +20,7 @@ from campaign.table import pytest_terminal_summary as pytest_terminal_summary
 from mlflow import MlflowClient
 from simulated_device import Machine, simulated_gpus
 
-from lmc_mlflow.workflows.lifecycle import gpus
+from lmc_mlflow import gpus
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "tests" / "simulated_device" / "process"
@@ -45,6 +45,7 @@ TRAINING_MODULES = {
     "test_data_parallel",
     "test_facts",
     "test_gpu",
+    "test_gpu_training",
     "test_kill_resume",
     "test_notebooks",
     "test_path_engines",
@@ -88,11 +89,16 @@ def forget_gpus() -> None:
 
 
 @pytest.fixture(autouse=True)
-def gpu(request: pytest.FixtureRequest) -> None:
+def gpu(request: pytest.FixtureRequest) -> Iterator[None]:
     """Give a test marked `gpu` the GPUs of this machine, or two simulated ones where it has none."""
     forget_gpus()
-    if request.node.get_closest_marker("gpu") is not None:
-        request.getfixturevalue("real_gpu" if HAS_GPU else "two_gpus")
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    request.getfixturevalue("real_gpu" if HAS_GPU else "two_gpus")
+    yield
+    if torch.are_deterministic_algorithms_enabled():  # by a command, for the rest of its process
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_a_stopped_matrix_stops_its_workers_and_goes_on_from_the_pairs_that_it_h
 @pytest.mark.parametrize(
     ("runtime", "sharing", "line"),
     [
-        ({}, {"devices": ("all",)}, "devices=all: this machine has no CUDA devices; leave it out, or name cpu,cpu"),
+        ({}, {"devices": ("all",)}, "devices=all: no GPU of this machine computes; leave it out, or name cpu,cpu"),
         ({"device": "cpu"}, {"devices": ("cpu", "cpu")}, "give either device=cpu or devices=cpu,cpu"),
         ({}, {"devices": ("cpu", "ray")}, "devices=cpu,ray: give all or ray alone, or names such as cuda:0,cuda:1"),
         ({}, {"devices": ("cpu", "tpu")}, "device='tpu': choose auto, cpu, cuda or cuda:N"),

@@ -47,6 +47,8 @@ def pair(model: str, device: torch.device, sizes: tuple[int, int] = (36, 36), **
     """Make side A and side B; the last batch of an epoch is smaller."""
     noise = NoiseConfig(noise="different", noise_scope=options.pop("scope", "run"))
     memory_gb, translate = options.pop("memory_gb", 4.0), options.pop("translate", 0)
+    if model == "vgg_like":  # larger images than those of the others
+        sizes = (20, 20)
     trainees = []
     for side, size in zip("AB", sizes, strict=True):
         source = pixels_of(model, size)
@@ -100,8 +102,10 @@ def difference(first: list[Trainee], second: list[Trainee]) -> float:
 @pytest.mark.parametrize("model", [*MLPS, *CONVOLUTIONAL])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(model: str, engine: str) -> None:
     translate = 2 if model in MLPS else 0
-    on_gpu, on_cpu = (trained(model, device, engine, translate=translate) for device in ("cuda", "cpu"))
-    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 2e-3)
+    lr = 1e-3 if model == "vgg_like" else 0.05  # without batch norm it amplifies rounding
+    ways = ("cuda", engine), ("cpu", "exact")
+    on_gpu, on_cpu = (trained(model, *way, translate=translate, lr=lr) for way in ways)
+    assert difference(on_gpu, on_cpu) < (1e-4 if model in MLPS else 1e-3)
     assert [trainee.traces for trainee in on_gpu] == [trainee.traces for trainee in on_cpu]
 
 
@@ -157,10 +161,7 @@ def test_images_read_batch_by_batch_train_as_those_on_the_gpu(model: str) -> Non
     ("model", "engine", "precision"),
     [
         ("mlp_l1_w9", "exact", "tf32"),
-        pytest.param(
-            *("mlp_l1_w9", "fast", "tf32"),
-            marks=pytest.mark.xfail(strict=True, reason="C2: the steps are captured before TF32 is allowed"),
-        ),
+        ("mlp_l1_w9", "fast", "tf32"),
         ("resnet10", "exact", "tf32"),
         ("resnet10", "fast", "tf32"),
         ("mlp_l1_w9", "exact", "bfloat16"),
@@ -178,16 +179,7 @@ def test_a_lower_precision_rounds_the_steps_and_keeps_the_weights_in_float32(
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.skipif(torch.cuda.device_count() == 1, reason="one GPU")
-@pytest.mark.parametrize(
-    ("model", "engine"),
-    [
-        ("mlp_l1_w9", "exact"),
-        pytest.param(
-            *("mlp_l1_w9", "fast"), marks=pytest.mark.xfail(strict=True, reason="C1: the capture is on another device")
-        ),
-        ("resnet10", "fast"),
-    ],
-)
+@pytest.mark.parametrize(("model", "engine"), [("mlp_l1_w9", "exact"), ("mlp_l1_w9", "fast"), ("resnet10", "fast")])
 def test_a_second_gpu_trains_as_the_first(model: str, engine: str) -> None:
     assert difference(trained(model, "cuda:1", engine), trained(model, "cuda:0", engine)) == 0
 

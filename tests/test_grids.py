@@ -93,6 +93,7 @@ def test_ensembles_of_seeds_belong_to_all_cells_of_a_job(grid) -> None:
         ("cells: [{seed: 3}]", "cell 1: seed: the grid's seeds say it; leave it out"),
         ("cells: [{device: cpu}]", "cell 1: device: give it to sweep; leave it out"),
         ("cells: [{quiet: true}]", "cell 1: quiet: give it to sweep; leave it out"),
+        ("cells: [{devices: all}]", "cell 1: devices: a cell of a sweep runs on one device; leave it out"),
         ("cells: [{lr: {a: 1}}]", "cell 1: lr={'a': 1}: give a value, or a list of values"),
         ("cells: [{lr: []}]", "cell 1: lr: the list is empty"),
         ("cells: [{lr: }]", "cell 1: lr=None: give a value"),

@@ -18,6 +18,7 @@ FLOORS = {
     "lmc_mlflow.schema": 0,
     "lmc_mlflow.stored_arrays": 1,
     "lmc_mlflow.seeds": 1,
+    "lmc_mlflow.gpus": 1,
     "lmc_mlflow.weights": 1,
     "lmc_mlflow.manifest": 1,
     "lmc_mlflow.batches": 1,
@@ -47,8 +48,9 @@ FLOORS = {
     "lmc_mlflow.workflows": 8,
     "lmc_mlflow.sweeps": 9,
     "lmc_mlflow.results": 8,
-    "lmc_mlflow.api": 9,
-    "lmc_mlflow.python_stub": 10,
+    "lmc_mlflow.calls": 9,
+    "lmc_mlflow.api": 10,
+    "lmc_mlflow.python_stub": 11,
     "entry_points": 10,
 }
 """Every top-level module and folder; a module inside one may stand on a floor of its own."""

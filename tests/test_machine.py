@@ -15,6 +15,7 @@ from simulated_device import simulated_gpus
 
 from entry_points import train_pair as entry_point
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import gpus
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.errors import first_line
@@ -25,7 +26,6 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.precision import _roundings, products
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE, set_determinism
-from lmc_mlflow.workflows.lifecycle import gpus
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 
 NO_KERNEL = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
@@ -81,6 +81,7 @@ def machine_with(patch: pytest.MonkeyPatch, *faults: str, warning: str = "") -> 
     patch.setattr(torch.cuda, "device_count", lambda: len(faults))
     patch.setattr(torch.cuda, "is_available", available)
     patch.setattr(torch.cuda, "init", lambda: None)
+    patch.setattr(torch.cuda, "set_device", lambda _: None)
     patch.setattr(torch.cuda, "current_device", lambda: 0)
     patch.setattr(torch.cuda, "get_device_name", lambda _: "GTX 1080")
     patch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 1))

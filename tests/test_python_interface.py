@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 import lmc_mlflow as lmc
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow import api, python_stub
+from lmc_mlflow import calls, python_stub
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.query.networks import load_network
@@ -180,10 +180,10 @@ def test_a_network_is_given_once(pair: Pair) -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    assert api._as_text("alphas", torch.tensor(3)) == "3"
-    assert api._as_text("lr", pd.Series([0.5])[0]) == "0.5"
-    assert api._as_text("deterministic", True) == "true"
-    assert api._as_text("model_options", {"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
+    assert calls.as_text("alphas", torch.tensor(3)) == "3"
+    assert calls.as_text("lr", pd.Series([0.5])[0]) == "0.5"
+    assert calls.as_text("deterministic", True) == "true"
+    assert calls.as_text("model_options", {"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
 
 
 def test_options_are_a_table() -> None:

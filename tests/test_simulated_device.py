@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 import torch
 from conftest import ROOT
-from simulated_device import Machine, counted, simulated_gpus
+from simulated_device import Machine, StreamRaceError, counted, simulated_gpus
 from torch import Tensor, nn
 
 pytestmark = pytest.mark.usefixtures("two_gpus")
@@ -184,6 +184,75 @@ def test_forked_streams_are_part_of_a_capture_and_must_be_joined(there: Tensor) 
         captured(lambda: step(fork=False))
 
 
+def on(stream: torch.cuda.Stream, step: Callable[[], object]) -> None:
+    with torch.cuda.stream(stream):
+        step()
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (lambda x: x.add_(1), lambda x: x + 1),
+        (lambda x: x + 1, lambda x: x.add_(1)),
+        (lambda x: x.add_(1), lambda x: x[:2].zero_()),
+    ],
+    ids=["read of what is written", "write of what is read", "two writes"],
+)
+@pytest.mark.parametrize("capturing", [False, True])
+def test_kernels_of_two_streams_that_use_the_same_memory_must_be_ordered(
+    there: Tensor, pair: tuple[Callable[[Tensor], object], Callable[[Tensor], object]], capturing: bool
+) -> None:
+    aside = torch.cuda.Stream()
+
+    def step(ordered: bool) -> None:
+        main = torch.cuda.current_stream()
+        aside.wait_stream(main)
+        pair[0](there)
+        if ordered:
+            aside.wait_event(main.record_event())
+        on(aside, lambda: pair[1](there))
+        main.wait_stream(aside)
+
+    run = captured if capturing else lambda call: call()
+    run(lambda: step(True))
+    with pytest.raises(StreamRaceError, match="what another stream"):
+        run(lambda: step(False))
+
+
+def test_streams_may_read_together_and_go_on_after_the_host_has_waited(there: Tensor) -> None:
+    torch.cuda.synchronize()
+    first, second = torch.cuda.Stream(), torch.cuda.Stream()
+    for stream in (first, second):
+        on(stream, lambda: there + 1)
+    with pytest.raises(StreamRaceError, match="writes what another stream reads"):
+        there.add_(1)
+    torch.cuda.synchronize()
+    there.add_(1)
+
+
+def test_a_replay_is_ordered_with_the_streams_that_use_its_memory(there: Tensor) -> None:
+    results: list[Tensor] = []
+    graph = captured(lambda: results.append(there.add_(1) + 1))
+    aside = torch.cuda.Stream()
+    graph.replay()
+    with pytest.raises(StreamRaceError, match="uses what another stream writes"):
+        on(aside, lambda: results[0] + 1)
+    aside.wait_stream(torch.cuda.current_stream())
+    on(aside, lambda: results[0] + 1)
+    with pytest.raises(StreamRaceError, match="a graph writes what another stream reads"):
+        graph.replay()
+
+
+def test_graphs_on_two_streams_may_read_the_same_memory(there: Tensor) -> None:
+    results: list[Tensor] = []
+    graphs = [captured(lambda: results.append(there + 1)) for _ in range(2)]
+    torch.cuda.synchronize()
+    for graph in graphs:
+        on(torch.cuda.Stream(), graph.replay)
+    with pytest.raises(StreamRaceError):
+        there.add_(1)
+
+
 def test_each_card_has_a_generator_of_its_own() -> None:
     torch.manual_seed(3)
     first, second = (torch.rand(3, device=f"cuda:{i}") for i in range(2))
@@ -293,6 +362,7 @@ def test_a_small_card_is_soon_full_and_an_old_one_has_no_kernels() -> None:
             torch.zeros(2**19, device="cuda")
     with simulated_gpus(1, capability=(6, 1)), pytest.raises(RuntimeError, match="no kernel image"):
         torch.zeros(1, device="cuda")
+    assert torch.rand(2, device="cuda:1", generator=torch.cuda.default_generators[1]).device.index == 1
 
 
 def test_threads_see_the_gpus_too() -> None:

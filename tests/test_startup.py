@@ -50,9 +50,8 @@ TYPED = {
 """Command -> an option of it whose value is more than a text."""
 CHANGES = ("clear", "pop", "popitem", "setdefault", "update")
 WRITERS = {
-    "lmc_mlflow.query": "MLflow's progress bars have no other switch",
     "lmc_mlflow.seeds": "cuBLAS's workspace has no other switch",
-    "lmc_mlflow.sweeps": "a worker's process is its own",
+    "lmc_mlflow.workers": "a worker's process is its own, and Ray reads a setting as it is imported",
     "lmc_mlflow.tracking.launcher_run": "the run of `mlflow run` is taken once",
     "lmc_mlflow.tracking.connection.client": "MLflow's number of retries has no other switch; it is restored",
 }

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import torch
 from bigearthnet_archives import patch_names
-from conftest import QUICK, ROOT
+from conftest import QUICK, ROOT, runs_of_kind
 from mlflow import MlflowClient
 from numpy.typing import NDArray
 from torch import Tensor
 
 from entry_points.interpolate import main as interpolate
+from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
@@ -397,7 +398,9 @@ def test_images_that_do_not_fit_into_the_free_memory_are_streamed_and_a_line_say
     assert "so they are read batch by batch" in caplog.messages[0]
 
 
-def test_a_path_within_a_pair_reads_its_data_once(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_or_matrix_within_a_pair_reads_its_data_once(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert train_pair([*QUICK, "--epochs=1", "--shift=label_2080"]) == 0
     read = []
 
@@ -406,6 +409,9 @@ def test_a_path_within_a_pair_reads_its_data_once(store: MlflowClient, monkeypat
         return load_shifted(*arguments)
 
     monkeypatch.setattr(pair_of_networks, "load_shifted", load)
-    pair = store.search_runs(["0"], "tags.`lmc.kind` = 'pair'")[0].info.run_id
+    pair = runs_of_kind(store, "pair")[0].info.run_id
     assert interpolate([f"--pair={pair}", "--num_alphas=3", "--device=cpu"]) == 0
     assert len(read) == 1
+    ends = ",".join(run.info.run_id for run in runs_of_kind(store, "endpoint"))
+    assert matrix([f"--runs={ends}", "--num_alphas=3", "--bn=recalibrate", "--device=cpu"]) == 0
+    assert len(read) == 2

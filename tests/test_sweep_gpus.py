@@ -15,12 +15,12 @@ import torch
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.config.sweep import WorkConfig
+from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.sweeps import worker
 from lmc_mlflow.sweeps.engines import local, ray, table
 from lmc_mlflow.sweeps.engines.table import gpus_to_share, num_workers, worker_runtime
 from lmc_mlflow.workers import pool, worker_process
 from lmc_mlflow.workers.pool import Leaving
-from lmc_mlflow.workflows.lifecycle.gpus import release_gpu
 
 ECHO = """
 import os, sys

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.own_code import FORM, is_own
 
+OUR_LOOP, OWN_LOOP = "lmc_mlflow", "own"
+"""Who has trained the networks."""
+
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
@@ -108,6 +111,11 @@ class OptimizationConfig(Section):
         "float32",
         "precision of products in training; tf32: factors are rounded on a GPU; bfloat16: autocast; testing is float32",
         choices=("float32", "tf32", "bfloat16"),
+    )
+    loop: str = option(
+        OUR_LOOP,
+        "who trains: lmc_mlflow, or a loop of your own, which lmc_mlflow.pair logs from Python",
+        choices=(OUR_LOOP, OWN_LOOP),
     )
     warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
     clip_norm: float = option(

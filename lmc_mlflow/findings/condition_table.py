@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.train_pair import OWN_LOOP
 from lmc_mlflow.findings.conditions import CONDITIONS, PLAIN, has_learnt, per_seed, plain_rows
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES, with_pair_measures
 from lmc_mlflow.models.families import has_batch_norm
@@ -75,7 +76,7 @@ class Frames:
 
 
 def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
-    """Sort the rows by run id and give equal settings equal texts.
+    """Sort the rows by run id, give equal settings equal texts, and leave out what a loop of a user's own has trained.
 
     `auto` is replaced by what it stands for. The name of a data set or a network is replaced by the paper's name that
     it stands in for; rows that have that name in the store are left out, so that no cell mixes the two.
@@ -87,6 +88,8 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
 
     def prepare_table(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.sort_values("run_id", ignore_index=True)
+        if "loop" in frame:
+            frame = frame[frame["loop"] != OWN_LOOP].reset_index(drop=True)
         if "augmentation" in frame and len(frame):
             usual = usual_augmentation(frame["dataset"])
             frame["augmentation"] = frame["augmentation"].where(frame["augmentation"] != "auto", usual)

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 POOL = 0
@@ -13,21 +13,27 @@ VGG_LIKE = (64, POOL, 128, POOL, 256, 256, POOL)
 
 
 class AveragePool(nn.AdaptiveAvgPool2d):
-    """Averages feature maps (N, C, H, W) to a fixed height and width.
-
-    The gradient of PyTorch's own module has no deterministic implementation on a GPU. Where the size divides H and W,
-    a pooling with windows of one size is the same function, and has one. On a CPU the two round differently, and
-    PyTorch's own stays, so that stored results can be repeated to the last bit.
-    """
+    """Averages feature maps (N, C, H, W) to a fixed height and width, as `average` does."""
 
     output_size: int
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the averages (N, C, size, size)."""
-        height, width = input.shape[-2:]
-        if input.device.type == "cpu" or height % self.output_size or width % self.output_size:
-            return super().forward(input)
-        return functional.avg_pool2d(input, (height // self.output_size, width // self.output_size))
+        return average(input, self.output_size)
+
+
+@fx.wrap  # a trace holds the call, not one of its branches
+def average(maps: Tensor, size: int) -> Tensor:
+    """Average feature maps (N, C, H, W) to (N, C, size, size).
+
+    The gradient of PyTorch's adaptive pooling has no deterministic implementation on a GPU. Where the size divides H
+    and W, a pooling with windows of one size is the same function, and has one. On a CPU the two round differently, and
+    the adaptive one stays, so that stored results can be repeated to the last bit.
+    """
+    height, width = maps.shape[-2:]
+    if maps.device.type == "cpu" or height % size or width % size:
+        return functional.adaptive_avg_pool2d(maps, size)
+    return functional.avg_pool2d(maps, (height // size, width // size))
 
 
 def vgg(plan: Sequence[int], pool_size: int, channels: int, num_classes: int, output: nn.Module) -> nn.Sequential:

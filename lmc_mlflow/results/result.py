@@ -87,7 +87,7 @@ def as_value(given: Any) -> Any:
     Raises:
         ValueError: a function that cannot be imported by a name.
     """
-    if isinstance(given, Result):
+    if hasattr(given, "run_id"):  # a pair in the hands of a user's own loop has one too
         return given.run_id
     if isinstance(given, list | tuple):
         return tuple(as_value(one) for one in given)

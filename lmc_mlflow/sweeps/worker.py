@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.query.networks import endpoints_of_pair
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
@@ -21,7 +22,6 @@ from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
-from lmc_mlflow.workflows.lifecycle.gpus import release_gpu
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.interpolate import interpolate
 

@@ -3,7 +3,7 @@
 import torch
 
 PLAIN_GENERATOR = torch.Generator
-_cards: dict[int, "CardGenerator"] = {}
+CARDS_OF_GENERATORS: dict[int, "CardGenerator"] = {}
 """Address of a generator in C++, which makes new Python objects for it -> the generator of a card."""
 
 
@@ -19,16 +19,11 @@ def generator_on(index: int) -> CardGenerator:
     generator = CardGenerator()
     generator.manual_seed(0)
     generator.index = index
-    _cards[generator._cdata] = generator
+    CARDS_OF_GENERATORS[generator._cdata] = generator
     return generator
 
 
 def card_of(generator: torch.Generator) -> int:
     """Return the card of a generator; -1: it is on the CPU."""
-    found = _cards.get(generator._cdata)
+    found = CARDS_OF_GENERATORS.get(generator._cdata)
     return -1 if found is None else found.index
-
-
-def forget_generators() -> None:
-    """Let the generators of cards go."""
-    _cards.clear()

@@ -11,7 +11,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from simulated_device.counts import count_replay
 from simulated_device.generators import card_of
-from simulated_device.machine import Allocation, Stream, machine, wait
+from simulated_device.machine import Allocation, Uses, machine, wait
+from simulated_device.schemas import tensors_in
+from simulated_device.streams import Stream, use
 from simulated_device.tensors import DeviceTensor
 
 Recorded = tuple[Callable[..., list[Tensor]], list[Tensor]]
@@ -29,6 +31,7 @@ class Capture:
         self.origin, self.streams = origin, {origin}
         self.calls: list[Recorded] = []
         self.inputs: set[weakref.ref[Allocation]] = set()
+        self.uses: weakref.WeakKeyDictionary[Allocation, Uses] = weakref.WeakKeyDictionary()
         self.broken = False
         self._generators = {generator._cdata for generator in generators}
 
@@ -47,7 +50,7 @@ class Capture:
         if op.name != "copy_":
             args = tuple(_frozen(x, given) for x in args)
             kwargs = {name: _frozen(x, given) for name, x in kwargs.items()}
-        written = [x for i, name, _ in op.written for x in _tensors(args[i] if i < len(args) else kwargs.get(name))]
+        written = [x for i, name, _ in op.written for x in tensors_in(args[i] if i < len(args) else kwargs.get(name))]
         before = [x.clone() for x in written]
         states = [(card.generator, card.generator.get_state()) for card in machine().cards] if op.draws else []
         out = call(*args, **kwargs)
@@ -144,6 +147,10 @@ class Graph:
         if any(reference() is None for reference in self._recorded.inputs):
             raise RuntimeError("CUDA error: an illegal memory access was encountered: memory of a graph was freed")
         count_replay(self.num_kernels)
+        read, written = [], []
+        for allocation, uses in self._recorded.uses.items():
+            (read if uses.written is None else written).append(allocation.uses)
+        use(machine().stream(machine().current), read, written, "a graph")
         with _disable_current_modes():
             for compute, kept in self._recorded.calls:
                 for x, values in zip(kept, compute(), strict=True):
@@ -201,7 +208,3 @@ def _frozen(x: Any, given: list[Tensor]) -> Any:
     """Return the value of today of a number that the host holds as a tensor; a kernel keeps it in its arguments."""
     on_host = isinstance(x, Tensor) and not x.dim() and any(x is other for other in given)
     return x.clone() if on_host else x
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    return [x for x in (value if isinstance(value, list | tuple) else [value]) if isinstance(x, Tensor)]

@@ -8,19 +8,17 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.optim import optimizer
-from torch.utils import _foreach_utils
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from simulated_device import graphs, tensors
 from simulated_device import machine as machines
-from simulated_device.generators import PLAIN_GENERATOR, forget_generators, generator_on
-from simulated_device.machine import ARCHITECTURES, Card, Event, Machine, Stream, index_of, machine, wait
+from simulated_device.generators import CARDS_OF_GENERATORS, PLAIN_GENERATOR, generator_on
+from simulated_device.machine import ARCHITECTURES, Card, Machine, index_of, machine, wait
+from simulated_device.modules import module_replacements, optimizer_replacements
 from simulated_device.operators import OnCards
+from simulated_device.streams import Event, Stream
 from simulated_device.tensors import DeviceTensor, to
-
-Grouped = dict[tuple[torch.device, torch.dtype], Any]
 
 
 @contextmanager
@@ -32,11 +30,13 @@ def simulated_gpus(count: int = 2, capability: tuple[int, int] = (9, 0), memory_
         capability: of all; one that no kernel is compiled for makes every kernel raise.
         memory_gb: of each; tensors beyond it raise `torch.OutOfMemoryError`.
     """
-    cards = tuple(Card(i, capability, int(memory_gb * 2**30)) for i in range(count))
-    machines._machine.append(Machine(cards))
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(CARDS_OF_GENERATORS))
+        cards = tuple(Card(i, capability, int(memory_gb * 2**30)) for i in range(count))
+        machines._machine.append(Machine(cards))
         stack.callback(machines._machine.pop)
-        stack.callback(forget_generators)
+        for card in cards:
+            card.default_stream = Stream(card.index)
         for owner, name, value in _replacements():
             stack.enter_context(mock.patch.object(owner, name, value))
         stack.enter_context(OnCards())
@@ -48,16 +48,9 @@ def _replacements() -> Iterator[tuple[object, str, object]]:
     for name, value in (_CUDA | _memory_and_properties() | _generators()).items():
         yield torch.cuda, name, value
     yield torch.Tensor, "to", to
-    yield (
-        torch.Tensor,
-        "cuda",
-        lambda self, device=None, **rest: to(self, torch.device("cuda", index_of(device)), **rest),
-    )
+    yield torch.Tensor, "cuda", lambda self, device=None, **rest: to(self, _card(device), **rest)
     yield torch.Tensor, "pin_memory", tensors.pinned
     yield torch.Tensor, "is_pinned", tensors.is_pinned
-    yield torch.nn.Module, "to", _moved_as_objects(torch.nn.Module.to)
-    yield torch.nn.Module, "cuda", lambda self, device=None: self.to(torch.device("cuda", index_of(device)))
-    yield torch.nn.Module, "cpu", lambda self: self.to("cpu")
     yield torch, "tensor", _made_on_cpu(torch.tensor)
     yield torch, "as_tensor", _made_on_cpu(torch.as_tensor)
     yield torch, "Generator", Generator
@@ -66,7 +59,8 @@ def _replacements() -> Iterator[tuple[object, str, object]]:
     yield threading.Thread, "run", _run_on_cards(threading.Thread.run)
     yield torch.accelerator, "is_available", lambda: False
     yield torch.accelerator, "current_accelerator", lambda *_, **__: None
-    yield from _optimizers()
+    yield from module_replacements()
+    yield from optimizer_replacements()
     from lmc_mlflow.alignment.derivation import trace
 
     yield trace, "make_fx", _traced_on_cpu(trace.make_fx)
@@ -121,6 +115,10 @@ def _generators() -> dict[str, object]:
         "set_rng_state": lambda state, device="cuda": generator(device).set_state(state) and None,
         "get_rng_state_all": lambda: [card.generator.get_state() for card in machine().cards],
     }
+
+
+def _card(device: object) -> torch.device:
+    return torch.device("cuda", index_of(device))
 
 
 def _exchange_device(index: int) -> int:
@@ -190,24 +188,6 @@ def _made_on_cpu(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
     return make
 
 
-def _moved_as_objects(plain: Callable[..., torch.nn.Module]) -> Callable[..., torch.nn.Module]:
-    """Let parameters that change their device stay the objects that they are, as on CUDA."""
-
-    def module_to(self: torch.nn.Module, *args: object, **kwargs: object) -> torch.nn.Module:
-        device = torch._C._nn._parse_to(*args, **kwargs)[0]
-        if device is not None and device.type == "cuda":
-            device = torch.device("cuda", index_of(device))
-        before = torch.__future__.get_swap_module_params_on_conversion()
-        moves = device is not None and any(parameter.device != device for parameter in self.parameters())
-        torch.__future__.set_swap_module_params_on_conversion(moves or before)
-        try:
-            return plain(self, *args, **kwargs)
-        finally:
-            torch.__future__.set_swap_module_params_on_conversion(before)
-
-    return module_to
-
-
 def _run_on_cards(plain: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     def run(self: threading.Thread) -> None:
         with OnCards():  # a mode holds for its own thread alone
@@ -229,34 +209,3 @@ def _traced_on_cpu(plain: Callable[..., Any]) -> Callable[..., Any]:
         return trace
 
     return make_fx
-
-
-def _optimizers() -> Iterator[tuple[object, str, object]]:
-    """Let optimizers take the same calls as on CUDA: foreach, and fused where asked for."""
-
-    def regrouped(plain: Callable[..., Grouped]) -> Callable[..., Grouped]:
-        def group(lists: list[list[torch.Tensor]], *args: object, **kwargs: object) -> Grouped:
-            found = plain(lists, *args, **kwargs)
-            return {(_device_of(value[0], device), dtype): value for (device, dtype), value in found.items()}
-
-        return group
-
-    def check_capture(self: optimizer.Optimizer) -> None:
-        if machine().capture is not None and not all(group.get("capturable") for group in self.param_groups):
-            raise RuntimeError("Attempting CUDA graph capture of step() of an optimizer, but capturable is False.")
-
-    group = regrouped(_foreach_utils._group_tensors_by_device_and_dtype)
-    for owner in (_foreach_utils, optimizer, torch.nn.utils.clip_grad):
-        yield owner, "_group_tensors_by_device_and_dtype", group
-        if hasattr(owner, "_foreach_supported_types"):
-            yield owner, "_foreach_supported_types", [*owner._foreach_supported_types, DeviceTensor]
-    static = regrouped(optimizer.Optimizer._group_tensors_by_device_and_dtype)
-    yield optimizer.Optimizer, "_group_tensors_by_device_and_dtype", staticmethod(static)
-    for name in ("_cuda_graph_capture_health_check", "_accelerator_graph_capture_health_check"):
-        if hasattr(optimizer.Optimizer, name):
-            yield optimizer.Optimizer, name, check_capture
-
-
-def _device_of(lists: list[list[torch.Tensor]], otherwise: torch.device) -> torch.device:
-    cards = [x.device for values in lists for x in values if isinstance(x, DeviceTensor)]
-    return cards[0] if cards else otherwise

@@ -2,8 +2,8 @@
 
 import os
 import threading
-from dataclasses import dataclass
-from functools import cached_property
+import weakref
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,85 +13,12 @@ from simulated_device.generators import generator_on
 
 if TYPE_CHECKING:
     from simulated_device.graphs import Capture
+    from simulated_device.streams import Stream
 
 ALLOCATION_UNIT = 512
 """Bytes. CUDA's allocator rounds up to them."""
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 """What the kernels of the simulated PyTorch are compiled for."""
-
-
-class Stream:
-    """A queue of kernels on a card; a capture is what records them instead of running them."""
-
-    def __init__(self, device: object = None, priority: int = 0, **_: object) -> None:
-        self.index = index_of(device)
-        self.capture: Capture | None = None
-        self.unjoined = False
-
-    @property
-    def device(self) -> torch.device:
-        """Return the card of the stream."""
-        return torch.device("cuda", self.index)
-
-    def wait_stream(self, other: "Stream") -> None:
-        """Let later kernels of this stream wait for those of the other; within a capture it becomes part of it."""
-        if other.capture is not None:
-            assert self.capture in (None, other.capture)
-            self.capture = other.capture
-            self.capture.streams.add(self)
-            other.unjoined, self.unjoined = False, self is not self.capture.origin
-        elif self.capture is not None:
-            raise RuntimeError("CUDA error: dependency created on uncaptured work in another stream")
-
-    def record_event(self, event: "Event | None" = None) -> "Event":
-        """Record an event on this stream."""
-        event = event or Event()
-        event.record(self)
-        return event
-
-    def wait_event(self, event: "Event") -> None:
-        """Let later kernels wait for the event."""
-        if event.stream is not None:
-            self.wait_stream(event.stream)
-
-    def synchronize(self) -> None:
-        """Wait on the host."""
-        wait("a stream")
-
-    def query(self) -> bool:
-        """Return whether all work is done, which on a simulated card it always is."""
-        return True
-
-    def is_capturing(self) -> bool:
-        """Return whether a graph is captured on this stream."""
-        return self.capture is not None
-
-
-class Event:
-    """A mark on a stream."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.stream: Stream | None = None
-
-    def record(self, stream: Stream | None = None) -> None:
-        """Mark what has been launched."""
-        self.stream = stream or machine().stream(machine().current)
-
-    def wait(self, stream: Stream | None = None) -> None:
-        """Let a stream wait for the event."""
-        (stream or machine().stream(machine().current)).wait_event(self)
-
-    def synchronize(self) -> None:
-        """Wait on the host."""
-        wait("an event")
-
-    def query(self) -> bool:
-        """Return whether it has passed."""
-        return True
-
-    def elapsed_time(self, end: "Event") -> float:
-        """Return milliseconds between two events; a simulated card takes no time."""
-        return 0.0
 
 
 class Card:
@@ -101,11 +28,7 @@ class Card:
         self.index, self.capability, self.memory = index, capability, memory
         self.generator = generator_on(index)
         self.allocated = self.peak = 0
-
-    @cached_property
-    def default_stream(self) -> Stream:
-        """The stream that is used where no other one is chosen."""
-        return Stream(self.index)
+        self.default_stream: Stream
 
     def check_kernels(self) -> None:
         """Refuse to run if no kernel was compiled for this card.
@@ -117,13 +40,26 @@ class Card:
             raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
 
 
-class Allocation:
-    """Memory on a card, as long as a tensor or a view of one holds it."""
+@dataclass
+class Uses:
+    """The times of the streams at which one last wrote some memory, and at which each has read it since."""
 
-    __slots__ = ("__weakref__", "capture", "card", "size")
+    written: "tuple[Stream, int] | None" = None
+    read: "dict[Stream, int]" = field(default_factory=dict)
+
+
+class Allocation:
+    """Memory on a card, as long as a tensor or a view of one holds it.
+
+    Attributes:
+        capture: in which it was made, or None.
+        uses: what streams have done with it.
+    """
+
+    __slots__ = ("__weakref__", "capture", "card", "size", "uses")
 
     def __init__(self, card: Card, size: int) -> None:
-        self.capture = machine().capture
+        self.capture, self.uses = machine().capture, Uses()
         self.card, self.size = card, -(-size // ALLOCATION_UNIT) * ALLOCATION_UNIT
         if card.allocated + self.size > card.memory:
             self.size = 0
@@ -143,6 +79,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         self._of_thread = threading.local()
+        self.streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+        self.host_seen: weakref.WeakKeyDictionary[Stream, int] = weakref.WeakKeyDictionary()
         self.capture: Capture | None = None
         self.capture_stream: Stream | None = None
         self.cublas_repeats: bool | None = None
@@ -157,16 +95,16 @@ class Machine:
         self._of_thread.current = index
 
     @property
-    def _streams(self) -> dict[int, Stream]:
+    def _streams(self) -> dict[int, "Stream"]:
         if not hasattr(self._of_thread, "streams"):
             self._of_thread.streams = {}
         return self._of_thread.streams
 
-    def stream(self, index: int) -> Stream:
+    def stream(self, index: int) -> "Stream":
         """Return the thread's current stream of a card."""
         return self._streams.get(index) or self.cards[index].default_stream
 
-    def set_stream(self, stream: Stream) -> None:
+    def set_stream(self, stream: "Stream") -> None:
         """Make a stream the thread's current one of its card."""
         self._streams[stream.index] = stream
 
@@ -209,7 +147,7 @@ def index_of(device: object) -> int:
 
 
 def wait(reason: str) -> None:
-    """Let the host wait for the devices.
+    """Let the host wait for all that was launched.
 
     Raises:
         RuntimeError: a graph is being captured.
@@ -218,3 +156,5 @@ def wait(reason: str) -> None:
     if machine().capture is not None:
         machine().capture.broken = True
         raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing: {reason}")
+    for stream in machine().streams:
+        machine().host_seen[stream] = stream.time

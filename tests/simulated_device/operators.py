@@ -1,8 +1,7 @@
 """Runs each operation on simulated cards: checks its devices, counts it, and records it while a graph is captured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,70 +10,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from simulated_device.counts import count_launch
 from simulated_device.generators import card_of
-from simulated_device.machine import Card, index_of, machine, wait
+from simulated_device.machine import Card, Uses, index_of, machine, wait
 from simulated_device.rules import (
     BY_INDEX,
     CONVOLUTIONS,
     CPU,
     DETERMINISTIC_OR_ERROR,
     MATRIX_PRODUCTS,
-    NO_KERNEL,
     NOT_REPEATING,
-    UPDATING,
     WAITING,
     convolutions_in_tf32,
     in_tf32,
     matrix_products_in_tf32,
 )
+from simulated_device.schemas import Operator, operator, tensors_in
+from simulated_device.streams import Stream, use
 from simulated_device.tensors import DeviceTensor, check_copy, moved, pinned
-
-
-@dataclass(frozen=True)
-class Operator:
-    """What the schema of an operation says.
-
-    Attributes:
-        name: without namespace and overload.
-        written: position and name of the arguments that it changes, and the name of their memory.
-        returned: for each result the name of the changed argument that it is, or None.
-        is_view: whether its result shares the memory of its first tensor.
-        draws: whether it uses a generator.
-        launches: whether it starts a kernel.
-    """
-
-    name: str
-    written: tuple[tuple[int, str, str], ...]
-    returned: tuple[str | None, ...]
-    is_view: bool
-    draws: bool
-    launches: bool
-
-    def new(self, out: Any) -> list[Tensor]:
-        """Return the tensors among the results that are none of the arguments."""
-        outs = out if len(self.returned) > 1 else (out,)
-        return [
-            x for memory, result in zip(self.returned, outs, strict=False) if memory is None for x in _given(result)
-        ]
-
-
-@cache
-def operator(func: torch._ops.OpOverload) -> Operator:
-    """Read the schema of an operation."""
-    schema = func._schema
-    name = schema.name.removeprefix("aten::")
-    written = tuple(
-        (i, argument.name, next(iter(argument.alias_info.before_set), argument.name))
-        for i, argument in enumerate(schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
-    )
-    if name in UPDATING:
-        names = [argument.name for argument in schema.arguments]
-        written += tuple((names.index(n), n, n) for n in ("running_mean", "running_var"))
-    aliases = [result.alias_info for result in schema.returns]
-    returned = tuple(next(iter(a.before_set)) if a is not None and a.is_write else None for a in aliases)
-    is_view = name == "_unsafe_view" or any(a is not None and not a.is_write for a in aliases)
-    launches = not is_view and name not in NO_KERNEL and name != "_local_scalar_dense"
-    return Operator(name, written, returned, is_view, torch.Tag.nondeterministic_seeded in func.tags, launches)
 
 
 class OnCards(TorchDispatchMode):
@@ -124,16 +75,19 @@ def _run_on_card(
     call = _kernel(func, op, card, "generator" in kwargs and kwargs["generator"] is not None)
     low_args, low_kwargs = _lowered(args), _lowered_flags(kwargs)
     written = {memory: _argument(args, kwargs, i, name) for i, name, memory in op.written}
-    capture = machine().stream(card.index).capture
+    stream = machine().stream(card.index)
+    capture = stream.capture
     if capture is None:
         if counts:
             count_launch(op.name)
         out = call(*low_args, **low_kwargs)
     else:
-        out = capture.record(call, op, card.index, low_args, low_kwargs, _given(*args, *kwargs.values()))
+        out = capture.record(call, op, card.index, low_args, low_kwargs, tensors_in(*args, *kwargs.values()))
     _follow_shapes(written)
-    first = next((x for x in _given(*args, *kwargs.values()) if isinstance(x, DeviceTensor)), None)
+    first = next((x for x in tensors_in(*args, *kwargs.values()) if isinstance(x, DeviceTensor)), None)
     share = first.allocation if op.is_view and first is not None else None
+    if op.launches:
+        _note_uses(stream, op.name, tensors_in(*args, *kwargs.values()), tensors_in(*written.values()))
     if not op.returned:
         return None
     outs = out if len(op.returned) > 1 else (out,)
@@ -143,7 +97,24 @@ def _run_on_card(
         written[memory] if memory is not None else _wrapped(x, card.index, share)
         for memory, x in zip(op.returned, outs, strict=True)
     )
+    for x in tensors_in(*found) if op.launches else []:
+        if isinstance(x, DeviceTensor):
+            _uses(stream, x).written = (stream, stream.time)
     return found if len(op.returned) > 1 else found[0]
+
+
+def _note_uses(stream: Stream, name: str, given: list[Tensor], written: list[Tensor]) -> None:
+    """Note what a kernel reads and writes, which must be ordered with what other streams do."""
+    changed = [_uses(stream, x) for x in written if isinstance(x, DeviceTensor)]
+    read = [_uses(stream, x) for x in given if isinstance(x, DeviceTensor) and not any(x is y for y in written)]
+    use(stream, read, changed, name)
+
+
+def _uses(stream: Stream, x: DeviceTensor) -> Uses:
+    """Return the uses of a tensor's memory; a capture has its own, because it runs nothing."""
+    if stream.capture is None:
+        return x.allocation.uses
+    return stream.capture.uses.setdefault(x.allocation, Uses())
 
 
 def _kernel(func: Any, op: Operator, card: Card, has_generator: bool) -> Callable[..., Any]:
@@ -221,14 +192,10 @@ def _generator_card(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return None if generator is None else card_of(generator)
 
 
-def _given(*values: Any) -> list[Tensor]:
-    return [x for v in values for x in (v if isinstance(v, list | tuple) else (v,)) if isinstance(x, Tensor)]
-
-
 def _tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[DeviceTensor], list[Tensor]]:
     """Return the tensors on cards, and those on the CPU that are no numbers."""
     there, here = [], []
-    for x in _given(*args, *kwargs.values()):
+    for x in tensors_in(*args, *kwargs.values()):
         if isinstance(x, DeviceTensor):
             there.append(x)
         elif x.dim():

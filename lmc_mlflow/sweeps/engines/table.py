@@ -10,12 +10,12 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.contract import LAUNCHER_RUN
+from lmc_mlflow.gpus import count_gpus, usable_gpus
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.sweeps.engines.local import LocalEngine
 from lmc_mlflow.sweeps.engines.ray import RayEngine, check_uri, shared_uri
 from lmc_mlflow.sweeps.worker import Task, TaskResult
 from lmc_mlflow.tracking.connection.store import Store
-from lmc_mlflow.workflows.lifecycle.gpus import count_gpus, usable_gpus
 from lmc_mlflow.workflows.lifecycle.machine import AUTO, named_device
 
 

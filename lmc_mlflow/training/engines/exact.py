@@ -4,12 +4,9 @@ import math
 import time
 from collections.abc import Sequence
 
-import torch
-
-from lmc_mlflow.batches import send
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
-from lmc_mlflow.training.augmentation import flip_in_place, translate_images
+from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.noise_trace import trace_epoch
 from lmc_mlflow.training.optimizers import clip, learning_rate
 from lmc_mlflow.training.precision import forward
@@ -35,16 +32,7 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
     tally = make_tally(trainee.labels)
     trainee.network.train()
     with trainee.noise.epoch(epoch, num_samples, config.batch_size, flips) as draws:
-        batches = trainee.images.batches(draws.order, config.batch_size)
-        moves = None
-        if draws.moves is not None:
-            moves = torch.split(send(draws.moves, trainee.labels.device), config.batch_size)
-        for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), batches, strict=True)):
-            labels = trainee.labels[positions]
-            if flipped is not None:
-                flip_in_place(images, flipped)
-            if moves is not None:
-                images = translate_images(images, moves[i], trainee.noise.translate)
+        for i, (images, labels) in enumerate(drawn_batches(trainee, draws)):
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from lmc_mlflow.config.runtime import ALL, RAY, DevicesConfig, RuntimeConfig
+from lmc_mlflow.gpus import usable_gpus
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.workers.ray_pool import check_cluster
 from lmc_mlflow.workers.spread import Here, Movable, Workers, spread_over_processes, spread_over_ray
@@ -32,12 +33,17 @@ def prepare_devices(config: RuntimeConfig, devices: tuple[str, ...]) -> tuple[to
     if config.device != RuntimeConfig().device:
         raise ValueError(f"give either device={config.device} or devices={','.join(devices)}")
     if devices == (ALL,):
-        devices = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+        devices = _all_gpus()
         if not devices:
-            raise ValueError("devices=all: this machine has no CUDA devices; leave it out, or name cpu,cpu")
+            raise ValueError("devices=all: no GPU of this machine computes; leave it out, or name cpu,cpu")
     if {"auto", ALL, RAY} & set(devices):
         raise ValueError(f"devices={','.join(devices)}: give {ALL} or {RAY} alone, or names such as cuda:0,cuda:1")
     return tuple(prepare_machine(replace(config, device=name)) for name in devices)
+
+
+def _all_gpus() -> tuple[str, ...]:
+    """Name the GPUs that compute, as tried by a process of its own."""
+    return tuple(f"cuda:{index}" for index in usable_gpus())
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,7 @@ def share_work(config: RuntimeConfig, sharing: DevicesConfig) -> SharedWork:
         check_cluster(sharing.address, f"devices={RAY}")
         of_task = replace(config, threads=config.threads or 1)
         return SharedWork(prepare_machine(replace(of_task, device="cpu")), ray=(of_task, sharing.address))
-    num_places = len(sharing.devices)
-    if sharing.devices == (ALL,):
-        num_places = torch.cuda.device_count()
+    num_places = len(_all_gpus() if sharing.devices == (ALL,) else sharing.devices)
     if num_places > 1:
         config = replace(config, threads=config.threads or max(1, num_cores() // num_places))
     devices = prepare_devices(config, sharing.devices)

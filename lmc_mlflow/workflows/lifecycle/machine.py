@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from lmc_mlflow.config.runtime import RuntimeConfig
+from lmc_mlflow.gpus import check_gpu, choose_gpu
 from lmc_mlflow.own_code import make_importable
 from lmc_mlflow.seeds import set_determinism
-from lmc_mlflow.workflows.lifecycle.gpus import check_gpu, choose_gpu
 
 AUTO = "auto"
 MALLOC_SETTINGS = ((-4, 0), (-1, 2**31 - 1), (-2, 2**26))

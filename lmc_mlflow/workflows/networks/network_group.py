@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +14,7 @@ from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
 from lmc_mlflow.contract import Tag
-from lmc_mlflow.data.loading import LabelledImages, move_all
+from lmc_mlflow.data.loading import LabelledImages, ShiftedData, move_all
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
@@ -128,12 +128,19 @@ def load_material(
             ids = f"{networks[0].run.info.run_id} and {other.run.info.run_id}"
             raise ValueError(f"split=train: runs {ids} were trained on different subsets; measure them on split=test")
     first = rebuild(store, networks[0], data_root, device)
-    kept = {networks[0].digests["train"]: first.side(networks[0].side)}
+    wanted = {network.digests["train"] for network in networks} if sides else set()
+    kept = _wanted_sides(first, networks[0], wanted)
     for other in networks if sides else ():
         if other.digests["train"] not in kept:
-            kept[other.digests["train"]] = rebuild(store, other, data_root, device).side(other.side)
+            kept |= _wanted_sides(rebuild(store, other, data_root, device), other, wanted)
     measured = first.test if split == "test" else kept[networks[0].digests["train"]]
     return Material(first.test, measured, kept)
+
+
+def _wanted_sides(data: ShiftedData, network: LoggedNetwork, wanted: Set[str]) -> dict[str, LabelledImages]:
+    """Keep the training subset of a network, and the sides on which others were trained: digest -> images."""
+    others = {side.digest: side for side in (data.a, data.b) if side.digest in wanted}
+    return others | {network.digests["train"]: data.side(network.side)}
 
 
 def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequence[str]) -> dict[str, str]:

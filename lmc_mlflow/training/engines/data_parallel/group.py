@@ -39,6 +39,14 @@ class Group:
     deterministic: bool
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a process has given up: its error in one line, and when (seconds of a clock that all processes share)."""
+
+    error: str
+    when: float
+
+
 @contextmanager
 def joined(group: Group, rank: int) -> Iterator[None]:
     """Belong to the group within the block; it begins when all processes have come."""

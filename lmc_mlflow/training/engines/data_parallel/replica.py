@@ -1,6 +1,7 @@
 """Trains the copy of a network that one process of a group holds, on its share of every batch."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,8 @@ class Replica:
 
 def train_replicas(replicas: Sequence[Replica], config: OptimizationConfig, flips: bool, epoch: int) -> list[Tally]:
     """Train each replica (in place) by one pass; returns what this process's share of each adds up to."""
-    with products(config.precision):
+    with products(config.precision), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of axes with one entry
         return [_train(replica, config, flips, epoch) for replica in replicas]
 
 

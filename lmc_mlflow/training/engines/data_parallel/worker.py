@@ -1,12 +1,11 @@
-"""Trains in a process of its own, for the process of rank 0, on one of the devices."""
+"""Runs as a process that trains for the process of rank 0: `python -m` this module with the number of a pipe."""
 
-import multiprocessing
 import os
 import shutil
-import signal
+import sys
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,35 +14,32 @@ import torch
 
 from lmc_mlflow.errors import one_line
 from lmc_mlflow.seeds import set_determinism
-from lmc_mlflow.training.engines.data_parallel.group import Group, joined, pack, share_images, unpack_trainees
+from lmc_mlflow.training.engines.data_parallel.group import (
+    Failure,
+    Group,
+    joined,
+    pack,
+    share_images,
+    unpack_trainees,
+)
 from lmc_mlflow.training.engines.data_parallel.replica import Replica, train_replicas
 
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a worker has given up: its error in one line, and when (seconds of a clock that all processes share)."""
-
-    error: str
-    when: float
+POLL_SECONDS = 0.25
 
 
-def serve(pipe: "Connection[bytes, Any]", rank: int, group: Group) -> None:
-    """Train an epoch for each number that comes through a pipe, until None comes or rank 0 is gone.
-
-    Rank 0 alone reacts to Ctrl-C.
-    """
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_rank_0, args=(group.folder,), daemon=True).start()
+def serve(pipe: "Connection[bytes, Any]") -> None:
+    """Train an epoch for each number that comes through a pipe, until None comes or rank 0 is gone."""
+    group: Group
+    rank, group = pipe.recv()
+    threading.Thread(target=_end_with_rank_0, args=(os.getppid(), group.folder), daemon=True).start()
     status = 1
     try:
         _serve(pipe, rank, group)
         status = 0
     except Exception as error:  # noqa: BLE001  # rank 0 tells it
-        try:
+        with suppress(OSError):
             pipe.send(pack(Failure(f"{type(error).__name__}: {one_line(error)}", time.monotonic())))
-        except OSError:  # rank 0 is gone
-            shutil.rmtree(group.folder, ignore_errors=True)
+        time.sleep(2 * POLL_SECONDS)  # if rank 0 is gone, the thread ends this process
     finally:
         os._exit(status)  # at once: a second of an interpreter's end, or a wait for processes that have ended
 
@@ -64,10 +60,13 @@ def _serve(pipe: "Connection[bytes, Any]", rank: int, group: Group) -> None:
             pipe.send(pack(tallies))
 
 
-def _end_with_rank_0(folder: Path) -> None:
-    """End this process at once when rank 0 is gone, even amid a step; remove what that has left."""
-    rank_0 = multiprocessing.parent_process()
-    assert rank_0 is not None
-    rank_0.join()
+def _end_with_rank_0(rank_0: int, folder: Path) -> None:
+    """End this process when rank 0 is gone, even amid a step; remove what that has left."""
+    while os.getppid() == rank_0:
+        time.sleep(POLL_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])))

@@ -1,23 +1,27 @@
 """Starts the other processes of a group, talks to them, and says why one of them has ended."""
 
-import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import distributed as dist
 
-from lmc_mlflow.training.engines.data_parallel.group import PATIENCE, Group, unpack
-from lmc_mlflow.training.engines.data_parallel.worker import Failure, serve
+from lmc_mlflow.training.engines.data_parallel.group import PATIENCE, Failure, Group, unpack
 
 GRACE_SECONDS = 5.0
 """How long the process that is to blame for an error may take to end, and each of them after the last epoch."""
+POLL_SECONDS = 0.1
+WORKER_MODULE = "lmc_mlflow.training.engines.data_parallel.worker"
 
 
 class Workers:
@@ -25,7 +29,7 @@ class Workers:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._processes: list[SpawnProcess] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._pipes: list[Connection[Any, bytes]] = []
         self._failures: dict[int, Failure] = {}
         self._are_dismissed = threading.Event()
@@ -33,23 +37,31 @@ class Workers:
     @contextmanager
     def started(self) -> Iterator[None]:
         """Start them; none outlives the block."""
-        context = multiprocessing.get_context("spawn")
         try:
             for rank in range(1, len(self._group.devices)):
-                mine, theirs = context.Pipe()
-                process = context.Process(target=serve, args=(theirs, rank, self._group), daemon=True)
-                process.start()
-                theirs.close()
-                self._processes.append(process)
-                self._pipes.append(mine)
+                self._start(rank)
             if self._group.devices[0].type == "cuda":
                 threading.Thread(target=self._free_rank_0, daemon=True).start()
             yield
         finally:
             if self._are_dismissed.is_set():
-                for process in self._processes:
-                    process.join(GRACE_SECONDS)
+                self._ended(len(self._processes))
             self._kill()
+
+    def _start(self, rank: int) -> None:
+        """Start one, which Ctrl-C at the terminal does not reach; it does not run the command's own module again."""
+        ours, theirs = Pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", WORKER_MODULE, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        ours.send((rank, self._group))
+        theirs.close()
+        self._processes.append(process)
+        self._pipes.append(ours)
 
     def dismiss(self, error: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         """Let them leave the group after the last epoch; kill them after an error, before rank 0 leaves it."""
@@ -93,8 +105,7 @@ class Workers:
         try:
             yield
         except (RuntimeError, OSError, EOFError) as error:
-            ended = wait([process.sentinel for process in self._processes], GRACE_SECONDS)
-            why = self._why(ended)
+            why = self._why() if self._ended(1) else None
             if why is None and "timed out" in str(error).lower():
                 others = ", ".join(map(str, self._group.devices[1:]))
                 why = f"a process of {others} did not answer for {PATIENCE.seconds // 60} minutes"
@@ -102,35 +113,45 @@ class Workers:
                 raise
             raise ChildProcessError(f"{why}; the same command resumes from the last progress that was saved") from error
 
-    def _why(self, sentinels: Sequence[object]) -> str | None:
-        """Say which process has ended first of those with these sentinels, and why; None: there are none."""
+    def _ended(self, number: int) -> bool:
+        """Wait a while until so many of them have ended; tell whether they have."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while sum(process.poll() is not None for process in self._processes) < number:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def _why(self) -> str:
+        """Say which process has ended first, and why; one has."""
         killed, ended = [], []
         for index, (process, pipe) in enumerate(zip(self._processes, self._pipes, strict=True)):
-            if process.sentinel not in sentinels:
+            status = process.poll()
+            if status is None:
                 continue
-            process.join(GRACE_SECONDS)  # its sentinel comes a moment before its status
-            assert process.exitcode is not None
             name = f"the process of {self._group.devices[index + 1]} (rank {index + 1})"
             failure = self._failures.get(index) or _last_words(pipe)
             if failure is not None:
                 ended.append((failure.when, f"{name} has failed ({failure.error})"))
-            elif process.exitcode < 0:
-                killed.append(f"{name} was killed ({signal.Signals(-process.exitcode).name})")
+            elif status < 0:
+                killed.append(f"{name} was killed ({signal.Signals(-status).name})")
             else:
-                ended.append((float("inf"), f"{name} has ended with status {process.exitcode}"))
-        return killed[0] if killed else min(ended)[1] if ended else None
+                ended.append((float("inf"), f"{name} has ended with status {status}"))
+        return killed[0] if killed else min(ended)[1]
 
     def _kill(self) -> None:
         self._are_dismissed.set()
-        for process in self._processes:
+        for process, pipe in zip(self._processes, self._pipes, strict=True):
             process.kill()
-            process.join()
+            process.wait()
+            pipe.close()
 
     def _free_rank_0(self) -> None:
         """Let rank 0 go on where it waits on its GPU for a process that has ended, which NCCL does not notice."""
-        wait([process.sentinel for process in self._processes])
-        if not self._are_dismissed.is_set() and dist.group.WORLD is not None:
-            dist.group.WORLD.abort()
+        while not self._are_dismissed.wait(POLL_SECONDS):
+            if any(process.poll() is not None for process in self._processes) and dist.group.WORLD is not None:
+                dist.group.WORLD.abort()
+                return
 
 
 def _last_words(pipe: "Connection[Any, bytes]") -> Failure | None:

@@ -34,12 +34,11 @@ def check_gpu(device: torch.device) -> None:
         ValueError: saying why, and what else there is.
     """
     count = count_gpus()
-    index = device.index if device.index is not None or not count else torch.cuda.current_device()
-    if (index or 0) >= count:
+    if (device.index or 0) >= count:
         remarks = "".join(f" ({said})" for said in _warnings()[:1])
         devices = "1 CUDA device" if count == 1 else f"{count} CUDA devices"
         raise ValueError(f"device={str(device)!r}: this machine has {devices}{remarks}; choose cpu or auto")
-    fault = why_not(index or 0)
+    fault = why_not(device.index or 0)
     if fault:
         raise ValueError(f"device={str(device)!r}: {fault}; choose cpu or auto")
 

@@ -1,0 +1,87 @@
+"""Turns a call from Python into the configuration of a command, and its outcome into a result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lmc_mlflow.config.canonical import from_texts
+from lmc_mlflow.config.commands import COMMANDS
+from lmc_mlflow.config.options import write_value
+from lmc_mlflow.results.networks import Network, Pair
+from lmc_mlflow.results.result import Result, as_value
+
+if TYPE_CHECKING:
+    from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+
+R = TypeVar("R", bound=Result)
+
+
+@contextmanager
+def at(uri: str | None, experiment: str | None) -> Iterator[None]:
+    """Work at a store and in an experiment; the process, MLflow's settings and PyTorch's are as before afterwards."""
+    from lmc_mlflow.tracking.connection.address import at_address
+    from lmc_mlflow.tracking.processes.signals import termination_raises
+    from lmc_mlflow.workflows.lifecycle.torch_settings import torch_settings_kept
+
+    with at_address(uri, experiment), torch_settings_kept(), termination_raises():
+        yield
+
+
+def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] | None = None) -> Any:
+    """Make the configuration of a command from keyword arguments and from networks that are given by position.
+
+    Raises:
+        ValueError: an unknown option, a value that is not allowed, or a network that is given twice.
+    """
+    by_position = {name: value for name, value in (named or {}).items() if value is not None}
+    twice = by_position.keys() & given.keys()
+    if twice:
+        raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
+    texts = {name: as_text(name, as_value(value)) for name, value in {**given, **by_position}.items()}
+    return from_texts(COMMANDS[command].config, texts)
+
+
+def as_text(name: str, value: Any) -> str:
+    """Write a value as a flag would; numbers of NumPy and PyTorch count as numbers."""
+    if isinstance(value, str | FilePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True)
+    if isinstance(value, tuple):
+        return ",".join(as_text(name, one) for one in value)
+    plain = value.item() if hasattr(value, "item") else value
+    if plain is None or isinstance(plain, bool | int | float):
+        return write_value(plain)
+    raise ValueError(f"{name}: a {type(value).__name__} is no value of an option; give a text, a number or a result")
+
+
+def ends(a: Any, b: Any) -> dict[str, Any]:
+    """Name the ends of a path: a pair, or two networks."""
+    return {"pair": a} if b is None else {"run_a": a, "run_b": b}
+
+
+def make_result(kind: type[R], outcome: Any, **further: Any) -> R:
+    """Make a result from the outcome of a workflow, which has most of its fields."""
+    from lmc_mlflow.tracking.connection.address import tracking_uri
+
+    given = {**vars(outcome), "uri": tracking_uri(), **further}
+    return kind(**{spec.name: given[spec.name] for spec in fields(kind)})
+
+
+def make_pair(outcome: PairOutcome) -> Pair:
+    """Make the result of a trained pair, with its two networks."""
+    return make_result(Pair, outcome, a=make_network(outcome.endpoints["A"]), b=make_network(outcome.endpoints["B"]))
+
+
+def make_network(run_id: str) -> Network:
+    """Make the result of a logged network."""
+    from lmc_mlflow.query.runs import default_client
+    from lmc_mlflow.workflows.lifecycle.outcome import Outcome
+
+    run = default_client().get_run(run_id)
+    return make_result(Network, Outcome.of(run, "trained"))

@@ -1,0 +1,234 @@
+"""Logs a pair that a training loop of a user's own has trained: split, noise, runs and tests are ours."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.batches import Images, ResidentImages
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.train_pair import OUR_LOOP, OWN_LOOP
+from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.data.loading import ShiftedData, load_shifted
+from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.models.parameters import num_parameters
+from lmc_mlflow.predictions.scores import score_name
+from lmc_mlflow.tracking.connection.store import open_store
+from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.drawn_batches import drawn_batches
+from lmc_mlflow.training.noise_trace import noise_check, trace_epoch
+from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.weights import check_compatible
+from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.run_once import run_session
+from lmc_mlflow.workflows.pair.results import log_endpoint
+from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
+from lmc_mlflow.workflows.pair.shift_test import log_shift
+
+
+@dataclass
+class Side:
+    """One side of a pair: what a training loop needs.
+
+    Attributes:
+        name: `A` or `B`.
+        device: where images and networks are.
+        batch_size: that was given for the pair.
+        epochs: that were given for the pair.
+    """
+
+    name: str
+    device: torch.device
+    batch_size: int
+    epochs: int
+    _trainee: Trainee
+    _flips: bool
+    _run: TrackedRun
+    _drawn: int = 0
+
+    @property
+    def run_id(self) -> str:
+        """Run id of the side's endpoint."""
+        return self._run.run_id
+
+    @property
+    def images(self) -> Tensor:
+        """Training images (N, C, H, W) as the networks get them.
+
+        Raises:
+            ValueError: they are read batch by batch.
+        """
+        if not isinstance(self._trainee.images, ResidentImages):
+            raise ValueError("the images do not fit memory_gb; use side.loader(), or give a higher memory_gb")
+        return self._trainee.images.tensor
+
+    @property
+    def labels(self) -> Tensor:
+        """Classes (N,), or zeros and ones (N, K)."""
+        return self._trainee.labels
+
+    def network(self) -> nn.Module:
+        """Return the initialized network, on the device and in training mode; it gives log-probabilities or logits."""
+        return self._trainee.network
+
+    def loader(self, batch_size: int | None = None) -> "Loader":
+        """Return batches of images and labels; each time that it is gone through is the next epoch.
+
+        Order, flips and translations are those of the pair's noise: with `noise=same` both sides see the same draws,
+        and so do draws of your loop from PyTorch's generator between two batches, such as those of dropout.
+
+        Args:
+            batch_size: images a batch; None: that of the pair.
+        """
+        return Loader(self, batch_size or self.batch_size)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers of the training at a step, such as an epoch."""
+        self._run.log_metrics(metrics, step)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """The batches of a side, epoch by epoch."""
+
+    side: Side
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.side.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        side, trainee = self.side, self.side._trainee
+        side._drawn += 1
+        epoch = side._drawn
+        with trainee.noise.epoch(epoch, len(side.labels), self.batch_size, side._flips) as draws:
+            yield from drawn_batches(trainee, draws)
+        trainee.traces.append(trace_epoch(epoch, draws, trainee.host_labels))
+
+
+@dataclass
+class OwnPair:
+    """A pair in the hands of a user's own loop.
+
+    Attributes:
+        run_id: of the pair's run.
+        sides: A and B.
+        test: images and labels that each network is tested on.
+    """
+
+    run_id: str
+    sides: tuple[Side, Side]
+    test: tuple[Images, Tensor]
+    _config: TrainPairConfig
+    _data: ShiftedData
+    _runs: PairRuns
+    _logged: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def log(self, side: Side, network: nn.Module, metrics: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Test a trained network, log it as the endpoint of a side, and return its scores.
+
+        Args:
+            side: that it was trained on.
+            network: with the weights of `side.network()`; it is moved to the side's device.
+            metrics: further numbers that your training has; the scores are measured here.
+
+        Raises:
+            ValueError: the side was logged before, or the weights are those of another architecture.
+            FloatingPointError: a weight is not finite.
+        """
+        if side.name in self._logged:
+            raise ValueError(f"side {side.name} was logged before; log each side once")
+        trainee = side._trainee
+        state = network.state_dict()
+        try:
+            check_compatible(trainee.network.state_dict(), state)
+        except ValueError as error:
+            raise ValueError(f"side {side.name}: this is not the network of side.network(): {error}") from None
+        for name, value in state.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise FloatingPointError(f"side {side.name}: {name} is not finite; lower your loop's learning rate")
+        trainee.network.load_state_dict(state)
+        trainee.network.to(side.device).eval()
+        scores = {
+            f"{split}/{name}": value
+            for split, images, labels in (("test", *self.test), ("train", trainee.images, trainee.labels))
+            for name, value in _named(trainee, images, labels).items()
+        }
+        run = self._runs.endpoints[side.name]
+        known = {*scores, "num_parameters"}
+        run.log_metrics({key: value for key, value in (metrics or {}).items() if key not in known})
+        run.log_metrics(scores | {"num_parameters": num_parameters(trainee.network)}, self._config.optimization.epochs)
+        log_endpoint(self._runs, self._config, self._data, trainee)
+        self._logged[side.name] = scores
+        return scores
+
+    def close(self, seconds: float) -> None:
+        """Log what is known of both sides together.
+
+        Raises:
+            ValueError: a side was not logged.
+        """
+        missing = [side.name for side in self.sides if side.name not in self._logged]
+        if missing:
+            raise ValueError(f"side {missing[0]} was not logged; call pair.log(side, network) for both sides")
+        pair = self._runs.pair
+        traces = {side.name: side._trainee.traces for side in self.sides}
+        if traces["A"] and len(traces["A"]) == len(traces["B"]):  # both sides went through their loaders
+            check = noise_check(traces)
+            pair.log_json(check, "noise_check.json")
+            same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
+            pair.set_tags({Tag.SAME_NOISE: "true" if same else "false"})
+        means = {key: (self._logged["A"][key] + self._logged["B"][key]) / 2 for key in self._logged["A"]}
+        pair.log_metrics(means, self._config.optimization.epochs)
+        pair.log_metrics({"cost/wall_seconds": seconds})
+        score = score_name(self.test[1])
+        rows = "\n".join(
+            f"| {side.name} | {self._logged[side.name][f'test/{score}']:.2%} | "
+            f"{self._logged[side.name]['test/loss']:.4f} | `{self._runs.endpoints[side.name].run_id}` |"
+            for side in self.sides
+        )
+        pair.describe(
+            f"Trained by a loop of its author's own on the two sides of `{self._config.data.shift}` of "
+            f"{self._config.data.dataset}; split, initialization and tests are by lmc_mlflow.\n\n"
+            f"| side | test {score.replace('_', ' ')} | test loss | run |\n|---|---|---|---|\n{rows}"
+        )
+
+
+@contextmanager
+def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
+    """Open the runs of a pair, and close them when both sides are logged; an error in the block ends them as FAILED.
+
+    Args:
+        config: what is split, and how the networks start; what it says of optimizer and epochs is recorded alone.
+
+    Raises:
+        ValueError: something a user can put right; says how.
+        StoreError: the tracking store cannot be used.
+    """
+    if config.optimization.loop == OUR_LOOP:
+        config = replace(config, optimization=replace(config.optimization, loop=OWN_LOOP))
+    device = prepare_machine(config.runtime)
+    store = open_store()
+    data = load_shifted(config.data, device)
+    trainees = make_trainees(config, data, device)
+    started = time.perf_counter()
+    with run_session(store) as session:
+        wanted = session.find(Kind.PAIR, pair_identity(config, data), force=True)  # the loop is no part of the identity
+        runs = open_pair(store, wanted, config, data, None)
+        log_shift([runs.pair], config, data)
+        for run in (runs.pair, *runs.endpoints.values()):
+            run.set_tags({Tag.ENGINE: OWN_LOOP})
+        size, epochs = config.optimization.batch_size, config.optimization.epochs
+        a, b = (Side(t.side, device, size, epochs, t, data.flips, runs.endpoints[t.side]) for t in trainees)
+        pair = OwnPair(runs.pair.run_id, (a, b), (data.test.images, data.test.labels), config, data, runs)
+        yield pair
+        pair.close(time.perf_counter() - started)
+        session.close(*runs.endpoints.values(), runs.pair)
+
+
+def _named(trainee: Trainee, images: Images, labels: Tensor) -> dict[str, float]:
+    scores = evaluate(trainee.network, images, labels)
+    return {"loss": scores.loss, score_name(labels): scores.score}
