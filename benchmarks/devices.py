@@ -19,8 +19,8 @@ from lmc_mlflow.workflows.matrix.matrix import matrix
 from lmc_mlflow.workflows.pair.train_pair import train_pair
 
 MODEL = "mlp_l3_w256_512_256"
-NUM_PAIRS = 4
-NUM_ALPHAS = 301
+NUM_PAIRS = 6
+NUM_ALPHAS = 501
 NUM_ROUNDS = 2
 WAYS: Mapping[str, tuple[str, ...]] = {"one": (), "two": ("cpu", "cpu")}
 

@@ -8,6 +8,7 @@ from typing import Any
 from lmc_mlflow import __version__
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
+from lmc_mlflow.own_code import plugins
 from lmc_mlflow.terminal.hints import how_started
 from lmc_mlflow.terminal.refusals import is_user_error, refusal, refusal_of_flags
 from lmc_mlflow.terminal.script import SCRIPT, complete, overview, split_words
@@ -105,10 +106,15 @@ def _catalogues() -> dict[str, Sequence[str]]:
     from lmc_mlflow.models.families import MODEL_FORMS
 
     return {
-        "dataset": list(DATASETS),
-        "shift": [family.form for family in SHIFTS.values()],
-        "model": list(MODEL_FORMS),
+        "dataset": [*DATASETS, *_plugins("dataset")],
+        "shift": [*(family.form for family in SHIFTS.values()), *_plugins("shift")],
+        "model": [*MODEL_FORMS, *_plugins("model")],
     }
+
+
+def _plugins(what: str) -> list[str]:
+    """Name what installed packages add to a table, each with its package and version."""
+    return [f"{plugin.name} ({plugin.origin})" for plugin in plugins(what).values()]
 
 
 def _refuse(name: str, line: str) -> int:

@@ -98,6 +98,7 @@ def interpolate(
             verdict_by_error=outcome.connected_by_error,
             verdict_by_intervals=outcome.connected_interval.partition(" ")[0],
             align=config.aligning.align,
+            thresholds=(config.path.barrier_threshold, config.path.accuracy_delta_threshold),
         )
 
 

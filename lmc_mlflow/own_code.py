@@ -1,14 +1,17 @@
-"""Finds functions of users' own modules by name, as in `mypkg.nets:build`, and digests their source files."""
+"""Finds functions of users' own modules and of installed plug-ins by name, and digests their source files."""
 
 import contextlib
 import difflib
+import functools
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,46 @@ MOST_CHANGES = 3
 """Changed lines that a warning repeats."""
 
 
-def is_own(name: str) -> bool:
-    """Tell whether a name is that of a function in a module."""
-    return bool(_NAME.fullmatch(name)) and not name.startswith(_LIBRARIES)
+@dataclass(frozen=True)
+class Plugin:
+    """What an installed package adds to a table.
+
+    Attributes:
+        name: in the table.
+        target: `<module>:<function>`.
+        package: that brings it.
+        version: of the package.
+    """
+
+    name: str
+    target: str
+    package: str
+    version: str
+
+    @property
+    def origin(self) -> str:
+        """The package and its version."""
+        return f"{self.package} {self.version}"
+
+
+@functools.cache
+def plugins(what: str) -> Mapping[str, Plugin]:
+    """Find what installed packages add to the table of models, datasets, shifts or measures.
+
+    Args:
+        what: the option: model, dataset, shift, or measure; the entry-point group is `lmc_mlflow.<what>s`.
+    """
+    found = {}
+    for point in importlib.metadata.entry_points(group=f"lmc_mlflow.{what}s"):
+        package = point.dist.name if point.dist is not None else "unknown"
+        version = point.dist.version if point.dist is not None else "0"
+        found[point.name] = Plugin(point.name, point.value.replace(" ", ""), package, version)
+    return found
+
+
+def is_own(what: str, name: str) -> bool:
+    """Tell whether a name is that of a function in a module, or of a plug-in."""
+    return (bool(_NAME.fullmatch(name)) and not name.startswith(_LIBRARIES)) or name in plugins(what)
 
 
 def make_importable(folder: str = "") -> None:
@@ -109,8 +149,13 @@ def source_file(what: str, name: str) -> Path:
 
 
 def source_digest(what: str, name: str) -> str:
-    """Compute the sha256 of the source file of a name, in hexadecimal. Errors as in `source_file`."""
-    return hashlib.sha256(source_file(what, name).read_bytes()).hexdigest()
+    """Compute the sha256 of the source file of a name, in hexadecimal; of a plug-in with its package and version.
+
+    Errors as in `source_file`.
+    """
+    plugin = plugins(what).get(name)
+    origin = plugin.origin.encode() if plugin is not None else b""
+    return hashlib.sha256(origin + source_file(what, name).read_bytes()).hexdigest()
 
 
 def changed_lines(before: str, now: str) -> str:
@@ -140,7 +185,8 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _parts(what: str, name: str) -> tuple[str, str]:
-    found = _NAME.fullmatch(name)
+    plugin = plugins(what).get(name)
+    found = _NAME.fullmatch(name if plugin is None else plugin.target)
     if not found:
         raise ValueError(f"{what} {name!r}: write it as {FORM}, as in mypkg.nets:build")
     return found["module"], found["function"]

@@ -21,7 +21,9 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.findings import conclusions
 
-NOTEBOOKS = sorted((ROOT / "analysis").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "analysis").glob("0[1-7]*.ipynb"))
+"""Those that read the store alone."""
+BRING_YOUR_OWN = ROOT / "analysis" / "08_bring_your_own.ipynb"
 HERE = ["--device=cpu", "--threads=1"]
 SMALL = [*QUICK, "--epochs=2", "--model=mlp_l1_w8", "--lr=0.01"]
 RUN: dict[str, Any] = {"dataset": "digits", "model": "mlp", "shift": "label_2080", "lr": 0.1, "batch_size": 32}
@@ -68,11 +70,11 @@ def executed(folder: Path) -> tuple[str, int]:
 
 
 def test_the_notebooks_are_numbered() -> None:
-    numbers = [path.stem[:2] for path in NOTEBOOKS]
-    assert numbers == ["01", "02", "03", "04", "05", "06", "07"]
+    numbers = [path.stem[:2] for path in sorted((ROOT / "analysis").glob("*.ipynb"))]
+    assert numbers == ["01", "02", "03", "04", "05", "06", "07", "08"]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, BRING_YOUR_OWN], ids=lambda path: path.stem)
 def test_notebooks_are_stored_without_output(path: Path) -> None:
     for cell in read(path).cells:
         assert not cell.get("outputs")
@@ -353,3 +355,18 @@ def test_without_runs_a_conclusion_names_commands_that_exist(conclude) -> None:
         words = shlex.split(re.sub(r"<[^>,]*>", lambda match: f"x{match.start()}", line))
         name = words[words.index("-e") + 1]
         parse_flags(name, COMMANDS[name].config, [f"--{words[i + 1]}" for i, word in enumerate(words) if word == "-P"])
+
+
+def test_the_notebook_for_own_networks_trains_measures_and_shows(store: MlflowClient, tmp_path: Path) -> None:
+    notebook = read(BRING_YOUR_OWN)
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    printed = [output.text for output in outputs if "text" in output]
+    assert printed == ["Writing my_network.py\n"]
+    shown = [output.data for output in outputs if "data" in output]
+    assert sum("image/png" in data for data in shown) == 3
+    tables = "".join(str(data.get("text/html", "")) for data in shown)
+    for words in ("test/accuracy", "connected", "test/barrier_in_basin", "mean_prediction_accuracy"):
+        assert words in tables
+    assert {run.data.tags["lmc.model"] for run in runs_of_kind(store, "pair")} == {"my_network:build"}
+    assert len(runs_of_kind(store, "path")) == 3

@@ -218,7 +218,7 @@ def test_options_belong_to_own_networks() -> None:
 
 
 def test_timm_s_names_are_no_modules_and_help_lists_the_form() -> None:
-    assert not own_code.is_own("timm:resnet18")
+    assert not own_code.is_own("model", "timm:resnet18")
     assert own_code.FORM in MODEL_FORMS
     with pytest.raises(ValueError, match="there is no such folder"):
         own_code.make_importable("no/such/folder")

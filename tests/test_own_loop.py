@@ -63,6 +63,7 @@ def test_each_block_makes_a_pair_of_its_own_that_fills_no_paper_s_cell(store: Ml
             trained(pair)
     lmc.train_pair(**SMALL)
     table = lmc.query.pairs()
+    assert ["own loop" in name for name in table["name"]] == [True, True, False]
     assert list(table["loop"]) == [OWN_LOOP, OWN_LOOP, "lmc_mlflow"]
     assert len(set(table["run_id"])) == 3
     frames = prepare(read_frames(""), {})

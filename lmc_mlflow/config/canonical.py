@@ -108,7 +108,7 @@ def from_nested(command: type[Config], nested: Mapping[str, Mapping[str, str]]) 
     return from_texts(command, texts)
 
 
-def fingerprint(config: object, without: Collection[str] = ()) -> str:
+def fingerprint(config: object, without: Collection[str] = (), beside: Collection[str] = ()) -> str:
     """Return a digest of the fields that differ from their section's defaults and decide the result.
 
     New options may be added later without changing the fingerprint of old configurations, as long
@@ -119,11 +119,12 @@ def fingerprint(config: object, without: Collection[str] = ()) -> str:
     Args:
         config: of any command.
         without: names of fields that say which runs are used, and not how (the ends of a path).
+        beside: further lines that decide the result.
 
     Raises:
         ValueError: the module of such a function is not there.
     """
-    lines = []
+    lines = list(beside)
     for p, value in _walk(config):
         section = getattr(config, p.section)
         plain = next(s for s in dataclasses.fields(type(section)) if s.name == p.name).default
@@ -131,6 +132,6 @@ def fingerprint(config: object, without: Collection[str] = ()) -> str:
             plain = p.rule.before if p.rule.says_something(vars(section)) else plain
         if p.rule.identity and value != plain and p.name not in without:
             lines.append(f"{p.section}.{p.name}={write_value(value)}")
-            if p.rule.own_code and is_own(value):
+            if p.rule.own_code and is_own(p.name, value):
                 lines.append(f"{p.section}.{p.name}.source={source_digest(p.name, value)}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]

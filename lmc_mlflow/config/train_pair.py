@@ -31,7 +31,7 @@ class ModelConfig(Section):
         """Write the further arguments in one form, so that spaces and order mean nothing."""
         if not self.model_options:
             return
-        if not is_own(self.model):
+        if not is_own("model", self.model):
             raise ValueError(f"model_options belongs to model={FORM}, not {self.model}; leave it out")
         try:
             options = json.loads(self.model_options)

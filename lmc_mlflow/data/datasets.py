@@ -31,7 +31,7 @@ from lmc_mlflow.data.readers.moons import read_moons
 from lmc_mlflow.data.readers.npz import read_npz
 from lmc_mlflow.data.readers.own_data import read_own
 from lmc_mlflow.data.readers.tiny_imagenet import read_tiny_imagenet
-from lmc_mlflow.own_code import FORM, is_own
+from lmc_mlflow.own_code import FORM, is_own, plugins
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ def dataset_row(name: str) -> DatasetRow:
     Raises:
         ValueError: unknown name; lists those there are.
     """
-    if is_own(name):
+    if name not in DATASETS and is_own("dataset", name):
         return replace(DATASETS[FORM], made_by=name)
-    return lookup(DATASETS, name, "dataset")
+    return lookup({**DATASETS, **dict.fromkeys(plugins("dataset"), DATASETS[FORM])}, name, "dataset")
 
 
 OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}

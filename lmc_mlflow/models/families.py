@@ -19,7 +19,7 @@ from lmc_mlflow.models.names import (
     parse_mlp,
     widths_of,
 )
-from lmc_mlflow.own_code import FORM, is_own, source_file
+from lmc_mlflow.own_code import FORM, is_own, plugins, source_file
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def form_of(model: str) -> str:
     """
     found = _row_key(model)
     if found is None:
-        raise unknown_name("model", model, [*MODEL_FORMS, *TABLE_V_MLPS])
+        raise unknown_name("model", model, [*MODEL_FORMS, *TABLE_V_MLPS, *plugins("model")])
     return found
 
 
@@ -193,6 +193,7 @@ def has_batch_norm(model: str) -> bool:
 def _row_key(model: str) -> str | None:
     if model in NETWORKS:
         return model
-    if is_own(model):
+    named = next((form for form, row in FORMS.items() if row.beginning and model.startswith(row.beginning)), None)
+    if is_own("model", model) and (named is None or ":" in model):
         return FORM
-    return next((form for form, row in FORMS.items() if row.beginning and model.startswith(row.beginning)), None)
+    return named

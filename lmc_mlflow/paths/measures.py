@@ -1,6 +1,8 @@
 """The table of measures: numbers of a network's outputs on a split, taken at every point of a path."""
 
 import functools
+import importlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lmc_mlflow.batches import Images
+from lmc_mlflow.own_code import plugins
 from lmc_mlflow.paths.barriers import Values, barrier
 from lmc_mlflow.predictions.calibration import weighted_ece
 from lmc_mlflow.predictions.scores import (
@@ -19,6 +22,7 @@ from lmc_mlflow.predictions.scores import (
     weighted_average_precision,
 )
 
+logger = logging.getLogger(__name__)
 Splits = Mapping[str, tuple[Images, Tensor]]
 """Name of a split -> its images and labels."""
 Row = Mapping[str, float]
@@ -106,7 +110,29 @@ def _calibration_error(parts: list[Part], _num_samples: int) -> float:
     return float(weighted_ece(confidence, correct, np.ones((1, len(correct))))[0])
 
 
+def _of_plugins() -> dict[str, Measure]:
+    """Load the measures of installed packages; one that cannot be loaded, or is none, is left out with a warning."""
+    found = {}
+    for name, plugin in plugins("measure").items():
+        try:
+            measure = getattr(importlib.import_module(plugin.target.partition(":")[0]), plugin.target.partition(":")[2])
+        except Exception as error:  # noqa: BLE001 (it is somebody else's code, which may raise anything)
+            logger.warning("measure %s of %s is left out: %s: %s", name, plugin.origin, type(error).__name__, error)
+            continue
+        if isinstance(measure, Measure):
+            found[name] = measure
+        else:
+            logger.warning("measure %s of %s is left out: it is a %s", name, plugin.origin, type(measure).__name__)
+    return found
+
+
+def measures_beside() -> list[str]:
+    """Name the measures of installed packages with package and version: they belong to the identity of a result."""
+    return [f"measure.{name}={plugin.origin}" for name, plugin in plugins("measure").items() if name in MEASURES]
+
+
 MEASURES: Mapping[str, Measure] = {
+    **_of_plugins(),
     LOSS: Measure("loss", NATS, (CLASSES, SEVERAL_LABELS), _loss_sum, _mean),
     ACCURACY: Measure("accuracy", FRACTION, (CLASSES,), _num_correct, _mean, higher_is_better=True),
     AVERAGE_PRECISION: Measure(
@@ -114,7 +140,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "ece": Measure("expected calibration error", FRACTION, (CLASSES,), _confidence, _calibration_error),
 }
-"""Name -> measure. A name is a column of `path.json`, and `<split>/path_<name>` a metric curve."""
+"""Name -> measure, of installed packages too. A name is a column of `path.json`, `<split>/path_<name>` a curve."""
 
 
 def measures_for(labels: Tensor) -> dict[str, Measure]:

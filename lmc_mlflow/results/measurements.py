@@ -22,6 +22,7 @@ class Path(Result):
         verdict_by_intervals: yes, no, apparent or undecided; empty without intervals.
         decided_by: the split and the number that decided `verdict`.
         align: method by which B's units were permuted first, or `none`.
+        thresholds: barrier in basin (nats) and accuracy delta (a fraction) beyond which the path is broken.
     """
 
     verdict: str
@@ -29,6 +30,7 @@ class Path(Result):
     verdict_by_intervals: str
     decided_by: str
     align: str
+    thresholds: tuple[float, float]
     shown: ClassVar[tuple[str, ...]] = (
         "test/barrier_in_basin",
         "test/barrier",
@@ -62,8 +64,9 @@ class Path(Result):
 
         title = f"{self.name}\nconnected: {self.verdict} ({self.decided_by})"
         if self.align == "none":
-            return path_figure(self.frame(), title)
-        return aligned_path_figure(self.frame(), self.frame(unaligned=True), title, self.align)
+            return path_figure(self.frame(), title, thresholds=self.thresholds)
+        unaligned = self.frame(unaligned=True)
+        return aligned_path_figure(self.frame(), unaligned, title, self.align, thresholds=self.thresholds)
 
 
 @dataclass(frozen=True)

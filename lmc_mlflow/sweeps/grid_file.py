@@ -150,9 +150,9 @@ def _job(number: int, entry: _Entry, machine: Texts, changes: Texts, all_seeds: 
 def _check_names(config: TrainPairConfig) -> None:
     """Check the names of data set, shift and network, as far as is possible without the data."""
     dataset_row(config.data.dataset)
-    if is_own(config.data.dataset):
+    if is_own("dataset", config.data.dataset):
         source_file("dataset", config.data.dataset)
-    if is_own(config.data.shift):
+    if is_own("shift", config.data.shift):
         source_file("shift", config.data.shift)
     else:
         split_sides(config.data.shift, np.repeat(np.arange(10), 100), 10, config.data.split_seed)

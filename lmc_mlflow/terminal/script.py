@@ -83,7 +83,7 @@ def completions(
     name, equals, value = prefix.partition("=")
     if equals and name in known:
         own = ("true", "false") if known[name].kind is bool else known[name].rule.choices
-        choices = [*own, *(form for form in catalogues.get(name, ()) if "<" not in form)]
+        choices = [*own, *(form.partition(" ")[0] for form in catalogues.get(name, ()) if "<" not in form)]
         yield from (f"{name}={choice}" for choice in choices if choice.startswith(value))
     else:
         yield from (f"{option}=" for option in known if option.startswith(prefix))

@@ -23,7 +23,7 @@ from lmc_mlflow.data.shifts.sides import (
     no_split,
     subset_split,
 )
-from lmc_mlflow.own_code import FORM, is_own
+from lmc_mlflow.own_code import FORM, is_own, plugins
 
 Split = Callable[[re.Match[str], Labels, int, int], Sides]
 
@@ -99,12 +99,12 @@ def shift_row(shift: str) -> Shift:
 
 def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
-        if family is SHIFTS[FORM] and not is_own(shift):
+        if family is SHIFTS[FORM] and not is_own("shift", shift):
             continue
         found = family.pattern.fullmatch(shift)
         if found:
             return family, found
-    raise unknown_name("shift", shift, [family.form for family in SHIFTS.values()])
+    raise unknown_name("shift", shift, [*(family.form for family in SHIFTS.values()), *plugins("shift")])
 
 
 SHIFTS: Mapping[str, Shift] = {

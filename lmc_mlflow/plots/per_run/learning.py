@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import SIDE_STYLES, house_style, legend_below, log_scale, panels
@@ -28,6 +29,8 @@ def learning_figure(table: pd.DataFrame, title: str) -> Figure:
             rows = rows.sort_values("epoch")
             loss_panel.plot(rows["epoch"], rows["loss"], label=f"side {side}, {split}", **style)
             accuracy_panel.plot(rows["epoch"], 100 * rows[score], **style)
+        for panel in (loss_panel, accuracy_panel):
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         loss_panel.set(xlabel="epoch", ylabel="loss (nats per sample, logarithmic scale)")
         log_scale(loss_panel, table["loss"][table["loss"] > 0])
         accuracy_panel.set(xlabel="epoch", ylabel=f"{in_words(score)} (%)")

@@ -17,6 +17,7 @@ from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import LabelledImages, ShiftedData, move_all
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
+from lmc_mlflow.paths.measures import measures_beside
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
@@ -153,7 +154,7 @@ def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequ
     """
     ids = ",".join(network.run.info.run_id for network in networks)
     return {
-        Tag.FINGERPRINT: fingerprint(config, without=without),
+        Tag.FINGERPRINT: fingerprint(config, without, measures_beside()),
         Tag.RUNS_DIGEST: hashlib.sha256(ids.encode()).hexdigest()[:32],
     }
 

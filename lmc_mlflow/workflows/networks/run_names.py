@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.train_pair import OWN_LOOP, OptimizationConfig
 from lmc_mlflow.query.networks import LoggedNetwork
 
 MAX_NAME = 40
@@ -48,6 +48,8 @@ def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
             found.append(_joined([form.format(value) for value in values]))
     if any(config.noise.noise != "same" for config in configs):
         found.append("own noise")
+    if any(config.optimization.loop == OWN_LOOP for config in configs):
+        found.append("own loop")
     if any(config.model.init != "same" for config in configs):
         found.append("own init")
     for values in (

@@ -56,7 +56,7 @@ def network_spec(config: TrainPairConfig, data: ShiftedData) -> NetworkSpec:
         output,
         model.weights_init,
         model.model_options,
-        source_digest("model", model.model) if is_own(model.model) else "",
+        source_digest("model", model.model) if is_own("model", model.model) else "",
     )
 
 

@@ -16,6 +16,7 @@ from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.grid import Grid, adaptive_grid
+from lmc_mlflow.paths.measures import measures_beside
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.samples import to_arrays
 from lmc_mlflow.paths.walk import Path
@@ -236,4 +237,4 @@ def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:
 
 def path_fingerprint(config: InterpolateConfig) -> str:
     """Digest how a path is measured, whatever its ends; with them it tells a path from all others."""
-    return fingerprint(config, without=("pair", "run_a", "run_b"))
+    return fingerprint(config, ("pair", "run_a", "run_b"), measures_beside())
