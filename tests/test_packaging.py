@@ -175,7 +175,10 @@ def test_a_module_that_there_is_not_is_recognized() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_the_modules_that_the_documents_name_exist(path: Path) -> None:
-    text = path.read_text()
+    groups = re.compile(
+        r"lmc_mlflow\.(models|datasets|shifts|measures)\b"
+    )  # of entry points, held by tests/test_plugins.py
+    text = groups.sub("", path.read_text()) if path.name == "bring-your-own.md" else path.read_text()
     if path.name in ("CONTRIBUTING.md", "architecture.md"):  # here paths begin below lmc_mlflow/
         below = re.findall(r"`((?:\w+/)+\w+\.py)`", text)
         text += " ".join(f"lmc_mlflow/{name}" for name in below if not (ROOT / name).exists())
