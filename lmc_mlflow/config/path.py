@@ -50,8 +50,8 @@ class PathConfig(Section):
     bn: str = option(
         "interpolate",
         "batch-norm statistics on the path: interpolated; recalibrated on both training sides; those of the nearer end "
-        "(they change at 0.5; one end's everywhere is something else); or repair: each hidden unit is rescaled to a "
-        "mean and deviation between those of the ends",
+        "(A's up to alpha 0.5, B's above); or repair: each hidden unit is rescaled to a mean and deviation between "
+        "those of the ends",
         choices=BN_POLICIES,
     )
     path_engine: str = option(
@@ -60,7 +60,11 @@ class PathConfig(Section):
         choices=("fast", "exact"),
     )
     barrier_threshold: float = option(0.1, "a barrier_in_basin above this breaks the connection", minimum=0.0)
-    accuracy_delta_threshold: float = option(-0.06, "an accuracy_delta below this breaks the connection", maximum=0.0)
+    accuracy_delta_threshold: float = option(
+        -0.06,
+        "an accuracy_delta (accuracy minus the mean accuracy of both ends) below this breaks the connection",
+        maximum=0.0,
+    )
     error_barrier_threshold: float = option(
         0.02, "for the verdict connected_by_error: an error_barrier of at least this breaks the connection", above=0.0
     )
