@@ -54,6 +54,29 @@ def sharing(channels: int, height: int, width: int, num_classes: int) -> nn.Modu
     return network
 
 
+def lazy(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def frozen(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return plain(channels, height, width, num_classes).requires_grad_(False)
+
+
+class Two(nn.Module):
+    """Logits, and something else."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return self.body(x), 1
+
+
+def two_outputs(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return Two(plain(channels, height, width, num_classes))
+
+
 def raising(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
     raise KeyError("no such layer")
 
