@@ -176,3 +176,9 @@ def split_twice(labels: np.ndarray, generator: np.random.Generator) -> tuple[lis
 
 def split_one(labels: np.ndarray, generator: np.random.Generator) -> list[int]:
     return [0, 1, 2]
+
+
+def load_bytes_and_floats(data_root: str) -> Any:
+    images = np.arange(0, 241, 15, dtype=np.uint8)[:16].reshape(1, 4, 4).repeat(2, 0)
+    images[0, 0, 0] = 240
+    return (images, np.array([0, 1])), (images / 255, np.array([0, 1]))
