@@ -93,7 +93,7 @@ def as_value(given: Any) -> Any:
         return tuple(as_value(one) for one in given)
     if getattr(given, "ndim", 0) == 1:  # of NumPy or PyTorch
         return tuple(given.tolist())
-    if hasattr(given, "state_dict"):
+    if hasattr(given, "state_dict") and not isinstance(given, type):
         raise ValueError(
             f"a {type(given).__name__} in memory is no option; give the run that logged it, or a function that "
             "builds it"

@@ -15,16 +15,15 @@ from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.parameters import num_parameters
-from lmc_mlflow.models.registry import empty_state
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.noise_trace import noise_check, trace_epoch
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.weights import check_compatible
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
+from lmc_mlflow.workflows.pair.loggable import loggable_state
 from lmc_mlflow.workflows.pair.results import log_endpoint
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
@@ -165,21 +164,8 @@ class OwnPair:
         if side.name in self._logged:
             raise ValueError(f"side {side.name} was logged before; log each side once")
         trainee = side._trainee
-        if not isinstance(network, nn.Module):
-            raise ValueError(f"side {side.name}: a {type(network).__name__} is no network; give the torch.nn.Module")
-        if any(network is other._trainee.network for other in self.sides if other is not side):
-            raise ValueError(f"side {side.name}: this is the network of the other side; log each with its own side")
-        state = network.state_dict()
-        try:
-            check_compatible(empty_state(network_spec(self._config, self._data)), state)
-        except ValueError as error:
-            raise ValueError(
-                f"side {side.name}: this is not the network of side.network(): {error}; log the network itself in "
-                "float32, without what is wrapped around it"
-            ) from None
-        for name, value in state.items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise FloatingPointError(f"side {side.name}: {name} is not finite; lower your loop's learning rate")
+        others = [one._trainee.network for one in self.sides if one is not side]
+        state = loggable_state(f"side {side.name}", network, others, network_spec(self._config, self._data))
         trainee.network.load_state_dict(state)
         trainee.network.to(side.device).eval()
         scores = {
