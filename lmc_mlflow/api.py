@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lmc_mlflow.calls import at, configure, ends, make_network, make_pair, make_result
+from lmc_mlflow.calls import as_text, at, configure, ends, make_network, make_pair, make_result, refuse_no_text
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import COMMANDS
@@ -192,9 +192,10 @@ def network(run: Any, /, *, uri: str | None = None) -> nn.Module:
     from lmc_mlflow.query.networks import load_network
     from lmc_mlflow.query.runs import default_client
 
+    refuse_no_text(uri=uri)
     if uri is None and isinstance(run, Result):
         uri = run.uri
-    return load_network(default_client(uri), as_value(run)).network()
+    return load_network(default_client(uri), as_text("run", as_value(run))).network()
 
 
 def options(command: str) -> pd.DataFrame:
@@ -205,6 +206,6 @@ def options(command: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known = parameters(lookup(COMMANDS, command, "command").config).values()
+    known = parameters(lookup(COMMANDS, str(command), "command").config).values()
     rows = [(p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help) for p in known]
     return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])

@@ -23,13 +23,32 @@ R = TypeVar("R", bound=Result)
 
 @contextmanager
 def at(uri: str | None, experiment: str | None) -> Iterator[None]:
-    """Work at a store and in an experiment; the process, MLflow's settings and PyTorch's are as before afterwards."""
+    """Work at a store and in an experiment; the process, MLflow's settings and PyTorch's are as before afterwards.
+
+    Raises:
+        ValueError: one of them is no text, or the experiment has no name.
+    """
     from lmc_mlflow.tracking.connection.address import at_address
     from lmc_mlflow.tracking.processes.signals import termination_raises
     from lmc_mlflow.workflows.lifecycle.torch_settings import torch_settings_kept
 
+    refuse_no_text(uri=uri, experiment=experiment)
+    if experiment is not None and not experiment.strip():
+        raise ValueError("experiment is empty; give a name, or leave it out")
     with at_address(uri, experiment), torch_settings_kept(), termination_raises():
         yield
+
+
+def refuse_no_text(**given: object) -> None:
+    """Refuse a store or an experiment that is neither a text nor None.
+
+    Raises:
+        ValueError: naming it.
+    """
+    examples = {"uri": "sqlite:////home/me/mlflow.db", "experiment": "a first look"}
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name}={value!r} is a {type(value).__name__}; give a text, such as {examples[name]!r}")
 
 
 def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] | None = None) -> Any:
@@ -51,10 +70,13 @@ def as_text(name: str, value: Any) -> str:
     if isinstance(value, str | FilePath):
         return str(value)
     if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True)
+        try:
+            return json.dumps(value, sort_keys=True)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}; give texts, numbers, and lists and mappings of them") from None
     if isinstance(value, tuple):
         return ",".join(as_text(name, one) for one in value)
-    plain = value.item() if hasattr(value, "item") else value
+    plain = value.item() if getattr(value, "shape", None) == () else value  # of NumPy or PyTorch
     if plain is None or isinstance(plain, bool | int | float):
         return write_value(plain)
     raise ValueError(f"{name}: a {type(value).__name__} is no value of an option; give a text, a number or a result")

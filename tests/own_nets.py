@@ -54,6 +54,29 @@ def sharing(channels: int, height: int, width: int, num_classes: int) -> nn.Modu
     return network
 
 
+def lazy(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+def frozen(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return plain(channels, height, width, num_classes).requires_grad_(False)
+
+
+class Two(nn.Module):
+    """Logits, and something else."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
+        return self.body(x), 1
+
+
+def two_outputs(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return Two(plain(channels, height, width, num_classes))
+
+
 def raising(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
     raise KeyError("no such layer")
 
@@ -153,3 +176,9 @@ def split_twice(labels: np.ndarray, generator: np.random.Generator) -> tuple[lis
 
 def split_one(labels: np.ndarray, generator: np.random.Generator) -> list[int]:
     return [0, 1, 2]
+
+
+def load_bytes_and_floats(data_root: str) -> Any:
+    images = np.arange(0, 241, 15, dtype=np.uint8)[:16].reshape(1, 4, 4).repeat(2, 0)
+    images[0, 0, 0] = 240
+    return (images, np.array([0, 1])), (images / 255, np.array([0, 1]))

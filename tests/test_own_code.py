@@ -22,6 +22,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
 from lmc_mlflow.data.loading import load_shifted
+from lmc_mlflow.data.readers.own_data import read_own
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
 from lmc_mlflow.models.families import MODEL_FORMS
 from lmc_mlflow.models.registry import NetworkSpec, build_network
@@ -133,6 +134,9 @@ def test_own_networks_are_aligned_recalibrated_and_joined(store: MlflowClient) -
         ("own_nets:restless", "body.1.bias differs when it is built again from the same seed"),
         ("own_nets:elsewhere", "1.weight is on meta; leave the network on the CPU"),
         ("own_nets:sharing", "4.weight and 5.weight are one tensor"),
+        ("own_nets:lazy", "1.weight is lazy and has no weights yet"),
+        ("own_nets:frozen", "has no weight to train; leave requires_grad on"),
+        ("own_nets:two_outputs", "cannot take images of 1 x 28 x 28"),
         ("own_nets:raising", r"raised KeyError: 'no such layer' \(own_nets.py, line"),
         ("own_nets:nothing", "returned a NoneType; return a torch.nn.Module"),
         ("own_nets:biuld", r"own_nets has no function 'biuld' \(did you mean own_nets:build\?\)"),
@@ -209,6 +213,12 @@ def test_a_function_that_cannot_be_imported_again_is_refused() -> None:
     for function, message in ((lambda: None, "top level"), (nn.Linear, "top level"), (script, "give nets.build")):
         with pytest.raises(ValueError, match=message):
             lmc.train_pair(model=function)
+
+
+def test_bytes_and_floats_of_one_data_set_are_scaled_each_as_they_are() -> None:
+    data = read_own("own_nets:load_bytes_and_floats", ".")
+    assert data.train_images.max() == pytest.approx(240 / 255)
+    assert data.test_images.max() == pytest.approx(240 / 255)
 
 
 def test_options_belong_to_own_networks() -> None:

@@ -103,9 +103,40 @@ def _not_finite(pair: OwnPair) -> None:
     pair.log(pair.sides[0], network)
 
 
+def _weights_alone(pair: OwnPair) -> None:
+    pair.log(pair.sides[0], pair.sides[0].network().state_dict())  # type: ignore[arg-type]
+
+
+def _of_the_other_side(pair: OwnPair) -> None:
+    pair.log(pair.sides[0], pair.sides[1].network())
+
+
+def _by_name(pair: OwnPair) -> None:
+    pair.log("A", pair.sides[0].network())  # type: ignore[arg-type]
+
+
+def _in_half_precision(pair: OwnPair) -> None:
+    pair.log(pair.sides[0], pair.sides[0].network().half())
+
+
+def _wrapped(pair: OwnPair) -> None:
+    pair.log(pair.sides[0], torch.nn.DataParallel(pair.sides[0].network()))
+
+
+def _score_in_batches(pair: OwnPair) -> None:
+    pair.sides[0].log_metrics({"train/loss": 1.0}, step=2)
+    pair.sides[0].log_metrics({"train/loss": 1.0}, step=3)
+
+
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [
+        (_weights_alone, ValueError, "side A: a OrderedDict is no network; give the torch.nn.Module"),
+        (_of_the_other_side, ValueError, "side A: this is the network of the other side"),
+        (_by_name, ValueError, "'A' is no side of this pair; give one of pair.sides"),
+        (_in_half_precision, ValueError, "type torch.float32 vs torch.float16; log the network itself in float32"),
+        (_wrapped, ValueError, "only the first network has it; log the network itself"),
+        (_score_in_batches, ValueError, "train/loss at step 3: pair.log measures it at step 2"),
         (_once, ValueError, r"side B was not logged; call pair.log\(side, network\)"),
         (_twice, ValueError, "side A was logged before"),
         (_another, ValueError, r"side A: this is not the network of side.network\(\)"),
@@ -137,6 +168,17 @@ def test_a_loader_replays_the_same_order_on_both_sides_and_another_in_each_epoch
         assert pair.sides[0].images.shape[0] == len(pair.sides[0].labels)
         for side in pair.sides:
             pair.log(side, side.network())
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "a"])
+def test_a_batch_size_that_is_none_is_refused(store: MlflowClient, size: object) -> None:
+    with pytest.raises(ValueError, match="give a whole number of at least 1"), lmc.pair(**SMALL) as pair:
+        pair.sides[0].loader(size)
+
+
+def test_a_pair_writes_itself_without_its_images(store: MlflowClient) -> None:
+    with pytest.raises(ValueError, match="was not logged"), lmc.pair(**SMALL) as pair:
+        assert len(repr(pair)) < 1000
 
 
 def test_images_that_are_read_batch_by_batch_come_from_the_loader_alone(store: MlflowClient) -> None:

@@ -21,6 +21,7 @@ from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.results.networks import Pair
+from lmc_mlflow.results.result import as_value
 
 SMALL = {"model": "mlp_l1_w16", "epochs": 3, "device": "cpu", "threads": 1, "c2st_samples": 0}
 """The options of `QUICK`."""
@@ -164,6 +165,12 @@ def test_an_experiment_is_made_by_its_name_and_nothing_of_the_process_changes(
         ({"epochs": -1}, "epochs=-1: must be at least"),
         ({"model": object()}, "model: a object is no value of an option"),
         ({"engine": "slow"}, "engine 'slow' is unknown"),
+        ({"lr": torch.tensor([[0.1, 0.2]])}, "lr: a Tensor is no value of an option"),
+        ({"model": torch.nn.Sequential(torch.nn.Linear(2, 2))}, "a Sequential in memory is no option"),
+        ({"model_options": {"a": object()}}, "model_options: Object of type object is not JSON"),
+        ({"uri": Path("x.db")}, "uri=.* is a PosixPath; give a text, such as 'sqlite"),
+        ({"experiment": 3}, "experiment=3 is a int; give a text"),
+        ({"experiment": " "}, "experiment is empty; give a name"),
     ],
 )
 def test_a_wrong_option_is_one_line(given: dict[str, object], message: str) -> None:
@@ -179,10 +186,26 @@ def test_a_network_is_given_once(pair: Pair) -> None:
         lmc.interpolate()
 
 
+def test_a_network_that_is_not_there_is_sought_in_the_store_of_the_call(pair: Pair, place: str, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    with pytest.raises(ValueError, match=r"does not exist in sqlite.*other\.db"):
+        lmc.network(pair.a, uri=other)
+    for wrong in (None, 3, [pair.a, pair.b]):
+        with pytest.raises(ValueError, match="run"):
+            lmc.network(wrong, uri=place)
+
+
+def test_results_are_keys(pair: Pair) -> None:
+    assert {pair: 1}[pair] == 1
+    assert len({pair.a, pair.b}) == 2
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     assert calls.as_text("alphas", torch.tensor(3)) == "3"
     assert calls.as_text("lr", pd.Series([0.5])[0]) == "0.5"
     assert calls.as_text("deterministic", True) == "true"
+    for several in (range(1, 3), torch.tensor([1, 2]), pd.Series([1, 2]), pd.Series([1, 2]).to_numpy()):
+        assert calls.as_text("seeds", as_value(several)) == "1,2"
     assert calls.as_text("model_options", {"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
 
 

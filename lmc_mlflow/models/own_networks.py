@@ -4,6 +4,7 @@ import json
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lmc_mlflow.own_code import call_own
 
@@ -44,6 +45,11 @@ def own_network(
     known: dict[int, str] = {}
     wanted = torch.get_default_device().type
     for name, tensor in with_names:
+        if is_lazy(tensor):
+            raise ValueError(
+                f"model {model!r}: {name} is lazy and has no weights yet; call the network on a batch of zeros before "
+                "you return it"
+            )
         other = known.setdefault(id(tensor), name)
         if other != name:
             raise ValueError(
@@ -53,4 +59,6 @@ def own_network(
             raise ValueError(
                 f"model {model!r}: {name} is on {tensor.device}; leave the network on the CPU, device= moves it"
             )
+    if not any(parameter.requires_grad for parameter in body.parameters()):
+        raise ValueError(f"model {model!r} has no weight to train; leave requires_grad on where it shall learn")
     return OwnNetwork(body, output)

@@ -184,7 +184,7 @@ def _try_out(network: nn.Module, spec: NetworkSpec) -> None:
     try:
         with torch.no_grad():
             shape = tuple(network(torch.zeros(2, spec.channels, spec.height, spec.width)).shape)
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001 (it may be a user's code, which may raise anything)
         raise ValueError(
             f"model {spec.model!r} cannot take images of {size} ({first_line(error)}); "
             "choose another network or image size"

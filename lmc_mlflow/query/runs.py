@@ -82,12 +82,12 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
         try:
             return client.get_run(run_id)
         except MlflowException:
-            problem = f"run {run_id} does not exist in {tracking_uri()}"
+            problem = f"run {run_id} does not exist in {client.tracking_uri}"
             raise ValueError(f"{problem}; check the id, and MLFLOW_TRACKING_URI if it is in another store") from None
     found = search(client, f"attributes.run_id LIKE '{run_id}%'")
     if not found:
         raise ValueError(
-            f"no run's id begins with {run_id!r} in {tracking_uri()}; check the id, and MLFLOW_TRACKING_URI"
+            f"no run's id begins with {run_id!r} in {client.tracking_uri}; check the id, and MLFLOW_TRACKING_URI"
         )
     if len(found) > 1:
         raise ValueError(

@@ -30,7 +30,7 @@ class Result:
     run_id: str
     name: str
     how: str
-    metrics: Mapping[str, float] = field(repr=False)
+    metrics: Mapping[str, float] = field(repr=False, hash=False)
     experiment_id: str = field(repr=False)
     uri: str = field(repr=False)
     shown: ClassVar[tuple[str, ...]] = ("headline",)
@@ -89,8 +89,15 @@ def as_value(given: Any) -> Any:
     """
     if hasattr(given, "run_id"):  # a pair in the hands of a user's own loop has one too
         return given.run_id
-    if isinstance(given, list | tuple):
+    if isinstance(given, list | tuple | range):
         return tuple(as_value(one) for one in given)
+    if getattr(given, "ndim", 0) == 1:  # of NumPy or PyTorch
+        return tuple(given.tolist())
+    if hasattr(given, "state_dict") and not isinstance(given, type):
+        raise ValueError(
+            f"a {type(given).__name__} in memory is no option; give the run that logged it, or a function that "
+            "builds it"
+        )
     if callable(given):
         return name_of(given)
     return given

@@ -112,7 +112,8 @@ def _alike(name: str, images: list[NDArray[Any]]) -> list[NDArray[Any]]:
         )
     if all(part.dtype.kind in "ui" for part in images):
         return [part.astype(np.uint8) for part in images]
-    return [(part / 255 if high > 1 else part).astype(np.float32) for part in images]
+    highest = max(float(part.max()) for part in images if part.dtype.kind == "f")
+    return [(part / 255 if part.dtype.kind in "ui" or highest > 1 else part).astype(np.float32) for part in images]
 
 
 def _classes(name: str, *labels: NDArray[Any]) -> tuple[list[NDArray[Any]], tuple[str, ...]]:

@@ -21,12 +21,15 @@ from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.noise_trace import noise_check, trace_epoch
 from lmc_mlflow.training.trainee import Trainee
-from lmc_mlflow.weights import check_compatible
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
+from lmc_mlflow.workflows.pair.loggable import loggable_state
 from lmc_mlflow.workflows.pair.results import log_endpoint
-from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
+from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+
+MEASURED = ("test/", "train/")
+"""Beginnings of the names of scores that are measured on the logged networks."""
 
 
 @dataclass
@@ -44,10 +47,10 @@ class Side:
     device: torch.device
     batch_size: int
     epochs: int
-    _trainee: Trainee
-    _flips: bool
-    _run: TrackedRun
-    _drawn: int = 0
+    _trainee: Trainee = field(repr=False)
+    _flips: bool = field(repr=False)
+    _run: TrackedRun = field(repr=False)
+    _drawn: int = field(default=0, repr=False)
 
     @property
     def run_id(self) -> str:
@@ -82,11 +85,28 @@ class Side:
 
         Args:
             batch_size: images a batch; None: that of the pair.
+
+        Raises:
+            ValueError: the size is no whole number of at least 1.
         """
-        return Loader(self, batch_size or self.batch_size)
+        size = self.batch_size if batch_size is None else batch_size
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"batch_size={size!r}: give a whole number of at least 1")
+        return Loader(self, size)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers of the training at a step, such as an epoch."""
+        """Log numbers of the training at a step, such as an epoch.
+
+        Raises:
+            ValueError: a score that `pair.log` measures, at a step at which it would hide the measured one.
+        """
+        if step > self.epochs:
+            for name in metrics:
+                if name.startswith(MEASURED):
+                    raise ValueError(
+                        f"{name} at step {step}: pair.log measures it at step {self.epochs}, the last of epochs=; "
+                        "count epochs, or choose another name"
+                    )
         self._run.log_metrics(metrics, step)
 
 
@@ -121,11 +141,11 @@ class OwnPair:
 
     run_id: str
     sides: tuple[Side, Side]
-    test: tuple[Images, Tensor]
-    _config: TrainPairConfig
-    _data: ShiftedData
-    _runs: PairRuns
-    _logged: dict[str, dict[str, float]] = field(default_factory=dict)
+    test: tuple[Images, Tensor] = field(repr=False)
+    _config: TrainPairConfig = field(repr=False)
+    _data: ShiftedData = field(repr=False)
+    _runs: PairRuns = field(repr=False)
+    _logged: dict[str, dict[str, float]] = field(default_factory=dict, repr=False)
 
     def log(self, side: Side, network: nn.Module, metrics: Mapping[str, float] | None = None) -> dict[str, float]:
         """Test a trained network, log it as the endpoint of a side, and return its scores.
@@ -139,17 +159,13 @@ class OwnPair:
             ValueError: the side was logged before, or the weights are those of another architecture.
             FloatingPointError: a weight is not finite.
         """
+        if not any(side is one for one in self.sides):
+            raise ValueError(f"{str(side)[:50]!r} is no side of this pair; give one of pair.sides")
         if side.name in self._logged:
             raise ValueError(f"side {side.name} was logged before; log each side once")
         trainee = side._trainee
-        state = network.state_dict()
-        try:
-            check_compatible(trainee.network.state_dict(), state)
-        except ValueError as error:
-            raise ValueError(f"side {side.name}: this is not the network of side.network(): {error}") from None
-        for name, value in state.items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise FloatingPointError(f"side {side.name}: {name} is not finite; lower your loop's learning rate")
+        others = [one._trainee.network for one in self.sides if one is not side]
+        state = loggable_state(f"side {side.name}", network, others, network_spec(self._config, self._data))
         trainee.network.load_state_dict(state)
         trainee.network.to(side.device).eval()
         scores = {
