@@ -18,6 +18,8 @@ from lmc_mlflow.results.result import Result, as_value
 if TYPE_CHECKING:
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
+NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out"})
+"""Options that name networks."""
 R = TypeVar("R", bound=Result)
 
 
@@ -61,8 +63,19 @@ def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] |
     twice = by_position.keys() & given.keys()
     if twice:
         raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
-    texts = {name: as_text(name, as_value(value)) for name, value in {**given, **by_position}.items()}
+    values = {**given, **by_position}
+    for name in NETWORKS & values.keys():
+        _check_networks(name, values[name])
+    texts = {name: as_text(name, as_value(value)) for name, value in values.items()}
     return from_texts(COMMANDS[command].config, texts)
+
+
+def _check_networks(name: str, given: Any) -> None:
+    """Refuse results that are no network where networks are named."""
+    for one in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(one, Result) and not isinstance(one, Network):
+            kind = type(one).__name__.lower()
+            raise ValueError(f"{name}: a {kind} is no network; give one, such as pair.a, pair.b or trajectory.average")
 
 
 def as_text(name: str, value: Any) -> str:

@@ -220,3 +220,17 @@ def test_options_are_a_table() -> None:
 def test_every_function_says_what_it_does() -> None:
     for name in lmc.FUNCTIONS:
         assert inspect.getdoc(getattr(lmc, name))
+
+
+def test_a_result_that_is_no_network_is_refused_where_a_network_is_named(pair: Pair) -> None:
+    for call in (lambda: lmc.interpolate(pair, pair.a), lambda: lmc.matrix([pair, pair.a]), lambda: lmc.prune(pair)):
+        with pytest.raises(ValueError, match=r"a pair is no network; give one, such as pair.a"):
+            call()
+
+
+def test_an_experiment_chosen_for_one_store_says_nothing_of_another(
+    place: str, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", store.create_experiment("of the first store alone"))
+    assert lmc.train_pair(uri=place, seed=7, **SMALL).experiment_id == "0"
+    assert lmc.train_pair(seed=7, **SMALL).experiment_id == "1"

@@ -22,6 +22,11 @@ class Address:
     experiment: str | None = None
     from_python: bool = False
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another store is named than by MLflow's own settings."""
+        return self.uri is not None and self.uri != str(mlflow.get_tracking_uri())
+
 
 OF_SETTINGS = Address()
 _ADDRESS: ContextVar[Address] = ContextVar("address", default=OF_SETTINGS)

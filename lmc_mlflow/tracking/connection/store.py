@@ -86,9 +86,11 @@ def beside(store: Store, experiment_id: str) -> Store:
 
 def _settings() -> tuple[str | None, str | None]:
     """Give the id and the name of the experiment that the user has chosen; a name given in Python goes first."""
-    name = address().experiment
-    if name is not None:
-        return None, name
+    here = address()
+    if here.experiment is not None:
+        return None, here.experiment
+    if here.is_elsewhere:  # an id of the settings is that of another store
+        return None, None
     return os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
 
 
