@@ -140,6 +140,17 @@ def use_copy_of(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> Mlflow
     return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
+def use_copy_of_folder(source: Path, folder: Path, patch: pytest.MonkeyPatch) -> MlflowClient:
+    """Copy a store with its artifacts into a folder, and make it the store of commands that run there."""
+    shutil.copytree(source / "mlruns", folder / "mlruns")
+    client = use_copy_of(source / "mlflow.db", folder, patch)
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        places = f"{source}/mlruns", f"{folder}/mlruns"
+        connection.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, ?, ?)", places)
+    connection.close()
+    return client
+
+
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """Provide an empty store in the folder of the test, which is also the working directory."""

@@ -106,11 +106,14 @@ def write_folder(root: Path) -> Path:
 
 
 BAD_FLAGS = [
-    (["--dataset=digit"], "dataset 'digit' is unknown (did you mean 'digits'?); choose from bigearthnet, cif"),
+    (
+        ["--dataset=digit"],
+        "dataset 'digit' is unknown (did you mean 'digits'?); choose from <module>:<function>, big",
+    ),
     (["--dataset=faces"], "cifar100, csv, digits, fashion_mnist, imagefolder, mnist, moons, npz, tiny_imagenet"),
     (
         ["--shift=lable_2080"],
-        "shift 'lable_2080' is unknown; choose from bands_<x>_<y>, corrupt_<kind>_<severity>, dirichlet_<conc",
+        "shift 'lable_2080' is unknown; choose from <module>:<function>, bands_<x>_<y>, corrupt_<kind>_",
     ),
     (["--shift=label_2090"], "20 + 90 is 110; the two must add up to 100, as in label_2080"),
     (["--model=mlp_l3_w5_5"], "l3 needs 3 widths above 0, one for each hidden layer, or one for all"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import QUICK, runs_of_kind
+from conftest import QUICK, runs_of_kind, use_copy_of, use_copy_of_folder
 from mlflow import MlflowClient
 
 from entry_points.ensemble import main as ensemble
@@ -23,8 +23,21 @@ HERE = ["--device=cpu", "--threads=1"]
 SMALL = [*QUICK, "--epochs=2", "--model=mlp_l1_w8"]
 
 
+@pytest.fixture(scope="module")
+def filled_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """Make two pairs, two paths and two ensembles, once."""
+    folder = tmp_path_factory.mktemp("filled")
+    with pytest.MonkeyPatch.context() as patch:
+        fill(use_copy_of(empty_store, folder, patch))
+    return folder
+
+
 @pytest.fixture
-def filled(store: MlflowClient) -> MlflowClient:
+def filled(filled_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    return use_copy_of_folder(filled_folder, tmp_path, monkeypatch)
+
+
+def fill(store: MlflowClient) -> None:
     for seed in ("1", "20"):
         assert train_pair([*SMALL, f"--seed={seed}", "--lr=0.01"]) == 0
     pairs = [run.info.run_id for run in runs_of_kind(store, "pair")]
@@ -34,7 +47,6 @@ def filled(store: MlflowClient) -> MlflowClient:
     flags = [*HERE, "--num_resamples=20", "--num_orders=3"]
     assert ensemble([f"--pair={pairs[0]}", "--num_alphas=3", *flags]) == 0
     assert ensemble([f"--runs={a[0]},{a[1]}", *flags]) == 0
-    return store
 
 
 def test_endpoints_have_typed_settings_and_metrics(filled: MlflowClient) -> None:
