@@ -5,13 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lmc_mlflow import __version__
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser, parse_flags
 from lmc_mlflow.own_code import plugins
 from lmc_mlflow.terminal.hints import how_started
 from lmc_mlflow.terminal.refusals import is_user_error, refusal, refusal_of_flags
-from lmc_mlflow.terminal.script import SCRIPT, complete, overview, split_words
 from lmc_mlflow.terminal.streams import MESSAGE_FORMAT, patient_streams
 from lmc_mlflow.terminal.streams import say as say
 from lmc_mlflow.tracking.processes.launcher import stop_with_launcher
@@ -37,25 +35,6 @@ def run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[
     return status
 
 
-def run_words(argv: Sequence[str] | None, entry_point: Callable[[str], Callable[[Sequence[str]], int]]) -> int:
-    """Run the command that the first word after `lmc` names, or answer a question about the commands.
-
-    Args:
-        argv: words; None: those of the process.
-        entry_point: name of a command -> takes its flags and returns the exit status.
-    """
-    words = sys.argv[1:] if argv is None else list(argv)
-    complete(_catalogues)
-    if not words or words[0] in ("-h", "--help", "--version"):
-        say(f"{SCRIPT} {__version__}" if words[:1] == ["--version"] else overview())
-        return 0
-    try:
-        command, flags = split_words(words)
-    except ValueError as error:
-        return _refuse(SCRIPT, str(error))
-    return entry_point(command)(flags)
-
-
 def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence[str] | None) -> int:
     """Parse the flags, run the command, print its lines, and return the exit status.
 
@@ -71,12 +50,12 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
     flags = sys.argv[1:] if argv is None else list(argv)
     config_type = COMMANDS[name].config
     if {"-h", "--help"} & set(flags):
-        say(flag_parser(name, config_type, _catalogues(), prog=how_started(name)).format_help())
+        say(flag_parser(name, config_type, catalogues(), prog=how_started(name)).format_help())
         return 0
     try:
         config = parse_flags(name, config_type, flags)
     except ValueError as error:
-        return _refuse(name, refusal_of_flags(error))
+        return refuse(name, refusal_of_flags(error))
     quiet = config.terminal.quiet
     with patient_streams(quiet):
         logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format=MESSAGE_FORMAT)
@@ -92,14 +71,14 @@ def _run_command(name: str, work: Callable[[Any], Sequence[str]], argv: Sequence
         except Exception as error:
             if not is_user_error(error):
                 raise
-            return _refuse(name, refusal(error))
+            return refuse(name, refusal(error))
         lost = say("\n".join(lines[:1] if quiet else lines))
     if lost:
         print(f"{name}: done, but standard output cannot be written ({lost})", file=sys.stderr)
     return 1 if lost else 0
 
 
-def _catalogues() -> dict[str, Sequence[str]]:
+def catalogues() -> dict[str, Sequence[str]]:
     """Return the names of data sets, shifts and networks, which stand in tables that need neither torch nor mlflow."""
     from lmc_mlflow.data.datasets import DATASETS
     from lmc_mlflow.data.shifts.registry import SHIFTS
@@ -117,7 +96,7 @@ def _plugins(what: str) -> list[str]:
     return [f"{plugin.name} ({plugin.origin})" for plugin in plugins(what).values()]
 
 
-def _refuse(name: str, line: str) -> int:
+def refuse(name: str, line: str) -> int:
     """Print an error's line and return the exit status."""
     print(f"{name}: {line}", file=sys.stderr)
     return 1

@@ -45,7 +45,6 @@ def align(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
-    quiet: bool = False,
 ) -> Network:
     """Permute the units of B towards A, and log the permuted network; of a pair, side B towards side A."""
 
@@ -77,7 +76,6 @@ def ensemble(
     code: str = "",
     devices: Sequence[str] | str = (),
     address: str = "",
-    quiet: bool = False,
 ) -> Ensemble:
     """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
 
@@ -121,7 +119,6 @@ def interpolate(
     code: str = "",
     devices: Sequence[str] | str = (),
     address: str = "",
-    quiet: bool = False,
 ) -> Path:
     """Measure the path between the networks of a pair (one argument), or between two networks."""
 
@@ -160,7 +157,6 @@ def matrix(
     code: str = "",
     devices: Sequence[str] | str = (),
     address: str = "",
-    quiet: bool = False,
 ) -> Matrix:
     """Measure the barrier between every two of several networks (a list, or `query=`)."""
 
@@ -223,16 +219,12 @@ def pair(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
-    loop: Literal["lmc_mlflow", "own"] = "lmc_mlflow",
     device: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
-    checkpoint_every: int = 10,
-    force: bool = False,
     c2st_samples: int = 1000,
-    quiet: bool = False,
 ) -> AbstractContextManager[OwnPair]:
     """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
 
@@ -281,7 +273,6 @@ def plane(
     code: str = "",
     devices: Sequence[str] | str = (),
     address: str = "",
-    quiet: bool = False,
 ) -> Plane:
     """Measure loss and score over the plane through three networks."""
 
@@ -306,7 +297,6 @@ def prune(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
-    quiet: bool = False,
 ) -> list[Network]:
     """Remove the redundant units of a trained MLP, or of each that `query=` finds."""
 
@@ -363,7 +353,6 @@ def star(
     code: str = "",
     checkpoint_every: int = 10,
     force: bool = False,
-    quiet: bool = False,
 ) -> Star:
     """Train a network whose segments to all of several networks (a list, or `source_query=`) stay low."""
 
@@ -416,7 +405,6 @@ def train_pair(
     force: bool = False,
     c2st_samples: int = 1000,
     devices: Sequence[str] | str = (),
-    quiet: bool = False,
 ) -> Pair:
     """Train one network on each side of a data shift.
 
@@ -481,7 +469,6 @@ def train_pairs(
     c2st_samples: int = 1000,
     seeds: Sequence[int] | str = (),
     devices: Sequence[str] | str = (),
-    quiet: bool = False,
 ) -> list[Pair]:
     """Train a pair for each of `seeds`, all together; otherwise as `train_pair`."""
 
@@ -505,6 +492,5 @@ def trajectory(
     threads: int | None = None,
     keep_memory: bool = True,
     code: str = "",
-    quiet: bool = False,
 ) -> Trajectory:
     """Train a network for more epochs, log it after every epoch, and average all of them (SWA)."""

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
 SEVERAL = (list, tuple)
-OF_OUR_LOOP = ("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices")
+OF_OUR_LOOP = (
+    *("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices"),
+    *("loop", "checkpoint_every", "force"),
+)
 """Options of `train_pair` that `pair` has no use for; what it says of epochs, optimizer and so on is recorded alone."""
 
 
@@ -176,7 +179,7 @@ def trajectory(
         from lmc_mlflow.workflows.trajectory.trajectory import trajectory as train
 
         outcome = train(configure("trajectory", options, {"run": network}))
-        return make_result(Trajectory, outcome, average=make_network(outcome.average), query=outcome.query)
+        return make_result(Trajectory, outcome, average=make_network(outcome.average, outcome.how), query=outcome.query)
 
 
 def network(run: Any, /, *, uri: str | None = None) -> nn.Module:
@@ -206,6 +209,6 @@ def options(command: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known = parameters(lookup(COMMANDS, str(command), "command").config).values()
+    known = [p for p in parameters(lookup(COMMANDS, str(command), "command").config).values() if p.rule.logged]
     rows = [(p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help) for p in known]
     return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])

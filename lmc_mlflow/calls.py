@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmc_mlflow.config.canonical import from_texts
+from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.results.networks import Network, Pair
@@ -64,10 +64,18 @@ def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] |
     if twice:
         raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
     values = {**given, **by_position}
+    _refuse_terminal_options(command, given)
     for name in NETWORKS & values.keys():
         _check_networks(name, values[name])
     texts = {name: as_text(name, as_value(value)) for name, value in values.items()}
     return from_texts(COMMANDS[command].config, texts)
+
+
+def _refuse_terminal_options(command: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that change what a command prints alone."""
+    for name, parameter in parameters(COMMANDS[command].config).items():
+        if name in given and not parameter.rule.logged:
+            raise ValueError(f"{name} is about what a command prints in a terminal; leave it out")
 
 
 def _check_networks(name: str, given: Any) -> None:
@@ -110,13 +118,14 @@ def make_result(kind: type[R], outcome: Any, **further: Any) -> R:
 
 def make_pair(outcome: PairOutcome) -> Pair:
     """Make the result of a trained pair, with its two networks."""
-    return make_result(Pair, outcome, a=make_network(outcome.endpoints["A"]), b=make_network(outcome.endpoints["B"]))
+    a, b = (make_network(outcome.endpoints[side], outcome.how) for side in "AB")
+    return make_result(Pair, outcome, a=a, b=b)
 
 
-def make_network(run_id: str) -> Network:
-    """Make the result of a logged network."""
+def make_network(run_id: str, how: str) -> Network:
+    """Make the result of a logged network; `how` as in `Result`."""
     from lmc_mlflow.query.runs import default_client
     from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 
     run = default_client().get_run(run_id)
-    return make_result(Network, Outcome.of(run, "trained"))
+    return make_result(Network, Outcome.of(run, how))

@@ -13,7 +13,8 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.train_pair import OWN_LOOP
 from lmc_mlflow.findings.condition_table import prepare
 from lmc_mlflow.query.networks import load_network
-from lmc_mlflow.workflows.pair.own_loop import OwnPair, Side
+from lmc_mlflow.workflows.pair.own_loop import OwnPair
+from lmc_mlflow.workflows.pair.own_side import Side
 from lmc_mlflow.workflows.report.report import read_frames
 
 SMALL = {"model": "mlp_l1_w16_dropout", "epochs": 2, "device": "cpu", "threads": 1, "c2st_samples": 0}
@@ -152,8 +153,9 @@ def test_what_cannot_be_logged_is_one_line_and_the_pair_has_failed(
 
 
 def test_options_of_our_loop_are_refused(store: MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="engine is about our training loop"), lmc.pair(engine="fast"):
-        pass
+    for name in ("engine", "force", "checkpoint_every", "loop", "devices"):
+        with pytest.raises(ValueError, match=f"{name} is about our training loop"), lmc.pair(**{name: "1"}):
+            pass
     assert train_pair(["--loop=own", "--device=cpu"]) == 1
     assert "leave it out" in capsys.readouterr().err
 

@@ -66,7 +66,7 @@ def test_the_stub_has_every_option_of_every_command() -> None:
     for name in ("interpolate", "align", "ensemble", "matrix", "star", "plane", "prune", "trajectory", "train_pairs"):
         own = stub[stub.index(f"def {name}(") :].partition("\ndef ")[0]
         command = COMMANDS[python_stub.COMMAND_OF.get(name, name)].config
-        assert all(f"\n    {option}: " in own for option in parameters(command))
+        assert all((f"\n    {name}: " in own) == p.rule.logged for name, p in parameters(command).items())
 
 
 def test_a_call_gives_the_run_that_the_command_gives(
@@ -94,7 +94,7 @@ def test_a_pair_has_its_networks_its_curves_and_its_figure(pair: Pair) -> None:
 
 def test_the_same_call_gives_the_finished_pair(pair: Pair, place: str) -> None:
     again = lmc.train_pair(uri=place, shift="label_2080", **SMALL)
-    assert (again.run_id, again.how) == (pair.run_id, "finished before")
+    assert (again.run_id, again.how, again.a.how) == (pair.run_id, "finished before", "finished before")
 
 
 def test_a_path_of_a_pair_or_of_two_networks(pair: Pair, place: str) -> None:
@@ -165,6 +165,7 @@ def test_an_experiment_is_made_by_its_name_and_nothing_of_the_process_changes(
         ({"epochs": -1}, "epochs=-1: must be at least"),
         ({"model": object()}, "model: a object is no value of an option"),
         ({"engine": "slow"}, "engine 'slow' is unknown"),
+        ({"quiet": True}, "quiet is about what a command prints in a terminal; leave it out"),
         ({"lr": torch.tensor([[0.1, 0.2]])}, "lr: a Tensor is no value of an option"),
         ({"model": torch.nn.Sequential(torch.nn.Linear(2, 2))}, "a Sequential in memory is no option"),
         ({"model_options": {"a": object()}}, "model_options: Object of type object is not JSON"),
@@ -212,6 +213,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_options_are_a_table() -> None:
     table = lmc.options("interpolate").set_index("option")
     assert table.loc["num_alphas", "default"] == "21"
+    assert "quiet" not in table.index
     assert "recalibrate" in table.loc["bn", "choices"]
     with pytest.raises(ValueError, match="did you mean 'interpolate'"):
         lmc.options("interpolat")

@@ -8,7 +8,7 @@ import pytest
 from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
 
-from entry_points.command import _catalogues
+from entry_points.command import catalogues
 from entry_points.lmc import main
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import flag_parser
@@ -79,7 +79,7 @@ def test_commands_are_printed_as_the_script_is_typed(monkeypatch: pytest.MonkeyP
 )
 def test_options_and_their_choices_complete(prefix: str, found: list[str]) -> None:
     given = argparse.Namespace(command="train_pair")
-    assert list(script.completions(_catalogues(), prefix, given)) == found
+    assert list(script.completions(catalogues(), prefix, given)) == found
 
 
 def test_a_shell_that_asks_gets_words_and_no_command_runs() -> None:

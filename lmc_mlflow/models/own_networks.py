@@ -3,29 +3,16 @@
 import json
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
+from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.own_code import call_own
-
-
-class OwnNetwork(nn.Module):
-    """A network of a user's own, which returns logits, followed by the output module."""
-
-    def __init__(self, body: nn.Module, output: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        self.output = output
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, C, H, W) to (N, K)."""
-        out: Tensor = self.output(self.body(x))
-        return out
 
 
 def own_network(
     model: str, options: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module
-) -> OwnNetwork:
+) -> ForeignNetwork:
     """Call a user's function `build(channels, height, width, num_classes, **options)`, and check what it returns.
 
     Args:
@@ -61,4 +48,4 @@ def own_network(
             )
     if not any(parameter.requires_grad for parameter in body.parameters()):
         raise ValueError(f"model {model!r} has no weight to train; leave requires_grad on where it shall learn")
-    return OwnNetwork(body, output)
+    return ForeignNetwork(body, output)

@@ -4,23 +4,10 @@ from difflib import get_close_matches
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.normalization.recalibration import batch_norms
-
-
-class TimmNetwork(nn.Module):
-    """A network of timm followed by the output module."""
-
-    def __init__(self, body: nn.Module, output: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        self.output = output
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, C, H, W) to (N, K)."""
-        out: Tensor = self.output(self.body(x))
-        return out
 
 
 def check_timm(model: str) -> str:
@@ -55,7 +42,7 @@ def refuse_pretrained(model: str) -> None:
         )
 
 
-def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module) -> TimmNetwork:
+def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module) -> ForeignNetwork:
     """Build an untrained network of timm.
 
     Args:
@@ -76,7 +63,7 @@ def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int
         body = timm.create_model(name, img_size=(height, width), **options)
     except TypeError:
         body = timm.create_model(name, **options)
-    return TimmNetwork(body, output)
+    return ForeignNetwork(body, output)
 
 
 def timm_has_batch_norm(model: str) -> bool:

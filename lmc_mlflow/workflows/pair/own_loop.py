@@ -1,14 +1,13 @@
-"""Logs a pair that a training loop of a user's own has trained: split, noise, runs and tests are ours."""
+"""Opens, tests and closes the runs of a pair that a training loop of a user's own trains."""
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.batches import Images, ResidentImages
+from lmc_mlflow.batches import Images
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import OUR_LOOP, OWN_LOOP
 from lmc_mlflow.contract import Kind, Tag
@@ -17,116 +16,14 @@ from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.tracking.connection.store import open_store
-from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.training.drawn_batches import drawn_batches
-from lmc_mlflow.training.noise_trace import noise_check, trace_epoch
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
 from lmc_mlflow.workflows.pair.loggable import loggable_state
-from lmc_mlflow.workflows.pair.results import log_endpoint
+from lmc_mlflow.workflows.pair.own_side import Side
+from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
-
-MEASURED = ("test/", "train/")
-"""Beginnings of the names of scores that are measured on the logged networks."""
-
-
-@dataclass
-class Side:
-    """One side of a pair: what a training loop needs.
-
-    Attributes:
-        name: `A` or `B`.
-        device: where images and networks are.
-        batch_size: that was given for the pair.
-        epochs: that were given for the pair.
-    """
-
-    name: str
-    device: torch.device
-    batch_size: int
-    epochs: int
-    _trainee: Trainee = field(repr=False)
-    _flips: bool = field(repr=False)
-    _run: TrackedRun = field(repr=False)
-    _drawn: int = field(default=0, repr=False)
-
-    @property
-    def run_id(self) -> str:
-        """Run id of the side's endpoint."""
-        return self._run.run_id
-
-    @property
-    def images(self) -> Tensor:
-        """Training images (N, C, H, W) as the networks get them.
-
-        Raises:
-            ValueError: they are read batch by batch.
-        """
-        if not isinstance(self._trainee.images, ResidentImages):
-            raise ValueError("the images do not fit memory_gb; use side.loader(), or give a higher memory_gb")
-        return self._trainee.images.tensor
-
-    @property
-    def labels(self) -> Tensor:
-        """Classes (N,), or zeros and ones (N, K)."""
-        return self._trainee.labels
-
-    def network(self) -> nn.Module:
-        """Return the initialized network, on the device and in training mode; it gives log-probabilities or logits."""
-        return self._trainee.network
-
-    def loader(self, batch_size: int | None = None) -> "Loader":
-        """Return batches of images and labels; each time that it is gone through is the next epoch.
-
-        Order, flips and translations are those of the pair's noise: with `noise=same` both sides see the same draws,
-        and so do draws of your loop from PyTorch's generator between two batches, such as those of dropout.
-
-        Args:
-            batch_size: images a batch; None: that of the pair.
-
-        Raises:
-            ValueError: the size is no whole number of at least 1.
-        """
-        size = self.batch_size if batch_size is None else batch_size
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"batch_size={size!r}: give a whole number of at least 1")
-        return Loader(self, size)
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers of the training at a step, such as an epoch.
-
-        Raises:
-            ValueError: a score that `pair.log` measures, at a step at which it would hide the measured one.
-        """
-        if step > self.epochs:
-            for name in metrics:
-                if name.startswith(MEASURED):
-                    raise ValueError(
-                        f"{name} at step {step}: pair.log measures it at step {self.epochs}, the last of epochs=; "
-                        "count epochs, or choose another name"
-                    )
-        self._run.log_metrics(metrics, step)
-
-
-@dataclass(frozen=True)
-class Loader:
-    """The batches of a side, epoch by epoch."""
-
-    side: Side
-    batch_size: int
-
-    def __len__(self) -> int:
-        return -(-len(self.side.labels) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        side, trainee = self.side, self.side._trainee
-        side._drawn += 1
-        epoch = side._drawn
-        with trainee.noise.epoch(epoch, len(side.labels), self.batch_size, side._flips) as draws:
-            yield from drawn_batches(trainee, draws)
-        trainee.traces.append(trace_epoch(epoch, draws, trainee.host_labels))
 
 
 @dataclass
@@ -163,8 +60,8 @@ class OwnPair:
             raise ValueError(f"{str(side)[:50]!r} is no side of this pair; give one of pair.sides")
         if side.name in self._logged:
             raise ValueError(f"side {side.name} was logged before; log each side once")
-        trainee = side._trainee
-        others = [one._trainee.network for one in self.sides if one is not side]
+        trainee = side.trainee
+        others = [one.trainee.network for one in self.sides if one is not side]
         state = loggable_state(f"side {side.name}", network, others, network_spec(self._config, self._data))
         trainee.network.load_state_dict(state)
         trainee.network.to(side.device).eval()
@@ -191,12 +88,9 @@ class OwnPair:
         if missing:
             raise ValueError(f"side {missing[0]} was not logged; call pair.log(side, network) for both sides")
         pair = self._runs.pair
-        traces = {side.name: side._trainee.traces for side in self.sides}
+        traces = {side.name: side.trainee.traces for side in self.sides}
         if traces["A"] and len(traces["A"]) == len(traces["B"]):  # both sides went through their loaders
-            check = noise_check(traces)
-            pair.log_json(check, "noise_check.json")
-            same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
-            pair.set_tags({Tag.SAME_NOISE: "true" if same else "false"})
+            log_noise_check(pair, traces)
         means = {key: (self._logged["A"][key] + self._logged["B"][key]) / 2 for key in self._logged["A"]}
         pair.log_metrics(means, self._config.optimization.epochs)
         pair.log_metrics({"cost/wall_seconds": seconds})

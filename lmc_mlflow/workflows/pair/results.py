@@ -13,7 +13,7 @@ from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.first_batch import first_images
 from lmc_mlflow.training.noise import noise_stream
-from lmc_mlflow.training.noise_trace import noise_check, noise_digest
+from lmc_mlflow.training.noise_trace import EpochTrace, noise_check, noise_digest
 from lmc_mlflow.training.optimizers import noise_scale
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.networks.derived import log_checkpoint
@@ -56,10 +56,7 @@ def log_pair(
 ) -> None:
     """Log the noise check, learning curves, cost and description of the pair."""
     pair = runs.pair
-    check = noise_check({t.side: t.traces for t in trainees})
-    pair.log_json(check, "noise_check.json")
-    same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
-    pair.set_tags({Tag.SAME_NOISE: "true" if same else "false"})
+    log_noise_check(pair, {t.side: t.traces for t in trainees})
     score = score_name(data.test.labels)
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
@@ -86,6 +83,19 @@ def log_pair(
         f"{config.optimization.epochs} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
         f"pair={pair.run_id}`."
     )
+
+
+def log_noise_check(pair: TrackedRun, traces: dict[str, list[EpochTrace]]) -> None:
+    """Log what both sides drew in each epoch, and whether it was the same.
+
+    Args:
+        pair: the pair's run.
+        traces: side -> the draws of its epochs, equally many on both sides.
+    """
+    check = noise_check(traces)
+    pair.log_json(check, "noise_check.json")
+    same = all(check[name] for name in ("same_positions", "same_flips", "same_translations"))
+    pair.set_tags({Tag.SAME_NOISE: "true" if same else "false"})
 
 
 def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData, trainees: list[Trainee]) -> None:
