@@ -85,6 +85,14 @@ def pair(*, uri: str | None = None, experiment: str | None = None, **options: An
             yield opened
 
 
+def adopt(model: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any) -> Network:
+    """Log a network that was trained elsewhere: a URI of a model in MLflow, or `state=` a file with `model=` a network."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.adopt.adopt import adopt as log_network
+
+        return make_result(Network, log_network(configure("adopt", options, {"model": model})))
+
+
 def interpolate(
     a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Path:
@@ -209,6 +217,10 @@ def options(command: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known = [p for p in parameters(lookup(COMMANDS, str(command), "command").config).values() if p.rule.logged]
-    rows = [(p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help) for p in known]
+    known = parameters(lookup(COMMANDS, str(command), "command").config).values()
+    rows = [
+        (p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help)
+        for p in known
+        if p.section != "terminal"
+    ]
     return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])

@@ -74,7 +74,7 @@ def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] |
 def _refuse_terminal_options(command: str, given: Mapping[str, Any]) -> None:
     """Refuse options that change what a command prints alone."""
     for name, parameter in parameters(COMMANDS[command].config).items():
-        if name in given and not parameter.rule.logged:
+        if name in given and parameter.section == "terminal":
             raise ValueError(f"{name} is about what a command prints in a terminal; leave it out")
 
 

@@ -79,6 +79,10 @@ class Tag:
     START = "lmc.start"
     TRAJECTORY = "lmc.trajectory"
     EPOCH = "lmc.epoch"
+    SOURCE = "lmc.source"
+    SOURCE_RUN = "lmc.source_run"
+    SOURCE_MODEL = "lmc.source_model"
+    WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
     # How it was measured.
     ALIGN = "lmc.align"
@@ -123,6 +127,8 @@ class Tag:
     LEFT_OUT = "lmc.left_out"
 
 
+UNKNOWN_SIDE = "unknown"
+"""Side of a network that was trained elsewhere, on images that nobody has named."""
 SETTING_TAGS = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size")
 """Settings of a training that are tags too, without the prefix; a run over several networks joins their values."""
 MAX_TAG = 5000
@@ -136,6 +142,7 @@ class Artifact:
     CHECKPOINT = "checkpoint/model.safetensors"
     CHECKPOINT_CONFIG = "checkpoint/config.json"
     CHECKPOINT_SOURCE = "checkpoint/source.py"
+    CHECKPOINT_GRAPH = "checkpoint/graph.json"
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"

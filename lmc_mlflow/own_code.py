@@ -17,7 +17,7 @@ from typing import Any
 
 FORM = "<module>:<function>"
 _NAME = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
-_LIBRARIES = ("timm:",)
+_LIBRARIES = ("timm:", "graph:")
 """Beginnings of names that look the same and mean the networks of a library."""
 _DIGESTS: dict[str, str] = {}
 """Module -> digest of its source as it was imported: a notebook edits a module that is loaded."""

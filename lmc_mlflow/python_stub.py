@@ -75,12 +75,16 @@ def _function(name: str, function: Any) -> str:
 
 def _options(name: str, command: str) -> list[Parameter]:
     left_out = {"train_pair": ("seeds",), "pair": OF_OUR_LOOP}.get(name, ())
-    return [p for p in parameters(COMMANDS[command].config).values() if p.rule.logged and p.name not in left_out]
+    return [
+        p for p in parameters(COMMANDS[command].config).values() if p.section != "terminal" and p.name not in left_out
+    ]
 
 
 def _of_position(function: str, argument: str) -> str:
     if function == "ensemble":
         return "_Run | _Runs | None"
+    if argument == "model":
+        return "str | None"
     return "_Run | None" if argument in ("a", "b", "c", "network") else "_Run" if argument == "run" else "_Runs | None"
 
 

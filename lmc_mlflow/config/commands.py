@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lmc_mlflow.config.adopting import AdoptConfig, ForeignConfig
 from lmc_mlflow.config.alignment import (
     AligningConfig,
     ImageMatchingConfig,
@@ -70,6 +71,7 @@ class InterpolateConfig:
     path: PathConfig = field(default_factory=PathConfig)
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -85,6 +87,7 @@ class AlignConfig:
     ends: EndsConfig
     aligning: AligningConfig = field(default_factory=AligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
@@ -101,6 +104,7 @@ class StarConfig:
     matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -117,6 +121,7 @@ class MatrixConfig:
     surveyed: SurveyedConfig
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -132,6 +137,7 @@ class PlaneConfig:
     corners: CornersConfig
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -165,6 +171,7 @@ class EnsembleConfig:
 
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -224,6 +231,7 @@ GROUPS = ("experiments", "networks", "measurements", "stores")
 COMMANDS: Mapping[str, Command] = {
     "main": Command(MainConfig, "experiments"),
     "train_pair": Command(TrainPairConfig, "networks"),
+    "adopt": Command(AdoptConfig, "networks"),
     "interpolate": Command(InterpolateConfig, "measurements"),
     "align": Command(AlignConfig, "networks"),
     "ensemble": Command(EnsembleConfig, "measurements"),

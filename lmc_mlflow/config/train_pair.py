@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.own_code import FORM, is_own
 
-OUR_LOOP, OWN_LOOP = "lmc_mlflow", "own"
+OUR_LOOP, OWN_LOOP, ELSEWHERE = "lmc_mlflow", "own", "elsewhere"
 """Who has trained the networks."""
 
 
@@ -114,8 +114,8 @@ class OptimizationConfig(Section):
     )
     loop: str = option(
         OUR_LOOP,
-        "who trains: lmc_mlflow, or a loop of your own, which lmc_mlflow.pair logs from Python",
-        choices=(OUR_LOOP, OWN_LOOP),
+        "who trains: lmc_mlflow; own: a loop of yours, which lmc_mlflow.pair logs; elsewhere: networks that adopt logs",
+        choices=(OUR_LOOP, OWN_LOOP, ELSEWHERE),
     )
     warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
     clip_norm: float = option(

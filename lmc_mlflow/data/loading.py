@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.contract import UNKNOWN_SIDE
 from lmc_mlflow.data.content import check_content
 from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
 from lmc_mlflow.data.scaling import Scaling
@@ -86,9 +87,18 @@ class ShiftedData:
     translate: int = 0
 
     def side(self, name: str) -> LabelledImages:
-        """Return side `A` or `B`, or `both`: one after the other, or once where they are one subset."""
+        """Return side `A` or `B`, or `both`: one after the other, or once where they are one subset.
+
+        Raises:
+            ValueError: the side is that of a network of which nobody knows what it was trained on.
+        """
         if name == BOTH:
             return _join_sides(self.a, self.b)
+        if name == UNKNOWN_SIDE:
+            raise ValueError(
+                "this needs training images, and of an adopted network nobody has said what it was trained on; adopt it "
+                "with trained_on=A, B or both of a shift"
+            )
         return {"A": self.a, "B": self.b}[name]
 
 

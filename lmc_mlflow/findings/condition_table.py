@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.config.train_pair import OWN_LOOP
+from lmc_mlflow.config.train_pair import OUR_LOOP
 from lmc_mlflow.findings.conditions import CONDITIONS, PLAIN, has_learnt, per_seed, plain_rows
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES, with_pair_measures
 from lmc_mlflow.models.families import has_batch_norm
@@ -89,7 +89,7 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
     def prepare_table(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.sort_values("run_id", ignore_index=True)
         if "loop" in frame:
-            frame = frame[frame["loop"] != OWN_LOOP].reset_index(drop=True)
+            frame = frame[frame["loop"] == OUR_LOOP].reset_index(drop=True)
         if "augmentation" in frame and len(frame):
             usual = usual_augmentation(frame["dataset"])
             frame["augmentation"] = frame["augmentation"].where(frame["augmentation"] != "auto", usual)

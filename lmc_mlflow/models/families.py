@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.models.names import (
+    GRAPH,
     LINEAR_FORM,
     LINEAR_NAME,
     MLP_FORM,
@@ -131,15 +132,21 @@ def _check_timm(model: str) -> None:
     check_timm(model)
 
 
+def _refuse_graph(model: str) -> None:
+    raise ValueError(f"model {model!r} is the graph of an adopted network, which no name builds again; give its run")
+
+
 TIMM_FORM = "timm:<name>"
+GRAPH_FORM = f"{GRAPH}<digest>"
 FORMS: Mapping[str, Form] = {
     MLP_FORM: Form("mlp_", _mlp_facts, parse_mlp),
     LINEAR_FORM: Form("linear_", _linear_facts, parse_linear),
     TIMM_FORM: Form("timm:", _timm_facts, _check_timm),
+    GRAPH_FORM: Form(GRAPH, lambda _: UNKNOWN, _refuse_graph),
     FORM: Form("", lambda _: UNKNOWN, _check_own),
 }
 MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM, FORM)
-"""The keys of all rows, as help and errors list them."""
+"""The keys of all rows that a name builds, as help and errors list them."""
 
 
 def form_of(model: str) -> str:

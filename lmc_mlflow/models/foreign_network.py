@@ -1,6 +1,35 @@
 """Ends a network that somebody else has written with the output module."""
 
+from collections.abc import Callable, Mapping
+
+import torch
 from torch import Tensor, nn
+
+
+class Logarithm(nn.Module):
+    """Turns probabilities into numbers that the output module takes: logarithms, or log-odds of several labels.
+
+    Args:
+        output: what the network gives in the end, as in `NetworkSpec.output`.
+    """
+
+    def __init__(self, output: str) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map probabilities (N, K) to (N, K); zeros count as the smallest number that has a logarithm."""
+        smallest = torch.finfo(x.dtype).tiny
+        logarithm = x.clamp_min(smallest).log()
+        return logarithm if self.output == "log_probabilities" else logarithm - (1 - x).clamp_min(smallest).log()
+
+
+GIVES: Mapping[str, Callable[[str], nn.Module] | None] = {
+    "logits": None,
+    "log_probabilities": None,
+    "probabilities": Logarithm,
+}
+"""What a network returns -> what makes logits of it; log-softmax leaves log-probabilities as they are."""
 
 
 class ForeignNetwork(nn.Module):

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
-from lmc_mlflow.models.families import TIMM_FORM, form_of
+from lmc_mlflow.models.families import GRAPH_FORM, TIMM_FORM, form_of
+from lmc_mlflow.models.foreign_network import GIVES, ForeignNetwork
+from lmc_mlflow.models.graphs.network import graph_network
 from lmc_mlflow.models.initialization import initialize
 from lmc_mlflow.models.linear import linear
 from lmc_mlflow.models.mlp import mlp
@@ -41,6 +43,10 @@ class NetworkSpec:
     """Further arguments of a user's own builder, as JSON."""
     source: str = ""
     """Digest of the file of a user's own builder, as it was when the network was made."""
+    graph: str = ""
+    """Text of the graph of a network `graph:<digest>`, which stands in an artifact of its own."""
+    gives: str = "logits"
+    """What the body of a network that was trained elsewhere returns: a row of `GIVES`."""
 
     @property
     def num_inputs(self) -> int:
@@ -51,10 +57,10 @@ class NetworkSpec:
         """Return the first field of the architecture in which the two differ, with both values, or None.
 
         Dropout rates and initializations may differ: they do not change what a trained network computes. So may the
-        source of a user's own builder, where what it builds has the same weights.
+        source of a user's own builder, where what it builds has the same weights. The name of a graph is its digest.
         """
         for name, mine in vars(self).items():
-            if name in ("dropout_rate", "weights_init", "source"):
+            if name in ("dropout_rate", "weights_init", "source", "graph"):
                 continue
             theirs = getattr(other, name)
             if mine != theirs:
@@ -107,6 +113,7 @@ BUILDERS: Mapping[str, Builder] = {
     FORM: lambda spec, output: own_network(
         spec.model, spec.model_options, (spec.channels, spec.height, spec.width), spec.num_classes, output
     ),
+    GRAPH_FORM: lambda spec, output: ForeignNetwork(graph_network(spec.graph), output),
 }
 """One builder for each row of `families.py`, in its order."""
 
@@ -121,7 +128,7 @@ def build_network(spec: NetworkSpec, seed: int) -> nn.Module:
     """
     _check_size(spec)
     with global_stream(seed, torch.device("cpu")):
-        network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
+        network = BUILDERS[form_of(spec.model)](spec, _output(spec))
         initialize(network, spec.weights_init)
     _try_out(network, spec)
     return network
@@ -137,10 +144,17 @@ def empty_state(spec: NetworkSpec) -> dict[str, Tensor]:
         return dict(build_network(spec, seed=0).state_dict())
     try:
         with torch.device("meta"):
-            network = BUILDERS[form_of(spec.model)](spec, lookup(OUTPUTS, spec.output, "output")())
+            network = BUILDERS[form_of(spec.model)](spec, _output(spec))
     except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
         raise ValueError(f"model {shortened(spec.model)!r} is too large ({first_line(error)})") from None
     return dict(network.state_dict())
+
+
+def _output(spec: NetworkSpec) -> nn.Module:
+    """Make the module that ends a network: it turns what the body gives into what is measured here."""
+    output = lookup(OUTPUTS, spec.output, "output")()
+    to_logits = lookup(GIVES, spec.gives, "output")
+    return output if to_logits is None else nn.Sequential(to_logits(spec.output), output)
 
 
 def check_repeats(spec: NetworkSpec, seed: int, network: nn.Module) -> None:

@@ -32,13 +32,14 @@ class _Network:
     weights_init: str = "default"
     model_options: str = ""
     source: Annotated[str, StringConstraints(pattern="^([0-9a-f]{64})?$")] = ""
+    gives: str = "logits"
 
 
 @dataclass(frozen=True)
 class _Digests:
     data: DataDigest
     test: DataDigest
-    train: DataDigest
+    train: DataDigest | Literal[""]
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ class CheckpointConfig:
         config: section -> field -> text.
         side: whose training images it saw.
         split_run: the run that holds the split.
-        digests: of the data set, the test set and the training subset.
+        digests: of the data set, the test set and the training subset, which is empty where nobody knows it.
     """
 
     network: _Network
     config: dict[str, dict[str, str]]
-    side: Literal["A", "B", "both"]
+    side: Literal["A", "B", "both", "unknown"]
     split_run: RunId
     digests: _Digests
 

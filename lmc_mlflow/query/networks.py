@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.canonical import from_nested
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.contract import UNKNOWN_SIDE, Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
+from lmc_mlflow.models.names import GRAPH
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.own_code import changed_lines, source_digest, source_file
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
@@ -41,7 +42,7 @@ class LoggedNetwork:
         spec: what rebuilds the architecture.
         state: the state dict, on the CPU.
         config: how it was trained.
-        side: the side it was trained on.
+        side: the side it was trained on; `unknown` where nobody has named it.
         split_run: id of the run whose `split.npz` holds that side's indices.
         digests: of the data set (`data`), the test set (`test`) and its training subset (`train`).
     """
@@ -59,6 +60,11 @@ class LoggedNetwork:
         network = build_network(self.spec, seed=0)
         network.load_state_dict(self.state)
         return network.eval()
+
+    @property
+    def knows_training(self) -> bool:
+        """Whether it is known on which images the network was trained."""
+        return self.side != UNKNOWN_SIDE
 
     def refuse_if_diverged(self) -> None:
         """Refuse a network whose weights are no numbers.
@@ -87,11 +93,15 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     run = _finished(resolve_run(client, run_id))
     label = f"run {run.info.run_id}"
     with tempfile.TemporaryDirectory() as folder:
-        files = download_verified(client, run, [Artifact.CHECKPOINT, Artifact.CHECKPOINT_CONFIG], Path(folder))
+        parts = [Artifact.CHECKPOINT, Artifact.CHECKPOINT_CONFIG]
+        if run.data.tags.get(Tag.MODEL, "").startswith(GRAPH):
+            parts.append(Artifact.CHECKPOINT_GRAPH)
+        files = download_verified(client, run, parts, Path(folder))
         try:
             content = read_checkpoint_config(files[Artifact.CHECKPOINT_CONFIG])
             state = load_file(files[Artifact.CHECKPOINT])
-            spec = NetworkSpec(**vars(content.network))
+            graph = files[Artifact.CHECKPOINT_GRAPH].read_text() if Artifact.CHECKPOINT_GRAPH in files else ""
+            spec = NetworkSpec(**vars(content.network), graph=graph)
             _say_if_source_changed(client, run, spec)
             check_compatible(empty_state(spec), state)
             config = from_nested(TrainPairConfig, content.config)

@@ -19,6 +19,7 @@ from lmc_mlflow.config.commands import (
 )
 from lmc_mlflow.config.options import read_value
 from lmc_mlflow.config.path import ADAPTIVE
+from lmc_mlflow.config.train_pair import ELSEWHERE
 from lmc_mlflow.contract import FINISHED, Kind, Tag, tag
 from lmc_mlflow.contract import where as has_tags
 from lmc_mlflow.errors import first_line
@@ -105,7 +106,14 @@ def training_row(run: Run) -> dict[str, Any]:
         own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags.get(Tag.SIDE, "")}
         own["trajectory"] = tags.get(Tag.TRAJECTORY, "")
     own["data_digest"] = tags.get(Tag.DATA_DIGEST, "")
-    return own | _settings(run, parameters(TrainPairConfig), SETTINGS)
+    settings = _settings(run, parameters(TrainPairConfig), SETTINGS)
+    if settings["loop"] == ELSEWHERE:  # of a network that was adopted only some is known
+        known = parameters(TrainPairConfig)
+        settings = {
+            name: value if f"{known[name].section}.{name}" in run.data.params else None
+            for name, value in settings.items()
+        }
+    return own | settings
 
 
 def star_row(run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from numpy.typing import NDArray
@@ -101,6 +101,10 @@ class TrackedRun:
             self.client.log_inputs(self.run_id, datasets=inputs)
         except MlflowException:  # another process logs the same data set for the first time: now it is there
             self.client.log_inputs(self.run_id, datasets=inputs)
+
+    def log_model_input(self, model_id: str) -> None:
+        """Link a logged model as an input of the run."""
+        self.client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
 
     def log_text(self, text: str, path: str) -> None:
         """Log a text file."""

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from lmc_mlflow.models.names import GRAPH
 from lmc_mlflow.schema import read_json
 
 FORMAT = 1
-GRAPH = "graph:"
-"""Beginning of the names of networks that are graphs."""
 DIGITS = 16
 """Of the digest in such a name."""
 NODE, STATE, FLOAT, DTYPE, MEMORY_FORMAT, DEVICE = "node", "state", "float", "dtype", "memory_format", "device"

@@ -88,9 +88,7 @@ class _Reader:
         state = {name: self._tensors[name] for name in self._tensors if name in self._used or self._is_counter(name)}
         tensors = {name: self._describe(name, value) for name, value in state.items()}
         sizes = [int(size) for size in shape[1:] if size is not None]
-        content = GraphContent(
-            FORMAT, INPUT_NAME, sizes, int(result[1]), self._names[output], tensors, nodes
-        )
+        content = GraphContent(FORMAT, INPUT_NAME, sizes, int(result[1]), self._names[output], tensors, nodes)
         return content, state
 
     def _is_counter(self, name: str) -> bool:
@@ -169,7 +167,9 @@ class _Reader:
         for one in outputs:
             ((kind, entry),) = one.items()
             if kind not in ("as_tensor", "as_sym_int"):
-                raise ValueError(f"has an operation that gives {kind.removeprefix('as_')}, which is not understood here")
+                raise ValueError(
+                    f"has an operation that gives {kind.removeprefix('as_')}, which is not understood here"
+                )
             names.append(self._named(target, entry.get("name") or entry["as_name"]))
         return names, len(names) > 1
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.alignment import Symmetry
+from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import AlignConfig
 from lmc_mlflow.contract import HEADLINE, UNALIGNED, Kind, Tag
 from lmc_mlflow.tracking.connection.store import beside, open_store
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_alignment,
@@ -21,7 +23,13 @@ from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_network, train_seconds
-from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebuild, split_inputs
+from lmc_mlflow.workflows.networks.pair_of_networks import (
+    Ends,
+    load_ends,
+    rebuild,
+    require_training,
+    split_inputs,
+)
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
@@ -51,22 +59,25 @@ def align(config: AlignConfig) -> AlignOutcome:
         StoreError: the tracking store cannot be used.
     """
     device = prepare_machine(config.runtime)
+    config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
     symmetry = find_symmetry(ends[0])
     _check_there_is_work(ends, symmetry)
     store = beside(store, ends[0].run.info.experiment_id)
     data = rebuild(store, ends[0], config.ends.data_root, device)
+    images = data.side(ends[0].side) if ends[0].knows_training else None
+    if METHODS[config.aligning.method].needs_images:
+        require_training(ends[:1])
     name = group_run_name("aligned", (ends[1], ends[0]), config.aligning.method)
     run_a, run_b = (end.run.info.run_id for end in ends)
     first_file = ("ends.txt", f"A {run_a}\nB {run_b}\n")
     with new_run(store, Kind.ALIGNMENT, RunStart(name, _tags(ends, config), to_params(config), first_file)) as run:
-        log_data(run, split_inputs(ends, {"train_a": data.side(ends[0].side), "test": data.test}))
-        alignment = find_alignment(
-            ends, symmetry, config.aligning.method, config.matching, data.side(ends[0].side), device
-        )
-        images = evenly_spaced(data.test.images, IMAGES_COMPARED)
-        metrics = {"max_output_difference": output_difference(ends[1], alignment.network, images)}
+        splits = {"test": data.test} | ({"train_a": images} if images is not None else {})
+        log_data(run, split_inputs(ends, splits))
+        alignment = find_alignment(ends, symmetry, config.aligning.method, config.matching, images, device)
+        compared = evenly_spaced(data.test.images, IMAGES_COMPARED)
+        metrics = {"max_output_difference": output_difference(ends[1], alignment.network, compared)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)
         metrics[HEADLINE] = metrics["angle_weights_deg"]

@@ -21,6 +21,7 @@ from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.ensemble.members import Members, find_members
 from lmc_mlflow.workflows.ensemble.predictions import predict_members
 from lmc_mlflow.workflows.lifecycle.devices import share_work
@@ -76,6 +77,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    config = with_runs(config, "members", ("runs",))
     store = open_store()
     members = find_members(store, config.members)
     for network in members.networks:

@@ -15,6 +15,7 @@ from lmc_mlflow.query.runs import resolve_run
 from lmc_mlflow.tracking.connection.store import Store, beside, open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Progress, save_when_stopped
@@ -51,6 +52,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    config = with_runs(config, "surveyed", ("runs",))
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
     store = beside(store, networks[0].run.info.experiment_id)

@@ -38,9 +38,11 @@ def log_checkpoint(
         split_run: the run that holds the split.
         digests: of `data`, `test` and `train`; whoever rebuilds the data checks them.
     """
+    network = dict(vars(spec))
+    graph = network.pop("graph")
     content = {
         "format": FORMAT,
-        "network": vars(spec),
+        "network": network,
         "config": to_nested(config),
         "side": side,
         "split_run": split_run,
@@ -48,6 +50,8 @@ def log_checkpoint(
     }
     run.log_tensors(state, Artifact.CHECKPOINT)
     run.log_json(content, Artifact.CHECKPOINT_CONFIG)
+    if graph:
+        run.log_text(graph, Artifact.CHECKPOINT_GRAPH)
     if spec.source:
         run.log_text(source_file("model", spec.model).read_text(), Artifact.CHECKPOINT_SOURCE)
 

@@ -20,7 +20,8 @@ from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.paths.measures import measures_beside
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.tracking.connection.store import Store
-from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild, require_training
+from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 
 logger = logging.getLogger(__name__)
@@ -125,10 +126,17 @@ def load_material(
         ValueError: the data here are others, or `train` is not one subset.
     """
     for other in networks if split == "train" else ():
+        if not other.knows_training:
+            raise ValueError(
+                f"split=train: nobody has said what run {other.run.info.run_id} was trained on; measure on split=test, "
+                "or adopt it with trained_on=A, B or both"
+            )
         if other.digests["train"] != networks[0].digests["train"]:
             ids = f"{networks[0].run.info.run_id} and {other.run.info.run_id}"
             raise ValueError(f"split=train: runs {ids} were trained on different subsets; measure them on split=test")
     first = rebuild(store, networks[0], data_root, device)
+    if sides:
+        require_training(networks)
     wanted = {network.digests["train"] for network in networks} if sides else set()
     kept = _wanted_sides(first, networks[0], wanted)
     for other in networks if sides else ():
@@ -141,7 +149,8 @@ def load_material(
 def _wanted_sides(data: ShiftedData, network: LoggedNetwork, wanted: Set[str]) -> dict[str, LabelledImages]:
     """Keep the training subset of a network, and the sides on which others were trained: digest -> images."""
     others = {side.digest: side for side in (data.a, data.b) if side.digest in wanted}
-    return others | {network.digests["train"]: data.side(network.side)}
+    own = {network.digests["train"]: data.side(network.side)} if network.knows_training else {}
+    return others | own
 
 
 def identity_of(config: object, networks: Sequence[LoggedNetwork], without: Sequence[str]) -> dict[str, str]:
@@ -168,7 +177,7 @@ def labels_of(networks: Sequence[LoggedNetwork]) -> list[str]:
     labels = []
     for network, row in zip(networks, frame.to_dict(orient="records"), strict=True):
         kind = f"{row['kind']} " if frame["kind"].nunique() > 1 else ""
-        own = [f"{kind}seed {network.config.model.seed} {network.side}", *(describe(name, row[name]) for name in names)]
+        own = [f"{kind}{short_name(network)}", *(describe(name, row[name]) for name in names)]
         labels.append(", ".join(filter(None, own)))
     ids = [network.run.info.run_id[:PREFIX] for network in networks]
     return [

@@ -1,6 +1,7 @@
 """Loads two logged networks that fit each other, and their data."""
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.weights import check_compatible
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages
 
+logger = logging.getLogger(__name__)
 Ends = tuple[LoggedNetwork, LoggedNetwork]
 """The networks at alpha 0 and 1."""
 OTHER_SIDE = {"A": "B", "B": "A"}
@@ -88,36 +90,73 @@ def load_splits(
     a, b = ends
     at_once = _share_data(store, ends)
     data = rebuild(store, a, data_root, device, at_once)
-    splits = {"test": data.test, "train_a": data.side(a.side)}
+    splits = {"test": data.test}
+    if a.knows_training:
+        splits["train_a"] = data.side(a.side)
     if at_once:
         _check_data(data, b, data_root or b.config.data.data_root)
     else:
         del data  # what no split holds is freed before the rest is read
         data = rebuild(store, b, data_root, device)
-    splits["train_b"] = data.side(b.side)
-    other = OTHER_SIDE.get(ends[1].side)
+    if b.knows_training:
+        splits["train_b"] = data.side(b.side)
+    other = OTHER_SIDE.get(b.side) if a.knows_training else None
     if other is not None and splits["train_a"].digest == splits["train_b"].digest != data.side(other).digest:
         splits[UNSEEN] = data.side(other)
     return splits
 
 
-def check_splits(wanted: Collection[str], splits: Mapping[str, LabelledImages]) -> None:
-    """Check that everything that a path is to be measured on is there.
+def check_splits(wanted: Sequence[str], splits: Mapping[str, LabelledImages], ends: Ends) -> tuple[str, ...]:
+    """Check that what a path is to be measured on is there; leave out training images that nobody knows, and say so.
+
+    Args:
+        wanted: names of splits.
+        splits: that there are.
+        ends: the two networks.
+
+    Returns:
+        The names of the splits to measure on.
 
     Raises:
-        ValueError: the two networks leave no images unseen.
+        ValueError: the two networks leave no images unseen, or nothing is left to measure on.
     """
+    unknown = {f"train_{name}": end for name, end in zip("ab", ends, strict=True) if not end.knows_training}
+    left = tuple(name for name in wanted if name not in unknown)
+    for name in [name for name in wanted if name in unknown]:
+        logger.warning(
+            "%s is left out: nobody has said what run %s was trained on (adopt it with trained_on=A, B or both)",
+            name, unknown[name].run.info.run_id,
+        )  # fmt: skip
+    if not left:
+        raise ValueError(f"splits={','.join(wanted)}: nobody knows these training images; give splits=test")
     if UNSEEN in wanted and UNSEEN not in splits:
         raise ValueError(
             "splits: unseen is the other side's training subset, and these two networks were not trained on one and "
             "the same side of a split; leave it out"
         )
+    return left
+
+
+def require_training(networks: Sequence[LoggedNetwork]) -> None:
+    """Refuse networks of which nobody knows the training images, where batch norm or an alignment needs them.
+
+    Raises:
+        ValueError: naming the first such network.
+    """
+    for network in networks:
+        if not network.knows_training:
+            raise ValueError(
+                "batch norm or the alignment needs training images, and nobody has said what run "
+                f"{network.run.info.run_id} was trained on; adopt it with trained_on=A, B or both"
+            )
 
 
 def _share_data(store: Store, ends: Ends) -> bool:
     """Whether the data of both networks are those of one configuration and one split."""
     if ends[0].config.data != ends[1].config.data:
         return False
+    if not all(end.knows_training for end in ends):
+        return ends[0].knows_training == ends[1].knows_training
     a, b = (load_split(store.client, end.split_run) for end in ends)
     return np.array_equal(a.a, b.a) and np.array_equal(a.b, b.b)
 
@@ -140,14 +179,18 @@ def rebuild(
     section = end.config.data
     if data_root:
         section = replace(section, data_root=data_root)
-    data = load_shifted(section, device, load_split(store.client, end.split_run), together)
+    split = load_split(store.client, end.split_run) if end.knows_training else None
+    data = load_shifted(section, device, split, together)
     _check_data(data, end, section.data_root)
     return data
 
 
 def _check_data(data: ShiftedData, end: LoggedNetwork, data_root: str) -> None:
-    here = {"data": data.digest, "test": data.test.digest, "train": data.side(end.side).digest}
-    for name, digest in end.digests.items():
+    here = {"data": data.digest, "test": data.test.digest}
+    if end.knows_training:
+        here["train"] = data.side(end.side).digest
+    for name in here:
+        digest = end.digests[name]
         if here[name] != digest:
             raise ValueError(
                 f"{end.config.data.dataset} under data_root={data_root!r} is not what run "

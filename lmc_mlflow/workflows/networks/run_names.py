@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.train_pair import OWN_LOOP, OptimizationConfig
+from lmc_mlflow.config.train_pair import ELSEWHERE, OWN_LOOP, OptimizationConfig
 from lmc_mlflow.query.networks import LoggedNetwork
 
 MAX_NAME = 40
+ADOPTED = " adopted "
+"""Between what an adopted network is called and the rest of its run's name."""
 MANY = 3
 """Of more different values than this only the first and the last are named."""
 
@@ -14,6 +16,19 @@ MANY = 3
 def pair_run_name(config: TrainPairConfig, side: str = "") -> str:
     """Name the run of a pair, or of one of its networks, as in `s1 A e30 label_2080 mlp_l1_w587 digits`."""
     return fit([_seed(config), side, *condition_words([config])])
+
+
+def adopted_run_name(label: str, config: TrainPairConfig) -> str:
+    """Name the run of an adopted network, as in `m-3f2a91c04d adopted digits`."""
+    rest = f"{ADOPTED}{config.data.dataset}"
+    return f"{label[: max(8, MAX_NAME - len(rest))]}{rest}"[:MAX_NAME]
+
+
+def short_name(network: LoggedNetwork) -> str:
+    """Name a network in figures and lists: by seed and side, or by where it was adopted from."""
+    if network.config.optimization.loop == ELSEWHERE:
+        return str(network.run.info.run_name or network.run.info.run_id[:8]).partition(ADOPTED)[0]
+    return f"seed {network.config.model.seed} {network.side}"
 
 
 def group_run_name(what: str, networks: Sequence[LoggedNetwork], how: str = "") -> str:
@@ -41,6 +56,8 @@ def fit(words: Sequence[str]) -> str:
 def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
     """List the settings of trainings in short words: epochs, then what is not at its default, shift, network, data."""
     plain, found = OptimizationConfig(), []
+    if any(config.optimization.loop == ELSEWHERE for config in configs):
+        return ["adopted", _joined([c.data.dataset for c in configs])]
     found.append(_joined([f"e{config.optimization.epochs}" for config in configs]))
     for field, form in (("lr", "lr{:g}"), ("batch_size", "B{}"), ("optimizer", "{}"), ("engine", "{}")):
         values = [getattr(config.optimization, field) for config in configs]
@@ -63,6 +80,8 @@ def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
 
 def _ends(networks: Sequence[LoggedNetwork]) -> str:
     """Name networks by seed and side: `s1 A-B` of one seed, `s1A-s2A` of two, `s1,2,3 A`, or their number."""
+    if any(network.config.optimization.loop == ELSEWHERE for network in networks):
+        return "-".join(map(short_name, networks)) if len(networks) == 2 else f"{len(networks)} networks"
     seeds = list(dict.fromkeys(_seed(network.config) for network in networks))
     sides = list(dict.fromkeys(network.side for network in networks))
     if len(networks) == 2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.train_pair import OWN_LOOP, TogetherConfig
+from lmc_mlflow.config.train_pair import OUR_LOOP, TogetherConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.models.timm_networks import refuse_pretrained
@@ -111,8 +111,8 @@ def _train_pairs(
     configs: Sequence[TrainPairConfig], parent: TrackedRun | None, pass_over_busy: bool
 ) -> list[PairOutcome | None]:
     first = configs[0]
-    if first.optimization.loop == OWN_LOOP:
-        raise ValueError("loop=own is what lmc_mlflow.pair logs of a loop in Python; leave it out")
+    if first.optimization.loop != OUR_LOOP:
+        raise ValueError(f"loop={first.optimization.loop}: train_pair trains by our loop; leave it out")
     devices = prepare_devices(first.runtime, first.data_parallel.devices)
     store = open_store()
     data = load_shifted(first.data, devices[0])

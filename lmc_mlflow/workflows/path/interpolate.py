@@ -1,13 +1,14 @@
 """Measures the path between two logged networks, and logs it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import torch
 
 from lmc_mlflow.alignment import Symmetry
+from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
@@ -26,6 +27,7 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workers.spread import Workers, in_order
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_symmetry,
@@ -41,8 +43,10 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     check_splits,
     load_ends,
     load_splits,
+    require_training,
     split_inputs,
 )
+from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
@@ -101,12 +105,15 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
     store = beside(store, ends[0].run.info.experiment_id)
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
-    check_splits(config.path.splits, splits)
+    config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    if _needs_images(config):
+        require_training(ends)
     name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
@@ -116,6 +123,12 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         with work.workers(measured) as workers:
             paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
         return _log_paths(run, config, ends, paths)
+
+
+def _needs_images(config: InterpolateConfig) -> bool:
+    """Whether batch norm or the alignment looks at training images."""
+    align = config.aligning.align
+    return BN_POLICIES[config.path.bn].needs_images or (align != NONE and METHODS[align].needs_images)
 
 
 def _needed(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
@@ -154,7 +167,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
     metrics |= {"angle_reference_deg": reference_angle(ends[0])}
     curves, table = path_curves(path) | first_charts(path), path_table(path)
     title, note = f"{name}\n{verdicts.sentence}", ""
-    start, end = (f"seed {one.config.model.seed} {one.side}" for one in ends)
+    start, end = map(short_name, ends)
     thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
     if paths.alignment is None or paths.unaligned is None:
         figure = path_figure(table, title, verdicts.intervals, thresholds, (start, end))

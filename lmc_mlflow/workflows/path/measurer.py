@@ -72,7 +72,7 @@ class PathMeasurer:
 
     def alignment(self, symmetry: Symmetry) -> Alignment:
         """Permute the units of B towards A."""
-        config, images = self._measured.config, self._measured.splits["train_a"]
+        config, images = self._measured.config, self._measured.splits.get("train_a")
         return find_alignment(
             self._measured.ends, symmetry, config.aligning.align, config.matching, images, self._device
         )

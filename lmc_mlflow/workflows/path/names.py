@@ -2,10 +2,11 @@
 
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.config.train_pair import ELSEWHERE
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
-from lmc_mlflow.workflows.networks.run_names import group_run_name
+from lmc_mlflow.workflows.networks.run_names import group_run_name, short_name
 
 KIND_WORDS = {Kind.ALIGNMENT: "aligned", Kind.PRUNED: "pruned", Kind.STAR: "star"}
 """Kind of an end that is no endpoint -> its word in a name."""
@@ -36,4 +37,5 @@ def path_name(ends: Ends, config: InterpolateConfig) -> str:
 
 def _end_name(end: LoggedNetwork, ends: Ends) -> str:
     seeds = {e.config.model.seed for e in ends}
-    return f"seed {end.config.model.seed} {end.side}" if len(seeds) > 1 or end is ends[0] else end.side
+    is_ours = all(e.config.optimization.loop != ELSEWHERE for e in ends)
+    return end.side if is_ours and len(seeds) == 1 and end is not ends[0] else short_name(end)

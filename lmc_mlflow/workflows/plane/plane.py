@@ -16,6 +16,7 @@ from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
@@ -41,6 +42,7 @@ def plane(config: PlaneConfig) -> Outcome:
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    config = with_runs(config, "corners", ("run_a", "run_b", "run_c"))
     store = open_store()
     corners = config.corners
     networks = load_compatible(store, (corners.run_a, corners.run_b, corners.run_c))

@@ -10,7 +10,7 @@ from lmc_mlflow.alignment import derive_symmetry, permute
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.train_pair import ELSEWHERE, OptimizationConfig
 from lmc_mlflow.data.loading import BOTH, LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources
@@ -134,6 +134,11 @@ def optimization_of(wanted: StarTrainingConfig, source: OptimizationConfig) -> O
         ValueError: the two do not go together.
     """
     given = {name: value for name, value in vars(wanted).items() if value is not None}
+    missing = [name for name in ("epochs", "batch_size", "lr", "optimizer") if name not in given]
+    if source.loop == ELSEWHERE and missing:
+        raise ValueError(
+            f"the sources were trained elsewhere, nobody has said how; give the star's {', '.join(missing)}"
+        )
     if given.get("optimizer", source.optimizer) != source.optimizer:  # momentum belongs to the rule it came with
         given = {"momentum": 0.0, "nesterov": False, **given}
     return replace(source, engine="exact", **given)

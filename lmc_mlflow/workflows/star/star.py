@@ -28,6 +28,7 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
+from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
@@ -66,6 +67,7 @@ def star(config: StarConfig) -> StarOutcome:
         FloatingPointError: the loss is not a number any more.
     """
     device = prepare_machine(config.runtime)
+    config = with_runs(config, "joined", ("sources", "held_out"))
     store = open_store()
     inputs = load_inputs(store, config, device)
     store = beside(store, inputs.sources[0].run.info.experiment_id)

@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere: found, read without running anything in them, and logged as endpoints."""
