@@ -86,7 +86,7 @@ def pair(*, uri: str | None = None, experiment: str | None = None, **options: An
 
 
 def adopt(model: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any) -> Network:
-    """Log a network that was trained elsewhere: a URI of a model in MLflow, or `state=` a file with `model=` a network."""
+    """Log a network that was trained elsewhere: by its URI in MLflow, or by `state=` a file and `model=` a network."""
     with at(uri, experiment):
         from lmc_mlflow.workflows.adopt.adopt import adopt as log_network
 

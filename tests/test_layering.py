@@ -70,7 +70,7 @@ HOMES = {
         "lmc_mlflow.data.shifts.two_sample",
         "lmc_mlflow.predictions",
     ),
-    "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.bundles", "lmc_mlflow.query"),
+    "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.models.graphs", "lmc_mlflow.bundles", "lmc_mlflow.query"),
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run", "lmc_mlflow.results"),
     "ray": ("lmc_mlflow.workers.ray_pool",),

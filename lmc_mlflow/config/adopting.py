@@ -1,6 +1,7 @@
-"""Options of networks that were trained elsewhere: where they are, what they eat and give, what they were trained on."""
+"""Options of networks that were trained elsewhere: where they are, what they take and give, what they saw."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.options import Section, option
@@ -28,15 +29,15 @@ class AdoptingConfig(Section):
 
     model: str = option(
         "",
-        "a model in MLflow (models:/m-..., models:/<name>/<version>, models:/<name>@<alias>, runs:/<run id>/<path>), or "
-        "with state: which network, as in train_pair",
+        "a model in MLflow (models:/m-..., models:/<name>/<version>, models:/<name>@<alias>, runs:/<run id>/<path>), "
+        "or with state: which network, as in train_pair",
         own_code=True,
     )
     model_options: str = option("", "further arguments of a network of your own, as JSON: '{\"depth\": 4}'")
     state: str = option(
         "",
-        "its weights: a .safetensors, .pt, .pth or .ckpt file, a folder as the hubs lay it out, or such an artifact of a "
-        "run (runs:/<run id>/<path>); pickled objects are never loaded",
+        "its weights: a .safetensors, .pt, .pth or .ckpt file, a folder as the hubs lay it out, or such an artifact of "
+        "a run (runs:/<run id>/<path>); pickled objects are never loaded",
         identity=False,
     )
     weights: str = option(
@@ -103,5 +104,7 @@ class ForeignConfig(Section):
             data_root: folder of the data set; empty: the usual one.
         """
         known = {spec.name for spec in fields(DataConfig)}
-        own = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name in known}
-        return DataConfig(**own, **({"data_root": data_root} if data_root else {}))
+        own: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name in known}
+        if data_root:
+            own["data_root"] = data_root
+        return DataConfig(**own)

@@ -96,8 +96,8 @@ class ShiftedData:
             return _join_sides(self.a, self.b)
         if name == UNKNOWN_SIDE:
             raise ValueError(
-                "this needs training images, and of an adopted network nobody has said what it was trained on; adopt it "
-                "with trained_on=A, B or both of a shift"
+                "this needs training images, and of an adopted network nobody has said what it was trained on; adopt "
+                "it with trained_on=A, B or both of a shift"
             )
         return {"A": self.a, "B": self.b}[name]
 

@@ -45,7 +45,12 @@ class ForeignNetwork(nn.Module):
         self.body = body
         self.output = output
 
+    def given(self, x: Tensor) -> Tensor:
+        """Return what the network itself gives for images (N, C, H, W): (N, K)."""
+        out: Tensor = self.body(x)
+        return out
+
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to (N, K)."""
-        out: Tensor = self.output(self.body(x))
+        out: Tensor = self.output(self.given(x))
         return out

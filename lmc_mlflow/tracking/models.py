@@ -100,8 +100,8 @@ def _check_run(client: MlflowClient, found: FoundModel) -> None:
         raise ValueError(f"{found.uri}: its run {found.run_id} is deleted; restore it in the UI first")
     if run.info.status != "FINISHED":
         raise ValueError(
-            f"{found.uri}: its run {found.run_id} is {run.info.status}, not FINISHED, and the model may be half trained; "
-            "wait for the run, or end it as finished (MlflowClient().set_terminated)"
+            f"{found.uri}: its run {found.run_id} is {run.info.status}, not FINISHED, and may be half trained; wait "
+            "for the run, or end it as finished (MlflowClient().set_terminated)"
         )
 
 

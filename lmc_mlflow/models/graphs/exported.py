@@ -1,4 +1,4 @@
-"""Makes the text form and the state of a graph from what torch.export has saved; says by name what is not understood."""
+"""Makes the text and the state of a graph from what torch.export has saved; names what is not understood."""
 
 import hashlib
 import json
@@ -142,7 +142,7 @@ class _Reader:
         target = str(node["target"]).removeprefix("torch.ops.")
         if target.startswith(CHECKS):
             return None
-        first = next(iter(node["inputs"]), {}).get("arg", {})
+        first: Mapping[str, Any] = node["inputs"][0]["arg"] if node["inputs"] else {}
         changed = self._held.get(first.get("as_tensor", {}).get("name", ""), "")
         if target.startswith("aten.add_.") and changed.endswith(TRACKED):
             return None  # the batch norm that is built again counts by itself

@@ -39,7 +39,7 @@ def _convolution(kind: type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]) -> L
     return LayerRow(("weight", "bias"), make)
 
 
-def _linear(node: Node, tensors: Mapping[str, Held]) -> nn.Module | None:
+def _linear(_: Node, tensors: Mapping[str, Held]) -> nn.Module | None:
     if len(tensors["weight"].shape) != 2:
         return None
     outputs, inputs = tensors["weight"].shape
@@ -67,7 +67,7 @@ def _group_norm(node: Node, tensors: Mapping[str, Held]) -> nn.Module | None:
     return nn.GroupNorm(node.args["num_groups"], tensors["weight"].shape[0], node.args.get("eps", 1e-5))
 
 
-def _dropout(node: Node, tensors: Mapping[str, Held]) -> nn.Module | None:
+def _dropout(node: Node, _: Mapping[str, Held]) -> nn.Module | None:
     kind = nn.Dropout2d if "feature" in node.op else nn.Dropout
     return kind(node.args["p"])
 

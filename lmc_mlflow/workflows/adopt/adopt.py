@@ -57,7 +57,7 @@ def adopt(config: AdoptConfig) -> AdoptOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     with tempfile.TemporaryDirectory() as folder:
-        source = find_source(store.client, config.adopting, Path(folder))
+        source = find_source(store, config.adopting, Path(folder))
     data = load_shifted(config.data, device)
     fitted = fit_network(source, config.adopting, data)
     training = _training(config, source)
@@ -122,7 +122,7 @@ def _log(
 
 def _scores(fitted: Fitted, data: ShiftedData, side: str) -> dict[str, float]:
     parts = {"test": data.test} | ({} if side == UNKNOWN_SIDE else {"train": data.side(side)})
-    found = {}
+    found: dict[str, float] = {}
     for name, part in parts.items():
         scores = evaluate(fitted.network, part.images, part.labels)
         found |= {f"{name}/loss": scores.loss, f"{name}/{score_name(part.labels)}": scores.score}
@@ -152,6 +152,6 @@ def _description(
     told = "".join(f"\n- {note}" for note in notes)
     return (
         f"**Test {score.replace('_', ' ')} {metrics[f'test/{score}']:.2%}**, loss {metrics['test/loss']:.4f} on "
-        f"{config.data.dataset}.\n\nTrained elsewhere, {trained}. From `{source.where}`{run}; network `{source.model}`, "
-        f"{metrics['num_parameters']:,.0f} trained parameters.{told}"
+        f"{config.data.dataset}.\n\nTrained elsewhere, {trained}. From `{source.where}`{run}; network "
+        f"`{source.model}`, {metrics['num_parameters']:,.0f} trained parameters.{told}"
     )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.adopting import AdoptingConfig
 from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.models.state_keys import match_keys
 from lmc_mlflow.own_code import is_own, source_digest
@@ -63,7 +64,8 @@ def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fi
     network = build_network(spec, seed=0)
     expected = network.state_dict()
     if source.graph is not None:
-        state, notes = {f"body.{name}": value for name, value in source.state.items()}, ()
+        state = {f"body.{name}": value for name, value in source.state.items()}
+        notes: tuple[str, ...] = ()
     else:
         state, notes = _matched(source.state, expected)
     missing = expected.keys() - state.keys()
@@ -109,12 +111,11 @@ def _check_output(network: nn.Module, gives: str, spec: NetworkSpec, data: Shift
         ValueError: it gives probabilities and the configuration says otherwise, or the other way round.
     """
     images = evenly_spaced(data.test.images, NUM_LOOKED_AT)
-    body = getattr(network, "body", None)
-    if not isinstance(body, nn.Module):  # a network of ours gives log-probabilities
+    if not isinstance(network, ForeignNetwork):  # a network of ours gives log-probabilities
         if gives == "probabilities":
             raise ValueError(f"output=probabilities: {spec.model} is a network of ours, which gives none; leave it out")
         return
-    given = network.given(images) if hasattr(network, "given") else body(images)
+    given = network.given(images)
     in_unit = bool((given >= 0).all() and (given <= 1 + CLOSE).all())
     sums_to_one = bool(((given.sum(dim=1) - 1).abs() < CLOSE).all())
     looks_like = in_unit and (sums_to_one or data.test.labels.ndim == 2)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow import MlflowClient
 from torch import Tensor
 
 from lmc_mlflow.config.adopting import AdoptingConfig, is_uri
@@ -15,6 +14,7 @@ from lmc_mlflow.models.graphs.content import GraphContent, graph_name
 from lmc_mlflow.models.graphs.exported import read_exported
 from lmc_mlflow.models.hub_folders import read_hub_folder
 from lmc_mlflow.models.state_files import read_state
+from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.models import FoundModel, download_model, find_model
 
 LOG_AGAIN = (
@@ -49,11 +49,11 @@ class Source:
     tags: Mapping[str, str]
 
 
-def find_source(client: MlflowClient, config: AdoptingConfig, folder: Path) -> Source:
+def find_source(store: Store, config: AdoptingConfig, folder: Path) -> Source:
     """Find the network of a configuration, in MLflow or in files, and read it; nothing in it is run.
 
     Args:
-        client: of the tracking store.
+        store: where a URI is looked up.
         config: which network.
         folder: an existing one, for downloads.
 
@@ -61,14 +61,14 @@ def find_source(client: MlflowClient, config: AdoptingConfig, folder: Path) -> S
         ValueError: it is not there, damaged, pickled, or a network that cannot be used here; says what to do.
     """
     if is_uri(config.model):
-        return _logged_model(client, config, folder)
-    return _state(client, config, folder)
+        return _logged_model(store, config, folder)
+    return _state(store, config, folder)
 
 
-def _logged_model(client: MlflowClient, config: AdoptingConfig, folder: Path) -> Source:
-    found = find_model(client, config.model)
+def _logged_model(store: Store, config: AdoptingConfig, folder: Path) -> Source:
+    found = find_model(store.client, config.model)
     try:
-        archive = _exported_file(download_model(client, found, folder))
+        archive = _exported_file(download_model(store.client, found, folder))
         graph, state = read_exported(archive)
     except ValueError as error:
         raise ValueError(f"{found.uri} {error}") from None
@@ -105,9 +105,9 @@ def _exported_file(model: Path) -> Path:
     raise ValueError(f"has no file model.pt2; {LOG_AGAIN}")
 
 
-def _state(client: MlflowClient, config: AdoptingConfig, folder: Path) -> Source:
-    found = find_model(client, config.state) if is_uri(config.state) else None
-    place = Path(config.state) if found is None else download_model(client, found, folder)
+def _state(store: Store, config: AdoptingConfig, folder: Path) -> Source:
+    found = find_model(store.client, config.state) if is_uri(config.state) else None
+    place = Path(config.state) if found is None else download_model(store.client, found, folder)
     model, options, file = config.model, config.model_options, place
     if place.is_dir():
         named, its_options, file = read_hub_folder(place)

@@ -15,8 +15,8 @@ from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workers.spread import Workers, in_order
-from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.adopt.given import with_runs
+from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Arrays, Progress, save_when_stopped
