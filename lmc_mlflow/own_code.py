@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmc_mlflow.contract import GRAPH
+
 FORM = "<module>:<function>"
 _NAME = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
-_LIBRARIES = ("timm:", "graph:")
+LIBRARIES = ("timm:", "torchvision:", "transformers:")
 """Beginnings of names that look the same and mean the networks of a library."""
 _DIGESTS: dict[str, str] = {}
 """Module -> digest of its source as it was imported: a notebook edits a module that is loaded."""
@@ -66,7 +68,7 @@ def plugins(what: str) -> Mapping[str, Plugin]:
 
 def is_own(what: str, name: str) -> bool:
     """Tell whether a name is that of a function in a module, or of a plug-in."""
-    return (bool(_NAME.fullmatch(name)) and not name.startswith(_LIBRARIES)) or name in plugins(what)
+    return (bool(_NAME.fullmatch(name)) and not name.startswith((*LIBRARIES, GRAPH))) or name in plugins(what)
 
 
 def make_importable(folder: str = "") -> None:

@@ -62,19 +62,19 @@ def frozen(channels: int, height: int, width: int, num_classes: int) -> nn.Modul
     return plain(channels, height, width, num_classes).requires_grad_(False)
 
 
-class Two(nn.Module):
-    """Logits, and something else."""
+class Named(nn.Module):
+    """Scores under a name that nobody knows."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, int]:
-        return self.body(x), 1
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"scores": self.body(x)}
 
 
-def two_outputs(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
-    return Two(plain(channels, height, width, num_classes))
+def named_scores(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return Named(plain(channels, height, width, num_classes))
 
 
 def raising(channels: int, height: int, width: int, num_classes: int) -> nn.Module:

@@ -28,6 +28,8 @@ FLOORS = {
     "lmc_mlflow.models": 2,
     "lmc_mlflow.models.registry": 3,
     "lmc_mlflow.models.timm_networks": 3,
+    "lmc_mlflow.models.library_networks": 3,
+    "lmc_mlflow.models.adopted_state": 3,
     "lmc_mlflow.models.families": 3,
     "lmc_mlflow.data": 2,
     "lmc_mlflow.data.loading": 3,
@@ -59,10 +61,12 @@ HOMES = {
     "torchvision": (
         "lmc_mlflow.data.readers.downloads",
         "lmc_mlflow.data.shifts.corruptions",
+        "lmc_mlflow.models.torchvision_networks",
     ),
     "PIL": ("lmc_mlflow.data.readers.pictures", "lmc_mlflow.data.shifts.corruptions"),
     "rasterio": ("lmc_mlflow.data.readers.bigearthnet",),
     "lmdb": ("lmc_mlflow.data.readers.bigearthnet",),
+    "transformers": ("lmc_mlflow.models.transformers_networks",),
     "timm": ("lmc_mlflow.models.timm_networks",),
     "sklearn": (
         "lmc_mlflow.data.readers.digits",

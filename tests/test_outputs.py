@@ -94,4 +94,6 @@ def test_a_tag_of_pretrained_weights_is_refused_before_a_run_is_opened(
     assert check_timm("timm:resnet18") == "resnet18"
     with pytest.raises(ValueError, match="names pretrained weights"):
         check_model("timm:resnet18.a1_in1k")
-    assert timm_network("timm:resnet10t.c3_in1k", (3, 32, 32), 10, nn.Identity())  # an earlier version's still loads
+    assert timm_network(
+        "timm:resnet10t.c3_in1k", "", (3, 32, 32), 10, nn.Identity()
+    )  # an earlier version's still loads

@@ -136,7 +136,7 @@ def test_own_networks_are_aligned_recalibrated_and_joined(store: MlflowClient) -
         ("own_nets:sharing", "4.weight and 5.weight are one tensor"),
         ("own_nets:lazy", "1.weight is lazy and has no weights yet"),
         ("own_nets:frozen", "has no weight to train; leave requires_grad on"),
-        ("own_nets:two_outputs", "cannot take images of 1 x 28 x 28"),
+        ("own_nets:named_scores", "it returns a dict without logits"),
         ("own_nets:raising", r"raised KeyError: 'no such layer' \(own_nets.py, line"),
         ("own_nets:nothing", "returned a NoneType; return a torch.nn.Module"),
         ("own_nets:biuld", r"own_nets has no function 'biuld' \(did you mean own_nets:build\?\)"),

@@ -40,6 +40,7 @@ HEAVY = {
     "timm",
     "torch",
     "torchvision",
+    "transformers",
 }
 TABLES_NEED = {"numpy", "PIL"}
 """What the tables of data sets and shifts load, a third of a second: help lists their names."""

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
-from lmc_mlflow.own_code import FORM, is_own
+from lmc_mlflow.own_code import FORM, LIBRARIES, is_own
 
 OUR_LOOP, OWN_LOOP, ELSEWHERE = "lmc_mlflow", "own", "elsewhere"
 """Who has trained the networks."""
@@ -15,7 +15,9 @@ class ModelConfig(Section):
     """The network and its initialization."""
 
     model: str = option("mlp_l1_w587", "which network", own_code=True)
-    model_options: str = option("", "further arguments of a network of your own, as JSON: '{\"depth\": 4}'")
+    model_options: str = option(
+        "", "further arguments of a network of your own or of a library, as JSON: '{\"depth\": 4}'"
+    )
     dropout_rate: float = option(
         0.5, "share of units dropped, for networks named ..._dropout", minimum=0.0, maximum=0.95
     )
@@ -31,8 +33,9 @@ class ModelConfig(Section):
         """Write the further arguments in one form, so that spaces and order mean nothing."""
         if not self.model_options:
             return
-        if not is_own("model", self.model):
-            raise ValueError(f"model_options belongs to model={FORM}, not {self.model}; leave it out")
+        if not is_own("model", self.model) and not self.model.startswith(LIBRARIES):
+            libraries = " or ".join(f"{library}<name>" for library in LIBRARIES)
+            raise ValueError(f"model_options belongs to model={FORM} or {libraries}, not {self.model}; leave it out")
         try:
             options = json.loads(self.model_options)
         except json.JSONDecodeError:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.contract import GRAPH
 from lmc_mlflow.models.names import (
-    GRAPH,
     LINEAR_FORM,
     LINEAR_NAME,
     MLP_FORM,
@@ -89,8 +89,9 @@ NETWORKS: Mapping[str, Facts] = {
     "patches_attention": Facts("patches"),
 }
 _NORMS = {None: "", "_bn": "batch", "_ln": "layer"}
-_TIMM_NUMBERED = re.compile(r"timm:(resnet|vgg)(\d+)(?:_(\w+))?")
-_TIMM_FAMILIES = {"timm:resnet": "ResNet", "timm:vgg": "VGG"}
+_NUMBERED = re.compile(r"(?:resnet|vgg)(\d+)(?:_(\w+))?")
+_LIBRARY_FAMILIES = {"resnet": "ResNet", "vgg": "VGG", "ResNetFor": "ResNet"}
+"""Beginning of a library's name of a network -> family."""
 
 
 def _mlp_facts(model: str) -> Facts:
@@ -118,11 +119,12 @@ def _linear_facts(model: str) -> Facts:
     return Facts("linear", layers, widths=(int(found["width"]),) * (layers - 1) if found["width"] else (), slope=1.0)
 
 
-def _timm_facts(model: str) -> Facts:
-    family = next((name for beginning, name in _TIMM_FAMILIES.items() if model.startswith(beginning)), "other")
-    found = _TIMM_NUMBERED.fullmatch(model)
-    depth, variant = (int(found[2]), found[3] or "") if found else (0, "")
-    return Facts(family, depth, variant, norm=None, library="timm")
+def _library_facts(model: str) -> Facts:
+    library, _, name = model.partition(":")
+    family = next((family for beginning, family in _LIBRARY_FAMILIES.items() if name.startswith(beginning)), "other")
+    found = _NUMBERED.fullmatch(name)
+    depth, variant = (int(found[1]), found[2] or "") if found else (0, "")
+    return Facts(family, depth, variant, norm=None, library=library)
 
 
 def _check_timm(model: str) -> None:
@@ -132,20 +134,36 @@ def _check_timm(model: str) -> None:
     check_timm(model)
 
 
+def _check_torchvision(model: str) -> None:
+    from lmc_mlflow.models.torchvision_networks import check_torchvision  # as in `_check_timm`
+
+    check_torchvision(model)
+
+
+def _check_transformers(model: str) -> None:
+    from lmc_mlflow.models.transformers_networks import check_transformers  # as in `_check_timm`
+
+    check_transformers(model)
+
+
 def _refuse_graph(model: str) -> None:
     raise ValueError(f"model {model!r} is the graph of an adopted network, which no name builds again; give its run")
 
 
 TIMM_FORM = "timm:<name>"
+TORCHVISION_FORM = "torchvision:<name>"
+TRANSFORMERS_FORM = "transformers:<class>"
 GRAPH_FORM = f"{GRAPH}<digest>"
 FORMS: Mapping[str, Form] = {
     MLP_FORM: Form("mlp_", _mlp_facts, parse_mlp),
     LINEAR_FORM: Form("linear_", _linear_facts, parse_linear),
-    TIMM_FORM: Form("timm:", _timm_facts, _check_timm),
+    TIMM_FORM: Form("timm:", _library_facts, _check_timm),
+    TORCHVISION_FORM: Form("torchvision:", _library_facts, _check_torchvision),
+    TRANSFORMERS_FORM: Form("transformers:", _library_facts, _check_transformers),
     GRAPH_FORM: Form(GRAPH, lambda _: UNKNOWN, _refuse_graph),
     FORM: Form("", lambda _: UNKNOWN, _check_own),
 }
-MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM, FORM)
+MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, FORM)
 """The keys of all rows that a name builds, as help and errors list them."""
 
 
@@ -184,17 +202,17 @@ def facts_of(model: str) -> Facts:
 def has_batch_norm(model: str) -> bool:
     """Tell whether a network has batch norm, and so other paths under other policies of its running statistics.
 
-    Whether a network of timm has any is read from the network itself, built without memory for its weights. A name
-    that no library here knows counts as one with batch norm, so that its paths under several policies stay apart.
+    Whether a network of a library has any is read from the network itself, built without memory for its weights. A
+    name that no library here knows counts as one with batch norm, so that its paths under several policies stay apart.
     """
     facts = facts_of(model)
     if facts.norm is not None:
         return facts.norm == "batch"
     if not facts.library:
         return True
-    from lmc_mlflow.models.timm_networks import timm_has_batch_norm  # as in `_check_timm`
+    from lmc_mlflow.models.library_networks import library_has_batch_norm  # as in `_check_timm`
 
-    return timm_has_batch_norm(model)
+    return library_has_batch_norm(facts.library, model)
 
 
 def _row_key(model: str) -> str | None:

@@ -47,10 +47,45 @@ class ForeignNetwork(nn.Module):
 
     def given(self, x: Tensor) -> Tensor:
         """Return what the network itself gives for images (N, C, H, W): (N, K)."""
-        out: Tensor = self.body(x)
+        out: Tensor = logits_of(self.body(x))
         return out
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to (N, K)."""
         out: Tensor = self.output(self.given(x))
         return out
+
+
+def logits_of(answer: object) -> Tensor:
+    """Find the logits in what a network returns.
+
+    Args:
+        answer: a tensor, an object or a mapping with `logits`, or a tuple whose first item is a tensor.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(answer, Tensor):
+        return answer
+    named = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
+    if isinstance(named, Tensor):
+        return named
+    if isinstance(answer, tuple) and answer and isinstance(answer[0], Tensor):
+        return answer[0]
+    raise ValueError(
+        f"it returns a {type(answer).__name__} without logits; return a tensor, or something with a tensor `logits`"
+    )
+
+
+def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network on the meta device, which holds shapes and no numbers, or on the CPU if its code reads numbers.
+
+    Args:
+        build: what builds it; PyTorch's generator is as before afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return build()
+        except NotImplementedError:  # "Cannot copy out of meta tensor; no data!"
+            return build()

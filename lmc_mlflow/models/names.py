@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from lmc_mlflow.errors import shortened
 
 MLP_FORM = "mlp_l<layers>_w<width>[_<width>...][_bn|_ln][_leaky<slope>][_dropout]"
-GRAPH = "graph:"
-"""Beginning of the names of networks that torch.export has traced; the digest of their graph follows."""
 LINEAR_FORM = "linear_l<layers>_w<width>"
 MOST_LAYERS = 1000
 TABLE_V_MLPS = ("mlp_l1_w587", "mlp_l3_w256_512_256", "mlp_l1_w126", "mlp_l3_w110_256_110")

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
-from lmc_mlflow.models.families import GRAPH_FORM, TIMM_FORM, form_of
-from lmc_mlflow.models.foreign_network import GIVES, ForeignNetwork
+from lmc_mlflow.models.families import GRAPH_FORM, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, form_of
+from lmc_mlflow.models.foreign_network import GIVES, ForeignNetwork, without_memory
 from lmc_mlflow.models.graphs.network import graph_network
 from lmc_mlflow.models.initialization import initialize
 from lmc_mlflow.models.linear import linear
@@ -21,6 +21,8 @@ from lmc_mlflow.models.patch_attention import patch_attention
 from lmc_mlflow.models.patches import PatchGrid, patch_grid, patches
 from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, resnet
 from lmc_mlflow.models.timm_networks import timm_network
+from lmc_mlflow.models.torchvision_networks import torchvision_network
+from lmc_mlflow.models.transformers_networks import transformers_network
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.own_code import FORM
 from lmc_mlflow.seeds import global_stream
@@ -40,7 +42,7 @@ class NetworkSpec:
     """`log_probabilities` of exclusive classes, or `logits` where an image may have several labels."""
     weights_init: str = "default"
     model_options: str = ""
-    """Further arguments of a user's own builder, as JSON."""
+    """Further arguments of a network of a user or of a library, as JSON."""
     source: str = ""
     """Digest of the file of a user's own builder, as it was when the network was made."""
     graph: str = ""
@@ -87,6 +89,13 @@ def _resnet(num_blocks: int, strides: Sequence[int] = STAGE_STRIDES) -> Builder:
     return lambda spec, output: resnet(num_blocks, spec.channels, spec.num_classes, output, strides)
 
 
+def _of_others(build: Callable[[str, str, tuple[int, int, int], int, nn.Module], nn.Module]) -> Builder:
+    """Make the builder of networks that others have written."""
+    return lambda spec, output: build(
+        spec.model, spec.model_options, (spec.channels, spec.height, spec.width), spec.num_classes, output
+    )
+
+
 def _vgg(plan: Sequence[int], pool_size: int = 1) -> Builder:
     return lambda spec, output: vgg(plan, pool_size, spec.channels, spec.num_classes, output)
 
@@ -107,13 +116,11 @@ BUILDERS: Mapping[str, Builder] = {
     "patches_local": _of_patches,
     "patches_conv": _of_patches,
     "patches_attention": lambda spec, output: patch_attention(_grid(spec), spec.num_classes, output),
-    TIMM_FORM: lambda spec, output: timm_network(
-        spec.model, (spec.channels, spec.height, spec.width), spec.num_classes, output
-    ),
-    FORM: lambda spec, output: own_network(
-        spec.model, spec.model_options, (spec.channels, spec.height, spec.width), spec.num_classes, output
-    ),
+    TIMM_FORM: _of_others(timm_network),
+    TORCHVISION_FORM: _of_others(torchvision_network),
+    TRANSFORMERS_FORM: _of_others(transformers_network),
     GRAPH_FORM: lambda spec, output: ForeignNetwork(graph_network(spec.graph), output),
+    FORM: _of_others(own_network),
 }
 """One builder for each row of `families.py`, in its order."""
 
@@ -143,8 +150,7 @@ def empty_state(spec: NetworkSpec) -> dict[str, Tensor]:
     if form_of(spec.model) == FORM:  # code that need not know of devices without memory
         return dict(build_network(spec, seed=0).state_dict())
     try:
-        with torch.device("meta"):
-            network = BUILDERS[form_of(spec.model)](spec, _output(spec))
+        network = without_memory(lambda: BUILDERS[form_of(spec.model)](spec, _output(spec)))
     except (RuntimeError, OverflowError, TypeError, MemoryError) as error:
         raise ValueError(f"model {shortened(spec.model)!r} is too large ({first_line(error)})") from None
     return dict(network.state_dict())

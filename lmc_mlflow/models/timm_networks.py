@@ -6,8 +6,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from lmc_mlflow.errors import first_line
 from lmc_mlflow.models.foreign_network import ForeignNetwork
+from lmc_mlflow.models.model_options import read_options
 from lmc_mlflow.normalization.recalibration import batch_norms
+
+FIXED = {
+    "num_classes": "the data decide it",
+    "in_chans": "the data decide it",
+    "pretrained": "networks start from random weights",
+    "pretrained_cfg": "networks start from random weights",
+    "pretrained_cfg_overlay": "networks start from random weights",
+    "checkpoint_path": "networks start from random weights",
+    "features_only": "networks end in classes",
+    "scriptable": "it changes no network",
+}
+"""Arguments that `model_options` may not give, and why."""
 
 
 def check_timm(model: str) -> str:
@@ -42,27 +56,36 @@ def refuse_pretrained(model: str) -> None:
         )
 
 
-def timm_network(model: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module) -> ForeignNetwork:
+def timm_network(
+    model: str, options: str, image_shape: tuple[int, int, int], num_classes: int, output: nn.Module
+) -> ForeignNetwork:
     """Build an untrained network of timm.
 
     Args:
         model: `timm:<name>`.
+        options: further arguments, as JSON; empty: none.
         image_shape: channels, height and width.
         num_classes: of the output.
         output: module that ends the network.
 
     Raises:
-        ValueError: timm has no such network.
+        ValueError: timm has no such network, or it does not take these arguments.
     """
     import timm
 
     name = check_timm(model)
+    further = read_options(model, options, FIXED)
     channels, height, width = image_shape
-    options: dict[str, Any] = {"pretrained": False, "in_chans": channels, "num_classes": num_classes}
+    arguments: dict[str, Any] = {"pretrained": False, "in_chans": channels, "num_classes": num_classes, **further}
     try:  # vision transformers are built for one image size, convolutional networks do not take the argument
-        body = timm.create_model(name, img_size=(height, width), **options)
+        body = timm.create_model(name, **{"img_size": (height, width), **arguments})
     except TypeError:
-        body = timm.create_model(name, **options)
+        try:
+            body = timm.create_model(name, **arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"model {model!r} cannot be built ({first_line(error)}); change model_options or the image size"
+            ) from None
     return ForeignNetwork(body, output)
 
 

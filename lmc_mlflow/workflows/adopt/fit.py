@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.adopting import AdoptingConfig
 from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.models.adopted_state import fit_to_network
 from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.models.state_keys import match_keys
 from lmc_mlflow.own_code import is_own, source_digest
 from lmc_mlflow.workflows.adopt.source import Source
 
@@ -67,7 +67,8 @@ def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fi
         state = {f"body.{name}": value for name, value in source.state.items()}
         notes: tuple[str, ...] = ()
     else:
-        state, notes = _matched(source.state, expected)
+        state, told = fit_to_network(source.state, spec)
+        notes = tuple(told)
     missing = expected.keys() - state.keys()
     state |= {name: torch.zeros_like(expected[name]) for name in missing if name.endswith("num_batches_tracked")}
     _check_finite(source, state)
@@ -75,11 +76,6 @@ def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fi
     network.to(data.test.labels.device).eval()
     _check_output(network, config.output, spec, data)
     return Fitted(spec, network, {name: value.detach().cpu() for name, value in network.state_dict().items()}, notes)
-
-
-def _matched(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    found, notes = match_keys(state, expected)
-    return dict(found), tuple(notes)
 
 
 def _check_graph(source: Source, images: tuple[int, int, int], num_classes: int) -> None:

@@ -117,7 +117,7 @@ def _state(store: Store, config: AdoptingConfig, folder: Path) -> Source:
     read = read_state(file, config.weights)
     label = f"{place.parent.name}/{place.name}" if place.parent.name else place.name
     tags = {Tag.SOURCE: place.name} if found is None else _tags(found)
-    return Source(label, config.state, model, options, None, read.state, tuple(read.notes), tags)
+    return Source(label, config.state, model, options, None, read.tensors, tuple(read.notes), tags)
 
 
 def _tags(found: FoundModel) -> dict[str, str]:
