@@ -29,6 +29,7 @@ from lmc_mlflow.tracking.connection.store import open_store
 Main = Callable[[Sequence[str]], int]
 ONE_EPOCH = [*QUICK, "--epochs=1"]
 HERE = ["--device=cpu", "--threads=1"]
+GIVEN = ["--normalization=given"]
 
 
 def all_runs(client: MlflowClient) -> dict[str, str]:
@@ -145,7 +146,23 @@ BAD_FLAGS = [
     (["--optimizer=sdg"], "optimizer 'sdg' is unknown (did you mean 'sgd'?); choose from adam, adamw, rmsprop, sgd"),
     (["--warmup_epochs=3"], "warmup_epochs=3.0: must be below epochs=3"),
     (["--noise_scope=paper", "--noise_seed=1"], "leave noise_seed at auto"),
-    (["--image_size=32"], "image_size belongs to dataset=csv, imagefolder, not digits; leave it at auto"),
+    (["--image_size=1000000"], "digits: 1,442 images of 1,000,000,000,000 bytes would fill 1,342,967.2 GiB, "),
+    (["--dataset=moons", "--image_size=8"], "image_size=8: moons holds points, not pictures; leave image_size at auto"),
+    (["--dataset=moons", "--channels=3"], "channels=3: moons holds points, not pictures; leave channels at auto"),
+    (["--channels=2"], "channels '2' is unknown; choose from 1, 3, auto"),
+    (["--normalization=given"], "normalization=given needs mean and std, as in mean=0.485,0.456,0.406 std=0.2"),
+    (["--normalization=given", "--mean=0.5"], "normalization=given needs mean and std"),
+    (["--normalization=given", "--std=0.5"], "normalization=given needs mean and std"),
+    (["--mean=0.5"], "mean=0.5 belongs to normalization=given; leave it out"),
+    (["--std=0.5,0.4", "--normalization=unit"], "std=0.5,0.4 belongs to normalization=given; leave it out"),
+    ([*GIVEN, "--mean=0.5", "--std=0"], "std=0.0: must be at least 1e-06"),
+    ([*GIVEN, "--mean=0.5", "--std=nan"], "std=nan: give a finite number"),
+    ([*GIVEN, "--mean=0.1,0.2", "--std=1,1,1"], "mean has 2 numbers and std 3; give one for each channel, or one for"),
+    (
+        [*GIVEN, "--mean=0.1,0.2,0.3", "--std=0.5"],
+        "mean=0.1,0.2,0.3: images of digits have 1 channel; give one number for each, or one for all, or channels=3",
+    ),
+    ([*GIVEN, "--mean=123.7", "--std=58.4"], "mean=123.7: pixels lie in [0, 1] here; divide mean and std by 255"),
     (["--device=tpu"], "device='tpu': choose auto, cpu, cuda or cuda:N"),
     (["--device=meta"], "device='meta': choose auto, cpu, cuda or cuda:N"),
     (["--device=cuda:99"], "choose cpu or auto"),

@@ -347,12 +347,6 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, inside: str) -> 
         locked.chmod(0o700)
 
 
-@pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar10"])
-def test_image_size_is_for_images_of_your_own(dataset: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"image_size belongs to dataset=csv, imagefolder, not {dataset}; leave it at"):
-        load(dataset, tmp_path, image_size=32)
-
-
 # digests
 
 

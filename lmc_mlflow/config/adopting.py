@@ -1,20 +1,16 @@
 """Options of networks that were trained elsewhere: where they are, what they take and give, what they saw."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from lmc_mlflow.config.data import DataConfig
-from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.options import Section, option, option_of
 from lmc_mlflow.config.runtime import RuntimeConfig, TerminalConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
 
-GIVEN_BY_URI = ("models:/", "runs:/")
-"""Beginnings of URIs of MLflow."""
-OUTPUTS = ("logits", "log_probabilities", "probabilities")
+GIVENOUTPUTS = ("logits", "log_probabilities", "probabilities")
 TRAINED_ON = ("A", "B", "both", UNKNOWN_SIDE)
 NO_SHIFT = "none"
-_BY_URI = {"identity": False, "logged": False}
-"""Rules of options of networks given by URI: what they say stands in the runs that these are adopted as."""
 _SIDES = "on which side of the shift it was trained; unknown: only the test set can be used"
 
 
@@ -44,6 +40,12 @@ class AdoptingConfig(Section):
         "auto", "which weights of a file that has averaged ones too; auto: raw", choices=("auto", "raw", "ema")
     )
     output: str = option(OUTPUTS[0], "what it gives for an image", choices=OUTPUTS)
+    scaling: str = option(
+        "data",
+        "how pixels are scaled: data: by normalization; timm: by the mean and std of timm's own data configuration of "
+        "model=timm:<name>[.<tag>]",
+        choices=("data", "timm"),
+    )
     trained_on: str = option(UNKNOWN_SIDE, _SIDES, choices=TRAINED_ON)
     force: bool = option(False, "true: adopt again even if these weights were adopted before", identity=False)
 
@@ -74,27 +76,38 @@ class AdoptConfig:
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
+def _as_in_adopt(name: str, default: Any = MISSING) -> Any:
+    """Declare an option of `DataConfig` once more, for networks given by URI: what it says stands in their own runs."""
+    spec = next(spec for spec in fields(DataConfig) if spec.name == name)
+    rule = replace(option_of(spec), identity=False, logged=False, help="of networks given by URI: as in adopt")
+    return field(default=spec.default if default is MISSING else default, metadata={"option": rule})
+
+
 @dataclass(frozen=True)
 class ForeignConfig(Section):
     """What networks are that are given by URI instead of by run id; they are adopted first."""
 
-    dataset: str = option(
-        "", "of networks given by URI (models:/..., runs:/...): what they are tested on", own_code=True, **_BY_URI
-    )
-    image_size: int | None = option(None, "of networks given by URI: as in adopt", minimum=1, **_BY_URI)
-    shift: str = option(NO_SHIFT, "of networks given by URI: as in adopt", own_code=True, **_BY_URI)
-    split_seed: int = option(0, "of networks given by URI: as in adopt", minimum=0, **_BY_URI)
-    normalization: str = option(
-        "centered", "of networks given by URI: as in adopt", choices=("centered", "half", "unit"), **_BY_URI
-    )
+    dataset: str = _as_in_adopt("dataset", "")
+    image_size: int | None = _as_in_adopt("image_size")
+    channels: str = _as_in_adopt("channels")
+    shift: str = _as_in_adopt("shift", NO_SHIFT)
+    split_seed: int = _as_in_adopt("split_seed")
+    normalization: str = _as_in_adopt("normalization")
+    mean: tuple[float, ...] = _as_in_adopt("mean")
+    std: tuple[float, ...] = _as_in_adopt("std")
     output: str = option(
-        OUTPUTS[0], "of networks given by URI: what they give for an image", choices=OUTPUTS, **_BY_URI
+        OUTPUTS[0],
+        "of networks given by URI: what they give for an image",
+        choices=OUTPUTS,
+        identity=False,
+        logged=False,
     )
     trained_on: tuple[str, ...] = option(
         (UNKNOWN_SIDE,),
         f"of networks given by URI: {_SIDES}; one for all, or one for each",
         choices=TRAINED_ON,
-        **_BY_URI,
+        identity=False,
+        logged=False,
     )
 
     def data(self, data_root: str) -> DataConfig:

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.options import Section, option, write_value
+
+GIVEN = "given"
+"""The normalization by numbers that the user gives."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,11 @@ class DataConfig(Section):
     )
     image_size: int | None = option(
         None,
-        "imagefolder and csv: resize every image to this height and width in pixels; auto: all have one size already",
+        "resize every image to this height and width in pixels (bilinear, antialiased); auto: all keep their one size",
         minimum=1,
+    )
+    channels: str = option(
+        "auto", "3: grey images are repeated in three channels; 1: images are grey already", choices=("auto", "1", "3")
     )
     shift: str = option("label_5050", "what makes the two training subsets differ", own_code=True)
     test_split: str = option(
@@ -33,8 +39,20 @@ class DataConfig(Section):
     split_seed: int = option(0, "seed of every split, independent of all other seeds", minimum=0)
     normalization: str = option(
         "centered",
-        "centered: per-channel mean 0 and standard deviation 1; half: (x - 0.5) / 0.5; unit: [0, 1]",
-        choices=("centered", "half", "unit"),
+        "centered: per-channel mean 0 and standard deviation 1; half: (x - 0.5) / 0.5; unit: [0, 1]; "
+        "given: (x - mean) / std",
+        choices=("centered", "half", "unit", GIVEN),
+    )
+    mean: tuple[float, ...] = option(
+        (),
+        "normalization=given: what is taken from pixels in [0, 1]; one number, or one a channel, comma-separated",
+        only_with={"normalization": GIVEN},
+    )
+    std: tuple[float, ...] = option(
+        (),
+        "normalization=given: what they are divided by then; one number, or one a channel, comma-separated",
+        minimum=1e-6,
+        only_with={"normalization": GIVEN},
     )
     augmentation: str = option(
         "auto",
@@ -58,6 +76,23 @@ class DataConfig(Section):
                 f"translate_pixels belongs to augmentation=translate or flip_translate, not {self.augmentation}; "
                 "leave it out"
             )
+        if self.normalization == GIVEN and not (self.mean and self.std):
+            raise ValueError(
+                "normalization=given needs mean and std, as in mean=0.485,0.456,0.406 std=0.229,0.224,0.225"
+            )
+        counts = {len(self.mean), len(self.std)} - {0, 1}
+        if len(counts) > 1:
+            raise ValueError(
+                f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each channel, or one for all"
+            )
+
+    @property
+    def scaling(self) -> str:
+        """Return the normalization with its numbers: equal texts scale equal data alike."""
+        if self.normalization != GIVEN:
+            return self.normalization
+        mean, std = (write_value(values[:1] if len(set(values)) == 1 else values) for values in (self.mean, self.std))
+        return f"{GIVEN} mean={mean} std={std}"
 
     @property
     def translates(self) -> bool:

@@ -14,6 +14,7 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.arrays import Parts
 from lmc_mlflow.data.holdout import random80
+from lmc_mlflow.data.image_shape import shape_images
 from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
 from lmc_mlflow.data.readers.bigearthnet.splits import train_test
@@ -59,6 +60,7 @@ class DatasetRow:
         takes: options of the data section that only some data sets have a use for.
         usual_split: what `test_split=auto` means.
         in_bands: whether the images are bands of which a shift chooses; all other shifts are refused.
+        keeps_shape: why its images are neither resized nor repeated in channels; empty: they are, if asked for.
         made_by: function that makes the images where no folder is read; empty: they are read from `data_root`.
     """
 
@@ -68,6 +70,7 @@ class DatasetRow:
     takes: tuple[str, ...] = ()
     usual_split: str = "official"
     in_bands: bool = False
+    keeps_shape: str = ""
     made_by: str = ""
 
 
@@ -82,13 +85,17 @@ def load_dataset(config: DataConfig) -> Dataset:
     for name, default in OPTIONAL.items():
         if getattr(config, name) != default and name not in row.takes:
             users = ", ".join(key for key, other in DATASETS.items() if name in other.takes)
-            usual = "auto" if default is None else default
-            raise ValueError(f"{name} belongs to dataset={users}, not {config.dataset}; leave it at {usual}")
+            raise ValueError(f"{name} belongs to dataset={users}, not {config.dataset}; leave it at {default}")
+    for name, default in {"image_size": None, "channels": "auto"}.items():
+        value = getattr(config, name)
+        if row.keeps_shape and value != default:
+            raise ValueError(f"{name}={value}: {config.dataset} {row.keeps_shape}; leave {name} at auto")
     found = row.read(config)
     if isinstance(found, Dataset):
         return found
     if config.test_split == "random80" and "test_split" not in row.takes:
         found = _split_again(found, config.split_seed)
+    found = shape_images(found, config)
     train, test = ArraySource(found.train_images), ArraySource(found.test_images)
     return Dataset(train, found.train_labels, test, found.test_labels, found.classes)
 
@@ -125,7 +132,7 @@ def dataset_row(name: str) -> DatasetRow:
     return lookup({**DATASETS, **dict.fromkeys(plugins("dataset"), DATASETS[FORM])}, name, "dataset")
 
 
-OPTIONAL: Mapping[str, Any] = {"image_size": None, "validation": "unused"}
+OPTIONAL: Mapping[str, Any] = {"validation": "unused"}
 DATASETS: Mapping[str, DatasetRow] = {
     "digits": DatasetRow(
         "scikit-learn's 1,797 real handwritten digits, brought to 28 x 28; needs no files",
@@ -149,10 +156,12 @@ DATASETS: Mapping[str, DatasetRow] = {
         takes=("test_split", "validation"),
         usual_split="random80",
         in_bands=True,
+        keeps_shape="is read from its store as it was prepared",
     ),
     "moons": DatasetRow(
         "two interleaved half circles of points in the plane; needs no files",
         lambda _: read_moons(),
+        keeps_shape="holds points, not pictures",
         made_by="sklearn.datasets.make_moons",
     ),
     "npz": DatasetRow(
@@ -163,15 +172,14 @@ DATASETS: Mapping[str, DatasetRow] = {
     "csv": DatasetRow(
         "your own images: data_root with labels.csv (file, label or labels, split)",
         _read_csv,
-        takes=("image_size", "test_split", "validation"),
+        takes=("test_split", "validation"),
     ),
     "imagefolder": DatasetRow(
         "your own images: data_root with train/<class>/ and test/<class>/",
         lambda config: read_image_folders(Path(config.data_root), config.image_size),
-        takes=("image_size",),
     ),
     FORM: DatasetRow(
         "your own: load(data_root) returns train, test: arrays, torch Datasets, or rows of image and label",
-        lambda config: read_own(config.dataset, config.data_root),
+        lambda config: read_own(config.dataset, config.data_root, config.image_size),
     ),
 }

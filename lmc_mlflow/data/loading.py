@@ -181,7 +181,7 @@ def _subsets(
         train, test = rendering.side_a(train), rendering.side_a(test)
     train_digest, test_digest = train.digest(dataset.train_labels), test.digest(dataset.test_labels)
     digest = _short_digest(f"{train_digest}{test_digest}")
-    scaling = Scaling.of(config.normalization, train)
+    scaling = Scaling.for_config(config, train)
 
     def training_subset(chosen: Indices) -> _Subset:
         source = ScaledSource(train.rows(chosen), scaling)
@@ -193,7 +193,7 @@ def _subsets(
         return (a, a if sides.b is sides.a else training_subset(sides.b), tested), digest
     scaling_b = scaling
     if rendering.own_scale:  # another instrument has its own mean and deviation
-        scaling_b = Scaling.of(config.normalization, rendering.side_b(dataset.train, config.split_seed))
+        scaling_b = Scaling.for_config(config, rendering.side_b(dataset.train, config.split_seed))
     source = rendering.side_b(dataset.train.rows(sides.b), derive_seed(config.split_seed, "rendering/train"))
     labels = dataset.train_labels[sides.b]
     digest_b = _short_digest(f"{_digest_of_rows(train_digest, sides.b)} {source.digest(labels)}")

@@ -13,6 +13,7 @@ from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, gather
 from lmc_mlflow.data.readers.bigearthnet.store_files import PATCH_SHAPE
 
 Indices = NDArray[np.int64]
+DIGESTED_AT_ONCE = 1000
 REFLECTANCE = 10_000.0
 """Sentinel-2 stores reflectance times 10,000."""
 
@@ -43,7 +44,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Images in memory: bytes, or float32 as they are."""
+    """Images in memory: bytes, or float32 as they are; equal channels may share one channel's memory."""
 
     array: NDArray[Any]
 
@@ -60,33 +61,48 @@ class ArraySource:
 
     def take(self, rows: Indices) -> NDArray[Any]:
         """Copy the images of these rows."""
-        return self.array[rows]
+        return np.repeat(self._one_channel[rows], self.array.shape[1], axis=1) if self._shared else self.array[rows]
 
     def rows(self, chosen: Indices) -> "ArraySource":
         """Copy these rows into a source of their own."""
+        if self._shared:
+            return ArraySource(np.broadcast_to(self._one_channel[chosen], (len(chosen), *self.array.shape[1:])))
         return ArraySource(self.array[chosen])
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Compute mean and deviation as `Source` says; exact for bytes, from their histogram."""
+        if self._shared:
+            means, deviations = ArraySource(self._one_channel).statistics()
+            return means * self.array.shape[1], deviations * self.array.shape[1]
         if self.array.dtype != np.uint8:
             axes = (0, 2, 3)
             exact = self.array.astype(np.float64)
             return tuple(exact.mean(axis=axes).tolist()), tuple(exact.std(axis=axes).tolist())
-        means, deviations = [], []
-        values = np.arange(256) / 255
-        for c in range(self.array.shape[1]):
-            counts = np.bincount(self.array[:, c].reshape(-1), minlength=256)
-            mean = float(counts @ values / counts.sum())
-            means.append(mean)
-            deviations.append(float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum())))
-        return tuple(means), tuple(deviations)
+        found = [_statistics_of_bytes(self.array[:, c]) for c in range(self.array.shape[1])]
+        return tuple(mean for mean, _ in found), tuple(deviation for _, deviation in found)
 
     def digest(self, labels: NDArray[Any]) -> str:
         """Compute the digest of shapes, pixels and labels (MLflow's own digest reads a few images only)."""
         digest = hashlib.sha256(f"{self.array.shape} {labels.shape}".encode())
-        digest.update(np.ascontiguousarray(self.array).data)
+        for start in range(0, len(self.array), DIGESTED_AT_ONCE):  # channels that share memory are copied
+            digest.update(np.ascontiguousarray(self.array[start : start + DIGESTED_AT_ONCE]).data)
         digest.update(np.ascontiguousarray(labels).data)
         return digest.hexdigest()[:32]
+
+    @property
+    def _shared(self) -> bool:
+        return self.array.shape[1] > 1 and self.array.strides[1] == 0
+
+    @property
+    def _one_channel(self) -> NDArray[Any]:
+        return self.array[:, :1]
+
+
+def _statistics_of_bytes(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    values = np.arange(256) / 255
+    counts = np.bincount(pixels.reshape(-1), minlength=256)
+    mean = float(counts @ values / counts.sum())
+    return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from lmc_mlflow.batches import send
+from lmc_mlflow.config.data import GIVEN, DataConfig
+from lmc_mlflow.config.options import write_value
 from lmc_mlflow.data.pixels import Source
 
 Constants = tuple[Tensor, Tensor]
@@ -19,6 +21,19 @@ class Scaling:
     full_scale: float
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+
+    @staticmethod
+    def for_config(config: DataConfig, source: Source) -> "Scaling":
+        """Compute the constants of a configuration.
+
+        Raises:
+            ValueError: the given numbers are not those of the channels, or not of pixels in [0, 1].
+        """
+        if config.normalization != GIVEN:
+            return Scaling.of(config.normalization, source)
+        _check_given(config, source)
+        mean, std = (values * source.shape[1] if len(values) == 1 else values for values in (config.mean, config.std))
+        return Scaling(source.full_scale, mean, std)
 
     @staticmethod
     def of(normalization: str, source: Source) -> "Scaling":
@@ -56,3 +71,19 @@ class Scaling:
             return out
         mean, deviation = constants
         return out.sub_(mean).div_(deviation)
+
+
+def _check_given(config: DataConfig, source: Source) -> None:
+    channels = source.shape[1]
+    for name in ("mean", "std"):
+        values = getattr(config, name)
+        if len(values) not in (1, channels):
+            have, hint = ("1 channel", ", or channels=3") if channels == 1 else (f"{channels} channels", "")
+            raise ValueError(
+                f"{name}={write_value(values)}: images of {config.dataset} have {have}; give one number for each, or "
+                f"one for all{hint}"
+            )
+    if source.full_scale != 1 and not all(0 <= value <= 1 for value in config.mean):
+        raise ValueError(
+            f"mean={write_value(config.mean)}: pixels lie in [0, 1] here; divide mean and std by {source.full_scale:g}"
+        )

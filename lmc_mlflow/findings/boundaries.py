@@ -42,7 +42,7 @@ def decision_boundaries(networks: pd.DataFrame, resolution: int = 150, uri: str 
     a, b = (load_network(client, run_id) for run_id in networks["run_id"].iloc[:2])
     _check(a, b)
     dataset = load_dataset(a.config.data)
-    scaling = Scaling.of(a.config.data.normalization, dataset.train)
+    scaling = Scaling.for_config(a.config.data, dataset.train)
     points = scaling.apply(torch.from_numpy(dataset.test.take(np.arange(len(dataset.test_labels)))))
     labels = torch.from_numpy(dataset.test_labels)
     grid = grid_over(points, resolution)
@@ -68,7 +68,10 @@ def _check(a: LoggedNetwork, b: LoggedNetwork) -> None:
             f"run {a.run.info.run_id} was trained on {a.config.data.dataset}: decision boundaries are drawn for two "
             "classes of points in the plane, as dataset=moons"
         )
+    scalings = a.config.data.scaling, b.config.data.scaling
     difference = a.spec.difference(b.spec)
+    if scalings[0] != scalings[1]:
+        difference = f"normalization: {scalings[0]} vs {scalings[1]}"
     if difference is not None:
         raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be averaged: {difference}")
 

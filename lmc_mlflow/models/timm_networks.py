@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.models.model_options import read_options
@@ -54,6 +55,28 @@ def refuse_pretrained(model: str) -> None:
             f"model {model!r}: {weights!r} names pretrained weights, and networks start from random ones here; "
             f"give model={plain}"
         )
+
+
+def timm_normalization(model: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the standard deviation of pixels in [0, 1] by which timm scales a network's images.
+
+    Args:
+        model: `timm:<name>`, or `timm:<name>.<tag>` for the images of these pretrained weights.
+
+    Raises:
+        ValueError: timm has no such network, or no such weights of it; the message gives those there are.
+    """
+    import timm
+
+    name = check_timm(model)
+    plain, _, tag = name.partition(".")
+    tags = [known.partition(".")[2] for known in timm.list_models(f"{plain}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise unknown_name(f"weights of timm:{plain}", tag, tags)
+    known: Any = timm.models.get_pretrained_cfg(name)
+    data: Any = timm.data
+    found = data.resolve_data_config(pretrained_cfg=known.to_dict() if known else {})
+    return tuple(found["mean"]), tuple(found["std"])
 
 
 def timm_network(

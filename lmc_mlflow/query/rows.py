@@ -17,7 +17,7 @@ from lmc_mlflow.config.commands import (
     StarConfig,
     TrainPairConfig,
 )
-from lmc_mlflow.config.options import read_value
+from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.config.path import ADAPTIVE
 from lmc_mlflow.config.train_pair import ELSEWHERE
 from lmc_mlflow.contract import FINISHED, Kind, Tag, tag
@@ -173,14 +173,16 @@ def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _settings(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
-    """Read these settings of the logged configuration, typed; what an older version did not log means what it did."""
+    """Read these settings of the logged configuration, typed, a list as text; what was not logged means what it did."""
     return {name: _setting(run, known[name]) for name in known if name in names}
 
 
 def _setting(run: Run, parameter: Parameter) -> Any:
     text = run.data.params.get(f"{parameter.section}.{parameter.name}")
     if text is not None:
-        return read_value(parameter.name, parameter.kind, text)
-    return parameter.value_before(
-        {name: run.data.params.get(f"{parameter.section}.{name}") for name in parameter.rule.only_with}
-    )
+        value = read_value(parameter.name, parameter.kind, text)
+    else:
+        value = parameter.value_before(
+            {name: run.data.params.get(f"{parameter.section}.{name}") for name in parameter.rule.only_with}
+        )
+    return write_value(value) if isinstance(value, tuple) else value

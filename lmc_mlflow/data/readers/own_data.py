@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.arrays import Parts
+from lmc_mlflow.data.image_shape import resize_images
+from lmc_mlflow.data.readers.pictures import resize_image
 from lmc_mlflow.own_code import call_own
 
 MOST_CHANNELS = 16
@@ -14,12 +16,17 @@ IMAGE_KEYS, LABEL_KEYS = ("image", "img", "pixel_values"), ("label", "labels")
 """Names under which rows hold an image and its label."""
 
 
-def read_own(name: str, data_root: str) -> Parts:
+def read_own(name: str, data_root: str, image_size: int | None = None) -> Parts:
     """Call a user's function `load(data_root) -> train, test`, and bring what it returns to arrays.
 
     Each part is a pair of arrays (images, labels), or anything with a length and rows: pairs of an image and a label,
     as a torch Dataset has them, or mappings with `image` and `label`. Images are bytes, or floats in [0, 1] or
     [0, 255]; arrays and pictures have their channels last or none, tensors have theirs first.
+
+    Args:
+        name: of the function.
+        data_root: what it is called with.
+        image_size: height and width to bring every image to; None: they are of one size.
 
     Raises:
         ValueError: the function is missing or raises, or its images or labels cannot be used; says which.
@@ -27,7 +34,8 @@ def read_own(name: str, data_root: str) -> Parts:
     found = call_own("dataset", name, data_root)
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise ValueError(f"dataset {name!r} returned a {type(found).__name__}; return train, test")
-    parts = [_arrays(f"dataset {name!r}: {label}", part) for label, part in zip(("train", "test"), found, strict=True)]
+    named = zip(("train", "test"), found, strict=True)
+    parts = [_arrays(f"dataset {name!r}: {label}", part, image_size) for label, part in named]
     (train_images, train_labels), (test_images, test_labels) = parts
     if train_images.shape[1:] != test_images.shape[1:]:
         raise ValueError(
@@ -39,12 +47,14 @@ def read_own(name: str, data_root: str) -> Parts:
     return Parts(images[0], labels[0], images[1], labels[1], classes)
 
 
-def _arrays(label: str, part: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+def _arrays(label: str, part: Any, image_size: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return images (N, C, H, W) and labels as they are."""
     if isinstance(part, tuple | list) and len(part) == 2 and hasattr(part[0], "shape"):
         images, labels = _channels_first(label, part[0], batched=True), _as_array(part[1])
+        if image_size is not None:
+            images = resize_images(_bytes_or_floats(images), image_size, label)
     else:
-        images, labels = _from_rows(label, part)
+        images, labels = _from_rows(label, part, image_size)
     if len(images) != len(labels) or not len(images):
         raise ValueError(
             f"{label}: {len(images)} images and {len(labels)} labels; they must be equally many, and not none"
@@ -52,7 +62,7 @@ def _arrays(label: str, part: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return images, labels
 
 
-def _from_rows(label: str, rows: Sequence[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _from_rows(label: str, rows: Sequence[Any], image_size: int | None) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         pairs = [_image_and_label(rows[i]) for i in range(len(rows))]
     except (TypeError, KeyError, ValueError, IndexError) as error:
@@ -61,9 +71,11 @@ def _from_rows(label: str, rows: Sequence[Any]) -> tuple[NDArray[Any], NDArray[A
             "give arrays (images, labels), a torch Dataset, or rows with image and label"
         ) from None
     images = [_channels_first(label, image, batched=False) for image, _ in pairs]
+    if image_size is not None:
+        images = [resize_image(_bytes_or_floats(image), image_size) for image in images]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        raise ValueError(f"{label}: images of {shapes[0]} and of {shapes[1]} (C, H, W); resize all to one size")
+        raise ValueError(f"{label}: images of {shapes[0]} and of {shapes[1]} (C, H, W); give image_size=<pixels>")
     return np.stack(images) if images else np.empty((0, 1, 1, 1)), np.array([_as_array(value) for _, value in pairs])
 
 
@@ -92,6 +104,12 @@ def _channels_first(label: str, given: Any, batched: bool) -> NDArray[Any]:
         layout = "(C, H, W)" if is_tensor else "(H, W, C)"
         raise ValueError(f"{label}: {channels} channels, with an image read as {layout}; put the channels there")
     return np.ascontiguousarray(array)
+
+
+def _bytes_or_floats(image: NDArray[Any]) -> NDArray[Any]:
+    """Give pixels in a type that can be resized: whole numbers in 0..255 as bytes, all others as float32."""
+    whole = image.dtype.kind in "ui" and image.size > 0 and image.min() >= 0 and image.max() <= 255
+    return image.astype(np.uint8 if whole else np.float32)
 
 
 def _as_array(given: Any) -> NDArray[Any]:

@@ -5,14 +5,15 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from tqdm import tqdm
 
+from lmc_mlflow.data.memory import check_memory
 from lmc_mlflow.errors import first_line
 
 Pixels = NDArray[np.uint8]
@@ -24,6 +25,9 @@ FORMATS = (
 """Formats of Pillow that hold pixels; for EPS it would start Ghostscript, whatever the name of the file."""
 DEEP = re.compile(r"^(?!BGR).*;(16|32)")
 """What Pillow calls pixels that it would cut to 8 bits; `BGR;16` has 5 or 6 in each channel."""
+
+COPIES = 2
+"""The pictures, and the array that they are copied to."""
 
 
 def read_pictures(files: Sequence[Path], image_size: int | None, dataset: str) -> Pixels:
@@ -39,9 +43,9 @@ def read_pictures(files: Sequence[Path], image_size: int | None, dataset: str) -
             more of them than memory can hold.
     """
     if image_size is not None:
-        _check_memory(dataset, len(files), image_size**2)
+        check_memory(dataset, len(files), image_size**2, COPIES)
     first = read_picture(files[0], image_size, dataset)
-    _check_memory(dataset, len(files), first.nbytes)
+    check_memory(dataset, len(files), first.nbytes, COPIES)
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is refused
         read = pool.map(lambda path: read_picture(path, image_size, dataset), files)
@@ -77,9 +81,19 @@ def read_picture(path: Path, image_size: int | None, dataset: str) -> Pixels:
         reason = first_line(error)
         raise ValueError(f"{dataset}: {path} cannot be read as an image ({reason}); replace or remove it") from None
     if image_size is not None:
-        plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        plain = _resize(plain, image_size)
     array = np.asarray(plain, dtype=np.uint8)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def resize_image(image: NDArray[Any], size: int) -> NDArray[Any]:
+    """Bring one image (C, H, W), uint8 or float32, to (C, size, size), as pictures are."""
+    return np.stack([np.asarray(_resize(Image.fromarray(channel), size)) for channel in image])
+
+
+def _resize(picture: Image.Image, size: int) -> Image.Image:
+    """Bring a picture to a height and width in pixels, bilinear and antialiased."""
+    return picture.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def endings() -> tuple[str, ...]:
@@ -113,16 +127,6 @@ def _plain(image: Image.Image) -> Image.Image:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     return image.convert("L" if image.mode in GREY_MODES else "RGB")
-
-
-def _check_memory(dataset: str, num_images: int, bytes_each: int) -> None:
-    free = psutil.virtual_memory().available
-    needed = 2 * num_images * bytes_each  # the pictures, and the array that they are copied to
-    if needed > free:
-        raise ValueError(
-            f"{dataset}: {num_images:,} images of {bytes_each:,} bytes would fill {needed / 2**30:,.1f} GiB, "
-            f"{free / 2**30:,.1f} GiB are free; give a smaller image_size"
-        )
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

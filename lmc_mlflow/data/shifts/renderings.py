@@ -51,7 +51,7 @@ def _unchanged(source: Source) -> Source:
 def _bytes(found: re.Match[str], source: Source) -> NDArray[np.uint8]:
     if not isinstance(source, ArraySource) or source.array.dtype != np.uint8:
         raise ValueError(f"shift {found[0]!r} needs images of 8 bits a channel; choose another shift or data set")
-    return source.array
+    return np.ascontiguousarray(source.array)
 
 
 def other_bands(found: re.Match[str]) -> Rendering:

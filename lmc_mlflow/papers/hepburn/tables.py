@@ -29,7 +29,7 @@ TITLES = {
     "table_vii": "Table VII: label imbalance, batch size 1024",
     "table_viii": "Table VIII: centered against [0, 1], CIFAR-10, 50/50",
 }
-REQUIRED = {"optimizer": "adam", "test_split": "official", "validation": "unused", "image_size": ""}
+REQUIRED = {"optimizer": "adam", "test_split": "official", "validation": "unused", "image_size": "", "channels": "auto"}
 """What the paper says of all its pairs besides the cell, as texts."""
 SCALINGS = {"centered": ("centered", "half"), "unit": ("unit",)}
 """The paper's scaling -> ours, the preferred first: the paper does not define "centered"."""

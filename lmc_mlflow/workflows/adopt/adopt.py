@@ -3,18 +3,21 @@
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmc_mlflow import weights
 from lmc_mlflow.config.adopting import AdoptConfig, AdoptingConfig
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.train_pair import ELSEWHERE, ModelConfig, OptimizationConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.models.parameters import num_parameters
+from lmc_mlflow.models.timm_networks import timm_normalization
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
@@ -58,6 +61,7 @@ def adopt(config: AdoptConfig) -> AdoptOutcome:
     store = open_store()
     with tempfile.TemporaryDirectory() as folder:
         source = find_source(store, config.adopting, Path(folder))
+    config = _with_scaling(config, source)
     data = load_shifted(config.data, device)
     fitted = fit_network(source, config.adopting, data)
     training = _training(config, source)
@@ -76,6 +80,20 @@ def adopt(config: AdoptConfig) -> AdoptOutcome:
     return AdoptOutcome(
         run.run_id, name, "adopted", metrics, run.experiment_id, source.where, side, source.notes + fitted.notes
     )
+
+
+def _with_scaling(config: AdoptConfig, source: Source) -> AdoptConfig:
+    """Scale pixels as timm does for a network, where that is asked for.
+
+    Raises:
+        ValueError: the network is none of timm's, or another scaling is given too.
+    """
+    if config.adopting.scaling != "timm":
+        return config
+    if facts_of(source.model).library != "timm" or config.data.normalization != DataConfig().normalization:
+        raise ValueError("scaling=timm belongs to model=timm:<name>, without normalization; leave one of them out")
+    mean, std = timm_normalization(source.model)
+    return replace(config, data=replace(config.data, normalization="given", mean=mean, std=std))
 
 
 def _training(config: AdoptConfig, source: Source) -> TrainPairConfig:

@@ -149,10 +149,10 @@ def _predict(
 
 
 def _look_up_networks(store: Store, members: Members, config: MembersConfig, device: torch.device) -> Iterator[_Member]:
-    tests: dict[tuple[str, str, int | None], LabelledImages] = {}
+    tests: dict[tuple[str, str], LabelledImages] = {}
     for end in members.networks:
         section = end.config.data
-        scaling = (end.digests["data"], section.normalization, section.image_size)
+        scaling = (end.digests["data"], section.scaling)
         if scaling not in tests:
             tests[scaling] = rebuild(store, end, config.data_root, device).test
         run_id, key = end.run.info.run_id, _key(end.state, end, "interpolate", "")
@@ -239,6 +239,6 @@ def _key(state: weights.State, end: LoggedNetwork, bn: str, seen: str) -> str:
     """Digest all that predictions depend on: weights, architecture, test images and their scaling, batch norm."""
     digest = hashlib.sha256(weights.digest(state).encode())
     section = end.config.data
-    for part in (end.spec.model, end.digests["test"], end.digests["data"], section.normalization, bn, seen):
+    for part in (end.spec.model, end.digests["test"], end.digests["data"], section.scaling, bn, seen):
         digest.update(f"|{part}".encode())
     return digest.hexdigest()[:32]

@@ -20,6 +20,8 @@ from lmc_mlflow.workflows.networks.dataset_inputs import InputImages
 logger = logging.getLogger(__name__)
 Ends = tuple[LoggedNetwork, LoggedNetwork]
 """The networks at alpha 0 and 1."""
+SHAPES = ("image_size", "channels")
+"""Options by which the images of one data set become others."""
 OTHER_SIDE = {"A": "B", "B": "A"}
 
 
@@ -39,12 +41,13 @@ def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNe
 
 def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
     """Name the first thing in which two networks, their data or their scaling differ, or give None."""
-    pairs = {
-        "dataset": (a.config.data.dataset, b.config.data.dataset),
+    pairs = {"dataset": (a.config.data.dataset, b.config.data.dataset)}
+    if a.digests["data"] != b.digests["data"]:  # of images as they are read; the options that shape them are the reason
+        pairs |= {name: (getattr(a.config.data, name), getattr(b.config.data, name)) for name in SHAPES}
+    pairs |= {
         "content of the data set": (a.digests["data"], b.digests["data"]),
         "test set (under their shifts)": (a.digests["test"], b.digests["test"]),
-        "normalization": (a.config.data.normalization, b.config.data.normalization),
-        "image_size": (a.config.data.image_size, b.config.data.image_size),
+        "normalization": (a.config.data.scaling, b.config.data.scaling),
     }
     for name, (left, right) in pairs.items():
         if left != right:
