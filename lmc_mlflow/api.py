@@ -85,12 +85,14 @@ def pair(*, uri: str | None = None, experiment: str | None = None, **options: An
             yield opened
 
 
-def adopt(model: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any) -> Network:
+def adopt(
+    model_uri: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Network:
     """Log a network that was trained elsewhere: by its URI in MLflow, or by `state=` a file and `model=` a network."""
     with at(uri, experiment):
         from lmc_mlflow.workflows.adopt.adopt import adopt as log_network
 
-        return make_result(Network, log_network(configure("adopt", options, {"model": model})))
+        return make_result(Network, log_network(configure("adopt", options, {"model": model_uri})))
 
 
 def interpolate(

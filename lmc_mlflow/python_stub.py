@@ -83,7 +83,7 @@ def _options(name: str, command: str) -> list[Parameter]:
 def _of_position(function: str, argument: str) -> str:
     if function == "ensemble":
         return "_Run | _Runs | None"
-    if argument == "model":
+    if argument == "model_uri":
         return "str | None"
     return "_Run | None" if argument in ("a", "b", "c", "network") else "_Run" if argument == "run" else "_Runs | None"
 

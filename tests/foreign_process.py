@@ -67,16 +67,16 @@ def main(folder: Path) -> None:
     mlflow.set_experiment("foreign")
     for seed in (1, 2):
         net = train(seed, images, labels)
-        torch.save(net.state_dict(), folder / f"net{seed}.pt")
         with mlflow.start_run() as run:
+            net.train()  # to infer the signature, MLflow runs the network in this mode, which moves its statistics
+            info = mlflow.pytorch.log_model(net, name="as_trained", input_example=example, pip_requirements=[])
+            told["as_trained"].append(info.model_id)
+            torch.save(net.state_dict(), folder / f"net{seed}.pt")
             info = mlflow.pytorch.log_model(
                 net.eval(), name="model", input_example=example, registered_model_name="digits_net", pip_requirements=[]
             )
             told["models"].append(info.model_id)
             told["runs"].append(run.info.run_id)
-            net.train()
-            info = mlflow.pytorch.log_model(net, name="as_trained", input_example=example, pip_requirements=[])
-            told["as_trained"].append(info.model_id)
     mlflow.MlflowClient().set_registered_model_alias("digits_net", "best", "2")
     with mlflow.start_run() as run:
         model = mlflow.pytorch.log_model(

@@ -8,7 +8,9 @@ from lmc_mlflow.config.options import Section, option, option_of
 from lmc_mlflow.config.runtime import RuntimeConfig, TerminalConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
 
-GIVENOUTPUTS = ("logits", "log_probabilities", "probabilities")
+GIVEN_BY_URI = ("models:/", "runs:/")
+"""Beginnings of URIs of MLflow."""
+OUTPUTS = ("logits", "log_probabilities", "probabilities")
 TRAINED_ON = ("A", "B", "both", UNKNOWN_SIDE)
 NO_SHIFT = "none"
 _SIDES = "on which side of the shift it was trained; unknown: only the test set can be used"
