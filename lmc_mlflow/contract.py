@@ -9,8 +9,6 @@ PREFIX = "lmc."
 """Before the name of every tag of ours."""
 LAUNCHER_RUN = "MLFLOW_RUN_ID"
 """Environment variable in which `mlflow run` names the run that it has started."""
-GRAPH = "graph:"
-"""Beginning of the names of networks that torch.export has traced; the digest of their graph follows."""
 LOCK_PREFIX = "lmc-claim-"
 """Before the name of a registered model that is a lock."""
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmc_mlflow.contract import GRAPH
-
 FORM = "<module>:<function>"
 _NAME = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<function>[A-Za-z_]\w*)")
 LIBRARIES = ("timm:", "torchvision:", "transformers:")
 """Beginnings of names that look the same and mean the networks of a library."""
+GRAPH = "graph:"
+"""Beginning of the names of networks that torch.export has traced; the digest of their graph follows."""
 _DIGESTS: dict[str, str] = {}
 """Module -> digest of its source as it was imported: a notebook edits a module that is loaded."""
 LONGEST = 200

@@ -188,7 +188,7 @@ def test_everything_downstream_takes_them(foreign: Foreign) -> None:
     assert lmc.interpolate(a, b, bn="repair", num_alphas=3).metrics
     assert lmc.ensemble([a, b]).metrics["mean_prediction_accuracy"] > 0.8
     assert lmc.matrix([a, b, permuted], num_alphas=3).metrics
-    assert lmc.plane(a, b, permuted, resolution=3).metrics
+    assert lmc.plane(a, b, permuted, num_points=3).metrics
     star = lmc.star(
         [a, permuted], held_out=[b], epochs=1, batch_size=256, lr=1e-3, optimizer="adam", match_every=0, num_alphas=3
     )

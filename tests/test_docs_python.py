@@ -17,12 +17,13 @@ FILE = re.compile(r"# (\w+\.py)\n")
 
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
-@pytest.mark.parametrize("page", ["python.md", "bring-your-own.md"])
+@pytest.mark.parametrize("page", ["python.md", "bring-your-own.md", "any-two-models.md"])
 def test_every_block_of_the_page_works(
     page: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    for name in ("nets", "cnn"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     blocks = BLOCK.findall((ROOT / "docs" / page).read_text())
     assert len(blocks) >= 3
     names: dict[str, object] = {}

@@ -63,10 +63,21 @@ def test_the_stub_that_editors_read_is_the_one_that_the_tables_give() -> None:
 
 def test_the_stub_has_every_option_of_every_command() -> None:
     stub = python_stub.render()
-    for name in ("interpolate", "align", "ensemble", "matrix", "star", "plane", "prune", "trajectory", "train_pairs"):
+    for name in (
+        "interpolate",
+        "align",
+        "ensemble",
+        "matrix",
+        "star",
+        "plane",
+        "prune",
+        "trajectory",
+        "train_pairs",
+        "adopt",
+    ):
         own = stub[stub.index(f"def {name}(") :].partition("\ndef ")[0]
         command = COMMANDS[python_stub.COMMAND_OF.get(name, name)].config
-        assert all((f"\n    {name}: " in own) == p.rule.logged for name, p in parameters(command).items())
+        assert all((f"\n    {name}: " in own) == (p.section != "terminal") for name, p in parameters(command).items())
 
 
 def test_a_call_gives_the_run_that_the_command_gives(

@@ -1,7 +1,12 @@
 """Checks what a data set holds before anything is trained on it."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import Dataset
 from lmc_mlflow.data.pixels import ArraySource
 
@@ -24,6 +29,37 @@ def check_content(name: str, dataset: Dataset) -> None:
             raise ValueError(f"{name}: never in training, but in the test set: {named}; add training images of it")
     if isinstance(dataset.train, ArraySource) and _all_equal(dataset.train.array):
         raise ValueError(f"{name}: all training images are equal; was a channel lost when they were written?")
+
+
+def check_labels(name: str, labels: Sequence[NDArray[Any]]) -> None:
+    """Check that images of several labels have any.
+
+    Args:
+        name: of the data set.
+        labels: of side A, side B and the test set.
+
+    Raises:
+        ValueError: naming the part without a label.
+    """
+    for part, own in zip(("side A", "side B", "the test set"), labels, strict=True):
+        if own.ndim == 2 and not own.any():
+            raise ValueError(
+                f"{name}: none of the {len(own)} images of {part} has a label, which leaves average precision "
+                "undefined; choose another split, shift or data set"
+            )
+
+
+def check_translation(config: DataConfig, shape: tuple[int, ...]) -> None:
+    """Check that translated images (N, C, H, W) stay in the picture.
+
+    Raises:
+        ValueError: they do not.
+    """
+    _, _, height, width = shape
+    if config.translates and config.translate_pixels >= min(height, width):
+        raise ValueError(
+            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
+        )
 
 
 def _all_equal(images: np.ndarray) -> bool:

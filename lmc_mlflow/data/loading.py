@@ -13,7 +13,7 @@ from torch import Tensor
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
-from lmc_mlflow.data.content import check_content
+from lmc_mlflow.data.content import check_content, check_labels, check_translation
 from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
@@ -141,8 +141,8 @@ def load_shifted(
         sides = split_sides(config.shift, dataset.train_labels, len(dataset.classes), config.split_seed)
     _check_sides(config, dataset, sides)
     subsets, digest = _subsets(config, dataset, rendering, sides)
-    _check_labels(config, subsets)
-    _check_translation(config, subsets[0])
+    check_labels(config.dataset, [subset.labels for subset in subsets])
+    check_translation(config, subsets[0].sources[0].source.shape)
     a, b, test = subsets
     side_a, side_b = _sides_on_device(a, b, device, config.memory_gb, together)
     return ShiftedData(
@@ -211,23 +211,6 @@ def _check_sides(config: DataConfig, dataset: Dataset, sides: Sides) -> None:
     num_train, last = len(dataset.train_labels), max(sides.a.max(), sides.b.max())
     if last >= num_train:
         raise ValueError(f"split: names sample {last}, {config.dataset} has {num_train}; it is another data set")
-
-
-def _check_labels(config: DataConfig, subsets: tuple[_Subset, _Subset, _Subset]) -> None:
-    for name, subset in zip(("side A", "side B", "the test set"), subsets, strict=True):
-        if subset.labels.ndim == 2 and not subset.labels.any():
-            raise ValueError(
-                f"{config.dataset}: none of the {len(subset.labels)} images of {name} has a label, which leaves "
-                "average precision undefined; choose another split, shift or data set"
-            )
-
-
-def _check_translation(config: DataConfig, subset: _Subset) -> None:
-    _, _, height, width = subset.sources[0].source.shape
-    if config.translates and config.translate_pixels >= min(height, width):
-        raise ValueError(
-            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
-        )
 
 
 def _on_device(subset: _Subset, device: torch.device, memory_gb: float) -> LabelledImages:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.choices import unknown_name
-from lmc_mlflow.contract import GRAPH
 from lmc_mlflow.models.names import (
     LINEAR_FORM,
     LINEAR_NAME,
@@ -20,7 +19,7 @@ from lmc_mlflow.models.names import (
     parse_mlp,
     widths_of,
 )
-from lmc_mlflow.own_code import FORM, is_own, plugins, source_file
+from lmc_mlflow.own_code import FORM, GRAPH, is_own, plugins, source_file
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.canonical import from_nested
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.contract import GRAPH, UNKNOWN_SIDE, Artifact, Kind, Tag
+from lmc_mlflow.contract import UNKNOWN_SIDE, Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
 from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
-from lmc_mlflow.own_code import changed_lines, source_digest, source_file
+from lmc_mlflow.own_code import GRAPH, changed_lines, source_digest, source_file
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
 from lmc_mlflow.query.runs import children, resolve_run
 from lmc_mlflow.stored_arrays import read_arrays

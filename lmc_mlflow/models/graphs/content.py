@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from lmc_mlflow.contract import GRAPH
+from lmc_mlflow.own_code import GRAPH
 from lmc_mlflow.schema import read_json
 
 FORMAT = 1

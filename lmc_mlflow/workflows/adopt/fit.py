@@ -67,7 +67,10 @@ def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fi
         state = {f"body.{name}": value for name, value in source.state.items()}
         notes: tuple[str, ...] = ()
     else:
-        state, told = fit_to_network(source.state, spec)
+        try:
+            state, told = fit_to_network(source.state, spec)
+        except ValueError as error:
+            raise ValueError(f"{source.where}: {error}") from None
         notes = tuple(told)
     missing = expected.keys() - state.keys()
     state |= {name: torch.zeros_like(expected[name]) for name in missing if name.endswith("num_batches_tracked")}

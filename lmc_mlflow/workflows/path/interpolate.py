@@ -32,7 +32,6 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
     find_symmetry,
     log_matching,
-    matching_sentence,
 )
 from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
@@ -51,7 +50,14 @@ from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
-from lmc_mlflow.workflows.path.results import describe_path, first_charts, path_curves, path_metrics, path_table
+from lmc_mlflow.workflows.path.results import (
+    describe_path,
+    first_charts,
+    note_of_unaligned,
+    path_curves,
+    path_metrics,
+    path_table,
+)
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
 
 Value = TypeVar("Value")
@@ -181,7 +187,7 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
         figure = aligned_path_figure(
             table, other, title, config.aligning.align, (start, end), verdicts.intervals, thresholds
         )
-        note = _note(paths.alignment, paths.unaligned, verdicts_unaligned)
+        note = note_of_unaligned(paths.alignment, paths.unaligned, verdicts_unaligned)
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)
@@ -226,15 +232,6 @@ def _log_samples(run: TrackedRun, config: PathConfig, path: Path, artifact: str)
 def _unaligned(named: Mapping[str, Value]) -> dict[str, Value]:
     """What is logged of the path to B as it was, under its names."""
     return {f"{UNALIGNED}{key}": value for key, value in named.items()}
-
-
-def _note(alignment: Alignment, unaligned: Path, verdicts: Verdicts) -> str:
-    split, first = next(iter(unaligned.summaries.items()))
-    return (
-        f" B's units were permuted towards A, {matching_sentence(alignment)} Without: {verdicts.sentence}; on {split} "
-        f"barrier {first.barrier:.4f}, in the basin "
-        f"{first.barrier_in_basin:.4f}, {unaligned.score.replace('_', ' ')} delta {first.accuracy_delta:+.2%}."
-    )
 
 
 def _tags(ends: Ends, config: InterpolateConfig) -> dict[str, str]:

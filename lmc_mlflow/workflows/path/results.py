@@ -10,6 +10,7 @@ from lmc_mlflow.paths.barriers import summary_keys
 from lmc_mlflow.paths.grid import barrier_error_bound
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.walk import Path
+from lmc_mlflow.workflows.alignment.find_alignment import Alignment, matching_sentence
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.path.verdicts import Verdicts
@@ -149,4 +150,14 @@ def _how_sure(config: PathConfig, path: Path) -> str:
     return (
         f"{text} Intervals: {config.confidence:g} of {config.num_resamples} resamples of the images of a split, the "
         "same at every alpha; undecided where one crosses its threshold."
+    )
+
+
+def note_of_unaligned(alignment: Alignment, unaligned: Path, verdicts: Verdicts) -> str:
+    """Say how B was aligned, and what the path to B as it was logged is like."""
+    split, first = next(iter(unaligned.summaries.items()))
+    return (
+        f" B's units were permuted towards A, {matching_sentence(alignment)} Without: {verdicts.sentence}; on {split} "
+        f"barrier {first.barrier:.4f}, in the basin "
+        f"{first.barrier_in_basin:.4f}, {unaligned.score.replace('_', ' ')} delta {first.accuracy_delta:+.2%}."
     )
