@@ -16,7 +16,11 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\w+\.py)\n")
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
+@pytest.mark.filterwarnings(
+    "ignore:`isinstance.treespec, LeafSpec:FutureWarning",
+    "ignore::UserWarning:lightning",
+    "ignore:.*AnyType:UserWarning",
+)
 @pytest.mark.parametrize("page", ["python.md", "bring-your-own.md", "any-two-models.md"])
 def test_every_block_of_the_page_works(
     page: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

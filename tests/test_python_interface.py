@@ -63,18 +63,7 @@ def test_the_stub_that_editors_read_is_the_one_that_the_tables_give() -> None:
 
 def test_the_stub_has_every_option_of_every_command() -> None:
     stub = python_stub.render()
-    for name in (
-        "interpolate",
-        "align",
-        "ensemble",
-        "matrix",
-        "star",
-        "plane",
-        "prune",
-        "trajectory",
-        "train_pairs",
-        "adopt",
-    ):
+    for name in (*({*COMMANDS} & {*lmc.FUNCTIONS} - {"train_pair"}), "train_pairs"):
         own = stub[stub.index(f"def {name}(") :].partition("\ndef ")[0]
         command = COMMANDS[python_stub.COMMAND_OF.get(name, name)].config
         assert all((f"\n    {name}: " in own) == (p.section != "terminal") for name, p in parameters(command).items())
