@@ -18,6 +18,7 @@ FUNCTIONS = (
     "pair",
     "plane",
     "prune",
+    "publish",
     "star",
     "train_pair",
     "train_pairs",

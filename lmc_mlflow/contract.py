@@ -121,6 +121,9 @@ class Tag:
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
     LEFT_OUT = "lmc.left_out"
+    # Published models.
+    PUBLISHED = "lmc.published"
+    PUBLICATION = "lmc.publication"
 
 
 SETTING_TAGS = ("dataset", "model", "shift", "seed", "noise", "lr", "batch_size")

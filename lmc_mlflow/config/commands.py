@@ -14,6 +14,8 @@ from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, PathConfig
+from lmc_mlflow.config.publish import PublishCommandConfig as PublishCommandConfig
+from lmc_mlflow.config.publish import PublishingConfig
 from lmc_mlflow.config.report import ReportConfig
 from lmc_mlflow.config.runtime import DataParallelConfig, DevicesConfig, RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
@@ -54,6 +56,7 @@ class TrainPairConfig:
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
     together: TogetherConfig = field(default_factory=TogetherConfig)
     data_parallel: DataParallelConfig = field(default_factory=DataParallelConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class AlignConfig:
     ends: EndsConfig
     aligning: AligningConfig = field(default_factory=AligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
@@ -101,6 +105,7 @@ class StarConfig:
     matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -232,6 +237,7 @@ COMMANDS: Mapping[str, Command] = {
     "star": Command(StarConfig, "networks"),
     "matrix": Command(MatrixConfig, "measurements"),
     "plane": Command(PlaneConfig, "measurements"),
+    "publish": Command(PublishCommandConfig, "networks"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),
     "remove": Command(RemoveCommandConfig, "stores"),

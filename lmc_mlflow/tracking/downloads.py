@@ -24,12 +24,12 @@ def download(client: MlflowClient, run_id: str, path: str, folder: Path) -> Path
         MlflowException: there is no such artifact, or the server does not answer.
         OSError: the same, of artifacts on a file system.
     """
-    with _without_progress_bars():
+    with without_progress_bars():
         return Path(client.download_artifacts(run_id, path, str(folder)))
 
 
 @contextmanager
-def _without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Change the default of MLflow's setting within a block; a value in the environment still decides."""
     before = MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.default
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.default = False

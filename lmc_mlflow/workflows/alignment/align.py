@@ -25,6 +25,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebu
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
+from lmc_mlflow.workflows.publish.publish import publish_all
 
 IMAGES_COMPARED = 256
 
@@ -36,10 +37,12 @@ class AlignOutcome(Outcome):
     Attributes:
         run_a: run id of A.
         converged: whether the matching settled.
+        model: address of its published model; empty where none was wanted.
     """
 
     run_a: str
     converged: bool
+    model: str = ""
 
 
 def align(config: AlignConfig) -> AlignOutcome:
@@ -76,8 +79,11 @@ def align(config: AlignConfig) -> AlignOutcome:
         log_network(run, alignment.network)
         metrics |= alignment.metrics()
         run.describe(_description(ends, alignment, metrics))
+    model = ""
+    if config.publishing.publish:
+        model = publish_all([run.run_id], config.runtime, config.ends.data_root)[run.run_id]
     converged = alignment.matching.converged
-    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged)
+    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, model)
 
 
 def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:

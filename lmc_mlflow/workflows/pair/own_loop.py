@@ -21,6 +21,7 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
 from lmc_mlflow.workflows.pair.loggable import loggable_state
 from lmc_mlflow.workflows.pair.own_side import Side
+from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
@@ -137,6 +138,8 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
         yield pair
         pair.close(time.perf_counter() - started)
         session.close(*runs.endpoints.values(), runs.pair)
+    if config.publishing.publish:
+        publish_sides({side: run.run_id for side, run in runs.endpoints.items()}, config)
 
 
 def _named(trainee: Trainee, images: Images, labels: Tensor) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -26,6 +26,7 @@ from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun, run_session
 from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
+from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
@@ -39,10 +40,12 @@ class PairOutcome(Outcome):
     Attributes:
         endpoints: side -> run id.
         sides: side -> last metrics of its endpoint.
+        models: side -> address of its published model; empty where none was wanted.
     """
 
     endpoints: dict[str, str]
     sides: dict[str, dict[str, float]]
+    models: dict[str, str] = field(default_factory=dict)
 
 
 def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> list[PairOutcome]:
@@ -131,6 +134,8 @@ def _train_pairs(
         untrained = [item for item in found if isinstance(item, _Untrained)]
         trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
+    if first.publishing.publish:
+        outcomes = [one and replace(one, models=publish_sides(one.endpoints, first)) for one in outcomes]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes

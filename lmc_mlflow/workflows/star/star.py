@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import run_once
+from lmc_mlflow.workflows.publish.publish import publish_all
 from lmc_mlflow.workflows.star.recorder import StarRecorder
 from lmc_mlflow.workflows.star.results import StarTraining, log_star
 from lmc_mlflow.workflows.star.runs import open_star, star_identity
@@ -49,9 +50,11 @@ class StarOutcome(Outcome):
 
     Attributes:
         verdict: whether it is a star.
+        model: address of its published model; empty where none was wanted.
     """
 
     verdict: str
+    model: str = ""
 
 
 def star(config: StarConfig) -> StarOutcome:
@@ -65,6 +68,14 @@ def star(config: StarConfig) -> StarOutcome:
         StoreError: the tracking store cannot be used.
         FloatingPointError: the loss is not a number any more.
     """
+    outcome = _find_or_train(config)
+    if not config.publishing.publish:
+        return outcome
+    models = publish_all([outcome.run_id], config.runtime, config.joined.data_root)
+    return replace(outcome, model=models[outcome.run_id])
+
+
+def _find_or_train(config: StarConfig) -> StarOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     inputs = load_inputs(store, config, device)
