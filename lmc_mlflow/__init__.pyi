@@ -304,7 +304,7 @@ def prune(
     """Remove the redundant units of a trained MLP, or of each that `query=` finds."""
 
 def publish(
-    run: _Run | None = None,
+    source: _Run | None = None,
     /,
     *,
     uri: str | None = None,

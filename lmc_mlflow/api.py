@@ -173,13 +173,13 @@ def prune(
 
 
 def publish(
-    run: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+    source: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> PublishedModel:
     """Publish a network, an ensemble or a point of a path (`alpha=0.5`) as a model that MLflow loads without us."""
     with at(uri, experiment):
         from lmc_mlflow.workflows.publish.publish import publish as log_model
 
-        return make_result(PublishedModel, log_model(configure("publish", options, {"run": run})))
+        return make_result(PublishedModel, log_model(configure("publish", options, {"run": source})))
 
 
 def trajectory(

@@ -129,7 +129,9 @@ def export_network(network: nn.Module, example: Tensor, metadata: Mapping[str, A
         except (*STORE_FAILURES, OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 (it may be a user's network, in which anything may fail)
-            raise ValueError(f"PyTorch cannot export the network ({first_line(error)})") from None
+            raise ValueError(
+                f"PyTorch cannot export it ({first_line(error)}); rewrite what torch.export refuses"
+            ) from None
         _try_out(torch.export.load(folder / EXPORTED_FILE).module(), network, example)
     return model
 
@@ -152,11 +154,11 @@ def _try_out(exported: nn.Module, network: nn.Module, example: Tensor) -> None:
             found = exported(images)
         except Exception as error:  # noqa: BLE001 (the guards of a trace may raise anything)
             raise ValueError(
-                f"PyTorch exports the network for {len(example)} images at a time alone, not for {len(images)} "
+                f"PyTorch exports it for {len(example)} images at a time, not for {len(images)} "
                 f"({first_line(error)}); write no number of images into its code"
             ) from None
         if not torch.allclose(found, wanted, rtol=0.0, atol=TOLERANCE * float(wanted.abs().max()), equal_nan=True):
-            raise ValueError("the exported network gives other outputs than the network; its code draws or keeps state")
+            raise ValueError("its exported copy gives other outputs; let its code draw nothing and keep no state")
 
 
 def write_model(client: MlflowClient, run_id: str, card: ModelCard, model: Model, folder: Path) -> PublishedModel:

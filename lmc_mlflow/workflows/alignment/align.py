@@ -25,6 +25,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebu
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
+from lmc_mlflow.workflows.publish.check import check_publishable
 from lmc_mlflow.workflows.publish.publish import publish_all
 
 IMAGES_COMPARED = 256
@@ -58,6 +59,8 @@ def align(config: AlignConfig) -> AlignOutcome:
     ends = load_ends(store, config.ends)
     symmetry = find_symmetry(ends[0])
     _check_there_is_work(ends, symmetry)
+    if config.publishing.publish:
+        check_publishable(ends[1].spec)
     store = beside(store, ends[0].run.info.experiment_id)
     data = rebuild(store, ends[0], config.ends.data_root, device)
     name = group_run_name("aligned", (ends[1], ends[0]), config.aligning.method)

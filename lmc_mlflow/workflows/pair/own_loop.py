@@ -25,6 +25,7 @@ from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.publish.check import check_publishable
 
 
 @dataclass
@@ -125,6 +126,8 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
     store = open_store()
     data = load_shifted(config.data, device)
     trainees = make_trainees(config, data, device)
+    if config.publishing.publish:
+        check_publishable(network_spec(config, data))
     started = time.perf_counter()
     with run_session(store) as session:
         wanted = session.find(Kind.PAIR, pair_identity(config, data), force=True)  # the loop is no part of the identity

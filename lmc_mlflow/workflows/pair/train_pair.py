@@ -29,8 +29,9 @@ from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_inter
 from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
-from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
+from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.publish.check import check_publishable
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _train_pairs(
             finished = item.wanted.finished
             found.append(item if finished is None else _outcome(store, finished.info.run_id, FINISHED_BEFORE))
         untrained = [item for item in found if isinstance(item, _Untrained)]
+        if untrained and first.publishing.publish:
+            check_publishable(network_spec(first, data))
         trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
     if first.publishing.publish:

@@ -141,7 +141,7 @@ def _publish(
         try:
             exported = export_network(built.network, built.example, card.metadata, place)
         except ValueError as error:
-            raise ValueError(f"run {run.info.run_id}: {source.networks[0].spec.model}: {error}") from None
+            raise ValueError(f"run {run.info.run_id}: model {source.networks[0].spec.model}: {error}") from None
         model = write_model(store.client, run.info.run_id, card, exported, place)
     link_metrics(store.client, run.info.run_id, model.model_id, source.metrics, source.step)
     return model

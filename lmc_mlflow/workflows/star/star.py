@@ -32,6 +32,7 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import run_once
+from lmc_mlflow.workflows.publish.check import check_publishable
 from lmc_mlflow.workflows.publish.publish import publish_all
 from lmc_mlflow.workflows.star.recorder import StarRecorder
 from lmc_mlflow.workflows.star.results import StarTraining, log_star
@@ -85,6 +86,8 @@ def _find_or_train(config: StarConfig) -> StarOutcome:
     with run_once(store, Kind.STAR, star_identity(config, inputs), config.resume.force) as wanted:
         if wanted.finished is not None:
             return _outcome(wanted.finished, wanted.how("trained"))
+        if config.publishing.publish:
+            check_publishable(inputs.sources[0].spec)
         run = open_star(wanted, config, inputs, training.optimization)
         recorder = StarRecorder(run, training, config, resumed=wanted.interrupted is not None)
         _train(config, inputs, training, recorder)
