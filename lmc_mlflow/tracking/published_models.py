@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import inspect
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ PYFUNC = "python_function"
 TOLERANCE = 1e-4
 """Largest difference between the outputs of a network and of its exported copy, over the largest output."""
 PAGE = 100
+TALKATIVE = "torch.fx.experimental.symbolic_shapes"
+"""Logger that writes a page about a network that cannot be traced."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,7 @@ def export_network(network: nn.Module, example: Tensor, metadata: Mapping[str, A
     inputs = TensorSpec(np.dtype("float32"), (-1, *example.shape[1:]))
     signature = ModelSignature(Schema([inputs]), Schema([TensorSpec(np.dtype("float32"), (-1, *outputs.shape[1:]))]))
     model = Model(metadata=dict(metadata))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silence():
         try:
             mlflow.pytorch.save_model(
                 network,
@@ -134,6 +137,23 @@ def export_network(network: nn.Module, example: Tensor, metadata: Mapping[str, A
             ) from None
         _try_out(torch.export.load(folder / EXPORTED_FILE).module(), network, example)
     return model
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what PyTorch warns of a trace from the terminal; an error of a trace says the same in one line."""
+    logger = logging.getLogger(TALKATIVE)
+    logger.addFilter(_refuse)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(_refuse)
+
+
+def _refuse(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _public_version(package: str) -> str:

@@ -24,6 +24,11 @@ from lmc_mlflow.workflows.star.sources import load_aligned_sources
 
 LoadMember = Callable[[int], nn.Module]
 """Loads a member by its number; the next call may overwrite the module."""
+SCORES = ("loss", "accuracy", "average_precision")
+OF_NETWORKS = tuple(f"{prefix}test/{score}" for prefix in ("", "star/") for score in SCORES)
+OF_POINTS = tuple(f"test/path_{score}" for score in SCORES)
+OF_ENSEMBLES = ("nll", "mean_prediction_accuracy")
+"""Metrics that tell how good a network, a point of a path, an ensemble is."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,7 @@ def _point(store: Store, run: Run, alpha: float) -> Source:
         load = point_loader(a.network().to(device), segment, bn, images)
         return lambda _i: load(alpha)
 
-    metrics = ("test/path_loss", "test/path_accuracy", "test/path_average_precision")
-    return Source((a, b), ((0, 1),), {"alpha": repr(alpha), "bn": bn}, loader, metrics, round(1000 * alpha))
+    return Source((a, b), ((0, 1),), {"alpha": repr(alpha), "bn": bn}, loader, OF_POINTS, round(1000 * alpha))
 
 
 def _both_sides(
@@ -133,8 +137,7 @@ def _ensemble(store: Store, run: Run, _alpha: float) -> Source:
         "star": tuple((0, i) for i in members.others),
     }[logged.sampling]
     recipe = {"members": ",".join(map(repr, members.alphas)), "others": ",".join(map(str, members.others)), "bn": bn}
-    metrics = ("nll", "mean_prediction_accuracy")
-    return Source(networks, between, recipe, loader, metrics, is_ensemble=True)
+    return Source(networks, between, recipe, loader, OF_ENSEMBLES, is_ensemble=True)
 
 
 SOURCES: Mapping[str, Callable[[Store, Run, float], Source]] = {
