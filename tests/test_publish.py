@@ -240,14 +240,16 @@ def test_scaled_input_is_that_of_the_training(uri: str, pair: Pair, monkeypatch:
 
 
 def test_the_same_is_published_once_and_registered_once(uri: str, resnets: Pair) -> None:
-    client, path = MlflowClient(uri, uri), lmc.interpolate(resnets, num_alphas=3, splits="test", uri=uri)
+    client, path = MlflowClient(uri, uri), lmc.interpolate(resnets, num_alphas=4, splits="test", uri=uri)
     first = lmc.publish(path, alpha=0.5, name="of digits", uri=uri)
     again = lmc.publish(path.run_id[:12], alpha=0.5, name="of digits", uri=uri)
     assert (first.how, again.how, again.model_id) == ("published", "published before", first.model_id)
     assert (first.version, again.version) == ("1", "1")
     assert lmc.publish(path, alpha=0.5, uri=uri).registered == ""
-    other = lmc.publish(path, alpha=0.25, name="of digits", uri=uri)  # no point of the grid
+    other = lmc.publish(path, alpha=0.333, name="of digits", uri=uri)
     assert other.model_id != first.model_id
+    assert len(client.get_logged_model(first.model_id).metrics) == 2
+    assert client.get_logged_model(other.model_id).metrics == []  # a third was measured, under the same step
     assert [(v.version, v.run_id) for v in client.search_model_versions("name = 'of digits'")] == [
         (2, path.run_id),
         (1, path.run_id),

@@ -1,37 +1,22 @@
-"""Writes networks to the store as MLflow models that load without this project, and registers them."""
+"""Keeps published models in the store: finds, uploads, links and registers them."""
 
-import importlib.metadata
-import inspect
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
-from torch import Tensor, nn
+from mlflow.models import Model
 
 from lmc_mlflow.contract import Tag, where_tags
-from lmc_mlflow.errors import first_line
-from lmc_mlflow.tracking.connection.client import STORE_FAILURES
 from lmc_mlflow.tracking.downloads import without_progress_bars
 from lmc_mlflow.tracking.processes.process import is_alive, process_tags
 
-MODEL_FILE, EXPORTED_FILE = "MLmodel", "data/model.pt2"
+MODEL_FILE = "MLmodel"
 PYFUNC = "python_function"
-TOLERANCE = 1e-4
-"""Largest difference between the outputs of a network and of its exported copy, over the largest output."""
 PAGE = 100
-TALKATIVE = "torch.fx.experimental.symbolic_shapes"
-"""Logger that writes a page about a network that cannot be traced."""
 
 
 @dataclass(frozen=True)
@@ -95,90 +80,6 @@ def find_model(client: MlflowClient, experiment_id: str, run_id: str, key: str) 
 
 def _published(model: LoggedModel) -> PublishedModel:
     return PublishedModel(str(model.model_id), str(model.source_run_id), str(model.artifact_location))
-
-
-def export_network(network: nn.Module, example: Tensor, metadata: Mapping[str, Any], folder: Path) -> Model:
-    """Write a network to a folder as an MLflow model in PyTorch's exported format, and try out what was written.
-
-    Args:
-        network: on the CPU, in evaluation mode.
-        example: inputs (n, ...) of it, n at least 2.
-        metadata: as in `ModelCard`.
-        folder: that is made.
-
-    Raises:
-        ValueError: PyTorch cannot export the network for any number of images, or MLflow is too old.
-    """
-    import mlflow.pytorch
-
-    if "serialization_format" not in inspect.signature(mlflow.pytorch.save_model).parameters:
-        raise ValueError("this version of MLflow cannot write PyTorch's exported format; pip install -U mlflow")
-    with torch.no_grad():
-        outputs = network(example)
-    inputs = TensorSpec(np.dtype("float32"), (-1, *example.shape[1:]))
-    signature = ModelSignature(Schema([inputs]), Schema([TensorSpec(np.dtype("float32"), (-1, *outputs.shape[1:]))]))
-    model = Model(metadata=dict(metadata))
-    with _silence():
-        try:
-            mlflow.pytorch.save_model(
-                network,
-                str(folder),
-                mlflow_model=model,
-                signature=signature,
-                input_example=example.numpy(),
-                pip_requirements=[f"{name}=={_public_version(name)}" for name in ("mlflow", "torch")],
-                serialization_format="pt2",
-            )
-        except (*STORE_FAILURES, OSError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001 (it may be a user's network, in which anything may fail)
-            raise ValueError(
-                f"PyTorch cannot export it ({first_line(error)}); rewrite what torch.export refuses"
-            ) from None
-        _try_out(torch.export.load(folder / EXPORTED_FILE).module(), network, example)
-    return model
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what PyTorch warns of a trace from the terminal; an error of a trace says the same in one line."""
-    logger = logging.getLogger(TALKATIVE)
-    logger.addFilter(_refuse)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.removeFilter(_refuse)
-
-
-def _refuse(_: logging.LogRecord) -> bool:
-    return False
-
-
-def _public_version(package: str) -> str:
-    """Give an installed version without what only this machine's build has (`+cu130`)."""
-    return importlib.metadata.version(package).partition("+")[0]
-
-
-@torch.no_grad()
-def _try_out(exported: nn.Module, network: nn.Module, example: Tensor) -> None:
-    """Compare the exported copy with the network on one image, and on more than it was traced with.
-
-    Raises:
-        ValueError: it takes no such number of images, or gives other outputs.
-    """
-    for images in (example[:1], example, torch.cat([example] * 3)[:-1]):
-        wanted = network(images)
-        try:
-            found = exported(images)
-        except Exception as error:  # noqa: BLE001 (the guards of a trace may raise anything)
-            raise ValueError(
-                f"PyTorch exports it for {len(example)} images at a time, not for {len(images)} "
-                f"({first_line(error)}); write no number of images into its code"
-            ) from None
-        if not torch.allclose(found, wanted, rtol=0.0, atol=TOLERANCE * float(wanted.abs().max()), equal_nan=True):
-            raise ValueError("its exported copy gives other outputs; let its code draw nothing and keep no state")
 
 
 def write_model(client: MlflowClient, run_id: str, card: ModelCard, model: Model, folder: Path) -> PublishedModel:

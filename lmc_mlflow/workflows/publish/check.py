@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from lmc_mlflow.models.registry import NetworkSpec, build_network
-from lmc_mlflow.tracking.published_models import export_network
+from lmc_mlflow.tracking.exported_networks import export_network
 
 
 def check_publishable(spec: NetworkSpec) -> None:

@@ -18,12 +18,12 @@ from lmc_mlflow.contract import SETTING_TAGS, Kind, Tag, tag
 from lmc_mlflow.query.networks import resolve_finished
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store, beside, open_store
+from lmc_mlflow.tracking.exported_networks import export_network
 from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.locks import hold_locks
 from lmc_mlflow.tracking.published_models import (
     ModelCard,
     PublishedModel,
-    export_network,
     find_model,
     link_metrics,
     register,

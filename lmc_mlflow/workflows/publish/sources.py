@@ -9,11 +9,12 @@ from torch import nn
 from lmc_mlflow.alignment import permute
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.path import EndsConfig
-from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, point_loader
 from lmc_mlflow.query.members import load_members
 from lmc_mlflow.query.networks import LoggedNetwork, load_network, load_permutation
+from lmc_mlflow.query.run_tables import read_table
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
@@ -103,7 +104,9 @@ def _point(store: Store, run: Run, alpha: float) -> Source:
         load = point_loader(a.network().to(device), segment, bn, images)
         return lambda _i: load(alpha)
 
-    return Source((a, b), ((0, 1),), {"alpha": repr(alpha), "bn": bn}, loader, OF_POINTS, round(1000 * alpha))
+    is_measured = alpha in set(read_table(run.info.run_id, Artifact.PATH, store.uri)["alpha"])
+    metrics = OF_POINTS if is_measured else ()
+    return Source((a, b), ((0, 1),), {"alpha": repr(alpha), "bn": bn}, loader, metrics, round(1000 * alpha))
 
 
 def _both_sides(
