@@ -25,8 +25,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import Ends, load_ends, rebu
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
-from lmc_mlflow.workflows.publish.check import check_publishable
-from lmc_mlflow.workflows.publish.publish import publish_all
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 IMAGES_COMPARED = 256
 

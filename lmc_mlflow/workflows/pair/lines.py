@@ -1,11 +1,11 @@
 """Writes the lines that train_pair prints: its result, a table of its numbers, the command to type next."""
 
 from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.models import published_lines
 from lmc_mlflow.terminal.numbers import score_of, words
 from lmc_mlflow.terminal.style import table
 from lmc_mlflow.workflows.pair.shift_test import shift_sentence
 from lmc_mlflow.workflows.pair.train_pair import PairOutcome
-from lmc_mlflow.workflows.publish.lines import published_lines
 
 
 def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:

@@ -21,11 +21,10 @@ from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
 from lmc_mlflow.workflows.pair.loggable import loggable_state
 from lmc_mlflow.workflows.pair.own_side import Side
-from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
-from lmc_mlflow.workflows.publish.check import check_publishable
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
 @dataclass
@@ -142,7 +141,7 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
         pair.close(time.perf_counter() - started)
         session.close(*runs.endpoints.values(), runs.pair)
     if config.publishing.publish:
-        publish_sides({side: run.run_id for side, run in runs.endpoints.items()}, config)
+        publish_all([run.run_id for run in runs.endpoints.values()], config.runtime, config.data.data_root)
 
 
 def _named(trainee: Trainee, images: Images, labels: Tensor) -> dict[str, float]:

@@ -26,12 +26,11 @@ from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun, run_session
 from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
-from lmc_mlflow.workflows.pair.publish_sides import publish_sides
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
-from lmc_mlflow.workflows.publish.check import check_publishable
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
 @dataclass(frozen=True)
@@ -138,10 +137,15 @@ def _train_pairs(
         trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
     if first.publishing.publish:
-        outcomes = [one and replace(one, models=publish_sides(one.endpoints, first)) for one in outcomes]
+        outcomes = [one and _published(one, first) for one in outcomes]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes
+
+
+def _published(outcome: PairOutcome, config: TrainPairConfig) -> PairOutcome:
+    models = publish_all(outcome.endpoints.values(), config.runtime, config.data.data_root)
+    return replace(outcome, models={side: models[run_id] for side, run_id in outcome.endpoints.items()})
 
 
 def _find(

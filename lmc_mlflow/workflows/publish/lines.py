@@ -1,9 +1,7 @@
-"""Writes the lines that publish prints, and those that other commands print of what they have published."""
-
-from collections.abc import Iterable
+"""Writes the lines that publish prints: the model, what it takes and gives, and how it is loaded."""
 
 from lmc_mlflow.terminal.closing import browse_lines
-from lmc_mlflow.terminal.style import paint
+from lmc_mlflow.terminal.models import load_lines
 from lmc_mlflow.workflows.publish.publish import PublishOutcome
 
 
@@ -18,14 +16,3 @@ def publish_lines(outcome: PublishOutcome) -> list[str]:
         *load_lines(outcome.model_uri),
         *browse_lines(outcome.experiment_id, outcome.run_id),
     ]
-
-
-def load_lines(model_uri: str) -> list[str]:
-    """Write how a published model is loaded, where this project need not be installed."""
-    return ["load it:", "  " + paint(f'mlflow.pytorch.load_model("{model_uri}")', "bold")]
-
-
-def published_lines(model_uris: Iterable[str]) -> list[str]:
-    """Return the lines for models that a command has published at its end; none where it has published none."""
-    uris = list(model_uris)
-    return [*(f"  published {uri}" for uri in uris), *(load_lines(uris[0]) if uris else [])]

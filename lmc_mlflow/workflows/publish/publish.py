@@ -13,7 +13,6 @@ import torch
 
 from lmc_mlflow import __version__, weights
 from lmc_mlflow.config.publish import PIXELS, PublicationConfig, PublishCommandConfig
-from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.contract import SETTING_TAGS, Kind, Tag, tag
 from lmc_mlflow.query.networks import resolve_finished
 from lmc_mlflow.query.runs import Run
@@ -79,15 +78,6 @@ def publish(config: PublishCommandConfig) -> PublishOutcome:
     outcome = publish_run(store, config.publication, device)
     point_launcher_at(store, outcome.run_id, f"published as {outcome.model_uri}")
     return outcome
-
-
-def publish_all(run_ids: Iterable[str], runtime: RuntimeConfig, data_root: str = "") -> dict[str, str]:
-    """Publish several networks as the command does by default: run id -> address of its model."""
-    device, store = prepare_machine(runtime), open_store()
-    return {
-        run_id: publish_run(store, PublicationConfig(run=run_id, data_root=data_root), device).model_uri
-        for run_id in run_ids
-    }
 
 
 def publish_run(store: Store, wanted: PublicationConfig, device: torch.device) -> PublishOutcome:

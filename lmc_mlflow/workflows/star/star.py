@@ -32,8 +32,7 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import run_once
-from lmc_mlflow.workflows.publish.check import check_publishable
-from lmc_mlflow.workflows.publish.publish import publish_all
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 from lmc_mlflow.workflows.star.recorder import StarRecorder
 from lmc_mlflow.workflows.star.results import StarTraining, log_star
 from lmc_mlflow.workflows.star.runs import open_star, star_identity
