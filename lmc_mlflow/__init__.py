@@ -19,6 +19,7 @@ FUNCTIONS = (
     "pair",
     "plane",
     "prune",
+    "publish",
     "star",
     "train_pair",
     "train_pairs",

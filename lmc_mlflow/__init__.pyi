@@ -11,6 +11,7 @@ from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
 from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
@@ -86,6 +87,7 @@ def align(
     std: Sequence[float] | str = (),
     output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
     trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    publish: bool = False,
     device: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,
@@ -304,6 +306,7 @@ def pair(
     keep_memory: bool = True,
     code: str = "",
     c2st_samples: int = 1000,
+    publish: bool = False,
 ) -> AbstractContextManager[OwnPair]:
     """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
 
@@ -389,6 +392,25 @@ def prune(
 ) -> list[Network]:
     """Remove the redundant units of a trained MLP, or of each that `query=` finds."""
 
+def publish(
+    source: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    run: _Run = "",
+    alpha: float | None = None,
+    input: Literal["pixels", "scaled"] = "pixels",
+    name: str = "",
+    data_root: str | _FilePath = "",
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+) -> PublishedModel:
+    """Publish a network, an ensemble or a point of a path (`alpha=0.5`) as a model that MLflow loads without us."""
+
 def star(
     networks: _Runs | None = None,
     /,
@@ -445,6 +467,7 @@ def star(
     std: Sequence[float] | str = (),
     output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
     trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    publish: bool = False,
     device: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,
@@ -507,6 +530,7 @@ def train_pair(
     force: bool = False,
     c2st_samples: int = 1000,
     devices: Sequence[str] | str = (),
+    publish: bool = False,
 ) -> Pair:
     """Train one network on each side of a data shift.
 
@@ -574,6 +598,7 @@ def train_pairs(
     c2st_samples: int = 1000,
     seeds: Sequence[int] | str = (),
     devices: Sequence[str] | str = (),
+    publish: bool = False,
 ) -> list[Pair]:
     """Train a pair for each of `seeds`, all together; otherwise as `train_pair`."""
 

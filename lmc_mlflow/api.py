@@ -18,6 +18,7 @@ from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
@@ -179,6 +180,16 @@ def prune(
         from lmc_mlflow.workflows.prune.prune import prune_runs
 
         return [make_result(Network, outcome) for outcome in prune_runs(configure("prune", options, {"run": network}))]
+
+
+def publish(
+    source: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> PublishedModel:
+    """Publish a network, an ensemble or a point of a path (`alpha=0.5`) as a model that MLflow loads without us."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.publish.publish import publish as log_model
+
+        return make_result(PublishedModel, log_model(configure("publish", options, {"run": source})))
 
 
 def trajectory(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out"})
 """Options that name networks."""
+OF_ANY_KIND = frozenset({"publish"})
+"""Commands that take other runs there too, and say themselves which."""
 R = TypeVar("R", bound=Result)
 
 
@@ -65,7 +67,7 @@ def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] |
         raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
     values = {**given, **by_position}
     _refuse_terminal_options(command, given)
-    for name in NETWORKS & values.keys():
+    for name in NETWORKS & values.keys() if command not in OF_ANY_KIND else ():
         _check_networks(name, values[name])
     texts = {name: as_text(name, as_value(value)) for name, value in values.items()}
     return from_texts(COMMANDS[command].config, texts)

@@ -125,6 +125,9 @@ class Tag:
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
     LEFT_OUT = "lmc.left_out"
+    # Published models.
+    PUBLISHED = "lmc.published"
+    PUBLICATION = "lmc.publication"
 
 
 UNKNOWN_SIDE = "unknown"

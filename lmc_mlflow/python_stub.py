@@ -26,6 +26,7 @@ from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
 from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
@@ -85,7 +86,9 @@ def _of_position(function: str, argument: str) -> str:
         return "_Run | _Runs | None"
     if argument == "model_uri":
         return "str | None"
-    return "_Run | None" if argument in ("a", "b", "c", "network") else "_Run" if argument == "run" else "_Runs | None"
+    if function == "publish" or argument in ("a", "b", "c", "network"):
+        return "_Run | None"
+    return "_Run" if argument == "run" else "_Runs | None"
 
 
 def _type(parameter: Parameter) -> str:

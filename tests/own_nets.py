@@ -182,3 +182,29 @@ def load_bytes_and_floats(data_root: str) -> Any:
     images = np.arange(0, 241, 15, dtype=np.uint8)[:16].reshape(1, 4, 4).repeat(2, 0)
     images[0, 0, 0] = 240
     return (images, np.array([0, 1])), (images / 255, np.array([0, 1]))
+
+
+class Branching(nn.Module):
+    """A network whose code looks at the values of its images, which no trace can."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) if x.sum() > 0 else self.body(-x)
+
+
+class OneByOne(Branching):
+    """A network that goes through its images one by one, so that a trace holds their number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.body(image[None]) for image in x])
+
+
+def branching(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return Branching(plain(channels, height, width, num_classes))
+
+
+def one_by_one(channels: int, height: int, width: int, num_classes: int) -> nn.Module:
+    return OneByOne(plain(channels, height, width, num_classes))

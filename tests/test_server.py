@@ -9,13 +9,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
+import numpy as np
 import pytest
 import requests
 from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
 
+import lmc_mlflow as lmc
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.data.readers.digits import read_digits
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 HERE = ["--device=cpu", "--threads=1"]
@@ -93,6 +97,27 @@ def test_a_pair_is_trained_and_joined_through_a_server(
         assert Path(client.download_artifacts(run.info.run_id, "manifest.json", str(tmp_path))).is_file()
     assert not (tmp_path / "mlruns").exists()
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_midpoint_is_published_through_a_server_and_loaded_from_it(
+    server: str, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")  # of the process: not to be written to
+    small = {"model": "mlp_l1_w16_bn", "epochs": 1, "seed": 5, "device": "cpu", "threads": 1, "c2st_samples": 0}
+    pair = lmc.train_pair(uri=server, **small)
+    path = lmc.interpolate(pair, num_alphas=3, splits="test", bn="recalibrate", uri=server)
+    model = lmc.publish(path, alpha=0.5, name="midpoint", uri=server)
+    again = lmc.publish(path, alpha=0.5, name="midpoint", uri=server)
+    assert (again.model_id, again.version, again.how) == (model.model_id, "1", "published before")
+    assert client.get_logged_model(model.model_id).artifact_location.startswith("mlflow-artifacts:/")
+    assert client.get_run(path.run_id).data.tags["lmc.published"] == model.model_uri
+    assert not (tmp_path / "other.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    digits = read_digits()
+    for uri in (model.model_uri, "models:/midpoint/1"):
+        outputs = mlflow.pyfunc.load_model(uri).predict(digits.test_images.astype(np.float32) / 255)
+        loss = -outputs[np.arange(len(outputs)), digits.test_labels].mean(dtype=np.float64)
+        assert loss == pytest.approx(client.get_metric_history(path.run_id, "test/path_loss")[1].value, abs=1e-6)
 
 
 def test_a_pair_finished_on_a_server_is_pointed_at_and_not_trained_again(

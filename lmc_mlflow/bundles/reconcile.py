@@ -5,7 +5,7 @@ from enum import Enum
 from lmc_mlflow.bundles.records import LEFT_OUT, RunRecord
 from lmc_mlflow.contract import PREFIX, Kind, Tag
 
-CHANGING_TAGS = (Tag.HEARTBEAT, LEFT_OUT)
+CHANGING_TAGS = (Tag.HEARTBEAT, Tag.PUBLISHED, LEFT_OUT)
 """Tags of ours that may differ between copies of one run."""
 STATUS_KINDS = (Kind.SWEEP,)
 """Kinds of runs that tell the status of other runs and are no result; two stores may both change one."""

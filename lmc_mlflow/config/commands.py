@@ -9,14 +9,18 @@ from lmc_mlflow.config.alignment import (
     AligningConfig,
     ImageMatchingConfig,
     MatchingConfig,
-    PathAligningConfig,
 )
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
-from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
-from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
+from lmc_mlflow.config.ensemble_and_prune import PruneConfig
+from lmc_mlflow.config.measurement_commands import EnsembleConfig as EnsembleConfig
+from lmc_mlflow.config.measurement_commands import InterpolateConfig as InterpolateConfig
+from lmc_mlflow.config.measurement_commands import MatrixConfig as MatrixConfig
+from lmc_mlflow.config.measurement_commands import PlaneConfig as PlaneConfig
 from lmc_mlflow.config.path import EndsConfig, PathConfig
+from lmc_mlflow.config.publish import PublishCommandConfig as PublishCommandConfig
+from lmc_mlflow.config.publish import PublishingConfig
 from lmc_mlflow.config.report import ReportConfig
-from lmc_mlflow.config.runtime import DataParallelConfig, DevicesConfig, RuntimeConfig, StoryConfig, TerminalConfig
+from lmc_mlflow.config.runtime import DataParallelConfig, RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
     SegmentsConfig,
     StarSourcesConfig,
@@ -55,29 +59,13 @@ class TrainPairConfig:
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
     together: TogetherConfig = field(default_factory=TogetherConfig)
     data_parallel: DataParallelConfig = field(default_factory=DataParallelConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         if self.together.seeds and self.model.seed != ModelConfig().seed:
             raise ValueError("give either seed or seeds")
         _check_translations(self.data, self.noise)
-
-
-@dataclass(frozen=True)
-class InterpolateConfig:
-    """Measure the straight path between any two logged networks."""
-
-    ends: EndsConfig
-    path: PathConfig = field(default_factory=PathConfig)
-    aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    foreign: ForeignConfig = field(default_factory=ForeignConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    sharing: DevicesConfig = field(default_factory=DevicesConfig)
-    terminal: TerminalConfig = field(default_factory=TerminalConfig)
-
-    def __post_init__(self) -> None:
-        self.matching.check_method("align", self.aligning.align)
 
 
 @dataclass(frozen=True)
@@ -88,6 +76,7 @@ class AlignConfig:
     aligning: AligningConfig = field(default_factory=AligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
@@ -105,6 +94,7 @@ class StarConfig:
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -112,38 +102,6 @@ class StarConfig:
     def __post_init__(self) -> None:
         matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
         matching.check_method("match_method", self.segments.match_method)
-
-
-@dataclass(frozen=True)
-class MatrixConfig:
-    """Measure the barrier between every two of many logged networks, and cluster the networks by it."""
-
-    surveyed: SurveyedConfig
-    pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    foreign: ForeignConfig = field(default_factory=ForeignConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    sharing: DevicesConfig = field(default_factory=DevicesConfig)
-    terminal: TerminalConfig = field(default_factory=TerminalConfig)
-
-    def __post_init__(self) -> None:
-        self.matching.check_method("align", self.pairwise.align)
-
-
-@dataclass(frozen=True)
-class PlaneConfig:
-    """Measure loss and accuracy over the plane through three logged networks."""
-
-    corners: CornersConfig
-    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    foreign: ForeignConfig = field(default_factory=ForeignConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    sharing: DevicesConfig = field(default_factory=DevicesConfig)
-    terminal: TerminalConfig = field(default_factory=TerminalConfig)
-
-    def __post_init__(self) -> None:
-        self.matching.check_method("align", self.surface.align)
 
 
 @dataclass(frozen=True)
@@ -163,18 +121,6 @@ class MainConfig:
 
     def __post_init__(self) -> None:
         _check_translations(self.data, self.noise)
-
-
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """Build and score an ensemble from logged networks or from points of a path."""
-
-    members: MembersConfig
-    scores: ScoresConfig = field(default_factory=ScoresConfig)
-    foreign: ForeignConfig = field(default_factory=ForeignConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    sharing: DevicesConfig = field(default_factory=DevicesConfig)
-    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)
@@ -240,6 +186,7 @@ COMMANDS: Mapping[str, Command] = {
     "star": Command(StarConfig, "networks"),
     "matrix": Command(MatrixConfig, "measurements"),
     "plane": Command(PlaneConfig, "measurements"),
+    "publish": Command(PublishCommandConfig, "networks"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),
     "remove": Command(RemoveCommandConfig, "stores"),

@@ -74,6 +74,7 @@ class ShiftedData:
         classes: names of the classes, in the order of the labels.
         flips: whether training images are flipped at random.
         digest: of the whole data set, training and test, before any split or scaling.
+        scalings: how side A's images are scaled, and side B's.
         translate: the largest random translation of a training image in pixels.
     """
 
@@ -84,6 +85,7 @@ class ShiftedData:
     classes: tuple[str, ...]
     flips: bool
     digest: str
+    scalings: tuple[Scaling, Scaling]
     translate: int = 0
 
     def side(self, name: str) -> LabelledImages:
@@ -127,8 +129,7 @@ def load_shifted(
         config: what to load.
         device: where the tensors go.
         sides: the split to use instead of drawing it again (a logged `split.npz`).
-        together: whether both sides are laid into one tensor, so that joining them copies nothing; either keeps the
-            memory of both.
+        together: whether both sides lie in one tensor, so that joining copies nothing; either keeps both's memory.
 
     Raises:
         ValueError: whatever is wrong with the data set, the shift or the split.
@@ -141,9 +142,9 @@ def load_shifted(
         sides = split_sides(config.shift, dataset.train_labels, len(dataset.classes), config.split_seed)
     _check_sides(config, dataset, sides)
     subsets, digest = _subsets(config, dataset, rendering, sides)
-    check_labels(config.dataset, [subset.labels for subset in subsets])
-    check_translation(config, subsets[0].sources[0].source.shape)
     a, b, test = subsets
+    check_labels(config.dataset, [subset.labels for subset in subsets])
+    check_translation(config, a.sources[0].source.shape)
     side_a, side_b = _sides_on_device(a, b, device, config.memory_gb, together)
     return ShiftedData(
         a=side_a,
@@ -153,6 +154,7 @@ def load_shifted(
         classes=dataset.classes,
         flips=row.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),
         digest=digest,
+        scalings=(a.sources[0].scaling, b.sources[0].scaling),
         translate=config.translate_pixels if config.translates else 0,
     )
 

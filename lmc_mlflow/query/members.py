@@ -1,14 +1,48 @@
 """Reads which runs the members of an ensemble come from."""
 
-import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from mlflow import MlflowClient
+from pydantic import Field
 
 from lmc_mlflow.contract import SEE_MEMBERS, Artifact, Tag
 from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import Run
+from lmc_mlflow.schema import Count, RunId, read_json
+
+
+@dataclass(frozen=True)
+class LoggedMembers:
+    """The members of an ensemble, as it logged them.
+
+    Attributes:
+        sampling: `lmc`, `seeds` or `star`.
+        runs: of the ends of the path, of the members, or of the star and its sources.
+        alphas: of the members on their segments; none of a member that is a network.
+        others: with `star`, of each member the number of the network at alpha 1.
+    """
+
+    sampling: Literal["lmc", "seeds", "star"]
+    runs: list[RunId]
+    alphas: list[Annotated[float, Field(ge=0, le=1)]]
+    others: list[Count] | None = None
+
+
+def load_members(client: MlflowClient, run: Run) -> LoggedMembers:
+    """Load what an ensemble logged of its members, verified against its manifest.
+
+    Raises:
+        ValueError: the artifact is missing, altered, or not what an ensemble logs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = download_verified(client, run, [Artifact.MEMBERS], Path(folder))
+        try:
+            return read_json(LoggedMembers, files[Artifact.MEMBERS].read_bytes())
+        except ValueError as error:
+            raise ValueError(f"run {run.info.run_id}: its {Artifact.MEMBERS} cannot be used: {error}") from None
 
 
 def member_runs(client: MlflowClient, run: Run) -> list[str]:
@@ -20,9 +54,7 @@ def member_runs(client: MlflowClient, run: Run) -> list[str]:
     text = run.data.tags.get(Tag.MEMBERS, "")
     if not text.endswith(SEE_MEMBERS):
         return list(dict.fromkeys(name.split("@")[0] for name in text.split(",") if name))
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            files = download_verified(client, run, [Artifact.MEMBERS], Path(folder))
-        except ValueError:
-            return []
-        return [str(run_id) for run_id in json.loads(files[Artifact.MEMBERS].read_text())["runs"]]
+    try:
+        return load_members(client, run).runs
+    except ValueError:
+        return []

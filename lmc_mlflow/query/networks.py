@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -109,6 +110,21 @@ def load_network(client: MlflowClient, run_id: str) -> LoggedNetwork:
     return LoggedNetwork(run, spec, state, config, content.side, content.split_run, vars(content.digests))
 
 
+def load_permutation(client: MlflowClient, run: Run) -> dict[str, Tensor]:
+    """Load the permutation of B's units that a run logged: group of units -> their order.
+
+    Raises:
+        ValueError: there is none, or an altered one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = download_verified(client, run, [Artifact.PERMUTATION], Path(folder))
+        try:
+            arrays = read_arrays(files[Artifact.PERMUTATION])
+        except ValueError as error:
+            raise ValueError(f"run {run.info.run_id}: its {Artifact.PERMUTATION} cannot be used: {error}") from None
+    return {group: torch.from_numpy(order) for group, order in arrays.items()}
+
+
 def _say_if_source_changed(client: MlflowClient, run: Run, spec: NetworkSpec) -> None:
     """Warn where the file of a user's own builder is not the one that the network was made with."""
     if not spec.source or source_digest("model", spec.model) == spec.source:
@@ -183,6 +199,15 @@ def by_side(runs: Sequence[Run]) -> dict[str, Run]:
     """
     ordered = sorted(runs, key=lambda run: (run.info.status == "FINISHED", len(run.data.metrics), len(run.data.params)))
     return {run.data.tags.get(Tag.SIDE, ""): run for run in ordered}
+
+
+def resolve_finished(client: MlflowClient, run_id: str) -> Run:
+    """Find a finished run by its id, or by a prefix that only one run has.
+
+    Raises:
+        ValueError: there is none, or it is deleted or not finished.
+    """
+    return _finished(resolve_run(client, run_id))
 
 
 def _finished(run: Run) -> Run:

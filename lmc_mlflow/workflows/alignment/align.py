@@ -33,6 +33,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.networks.tags import inherited_tags
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 IMAGES_COMPARED = 256
 
@@ -44,10 +45,12 @@ class AlignOutcome(Outcome):
     Attributes:
         run_a: run id of A.
         converged: whether the matching settled.
+        model: address of its published model; empty where none was wanted.
     """
 
     run_a: str
     converged: bool
+    model: str = ""
 
 
 def align(config: AlignConfig) -> AlignOutcome:
@@ -64,6 +67,8 @@ def align(config: AlignConfig) -> AlignOutcome:
     ends = load_ends(store, config.ends)
     symmetry = find_symmetry(ends[0])
     _check_there_is_work(ends, symmetry)
+    if config.publishing.publish:
+        check_publishable(ends[1].spec)
     store = beside(store, ends[0].run.info.experiment_id)
     data = rebuild(store, ends[0], config.ends.data_root, device)
     images = data.side(ends[0].side) if ends[0].knows_training else None
@@ -87,8 +92,11 @@ def align(config: AlignConfig) -> AlignOutcome:
         log_network(run, alignment.network)
         metrics |= alignment.metrics()
         run.describe(_description(ends, alignment, metrics))
+    model = ""
+    if config.publishing.publish:
+        model = publish_all([run.run_id], config.runtime, config.ends.data_root)[run.run_id]
     converged = alignment.matching.converged
-    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged)
+    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, model)
 
 
 def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:

@@ -1,6 +1,7 @@
 """Writes the lines that align prints: its result, a table of its numbers, the command to type next."""
 
 from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.models import published_lines
 from lmc_mlflow.terminal.numbers import words
 from lmc_mlflow.terminal.style import table
 from lmc_mlflow.workflows.alignment.align import AlignOutcome
@@ -16,6 +17,7 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
     lines = [f"alignment {outcome.run_id}: {outcome.name}", *table(["", "before", "aligned"], rows)]
     if not outcome.converged:
         lines.append("  the permutation still changed in the last sweep: give a higher max_sweeps")
+    lines += published_lines([outcome.model])
     ends = {"run_a": outcome.run_a, "run_b": outcome.run_id}
     lines += next_step("measure the path to the aligned network", "interpolate", **ends)
     return lines + browse_lines(outcome.experiment_id, outcome.run_id)

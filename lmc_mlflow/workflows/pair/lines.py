@@ -1,6 +1,7 @@
 """Writes the lines that train_pair prints: its result, a table of its numbers, the command to type next."""
 
 from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.models import published_lines
 from lmc_mlflow.terminal.numbers import score_of, words
 from lmc_mlflow.terminal.style import table
 from lmc_mlflow.workflows.pair.shift_test import shift_sentence
@@ -24,6 +25,7 @@ def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
         "\n".join(f"pair {o.run_id} ({o.how}): {o.name}" for o in outcomes),
         *table(header, rows),
         *([f"  {shift}"] if shift else []),
+        *published_lines(uri for outcome in outcomes for uri in outcome.models.values()),
         *next_step(f"measure the path between {whose} two networks", "interpolate", pair=first.run_id),
         *browse_lines(first.experiment_id, first.run_id),
     ]

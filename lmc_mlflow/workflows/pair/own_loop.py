@@ -24,6 +24,7 @@ from lmc_mlflow.workflows.pair.own_side import Side
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
 @dataclass
@@ -124,6 +125,8 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
     store = open_store()
     data = load_shifted(config.data, device)
     trainees = make_trainees(config, data, device)
+    if config.publishing.publish:
+        check_publishable(network_spec(config, data))
     started = time.perf_counter()
     with run_session(store) as session:
         wanted = session.find(Kind.PAIR, pair_identity(config, data), force=True)  # the loop is no part of the identity
@@ -137,6 +140,8 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
         yield pair
         pair.close(time.perf_counter() - started)
         session.close(*runs.endpoints.values(), runs.pair)
+    if config.publishing.publish:
+        publish_all([run.run_id for run in runs.endpoints.values()], config.runtime, config.data.data_root)
 
 
 def _named(trainee: Trainee, images: Images, labels: Tensor) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -28,8 +28,9 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun, run_s
 from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
-from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, open_pair, pair_identity
+from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class PairOutcome(Outcome):
     Attributes:
         endpoints: side -> run id.
         sides: side -> last metrics of its endpoint.
+        models: side -> address of its published model; empty where none was wanted.
     """
 
     endpoints: dict[str, str]
     sides: dict[str, dict[str, float]]
+    models: dict[str, str] = field(default_factory=dict)
 
 
 def train_seeds(config: TrainPairConfig, parent: TrackedRun | None = None) -> list[PairOutcome]:
@@ -129,11 +132,20 @@ def _train_pairs(
             finished = item.wanted.finished
             found.append(item if finished is None else _outcome(store, finished.info.run_id, FINISHED_BEFORE))
         untrained = [item for item in found if isinstance(item, _Untrained)]
+        if untrained and first.publishing.publish:
+            check_publishable(network_spec(first, data))
         trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
     outcomes = [next(trained) if isinstance(item, _Untrained) else item for item in found]
+    if first.publishing.publish:
+        outcomes = [one and _published(one, first) for one in outcomes]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes
+
+
+def _published(outcome: PairOutcome, config: TrainPairConfig) -> PairOutcome:
+    models = publish_all(outcome.endpoints.values(), config.runtime, config.data.data_root)
+    return replace(outcome, models={side: models[run_id] for side, run_id in outcome.endpoints.items()})
 
 
 def _find(

@@ -2,6 +2,7 @@
 
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 from lmc_mlflow.terminal.closing import browse_lines, next_step
+from lmc_mlflow.terminal.models import published_lines
 from lmc_mlflow.terminal.style import paint_verdict, table
 from lmc_mlflow.workflows.star.star import StarOutcome
 
@@ -22,6 +23,7 @@ def star_lines(outcome: StarOutcome) -> list[str]:
         f"  a star: {paint_verdict(outcome.verdict)}",
         *table(["segments", "barrier over the chord", "largest"], rows),
         *table(["networks", "test score"], [[key, f"{metrics[key]:.4f}"] for key in scores if key in metrics]),
+        *published_lines([outcome.model]),
         *next_step("average predictions over its segments", "ensemble", star=outcome.run_id),
         *browse_lines(outcome.experiment_id, outcome.run_id),
     ]

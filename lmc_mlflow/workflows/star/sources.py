@@ -155,7 +155,18 @@ def draw_members(
     Raises:
         ValueError: no finished star, or a source cannot be used.
     """
-    star = load_network(store.client, config.star)
+    networks = load_aligned_sources(store, config.star)
+    points = draw_points(SegmentsConfig(), len(networks) - 1, config.num_samples, config.samples_seed, "sample")
+    return networks, tuple(t for _, t in points), tuple(1 + i for i, _ in points)
+
+
+def load_aligned_sources(store: Store, star_id: str) -> tuple[LoggedNetwork, ...]:
+    """Load a star, and its sources as they are aligned to it.
+
+    Raises:
+        ValueError: no finished star, or a source cannot be used.
+    """
+    star = load_network(store.client, star_id)
     ids, permutations = load_star_sources(store.client, star.run.info.run_id)
     network = star.network()
     images = torch.zeros(2, star.spec.channels, star.spec.height, star.spec.width)
@@ -166,5 +177,4 @@ def draw_members(
         if symmetry is not None:
             source = replace(source, state=permute(symmetry, source.state, order))
         sources.append(source)
-    points = draw_points(SegmentsConfig(), len(sources), config.num_samples, config.samples_seed, "sample")
-    return (star, *sources), tuple(t for _, t in points), tuple(1 + i for i, _ in points)
+    return (star, *sources)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import run_once
+from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 from lmc_mlflow.workflows.star.recorder import StarRecorder
 from lmc_mlflow.workflows.star.results import StarTraining, log_star
 from lmc_mlflow.workflows.star.runs import open_star, star_identity
@@ -50,9 +51,11 @@ class StarOutcome(Outcome):
 
     Attributes:
         verdict: whether it is a star.
+        model: address of its published model; empty where none was wanted.
     """
 
     verdict: str
+    model: str = ""
 
 
 def star(config: StarConfig) -> StarOutcome:
@@ -66,6 +69,14 @@ def star(config: StarConfig) -> StarOutcome:
         StoreError: the tracking store cannot be used.
         FloatingPointError: the loss is not a number any more.
     """
+    outcome = _find_or_train(config)
+    if not config.publishing.publish:
+        return outcome
+    models = publish_all([outcome.run_id], config.runtime, config.joined.data_root)
+    return replace(outcome, model=models[outcome.run_id])
+
+
+def _find_or_train(config: StarConfig) -> StarOutcome:
     device = prepare_machine(config.runtime)
     config = with_runs(config, "joined", ("sources", "held_out"))
     store = open_store()
@@ -76,6 +87,8 @@ def star(config: StarConfig) -> StarOutcome:
     with run_once(store, Kind.STAR, star_identity(config, inputs), config.resume.force) as wanted:
         if wanted.finished is not None:
             return _outcome(wanted.finished, wanted.how("trained"))
+        if config.publishing.publish:
+            check_publishable(inputs.sources[0].spec)
         run = open_star(wanted, config, inputs, training.optimization)
         recorder = StarRecorder(run, training, config, resumed=wanted.interrupted is not None)
         _train(config, inputs, training, recorder)

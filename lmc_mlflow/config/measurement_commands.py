@@ -1,0 +1,71 @@
+"""The configurations of commands that measure logged networks: path, matrix, plane, ensemble."""
+
+from dataclasses import dataclass, field
+
+from lmc_mlflow.config.adopting import ForeignConfig
+from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
+from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
+from lmc_mlflow.config.path import EndsConfig, PathConfig
+from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
+
+
+@dataclass(frozen=True)
+class InterpolateConfig:
+    """Measure the straight path between any two logged networks."""
+
+    ends: EndsConfig
+    path: PathConfig = field(default_factory=PathConfig)
+    aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
+
+    def __post_init__(self) -> None:
+        self.matching.check_method("align", self.aligning.align)
+
+
+@dataclass(frozen=True)
+class MatrixConfig:
+    """Measure the barrier between every two of many logged networks, and cluster the networks by it."""
+
+    surveyed: SurveyedConfig
+    pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
+
+    def __post_init__(self) -> None:
+        self.matching.check_method("align", self.pairwise.align)
+
+
+@dataclass(frozen=True)
+class PlaneConfig:
+    """Measure loss and accuracy over the plane through three logged networks."""
+
+    corners: CornersConfig
+    surface: SurfaceConfig = field(default_factory=SurfaceConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
+
+    def __post_init__(self) -> None:
+        self.matching.check_method("align", self.surface.align)
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Build and score an ensemble from logged networks or from points of a path."""
+
+    members: MembersConfig
+    scores: ScoresConfig = field(default_factory=ScoresConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    sharing: DevicesConfig = field(default_factory=DevicesConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
