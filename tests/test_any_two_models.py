@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ from torch.nn import functional
 
 import lmc_mlflow as lmc
 from entry_points.adopt import main as adopt
+from entry_points.export import main as export_runs
 from entry_points.interpolate import main as interpolate
+from entry_points.report import main as report
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.bundle import SUFFIX
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.readers.digits import read_digits
+from lmc_mlflow.findings.condition_table import prepare
 from lmc_mlflow.paths.points import mixed_batches
 from lmc_mlflow.query.networks import load_network, load_split
+from lmc_mlflow.workflows.report.report import read_frames
 
+import_runs = import_module("entry_points.import").main
 HERE = ["--device=cpu", "--threads=1"]
 UNIT = ["--dataset=digits", "--normalization=unit"]
 
@@ -300,3 +307,51 @@ def test_the_graph_is_logged_beside_the_weights_and_an_altered_one_is_refused(fo
 def _runs() -> int:
     client = MlflowClient()
     return len(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+
+
+def test_what_is_published_can_be_adopted_and_the_other_way_round(foreign: Foreign) -> None:
+    given = {"dataset": "digits", "normalization": "unit"}
+    first = lmc.adopt(foreign.uris[0], **given)
+    published = lmc.publish(first)
+    again = lmc.adopt(published.model_uri, output="log_probabilities", **given)
+    assert again.run_id != first.run_id
+    assert again.metrics["test/loss"] == pytest.approx(first.metrics["test/loss"], abs=1e-6)
+
+
+def test_adopted_networks_are_mine_in_the_report_and_fill_no_cell_of_a_paper(foreign: Foreign, tmp_path: Path) -> None:
+    given = {"dataset": "digits", "normalization": "unit", "trained_on": "both"}
+    path = lmc.interpolate(*foreign.uris, num_alphas=3, **given)
+    assert report([f"--out={tmp_path}"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "trained elsewhere" in page
+    paths, endpoints = lmc.query.paths(), lmc.query.endpoints()
+    assert {*endpoints["loop"]} == {"elsewhere"}
+    assert endpoints["lr"].isna().all()
+    assert path.run_id in set(paths["run_id"])
+    assert prepare(read_frames(()), {}).paths.empty
+
+
+def test_adopted_networks_are_exported_and_imported_with_their_graphs(
+    foreign: Foreign, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lmc.adopt(foreign.uris[0], dataset="digits", normalization="unit")
+    bundle = tmp_path / f"runs{SUFFIX}"
+    assert export_runs([f"--out={bundle}"]) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(empty_store, other / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}/mlflow.db")
+    monkeypatch.chdir(other)
+    assert import_runs([f"--bundles={bundle}"]) == 0
+    network = lmc.network(first.run_id)
+    wanted = Net()
+    wanted.load_state_dict(foreign.state(1))
+    with torch.no_grad():
+        expected = functional.log_softmax(wanted.eval()(foreign.test), dim=1)
+        torch.testing.assert_close(network(foreign.test), expected, rtol=0, atol=0)
+
+
+def test_a_training_that_nobody_knows_does_not_go_on(foreign: Foreign) -> None:
+    found = lmc.adopt(foreign.uris[0], trained_on="A", dataset="digits", normalization="unit", shift="label_2080")
+    with pytest.raises(ValueError, match="its training cannot go on"):
+        lmc.trajectory(found, epochs=1)

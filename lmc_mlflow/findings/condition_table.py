@@ -75,8 +75,8 @@ class Frames:
         return {policy: conditions(self.measured_paths, policy) for policy in POLICIES}
 
 
-def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
-    """Sort the rows by run id, give equal settings equal texts, and leave out what a loop of a user's own has trained.
+def prepare(frames: Frames, stand_ins: Mapping[str, str], every_loop: bool = False) -> Frames:
+    """Sort the rows by run id, give equal settings equal texts, and leave out what others than our loop have trained.
 
     `auto` is replaced by what it stands for. The name of a data set or a network is replaced by the paper's name that
     it stands in for; rows that have that name in the store are left out, so that no cell mixes the two.
@@ -84,11 +84,12 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str]) -> Frames:
     Args:
         frames: as read.
         stand_ins: name of a data set or network in the store -> name in the paper, as in imagefolder -> cifar10.
+        every_loop: whether networks of loops of users' own, and adopted ones, stay.
     """
 
     def prepare_table(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.sort_values("run_id", ignore_index=True)
-        if "loop" in frame:
+        if "loop" in frame and not every_loop:
             frame = frame[frame["loop"] == OUR_LOOP].reset_index(drop=True)
         if "augmentation" in frame and len(frame):
             usual = usual_augmentation(frame["dataset"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lmc_mlflow.config.train_pair import ELSEWHERE
 from lmc_mlflow.findings.condition_table import with_columns
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
 from lmc_mlflow.findings.sentences import ALWAYS, measured_last, rows_having
@@ -104,7 +105,9 @@ def _each(rows: pd.DataFrame, first: list[str], names: Sequence[str]) -> Iterato
     kept = always + distinguishing(rows, [name for name in names if name not in always], [*first, *always])
     for key, part in rows.groupby([*first, *kept], dropna=False, sort=True):
         words = list(filter(None, map(describe, kept, key[len(first) :])))
-        if "epochs" in part and "epochs" not in kept:
+        if "loop" in part and part["loop"].iloc[0] == ELSEWHERE:
+            words.append("trained elsewhere")
+        elif "epochs" in part and "epochs" not in kept:
             words.append(describe("epochs", part["epochs"].iloc[0]))
         yield ", ".join(words), part
 

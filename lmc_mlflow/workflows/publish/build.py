@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.publish import PIXELS
-from lmc_mlflow.data.loading import BOTH, SIDES
+from lmc_mlflow.data.loading import SIDES
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.models.composed import AverageNetwork, PixelNetwork
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -106,7 +106,7 @@ def _scalings(source: Source, facts: list[_DataFacts], numbers: tuple[int, ...])
     found: dict[Scaling, None] = {}
     for i in numbers:
         side = source.networks[i].side
-        found |= {facts[i].scalings[name]: None for name in (SIDES if side == BOTH else (side,))}
+        found |= {facts[i].scalings[name]: None for name in ((side,) if side in SIDES else SIDES)}
     return tuple(found)
 
 

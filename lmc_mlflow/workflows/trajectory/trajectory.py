@@ -6,7 +6,7 @@ import torch
 
 from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.train_pair import ELSEWHERE, OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
 from lmc_mlflow.data.loading import SIDES, ShiftedData
@@ -95,6 +95,8 @@ def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> Op
     Raises:
         ValueError: settings that contradict each other.
     """
+    if own.loop == ELSEWHERE:
+        raise ValueError("the network was trained elsewhere, and nobody has said how; its training cannot go on")
     optimizer = own.optimizer if more.optimizer is None else more.optimizer
     inherited = own.momentum if optimizer == own.optimizer else 0.0
     momentum = inherited if more.momentum is None else more.momentum
