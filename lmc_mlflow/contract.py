@@ -19,6 +19,7 @@ class Kind:
     PAIR = "pair"
     ENDPOINT = "endpoint"
     PATH = "path"
+    PATH_BY_EPOCH = "path_by_epoch"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
@@ -36,6 +37,7 @@ SEALED_KINDS = (
     Kind.PAIR,
     Kind.ENDPOINT,
     Kind.PATH,
+    Kind.PATH_BY_EPOCH,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -169,6 +171,8 @@ SEE_MEMBERS = f": see {Artifact.MEMBERS}"
 """End of the tag `lmc.members` of an ensemble with more members than it holds: their runs stand in the artifact."""
 HEADLINE = "headline"
 """Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
+BY_EPOCH = "_by_epoch"
+"""End of the metrics of paths between kept epochs of a pair; their step is the epoch."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
 

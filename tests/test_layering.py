@@ -73,6 +73,7 @@ HOMES = {
         "lmc_mlflow.data.readers.moons",
         "lmc_mlflow.data.shifts.two_sample",
         "lmc_mlflow.predictions",
+        "lmc_mlflow.findings.forecast_model",
     ),
     "pydantic": ("lmc_mlflow.schema", "lmc_mlflow.models.graphs", "lmc_mlflow.bundles", "lmc_mlflow.query"),
     "seaborn": ("lmc_mlflow.plots",),

@@ -7,6 +7,11 @@ from lmc_mlflow.query.curves import ensemble_scores, ensemble_sizes, learning_cu
 from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
 
+ELSEWHERE = {
+    "decision_boundaries": "lmc_mlflow.findings.boundaries",
+    "forecast": "lmc_mlflow.findings.forecast",
+}
+"""Function -> its module."""
 __all__ = [
     "alignments",
     "endpoints",
@@ -28,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return a function that has moved elsewhere; its old name works for one more version."""
-    if name == "decision_boundaries":
-        return importlib.import_module("lmc_mlflow.findings.boundaries").decision_boundaries
+    """Return a function of a higher floor; `decision_boundaries` has moved there, its old name goes in a version."""
+    if name in ELSEWHERE:
+        return getattr(importlib.import_module(ELSEWHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
