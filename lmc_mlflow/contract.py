@@ -107,6 +107,7 @@ class Tag:
     SAME_NOISE = "lmc.same_noise"
     NOISE_DIGEST = "lmc.noise_digest"
     NOISE_SCALE = "lmc.noise_scale"
+    BUDGET_REACHED = "lmc.budget_reached"
     # Process and provenance.
     HOST = "lmc.host"
     PID = "lmc.pid"

@@ -23,7 +23,7 @@ from lmc_mlflow.tracking.locks import acquire, find_locks
 from lmc_mlflow.tracking.processes.process import is_alive, process_tags
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
-from lmc_mlflow.workflows.pair.train_pair import Recorder
+from lmc_mlflow.workflows.pair.recorder import Recorder
 
 LOCKED = MlflowException("(sqlite3.OperationalError) database is locked", error_code=1)
 FULL = OSError(errno.ENOSPC, "No space left on device")

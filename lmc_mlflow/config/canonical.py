@@ -130,7 +130,8 @@ def fingerprint(config: object, without: Collection[str] = (), beside: Collectio
         plain = next(s for s in dataclasses.fields(type(section)) if s.name == p.name).default
         if p.rule.before is not None:
             plain = p.rule.before if p.rule.says_something(vars(section)) else plain
-        if p.rule.identity and value != plain and p.name not in without:
+        follows = p.rule.follows_from and getattr(section, p.rule.follows_from) is not None
+        if p.rule.identity and not follows and value != plain and p.name not in without:
             lines.append(f"{p.section}.{p.name}={write_value(value)}")
             if p.rule.own_code and is_own(p.name, value):
                 lines.append(f"{p.section}.{p.name}.source={source_digest(p.name, value)}")

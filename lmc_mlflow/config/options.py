@@ -29,6 +29,8 @@ class Option:
         only_with: fields of the same section and the values that they must have; with others the option says nothing.
         before: what configurations meant that were stored before the option was there, where that is not the default.
         logged: whether the option is a param of the run; not so what concerns the terminal alone.
+        follows_from: another option of the section; where that one is given this one follows from it, and is no part of
+            the identity.
         own_code: whether a value may name a user's own function, whose source then is part of the fingerprint.
     """
 
@@ -42,6 +44,7 @@ class Option:
     before: Any = None
     logged: bool = True
     own_code: bool = False
+    follows_from: str = ""
 
     def says_something(self, section: Mapping[str, Any]) -> bool:
         """Tell whether the other fields of the section have the values that the option needs."""

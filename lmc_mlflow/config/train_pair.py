@@ -8,6 +8,8 @@ from lmc_mlflow.own_code import FORM, LIBRARIES, is_own
 
 OUR_LOOP, OWN_LOOP, ELSEWHERE = "lmc_mlflow", "own", "elsewhere"
 """Who has trained the networks."""
+BUDGETS = ("steps", "until_train_loss", "until_train_accuracy")
+"""Options that end a training otherwise than after its epochs."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class NoiseConfig(Section):
 class OptimizationConfig(Section):
     """The training of the networks: optimizer, schedule, engine and precision."""
 
-    epochs: int = option(100, "passes over a side's training subset", minimum=1)
+    epochs: int = option(100, "passes over a side's training subset", minimum=1, follows_from="steps")
     batch_size: int = option(32, "images per step; the last batch of an epoch holds what is left", minimum=1)
     optimizer: str = option("adam", "update rule", choices=("adam", "adamw", "rmsprop", "sgd"))
     lr: float = option(1e-3, "learning rate", above=0.0)
@@ -124,6 +126,22 @@ class OptimizationConfig(Section):
     clip_norm: float = option(
         0.0, "a gradient whose norm over all parameters is larger is scaled down to this norm; 0: none is", minimum=0.0
     )
+    steps: int | None = option(
+        None, "instead of epochs: the training of each side ends after so many steps; auto: epochs says when", minimum=1
+    )
+    until_train_loss: float | None = option(
+        None,
+        "the training ends when the loss of both sides on their own training images, measured after every epoch, is at "
+        "most this, or after epochs",
+        above=0.0,
+    )
+    until_train_accuracy: float | None = option(
+        None,
+        "the training ends when the accuracy of both sides on their own training images, measured so, is at least "
+        "this fraction, or after epochs",
+        above=0.0,
+        maximum=1.0,
+    )
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
@@ -133,6 +151,11 @@ class OptimizationConfig(Section):
             raise ValueError("nesterov=true needs a momentum above 0")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs}: must be below epochs={self.epochs}")
+        budgets = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(budgets) > 1:
+            raise ValueError(f"{budgets[0]} and {budgets[1]} both end the training; give one of them")
+        if budgets and self.loop == OWN_LOOP:
+            raise ValueError(f"{budgets[0]}: a loop of your own ends by itself; leave it out")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.workflows.pair.budget import with_epochs
 from lmc_mlflow.workflows.pair.runs import network_spec
 
 
@@ -25,7 +26,7 @@ def data_digests(grid: Grid) -> Mapping[DataConfig, str]:
             data = load_shifted(section, torch.device("cpu"))
             specs: set[NetworkSpec] = set()
             for job in jobs:
-                spec = network_spec(job.cells[0].config, data)
+                spec = network_spec(with_epochs(job.cells[0].config, data), data)
                 if spec not in specs:
                     build_network(spec, seed=0)
                 specs.add(spec)

@@ -29,13 +29,17 @@ class EpochReport:
     test: Scores
 
 
+OnEpoch = Callable[[int, list[EpochReport]], bool | None]
+"""Takes an epoch's number and reports, and may end the training."""
+
+
 def train(
     trainees: Sequence[Trainee],
     test: tuple[Images, Tensor],
     config: OptimizationConfig,
     flips: bool,
     first_epoch: int,
-    on_epoch: Callable[[int, list[EpochReport]], None],
+    on_epoch: OnEpoch,
     engine: str = "exact",
 ) -> str:
     """Train all networks from `first_epoch` to the last.
@@ -46,7 +50,7 @@ def train(
         config: how to train.
         flips: whether images are flipped at random.
         first_epoch: counted from 1.
-        on_epoch: called after each epoch with its number and one report a network.
+        on_epoch: called after each epoch with its number and one report a network; True ends the training.
         engine: `exact`, or `fast`, which sees the same draws and differs by rounding.
 
     Returns:
@@ -70,7 +74,7 @@ def train_on_devices(
     config: OptimizationConfig,
     flips: bool,
     first_epoch: int,
-    on_epoch: Callable[[int, list[EpochReport]], None],
+    on_epoch: OnEpoch,
     devices: Sequence[torch.device],
 ) -> str:
     """Train all networks as `train` does, on several devices that share every batch.
@@ -102,7 +106,7 @@ def _train_epochs(
     test: tuple[Images, Tensor],
     config: OptimizationConfig,
     first_epoch: int,
-    on_epoch: Callable[[int, list[EpochReport]], None],
+    on_epoch: OnEpoch,
 ) -> None:
     num_images = sum(len(t.labels) for t in trainees)
     bar = tqdm(
@@ -117,7 +121,8 @@ def _train_epochs(
             EpochReport(trainee.side, epoch, of_network, _test(trainee, test))
             for trainee, of_network in zip(trainees, scores, strict=True)
         ]
-        on_epoch(epoch, reports)
+        if on_epoch(epoch, reports):
+            break
         shown: dict[str, object] = {f"loss_{r.side}": f"{r.train.loss:.4f}" for r in reports}
         shown["images_per_s"] = round(num_images / (time.perf_counter() - started))
         bar.set_postfix(shown)

@@ -50,7 +50,8 @@ def learning_rate(config: OptimizationConfig, step: int, steps_per_epoch: int) -
         return config.lr * (step + 1) / (warmup + 1)
     if config.schedule == "constant":
         return config.lr
-    done = (step - warmup) / (config.epochs * steps_per_epoch - warmup)
+    total = config.epochs * steps_per_epoch if config.steps is None else config.steps
+    done = (step - warmup) / (total - warmup)
     return config.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig, MainConfig, TrainPairConfig
 from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.contract import Kind
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.style import paint_verdict, table
@@ -76,11 +77,14 @@ def path_table(same: PathOutcome, different: PathOutcome) -> str:
 
 
 def _pair_config(config: MainConfig, seed: int) -> TrainPairConfig:
+    optimization = config.optimization
+    if optimization.steps is not None and optimization.epochs == MainConfig().optimization.epochs:  # not a user's
+        optimization = replace(optimization, epochs=OptimizationConfig.epochs)
     return TrainPairConfig(
         data=config.data,
         model=replace(config.model, seed=seed),
         noise=config.noise,
-        optimization=config.optimization,
+        optimization=optimization,
         runtime=config.runtime,
         resume=config.resume,
         shift_test=config.shift_test,

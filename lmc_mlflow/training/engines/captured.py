@@ -46,7 +46,9 @@ class CapturedTraining:
         take_turns([double.steps(epoch) for double in self._doubles], [double.stream for double in self._doubles])
         for double in self._doubles:
             double.store()
-        scores = [plan.scores(double.outputs) for double, plan in zip(self._doubles, plans, strict=True)]
+        scores = [
+            plan.scores(double.outputs[: len(plan.order)]) for double, plan in zip(self._doubles, plans, strict=True)
+        ]
         seconds = (time.perf_counter() - started) / len(self._trainees)
         for trainee, plan in zip(self._trainees, plans, strict=True):
             trainee.traces.append(plan.trace)
@@ -78,6 +80,7 @@ class _Double:
         self._epoch = ResidentEpoch([images], num_outputs, flips, trainee.noise.translate)
         self._optimizer = _capturable(make_optimizer(self._network.parameters(), config), self._epoch.lr)
         self._lr = config.lr
+        self._num_steps = 0
         self._sizes = [len(part) for part in torch.split(self._labels, config.batch_size)]
         self._batches = {size: images.new_empty(1, size, *images.shape[1:]) for size in set(self._sizes)}
         steps = {size: self._step_on(batch) for size, batch in self._batches.items()}
@@ -107,7 +110,8 @@ class _Double:
     def start(self, plan: EpochPlan) -> None:
         """Copy the trainee and the draws of an epoch to where the graphs read them; nobody waits."""
         ours, theirs = self._tensors()
-        copy_all([*ours, self._labels], [*theirs, plan.labels])
+        copy_all([*ours, self._labels[: len(plan.labels)]], [*theirs, plan.labels])
+        self._num_steps = -(-len(plan.order) // self._config.batch_size)
         counts = [kept["step"] for kept in self._optimizer.state.values() if "step" in kept]
         if counts:
             torch._foreach_zero_(counts)
@@ -116,7 +120,7 @@ class _Double:
 
     def steps(self, epoch: int) -> Iterator[None]:
         """Launch a step of an epoch that was started, whenever the next one is asked for."""
-        for i, size in enumerate(self._sizes):
+        for i, size in enumerate(self._sizes[: self._num_steps]):
             self._lr = learning_rate(self._config, (epoch - 1) * len(self._sizes) + i, len(self._sizes))
             self._epoch.set_lr(self._lr)
             self._runs[size]()
@@ -133,7 +137,7 @@ class _Double:
                 if optimizer.state[parameter].get(name) is None:
                     optimizer.state[parameter][name] = torch.empty_like(parameter)
         if any("step" in kept for kept in self._optimizer.state.values()):
-            count_steps(optimizer, self._trainee.network.parameters(), len(self._sizes))
+            count_steps(optimizer, self._trainee.network.parameters(), self._num_steps)
         ours, theirs = self._tensors()
         copy_all([other for other in theirs if other is not None], ours)
 

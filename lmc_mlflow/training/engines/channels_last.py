@@ -70,7 +70,7 @@ class ChannelsLastTraining:
     def _train(self, trainee: Trainee, plan: EpochPlan, epoch: int, stopped: Event) -> Tensor:
         """Return the outputs (N, K) as they were trained on; they are incomplete once `stopped` is set."""
         size, device = self._config.batch_size, trainee.labels.device
-        steps_per_epoch = -(-len(plan.order) // size)
+        steps_per_epoch = -(-len(trainee.labels) // size)  # the last epoch may end early
         outputs = []
         with _channels_last_format(trainee):
             trainee.network.train()

@@ -42,13 +42,19 @@ class ResidentEpoch:
         self._known_lr: float | None = None
 
     def start(self, plans: Sequence[EpochPlan], batch_size: int) -> None:
-        """Copy the draws of an epoch to the device and go to its first batch."""
-        into, source = [*self._orders], [plan.order for plan in plans]
+        """Copy the draws of an epoch to the device and go to its first batch.
+
+        Args:
+            plans: of all networks, with equally many images: N of them, or fewer where the epoch ends early.
+            batch_size: images a batch.
+        """
+        end = len(plans[0].order)
+        into, source = [*self._orders[:, :end]], [plan.order for plan in plans]
         if self._flipped is not None:
-            into += [*self._flipped]
+            into += [*self._flipped[:, :end]]
             source += [send(plan.flipped(batch_size), self.cursor.device) for plan in plans]
         if self._moves is not None:
-            into += [*self._moves]
+            into += [*self._moves[:, :end]]
             source += [plan.moves for plan in plans if plan.moves is not None]
         copy_all(into, source)
         self.cursor.zero_()

@@ -2,10 +2,13 @@
 
 import time
 
+from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.predictions.scores import score_name
+from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
+from lmc_mlflow.workflows.pair.budget import PairBudget
 from lmc_mlflow.workflows.pair.runs import PairRuns
 
 
@@ -14,23 +17,30 @@ class Recorder:
 
     Attributes:
         progress: of the training.
+        trainees: both sides.
+        budget: what they have trained, and how much is left.
     """
 
-    def __init__(self, runs: PairRuns, trainees: list[Trainee], every: int, epochs: int, resumed: bool) -> None:
+    def __init__(self, runs: PairRuns, trainees: list[Trainee], config: TrainPairConfig, resumed: bool) -> None:
         """Start before the first epoch, or after the last whole one of an interrupted training.
 
         Args:
             runs: of the pair.
             trainees: both sides; with `resumed` they are put where they were.
-            every: epochs between two writes of the progress.
-            epochs: of the whole training.
+            config: of the pair.
             resumed: whether the runs are an interrupted pair's.
         """
+        every, epochs = config.resume.checkpoint_every, config.optimization.epochs
         self.progress = TrainingProgress(runs.pair, trainees, every, epochs)
+        self.budget = PairBudget(trainees, config.optimization)
         self._started = time.perf_counter()
         if resumed and runs.can_resume:
-            self.progress.restore()
-        self._trainees = trainees
+            tensors = self.progress.restore()
+            if tensors:
+                self.budget.restore(tensors)
+        self.trainees = trainees
+        self._endpoints = runs.endpoints
+        self._latest: dict[str, dict[str, float]] = {}
         self._pair_curves = LearningCurves(runs.pair, resumed)
         self._curves = {side: LearningCurves(run, resumed) for side, run in runs.endpoints.items()}
         self._score = score_name(trainees[0].labels)
@@ -41,10 +51,30 @@ class Recorder:
         """Log an epoch in one call a run, and write the progress when it is time."""
         started = time.perf_counter()
         for report in reports:
-            self._curves[report.side].log(epoch, self._means([report]))
-        self._pair_curves.log(epoch, self._means(reports))
-        self.progress.add(epoch)
+            scores = self._latest[report.side] = self._scores(report)
+            self._curves[report.side].log(epoch, scores | self.budget.measure(report.side, epoch))
+        a, b = (self._last_scores(trainee.side) for trainee in self.trainees)
+        self._pair_curves.log(epoch, {name: (a[name] + b[name]) / 2 for name in a})
+        self.progress.add(epoch, self.budget.state())
+        if not self.unfinished():
+            self.progress.save()
         self._logging_seconds += time.perf_counter() - started
+
+    def unfinished(self) -> list[Trainee]:
+        """List the sides that are to be trained further."""
+        sides = self.budget.unfinished(self.progress.epoch)
+        return [trainee for trainee in self.trainees if trainee.side in sides]
+
+    def epochs_of(self, side: str) -> int:
+        """Count the epochs in which a side was trained so far."""
+        return self.budget.epochs_of(side, self.progress.epoch)
+
+    def close(self) -> None:
+        """Log how the training of each side ended."""
+        for side, run in self._endpoints.items():
+            metrics, tags = self.budget.outcome(side, self.progress.epoch)
+            run.log_once(metrics)
+            run.set_tags(tags)
 
     def shares(self) -> dict[str, float]:
         """Give the shares of this process's time that went into training, testing and logging these networks.
@@ -52,18 +82,26 @@ class Recorder:
         Where pairs train together the rest is the others'.
         """
         elapsed = max(time.perf_counter() - self._started, 1e-9)
-        trained = sum(t.train_seconds for t in self._trainees) - self._trained_before
-        tested = sum(t.test_seconds for t in self._trainees)
+        trained = sum(t.train_seconds for t in self.trainees) - self._trained_before
+        tested = sum(t.test_seconds for t in self.trainees)
         return {
             "cost/share_training": trained / elapsed,
             "cost/share_testing": tested / elapsed,
             "cost/share_logging": self._logging_seconds / elapsed,
         }
 
-    def _means(self, reports: list[EpochReport]) -> dict[str, float]:
+    def _scores(self, report: EpochReport) -> dict[str, float]:
         return {
-            "train/loss": sum(r.train.loss for r in reports) / len(reports),
-            f"train/{self._score}": sum(r.train.score for r in reports) / len(reports),
-            "test/loss": sum(r.test.loss for r in reports) / len(reports),
-            f"test/{self._score}": sum(r.test.score for r in reports) / len(reports),
+            f"{split}/{name}": value
+            for split, scores in (("train", report.train), ("test", report.test))
+            for name, value in (("loss", scores.loss), (self._score, scores.score))
         }
+
+    def _last_scores(self, side: str) -> dict[str, float]:
+        """Give the scores of a side's last epoch, which another process may have logged."""
+        if side not in self._latest:
+            run = self._endpoints[side]
+            known = latest_metrics(run.client, run.run_id)
+            names = [f"{split}/{name}" for split in ("train", "test") for name in ("loss", self._score)]
+            self._latest[side] = {name: known[name] for name in names}
+        return self._latest[side]

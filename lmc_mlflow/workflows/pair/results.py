@@ -24,8 +24,19 @@ NUM_SHOWN = 10
 """Images of each side in `figures/first_batch.png`."""
 
 
-def log_endpoint(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainee: Trainee) -> None:
-    """Log the checkpoint, cost and description of one endpoint."""
+def log_endpoint(
+    runs: PairRuns, config: TrainPairConfig, data: ShiftedData, trainee: Trainee, epochs: int | None = None
+) -> None:
+    """Log the checkpoint, cost and description of one endpoint.
+
+    Args:
+        runs: of the pair.
+        config: of the pair.
+        data: that it was trained on.
+        trainee: the endpoint.
+        epochs: in which it was trained; None: as the configuration says.
+    """
+    epochs = config.optimization.epochs if epochs is None else epochs
     run = runs.endpoints[trainee.side]
     digests = {"data": data.digest, "test": data.test.digest, "train": data.side(trainee.side).digest}
     spec = network_spec(config, data)
@@ -34,7 +45,7 @@ def log_endpoint(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tra
     run.log_once(
         {
             "cost/train_seconds": trainee.train_seconds,
-            "cost/images_per_second": num_samples * config.optimization.epochs / max(trainee.train_seconds, 1e-9),
+            "cost/images_per_second": num_samples * epochs / max(trainee.train_seconds, 1e-9),
             "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
             "num_parameters": num_parameters(trainee.network),
         }
@@ -47,7 +58,7 @@ def log_endpoint(runs: PairRuns, config: TrainPairConfig, data: ShiftedData, tra
         f"**Test {name} {last[f'test/{score}']:.2%}**, test loss {last['test/loss']:.4f}; "
         f"training {name} {last[f'train/{score}']:.2%}, loss {last['train/loss']:.4f}.\n\n"
         f"Side {trainee.side} of pair `{runs.pair.run_id}`: {pair_name(config)}, {num_samples:,} training images, "
-        f"{num_parameters(trainee.network):,} parameters, {config.optimization.epochs} epochs."
+        f"{num_parameters(trainee.network):,} parameters, {epochs} epochs."
     )
 
 
@@ -80,9 +91,14 @@ def log_pair(
         f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "
         f"(seed {config.model.seed}) on the two sides of `{config.data.shift}` of {config.data.dataset}, "
         f"{config.noise.noise} noise, "
-        f"{config.optimization.epochs} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
+        f"{_epochs(runs, config)} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
         f"pair={pair.run_id}`."
     )
+
+
+def _epochs(runs: PairRuns, config: TrainPairConfig) -> int:
+    """Count the epochs that were logged: fewer than were allowed where a training loss or accuracy ended them."""
+    return max(metric_curve(runs.pair.client, runs.pair.run_id, "test/loss"), default=config.optimization.epochs)
 
 
 def log_noise_check(pair: TrackedRun, traces: dict[str, list[EpochTrace]]) -> None:

@@ -17,6 +17,7 @@ from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.budget import limit_steps
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
@@ -79,7 +80,9 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
                 side=side,
                 network=network,
                 optimizer=make_optimizer(network.parameters(), config.optimization),
-                noise=noise_stream(config.noise, config.model.seed, side, device, data.translate),
+                noise=limit_steps(
+                    noise_stream(config.noise, config.model.seed, side, device, data.translate), config.optimization
+                ),
                 images=data.side(side).images,
                 labels=data.side(side).labels,
             )

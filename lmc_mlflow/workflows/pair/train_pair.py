@@ -17,7 +17,6 @@ from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.engines.data_parallel.engine import why_not_data_parallel
-from lmc_mlflow.training.loop import EpochReport, train, train_on_devices
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.devices import prepare_devices
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory
@@ -25,11 +24,13 @@ from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun, run_session
+from lmc_mlflow.workflows.pair.budget import with_epochs
 from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.pair.train_in_step import train_in_step
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
@@ -119,6 +120,7 @@ def _train_pairs(
     devices = prepare_devices(first.runtime, first.data_parallel.devices)
     store = open_store()
     data = load_shifted(first.data, devices[0])
+    configs = [with_epochs(config, data) for config in configs]
     found: list[PairOutcome | _Untrained | None] = []
     with run_session(store) as session:
         for config in configs:
@@ -196,7 +198,8 @@ def _train_untrained(
         session, runs = training.wanted.session, training.runs
         runs.pair.log_once({**training.recorder.shares(), **peak_memory(devices[0])})
         for trainee in training.trainees:
-            log_endpoint(runs, training.config, data, trainee)
+            log_endpoint(runs, training.config, data, trainee, training.recorder.epochs_of(trainee.side))
+        training.recorder.close()
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
         session.close(*runs.endpoints.values(), runs.pair)
     return [_outcome(store, one.runs.pair.run_id, one.wanted.how("trained")) for one in trainings]
@@ -204,8 +207,7 @@ def _train_untrained(
 
 def _start(item: _Untrained, runs: PairRuns) -> _Training:
     config, trainees = item.config, item.trainees
-    every, epochs = config.resume.checkpoint_every, config.optimization.epochs
-    recorder = Recorder(runs, trainees, every, epochs, resumed=item.wanted.interrupted is not None)
+    recorder = Recorder(runs, trainees, config, resumed=item.wanted.interrupted is not None)
     return _Training(config, trainees, item.wanted, runs, recorder)
 
 
@@ -215,17 +217,9 @@ def _epoch_of(training: _Training) -> int:
 
 def _train_together(trainings: list[_Training], data: ShiftedData, devices: Sequence[torch.device]) -> None:
     recorders = [training.recorder for training in trainings]
-    trainees = [trainee for training in trainings for trainee in training.trainees]
-    config = trainings[0].config.optimization
-
-    def on_epoch(epoch: int, reports: list[EpochReport]) -> None:
-        for i, recorder in enumerate(recorders):
-            recorder.on_epoch(epoch, reports[2 * i : 2 * i + 2])
-
     with save_when_stopped(*(recorder.progress for recorder in recorders)):
-        test, first_epoch = (data.test.images, data.test.labels), recorders[0].progress.epoch + 1
-        given = (trainees, test, config, data.flips, first_epoch, on_epoch)
-        engine = train_on_devices(*given, devices) if len(devices) > 1 else train(*given, config.engine)
+        test, config = (data.test.images, data.test.labels), trainings[0].config.optimization
+        engine = train_in_step(recorders, test, config, data.flips, devices)
     for training in trainings:
         for run in (training.runs.pair, *training.runs.endpoints.values()):
             run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(devices))})
@@ -239,4 +233,5 @@ def check_pair(config: TrainPairConfig) -> None:
     """
     refuse_pretrained(config.model.model)
     devices = prepare_devices(config.runtime, config.data_parallel.devices)
-    _make_trainees(config, load_shifted(config.data, devices[0]), devices)
+    data = load_shifted(config.data, devices[0])
+    _make_trainees(with_epochs(config, data), data, devices)

@@ -10,7 +10,7 @@ from lmc_mlflow.alignment import derive_symmetry, permute
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
-from lmc_mlflow.config.train_pair import ELSEWHERE, OptimizationConfig
+from lmc_mlflow.config.train_pair import BUDGETS, ELSEWHERE, OptimizationConfig
 from lmc_mlflow.data.loading import BOTH, LabelledImages, ShiftedData
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources
@@ -141,7 +141,7 @@ def optimization_of(wanted: StarTrainingConfig, source: OptimizationConfig) -> O
         )
     if given.get("optimizer", source.optimizer) != source.optimizer:  # momentum belongs to the rule it came with
         given = {"momentum": 0.0, "nesterov": False, **given}
-    return replace(source, engine="exact", **given)
+    return replace(source, **{**dict.fromkeys(BUDGETS), "engine": "exact", **given})
 
 
 def draw_members(

@@ -1,12 +1,13 @@
 """Trains a logged network further, logs the network of each epoch and their average (SWA)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
-from lmc_mlflow.config.train_pair import ELSEWHERE, OptimizationConfig
+from lmc_mlflow.config.train_pair import BUDGETS, ELSEWHERE, OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
 from lmc_mlflow.data.loading import SIDES, ShiftedData
@@ -101,6 +102,7 @@ def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> Op
     inherited = own.momentum if optimizer == own.optimizer else 0.0
     momentum = inherited if more.momentum is None else more.momentum
     given = {name: getattr(more, name) for name in ("lr", "batch_size", "weight_decay", "engine")}
+    without_budget: dict[str, Any] = dict.fromkeys(BUDGETS)
     return replace(
         own,
         epochs=own.epochs + more.epochs,
@@ -109,6 +111,7 @@ def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> Op
         nesterov=own.nesterov and momentum > 0,
         schedule="constant",
         warmup_epochs=0.0,
+        **without_budget,
         **{name: value for name, value in given.items() if value is not None},
     )
 

@@ -52,6 +52,7 @@ class Stack:
         self._config = config
         self._weights = FlatWeights(trainees, lookup(RULES, config.optimizer, "optimizer"), config.clip_norm)
         self._lr = config.lr
+        self._num_steps = 0
         self._num_samples, *image_shape = trainees[0].images.shape
         network = trainees[0].network
         assert isinstance(network, nn.Sequential)
@@ -83,14 +84,14 @@ class Stack:
             for _ in self.replayed(self.start_replay(plans), epoch):
                 if stopped.is_set():
                     break
-            return self._replay.epoch.outputs.clone()
+            return self._replay.epoch.outputs[:, : len(plans[0].order)].clone()
         self._load()
         size = self._config.batch_size
         targets = torch.stack([plan.targets(self._num_classes) for plan in plans])
         outputs = torch.empty_like(targets)
         targets_of, outputs_of = torch.split(targets, size, dim=1), torch.split(outputs, size, dim=1)
-        steps_per_epoch = len(targets_of)
-        for i in range(steps_per_epoch):
+        steps_per_epoch, self._num_steps = -(-self._num_samples // size), len(targets_of)
+        for i in range(self._num_steps):
             if stopped.is_set():
                 break
             step = self._steps[targets_of[i].shape[1]]
@@ -108,13 +109,14 @@ class Stack:
         assert self._replay is not None
         self._load()
         self._replay.start(plans, self._config.batch_size)
+        self._num_steps = -(-len(plans[0].order) // self._config.batch_size)
         return self._replay
 
     def replayed(self, replay: Replay, epoch: int) -> Iterator[None]:
         """Launch a step of an epoch that was started, whenever the next one is asked for."""
         size = self._config.batch_size
         starts = range(0, self._num_samples, size)
-        for i, start in enumerate(starts):
+        for i, start in enumerate(starts[: self._num_steps]):
             self._lr = learning_rate(self._config, (epoch - 1) * len(starts) + i, len(starts))
             replay.epoch.set_lr(self._lr)
             replay.step(min(size, self._num_samples - start))
@@ -123,11 +125,10 @@ class Stack:
     @torch.no_grad()
     def store(self) -> None:
         """Copy weights, statistics and optimizer states after the last epoch to the trainees."""
-        num_steps = -(-self._num_samples // self._config.batch_size)
-        self._weights.store(self.trainees, self._lr, num_steps)
+        self._weights.store(self.trainees, self._lr, self._num_steps)
         ours, theirs = self._statistics()
         copy_all(theirs, ours)
-        count_batches([norm for t in self.trainees for norm in norms_of(t.network)], num_steps)
+        count_batches([norm for t in self.trainees for norm in norms_of(t.network)], self._num_steps)
 
     def _load(self) -> None:
         self._weights.load(self.trainees)
@@ -191,4 +192,7 @@ class StackedTraining:
         replays = [stack.start_replay([plans[id(t)] for t in stack.trainees]) for stack in self._stacks]
         runs = [stack.replayed(replay, epoch) for stack, replay in zip(self._stacks, replays, strict=True)]
         take_turns(runs, [replay.stream for replay in replays if replay.stream is not None])
-        return [replay.epoch.outputs for replay in replays]
+        return [
+            replay.epoch.outputs[:, : len(plans[id(stack.trainees[0])].order)]
+            for stack, replay in zip(self._stacks, replays, strict=True)
+        ]

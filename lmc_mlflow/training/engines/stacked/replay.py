@@ -55,7 +55,8 @@ class Replay:
         """Copy the draws of an epoch to the device and go to its first step."""
         self.epoch.start(plans, batch_size)
         labels = torch.stack([plan.labels for plan in plans])
-        self._targets.copy_(labels if labels.ndim == self._targets.ndim else labels[:, :, None] == self._classes)
+        targets = self._targets[:, : labels.shape[1]]
+        targets.copy_(labels if labels.ndim == targets.ndim else labels[:, :, None] == self._classes)
 
     def step(self, size: int) -> None:
         """Run the next step, with this batch size."""

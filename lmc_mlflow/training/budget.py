@@ -1,0 +1,65 @@
+"""Ends a training after a number of steps: in which epoch that is, and which batches that epoch still has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.training.noise import EpochDraws, NoiseStream
+
+
+def steps_per_epoch(config: OptimizationConfig, num_samples: int) -> int:
+    """Count the batches of a whole epoch."""
+    return -(-num_samples // config.batch_size)
+
+
+def num_epochs(config: OptimizationConfig, num_samples: int) -> int:
+    """Count the epochs of a network, of which the last may end after some of its steps."""
+    return config.epochs if config.steps is None else -(-config.steps // steps_per_epoch(config, num_samples))
+
+
+@dataclass
+class LimitedNoise:
+    """The noise of a training that ends after a number of steps: the last epoch has the batches that are left.
+
+    Attributes:
+        noise: of a training without end.
+        steps: that are made in all.
+    """
+
+    noise: NoiseStream
+    steps: int
+
+    @property
+    def translate(self) -> int:
+        """The largest random translation of an image, in pixels."""
+        return self.noise.translate
+
+    @contextmanager
+    def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
+        """Draw the noise of an epoch, as `NoiseStream` says; what belongs to later batches is left out."""
+        left = self.steps - (epoch - 1) * -(-num_samples // batch_size)
+        with self.noise.epoch(epoch, num_samples, batch_size, flips) as draws:
+            end = min(max(left, 0) * batch_size, num_samples)
+            moves = None if draws.moves is None else draws.moves[:end]
+            yield replace(draws, order=draws.order[:end], moves=moves)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what must be kept to continue after the last whole epoch."""
+        return self.noise.state()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Continue from a state that `state` returned."""
+        self.noise.restore(state)
+
+    def on(self, device: torch.device) -> "LimitedNoise":
+        """Return the same noise, where it is now, for a training on another device."""
+        return replace(self, noise=self.noise.on(device))
+
+
+def limit_steps(noise: NoiseStream, config: OptimizationConfig) -> NoiseStream:
+    """Let the noise of a network end after the steps of a configuration, if it counts steps."""
+    return noise if config.steps is None else LimitedNoise(noise, config.steps)
