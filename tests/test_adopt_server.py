@@ -1,0 +1,101 @@
+"""Models are adopted from a tracking server: with proxied artifacts, without, and where one has to log in."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from foreign_process import Net
+from test_server import _wait_until_it_answers
+
+import lmc_mlflow as lmc
+from entry_points.adopt import main as adopt
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*AnyType:UserWarning")]
+MODES = {"proxied": [], "direct": ["--no-serve-artifacts"], "login": ["--app-name=basic-auth"]}
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "a password of tests"}
+
+
+@pytest.fixture(scope="module", params=list(MODES))
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A server of one of the modes: the mode, and its address."""
+    mode = str(request.param)
+    if mode == "login" and find_spec("flask_wtf") is None:
+        pytest.skip("mlflow[auth] is not installed")
+    folder = tmp_path_factory.mktemp(mode)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    place = "--default-artifact-root" if mode == "direct" else "--artifacts-destination"
+    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "-w", "1", *MODES[mode]]
+    command += [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"{place}={folder}/artifacts"]
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\n"
+        f"admin_password = {LOGIN['MLFLOW_TRACKING_PASSWORD']}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    settings = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of tests",
+    }
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | settings
+    log = folder / "server.log"
+    with (
+        log.open("w") as said,
+        subprocess.Popen(
+            command, stdout=said, stderr=said, env=environment, cwd=folder, start_new_session=True
+        ) as process,
+    ):
+        try:
+            found = f"http://127.0.0.1:{port}"
+            _wait_until_it_answers(found, process, log)
+            yield mode, found
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_two_models_on_a_server_are_adopted_and_walked(
+    address: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mode, server = address
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    for name, value in LOGIN.items() if mode == "login" else ():
+        monkeypatch.setenv(name, value)
+    uris = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with mlflow.start_run():
+            info = mlflow.pytorch.log_model(
+                Net().eval(),
+                name="model",
+                input_example=np.zeros((4, 1, 28, 28), np.float32),
+                registered_model_name="net",
+                pip_requirements=[],
+            )
+            uris.append(info.model_uri)
+    path = lmc.interpolate(uris[0], "models:/net/2", dataset="digits", normalization="unit", num_alphas=3)
+    assert len(path.frame()) == 3
+    artifacts = mlflow.MlflowClient().get_run(path.run_id).info.artifact_uri
+    assert artifacts.startswith("mlflow-artifacts:") == (mode != "direct")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    capsys.readouterr()
+    status = adopt([f"--model={uris[0]}", "--dataset=digits", "--normalization=unit", "--device=cpu", "--threads=1"])
+    said = capsys.readouterr()
+    if mode == "login":
+        assert status == 1
+        assert "does not let you in" in said.err
+        assert said.err.count("\n") == 1
+    else:
+        assert status == 0
+        assert "finished before" in said.out
