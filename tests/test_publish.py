@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import own_nets
 import pytest
 import torch
 from conftest import QUICK, runs_of_kind, use_copy_of
@@ -249,7 +250,7 @@ def test_the_same_is_published_once_and_registered_once(uri: str, resnets: Pair)
     other = lmc.publish(path, alpha=0.333, name="of digits", uri=uri)
     assert other.model_id != first.model_id
     assert len(client.get_logged_model(first.model_id).metrics) == 2
-    assert client.get_logged_model(other.model_id).metrics == []  # a third was measured, under the same step
+    assert not client.get_logged_model(other.model_id).metrics  # a third was measured, under the same step
     assert [(v.version, v.run_id) for v in client.search_model_versions("name = 'of digits'")] == [
         (2, path.run_id),
         (1, path.run_id),
@@ -363,6 +364,26 @@ def test_stars_and_alignments_are_published_at_their_end(uri: str, pair: Pair) -
     aligned = lmc.align(pair, publish=True, uri=uri)
     for run_id in (star.run_id, aligned.run_id):
         assert client.get_run(run_id).data.tags["lmc.published"] == lmc.publish(run_id, uri=uri).model_uri
+
+
+def test_with_several_labels_a_model_gives_logits(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**SMALL, "model": "mlp_l1_w16", "shift": "none"}
+    pair = lmc.train_pair(dataset=own_nets.load_several_labels, uri=uri, **options)
+    model = lmc.publish(pair.a, uri=uri)
+    assert model.gives == "logits (N, 3)"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    _, (images, labels) = own_nets.load_several_labels("")
+    outputs = mlflow.pyfunc.load_model(model.model_uri).predict(images[:, None].astype(np.float32) / 255)
+    loss = nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(outputs), torch.from_numpy(labels).float())
+    assert loss.item() == pytest.approx(pair.a.metrics["test/loss"], abs=1e-6)
+
+
+def test_a_loop_of_one_s_own_publishes_both_networks_at_its_end(uri: str) -> None:
+    with lmc.pair(model="mlp_l1_w16", seed=9, device="cpu", threads=1, c2st_samples=0, publish=True, uri=uri) as pair:
+        for side in pair.sides:
+            pair.log(side, side.network())
+    runs = MlflowClient(uri).search_runs(["0"], f"tags.`mlflow.parentRunId` = '{pair.run_id}'")
+    assert [run.data.tags["lmc.published"][:10] for run in runs] == ["models:/m-"] * 2
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,6 @@ class Ensemble(Result):
     num_members: int
     shown: ClassVar[tuple[str, ...]] = (
         "mean_prediction_accuracy",
-        "average_precision",
         "member_accuracy",
         "nll",
         "ece",
@@ -114,7 +113,7 @@ class Matrix(Result):
     barrier: str
     linkage: str
     threshold: float
-    shown: ClassVar[tuple[str, ...]] = ("headline", "connected_share", "num_clusters", "barrier_mean")
+    shown: ClassVar[tuple[str, ...]] = ("headline", "share_connected", "num_clusters", "mean_barrier")
 
     def frame(self) -> pd.DataFrame:
         """Return a row a pair: `run_a`, `run_b`, every barrier, whether they are connected."""
@@ -135,7 +134,15 @@ class Matrix(Result):
 class Plane(Result):
     """The loss over the plane through three networks."""
 
-    shown: ClassVar[tuple[str, ...]] = ("headline", "/barrier", "loss_a", "loss_b", "loss_c")
+    shown: ClassVar[tuple[str, ...]] = (
+        "headline",
+        "ab/barrier",
+        "ac/barrier",
+        "bc/barrier",
+        "loss_a",
+        "loss_b",
+        "loss_c",
+    )
 
     def frame(self) -> pd.DataFrame:
         """Return a row a point: place, barycentric weights, loss and score."""

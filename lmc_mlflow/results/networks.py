@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 class Network(Result):
     """A logged network: an endpoint of a pair, an aligned, pruned or averaged network, or a star."""
 
-    shown: ClassVar[tuple[str, ...]] = ("test/accuracy", "test/average_precision", "test/loss", "train/loss")
+    shown: ClassVar[tuple[str, ...]] = (
+        "test/accuracy",
+        "test/average_precision",
+        "test/loss",
+        "train/loss",
+        "angle_weights_deg",
+    )
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,14 @@ class Star(Network):
     """
 
     verdict: str
-    shown: ClassVar[tuple[str, ...]] = ("headline", "barrier_over_chord_max", "test/accuracy", "test/loss")
+    shown: ClassVar[tuple[str, ...]] = (
+        "headline",
+        "star_held_out/test/barrier_over_chord_max",
+        "star_source/test/barrier_over_chord_max",
+        "star/test/accuracy",
+        "star/test/average_precision",
+        "star/test/loss",
+    )
 
     def frame(self) -> pd.DataFrame:
         """Return the points of all segments."""
