@@ -15,6 +15,7 @@ from conftest import HAS_GPU, runs_of_kind
 from mlflow import MlflowClient
 from test_kill_resume import killed_after, statuses, training, wait_for_epoch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import ResidentImages
@@ -274,10 +275,23 @@ def test_what_several_devices_cannot_do_is_refused_in_one_line(
     assert not runs_of_kind(store, "pair")
 
 
+class NamesItsRate(nn.Module):
+    """Dropout by a layer whose rate is an attribute too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop_rate = 0.3
+        self.layer = nn.Dropout(0.3)
+
+
 @pytest.mark.parametrize(
     ("layer", "devices", "reason"),
     [
         (nn.AlphaDropout(), "cpu cpu", "AlphaDropout draws for the images of one device alone"),
+        (StochasticDepth(0.1, "row"), "cpu cpu", "StochasticDepth draws for the images of one device alone"),
+        (nn.MultiheadAttention(4, 2, dropout=0.1), "cpu cpu", "MultiheadAttention draws for the images of one device"),
+        (nn.MultiheadAttention(4, 2), "cpu cpu", None),
+        (NamesItsRate(), "cpu cpu", None),
         (nn.SyncBatchNorm(3), "cpu cpu", "SyncBatchNorm takes statistics of the images of one device alone"),
         (nn.ReLU(), "cuda:0 cpu", "GPUs and CPUs do not share a batch"),
         (nn.ReLU(), "cuda:0 cuda", "a GPU holds one process of a training"),

@@ -12,6 +12,7 @@ from torch import nn
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import ModelConfig
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.adopted_state import fit_to_network
 from lmc_mlflow.models.families import Facts, check_model, facts_of, has_batch_norm
 from lmc_mlflow.models.foreign_network import ForeignNetwork, logits_of
@@ -19,6 +20,7 @@ from lmc_mlflow.models.hub_folders import read_hub_folder
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.models.state_files import read_state
 from lmc_mlflow.own_code import is_own
+from lmc_mlflow.tracking.provenance import provenance_tags
 
 SIZES = {
     "ResNet": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
@@ -171,6 +173,13 @@ def test_image_classifiers_of_transformers_are_built_from_a_seed(kind: str, chan
     assert any(not torch.equal(first[key], other[key]) for key in first)
     assert networks[0](torch.randn(2, channels, 32, 32)).shape == (2, 4)
     assert has_batch_norm(spec.model) == (kind == "ResNet")
+
+
+def test_the_version_of_transformers_is_told_where_it_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    assert f"transformers=={transformers.__version__}" in provenance_tags()[Tag.PACKAGES].split()
+    monkeypatch.delitem(sys.modules, "transformers")
+    assert "transformers" not in provenance_tags()[Tag.PACKAGES]
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,9 @@ def _scored(found: Forecast, known: Examples, odds: Numbers) -> Forecast:
         f"Used: {'; '.join(EARLY_FACTS[name] for name in found.facts)}.",
     ]
     if found.missing:
-        parts.append(f"Not known of half of the pairs: {'; '.join(EARLY_FACTS[name] for name in found.missing)}.")
+        parts.append(
+            f"Not known of more than half of the pairs: {'; '.join(EARLY_FACTS[name] for name in found.missing)}."
+        )
     return replace(found, area=score, low=low, high=high, text=" ".join(parts))
 
 

@@ -11,15 +11,18 @@ import lmc_mlflow
 from lmc_mlflow.contract import Tag
 
 PACKAGES = ("mlflow", "torch", "torchvision", "timm", "numpy", "scikit-learn", "safetensors")
+OPTIONAL = ("transformers",)
+"""Packages that not everybody has: their versions are told where they were imported."""
 PROJECT_ROOT = Path(lmc_mlflow.__file__).resolve().parent.parent
 
 
 def provenance_tags() -> dict[str, str]:
     """Return the tags: project version, git commit, whether files had changed since, Python and packages, user."""
+    packages = (*PACKAGES, *(name for name in OPTIONAL if name in sys.modules))
     tags = {
         Tag.VERSION: lmc_mlflow.__version__,
         Tag.PYTHON: platform.python_version(),
-        Tag.PACKAGES: " ".join(f"{name}=={version(name)}" for name in PACKAGES),
+        Tag.PACKAGES: " ".join(f"{name}=={version(name)}" for name in packages),
         Tag.PLATFORM: platform.platform(terse=True),
         "mlflow.user": _user(),
     }

@@ -13,16 +13,28 @@ from lmc_mlflow.training.engines.data_parallel.shares import Share
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
+DRAWING_LAYERS = ("Drop", "StochasticDepth")
+"""Parts of names of layers that draw random numbers; only those of PyTorch's own dropout are shared."""
+
 
 def why_not_shared(network: nn.Module) -> str | None:
     """Return None if a batch can be shared among copies of this network, else the reason why it cannot."""
+    shared_rates = {module.p for module in network.modules() if type(module) is nn.Dropout}
     for module in network.modules():
         name = type(module).__name__
-        if "Drop" in name and type(module) is not nn.Dropout:
+        is_layer = any(word in name for word in DRAWING_LAYERS) and type(module) is not nn.Dropout
+        if is_layer or _drop_rates(module) - shared_rates:
             return f"{name} draws for the images of one device alone"
         if isinstance(module, _BatchNorm) and type(module) not in BATCH_NORMS:
             return f"{name} takes statistics of the images of one device alone"
     return None
+
+
+def _drop_rates(module: nn.Module) -> set[float]:
+    """Return the rates above 0 of a module that drops by a function (attention, DenseNets) and not by a layer."""
+    if type(module) is nn.Dropout:
+        return set()
+    return {value for name, value in vars(module).items() if "drop" in name and isinstance(value, float) and value > 0}
 
 
 def shared_copy(network: nn.Module, share: Share) -> nn.Module:
