@@ -25,7 +25,7 @@ from lmc_mlflow.paths.graph import (
     tree,
 )
 from lmc_mlflow.plots.per_run.matrix import matrix_figure
-from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.tracking.processes.process import process_tags
 from lmc_mlflow.workflows.matrix import pairs as matrix_pairs
 from lmc_mlflow.workflows.matrix.pair_arrays import unpack

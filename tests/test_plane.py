@@ -22,7 +22,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.curves import barycentric_point, clip_to_triangle
 from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.plane import Plane, RowMeasurer, join_rows
-from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.query.verified_artifacts import download_verified
 
 HERE = ["--device=cpu", "--threads=1"]
 CORNERS = tuple({"w": torch.tensor(values)} for values in ([1.0, 0.0, 0.0], [4.0, 0.0, 4.0], [1.0, 2.0, 0.0]))

@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 
 from entry_points.export import main as export
 from entry_points.train_pair import main as train_pair
-from lmc_mlflow.query.networks import download_verified
+from lmc_mlflow.query.verified_artifacts import download_verified
 
 import_ = importlib.import_module("entry_points.import").main
 NUM_WORKERS, NUM_POINTS, NUM_PARAMS = 16, 60, 40

@@ -12,8 +12,8 @@ from lmc_mlflow.contract import Artifact
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
-from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client, metric_curve
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import read_json
 
 PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan"]

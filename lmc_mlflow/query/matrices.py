@@ -7,8 +7,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
-from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client
+from lmc_mlflow.query.verified_artifacts import download_verified
 
 BESIDE = ("name", "dataset", "model", "shift", "align", "reference", "bn", "split")
 """Columns of a matrix that stand beside its rows; its own verdicts and means do not."""

@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from pydantic import Field
 
 from lmc_mlflow.contract import SEE_MEMBERS, Artifact, Tag
-from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import Run
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import Count, RunId, read_json
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -20,13 +19,12 @@ from lmc_mlflow.config.canonical import from_nested
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE, Artifact, Kind, Tag
 from lmc_mlflow.data.shifts.sides import Sides
-from lmc_mlflow.manifest import verify
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.own_code import GRAPH, changed_lines, source_digest, source_file
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
 from lmc_mlflow.query.runs import children, resolve_run
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.stored_arrays import read_arrays
-from lmc_mlflow.tracking.downloads import download
 from lmc_mlflow.weights import check_compatible
 
 logger = logging.getLogger(__name__)
@@ -218,38 +216,3 @@ def _finished(run: Run) -> Run:
             f"run {run.info.run_id} is {run.info.status}, not FINISHED; repeat the command that started it to resume it"
         )
     return run
-
-
-def download_verified(client: MlflowClient, run: Run, paths: list[str], folder: Path) -> dict[str, Path]:
-    """Download artifacts of a run and verify them against its manifest.
-
-    Args:
-        client: of the server.
-        run: the run.
-        paths: of the artifacts.
-        folder: an existing one, for the local copies.
-
-    Returns:
-        Artifact path -> local copy.
-
-    Raises:
-        ValueError: an artifact is missing or altered.
-    """
-    label = f"run {run.info.run_id}"
-    files: dict[str, Path] = {}
-    for i, path in enumerate([Artifact.MANIFEST, *paths]):
-        target = folder / str(i)
-        target.mkdir()
-        try:
-            files[path] = download(client, run.info.run_id, path, target)
-        except (MlflowException, OSError):
-            kind = run.data.tags.get(Tag.KIND, "none of ours")
-            raise ValueError(
-                f"{label} (kind {kind}) has no artifact {path}; endpoints have checkpoints, alignments and stars too, "
-                f"pairs have splits; its place is {run.info.artifact_uri}: if that was moved, move or link it back"
-            ) from None
-    try:
-        verify(files.pop(Artifact.MANIFEST), files)
-    except ValueError as error:
-        raise ValueError(f"{label}: {error}") from None
-    return files

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmc_mlflow.query.curves import read_split_table
-from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import default_client
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import read_json
 
 if TYPE_CHECKING:

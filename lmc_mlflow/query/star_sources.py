@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.query.networks import download_verified
 from lmc_mlflow.query.runs import resolve_run
+from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import RunId, read_json
 from lmc_mlflow.stored_arrays import read_arrays
 
