@@ -22,7 +22,7 @@ from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.adopt.fit import Fitted, fit_network
-from lmc_mlflow.workflows.adopt.source import Source, find_source
+from lmc_mlflow.workflows.adopt.found_network import FoundNetwork, find_network
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
@@ -60,7 +60,7 @@ def adopt(config: AdoptConfig) -> AdoptOutcome:
     device = prepare_machine(config.runtime)
     store = open_store()
     with tempfile.TemporaryDirectory() as folder:
-        source = find_source(store, config.adopting, Path(folder))
+        source = find_network(store, config.adopting, Path(folder))
     config = _with_scaling(config, source)
     data = load_shifted(config.data, device)
     fitted = fit_network(source, config.adopting, data)
@@ -82,7 +82,7 @@ def adopt(config: AdoptConfig) -> AdoptOutcome:
     )
 
 
-def _with_scaling(config: AdoptConfig, source: Source) -> AdoptConfig:
+def _with_scaling(config: AdoptConfig, source: FoundNetwork) -> AdoptConfig:
     """Scale pixels as timm does for a network, where that is asked for.
 
     Raises:
@@ -96,7 +96,7 @@ def _with_scaling(config: AdoptConfig, source: Source) -> AdoptConfig:
     return replace(config, data=replace(config.data, normalization="given", mean=mean, std=std))
 
 
-def _training(config: AdoptConfig, source: Source) -> TrainPairConfig:
+def _training(config: AdoptConfig, source: FoundNetwork) -> TrainPairConfig:
     """Give what is known of the training, in the form that all networks have."""
     model = ModelConfig(model=source.model, model_options=source.model_options)
     return TrainPairConfig(config.data, model, optimization=OptimizationConfig(loop=ELSEWHERE))
@@ -113,7 +113,12 @@ def _identity(config: AdoptingConfig, training: TrainPairConfig, fitted: Fitted,
 
 
 def _log(
-    run: TrackedRun, config: AdoptConfig, training: TrainPairConfig, source: Source, fitted: Fitted, data: ShiftedData
+    run: TrackedRun,
+    config: AdoptConfig,
+    training: TrainPairConfig,
+    source: FoundNetwork,
+    fitted: Fitted,
+    data: ShiftedData,
 ) -> dict[str, float]:
     """Log weights, what rebuilds the network, its scores, and where it came from."""
     side = config.adopting.trained_on
@@ -158,7 +163,7 @@ def _warn_of_chance(metrics: Mapping[str, float], num_classes: int) -> None:
 
 
 def _description(
-    config: AdoptConfig, source: Source, metrics: Mapping[str, float], score: str, notes: tuple[str, ...]
+    config: AdoptConfig, source: FoundNetwork, metrics: Mapping[str, float], score: str, notes: tuple[str, ...]
 ) -> str:
     side = config.adopting.trained_on
     trained = (

@@ -13,7 +13,7 @@ from lmc_mlflow.models.adopted_state import fit_to_network
 from lmc_mlflow.models.foreign_network import ForeignNetwork
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.own_code import is_own, source_digest
-from lmc_mlflow.workflows.adopt.source import Source
+from lmc_mlflow.workflows.adopt.found_network import FoundNetwork
 
 NUM_LOOKED_AT = 64
 """Images on which it is checked what a network gives."""
@@ -38,7 +38,7 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fitted:
+def fit_network(source: FoundNetwork, config: AdoptingConfig, data: ShiftedData) -> Fitted:
     """Build the network for the images of a data set, and load its weights.
 
     Raises:
@@ -81,7 +81,7 @@ def fit_network(source: Source, config: AdoptingConfig, data: ShiftedData) -> Fi
     return Fitted(spec, network, {name: value.detach().cpu() for name, value in network.state_dict().items()}, notes)
 
 
-def _check_graph(source: Source, images: tuple[int, int, int], num_classes: int) -> None:
+def _check_graph(source: FoundNetwork, images: tuple[int, int, int], num_classes: int) -> None:
     graph = source.graph
     assert graph is not None
     if tuple(graph.image_shape) != images:
@@ -96,7 +96,7 @@ def _check_graph(source: Source, images: tuple[int, int, int], num_classes: int)
         )
 
 
-def _check_finite(source: Source, state: Mapping[str, Tensor]) -> None:
+def _check_finite(source: FoundNetwork, state: Mapping[str, Tensor]) -> None:
     for name, value in state.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"{source.where}: {name} is not finite; its training diverged, and it is not adopted")

@@ -25,7 +25,7 @@ PICKLES = ("model.pth", "pickle_module_info.txt", "model.pkl", "python_model.pkl
 
 
 @dataclass(frozen=True)
-class Source:
+class FoundNetwork:
     """A network that was trained elsewhere, as it was found.
 
     Attributes:
@@ -49,7 +49,7 @@ class Source:
     tags: Mapping[str, str]
 
 
-def find_source(store: Store, config: AdoptingConfig, folder: Path) -> Source:
+def find_network(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     """Find the network of a configuration, in MLflow or in files, and read it; nothing in it is run.
 
     Args:
@@ -65,7 +65,7 @@ def find_source(store: Store, config: AdoptingConfig, folder: Path) -> Source:
     return _state(store, config, folder)
 
 
-def _logged_model(store: Store, config: AdoptingConfig, folder: Path) -> Source:
+def _logged_model(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     found = find_model(store.client, config.model)
     try:
         archive = _exported_file(download_model(store.client, found, folder))
@@ -73,7 +73,7 @@ def _logged_model(store: Store, config: AdoptingConfig, folder: Path) -> Source:
     except ValueError as error:
         raise ValueError(f"{found.uri} {error}") from None
     label = found.model_id[:SHOWN_OF_ID] or f"{found.run_id[:8]} {Path(found.location).name}"
-    return Source(label, found.uri, graph_name(graph.text), "", graph, state, (), _tags(found))
+    return FoundNetwork(label, found.uri, graph_name(graph.text), "", graph, state, (), _tags(found))
 
 
 def _exported_file(model: Path) -> Path:
@@ -105,7 +105,7 @@ def _exported_file(model: Path) -> Path:
     raise ValueError(f"has no file model.pt2; {LOG_AGAIN}")
 
 
-def _state(store: Store, config: AdoptingConfig, folder: Path) -> Source:
+def _state(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     found = find_model(store.client, config.state) if is_uri(config.state) else None
     place = Path(config.state) if found is None else download_model(store.client, found, folder)
     model, options, file = config.model, config.model_options, place
@@ -117,7 +117,7 @@ def _state(store: Store, config: AdoptingConfig, folder: Path) -> Source:
     read = read_state(file, config.weights)
     label = f"{place.parent.name}/{place.name}" if place.parent.name else place.name
     tags = {Tag.SOURCE: place.name} if found is None else _tags(found)
-    return Source(label, config.state, model, options, None, read.tensors, tuple(read.notes), tags)
+    return FoundNetwork(label, config.state, model, options, None, read.tensors, tuple(read.notes), tags)
 
 
 def _tags(found: FoundModel) -> dict[str, str]:
