@@ -1,5 +1,6 @@
 """What is published predicts what its run says where this project is not installed; the run stays as it was."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,6 +134,7 @@ def cases(uri: str, pair: Pair, resnets: Pair) -> dict[str, Case]:
     }
 
 
+import_runs = importlib.import_module("entry_points.import").main
 NAMES = (
     *("mlp", "resnet", "aligned", "star", "pruned", "midpoint", "repaired", "nearest"),
     *("midpoint to an aligned network", "seeds", "points", "star points"),
@@ -302,7 +304,7 @@ def test_what_a_killed_process_has_begun_is_deleted_by_the_next(uri: str, pair: 
 @pytest.mark.parametrize(
     ("what", "options", "message"),
     [
-        ("pair", {}, "is a pair; give the run of one of its two networks, or of a path"),
+        ("pair", {}, r"is a pair; give the run of one of its networks \(A \w+, B \w+\), or of a path"),
         ("a", {"alpha": 0.5}, "alpha=0.5 belongs to a path, and run .* is of kind endpoint; leave it out"),
         ("path", {}, "is a path; say which of its points: alpha=0.5"),
         ("path", {"alpha": 1.5}, "alpha=1.5: must be at most 1.0"),
@@ -417,3 +419,8 @@ def test_a_bundle_carries_the_run_and_not_its_model(
     assert main([f"--run={runs_of_kind(store, 'endpoint')[0].info.run_id}", "--device=cpu"]) == 0
     assert export([f"--out={tmp_path / 'after.zip'}"]) == 0
     assert (tmp_path / "after.zip").read_bytes() == (tmp_path / "before.zip").read_bytes()
+    assert import_runs([f"--bundles={tmp_path / 'after.zip'}"]) == 0
+    assert "3 there already" in capsys.readouterr().out
+    assert store.search_logged_models(["0"])[0].model_uri in {
+        run.data.tags.get("lmc.published") for run in runs_of_kind(store, "endpoint")
+    }

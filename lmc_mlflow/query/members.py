@@ -1,5 +1,6 @@
 """Reads which runs the members of an ensemble come from."""
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,9 @@ def member_runs(client: MlflowClient, run: Run) -> list[str]:
     text = run.data.tags.get(Tag.MEMBERS, "")
     if not text.endswith(SEE_MEMBERS):
         return list(dict.fromkeys(name.split("@")[0] for name in text.split(",") if name))
-    try:
-        return load_members(client, run).runs
-    except ValueError:
-        return []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = download_verified(client, run, [Artifact.MEMBERS], Path(folder))
+        except ValueError:
+            return []
+        return [str(run_id) for run_id in json.loads(files[Artifact.MEMBERS].read_text())["runs"]]

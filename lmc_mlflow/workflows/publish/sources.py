@@ -13,7 +13,7 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, point_loader
 from lmc_mlflow.query.members import load_members
-from lmc_mlflow.query.networks import LoggedNetwork, load_network, load_permutation
+from lmc_mlflow.query.networks import LoggedNetwork, load_network, load_permutation, sides_of_pair
 from lmc_mlflow.query.run_tables import read_table
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
@@ -67,7 +67,9 @@ def find_source(store: Store, run: Run, alpha: float | None) -> Source:
     """
     kind, label = run.data.tags.get(Tag.KIND, ""), f"run {run.info.run_id}"
     if kind == Kind.PAIR:
-        raise ValueError(f"{label} is a pair; give the run of one of its two networks, or of a path between them")
+        sides = sides_of_pair(store.client, run)
+        named = ", ".join(f"{side} {end.info.run_id}" for side, end in sorted(sides.items()))
+        raise ValueError(f"{label} is a pair; give the run of one of its networks ({named}), or of a path between them")
     if kind not in SOURCES:
         raise ValueError(
             f"{label} is of kind {kind or 'none of ours'}; what can be published is of kind {', '.join(SOURCES)}"
