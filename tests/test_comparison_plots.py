@@ -63,6 +63,18 @@ def by_noise_scale(paths: pd.DataFrame) -> Figure:
     return plots.barrier_by_noise_scale(numbered, pd.DataFrame(ends))
 
 
+def by_budget(paths: pd.DataFrame) -> Figure:
+    """Draw with ways of 2 and 4 in training, at noise scales of 0.5 and 1.5."""
+    both = (("a", 0.5, 2.0), ("b", 1.5, 4.0))
+    ends = [
+        {"run_id": f"{end}{i}", "noise_scale": g, "path_length": length}
+        for i in range(len(paths))
+        for end, g, length in both
+    ]
+    numbered = paths.assign(**{f"run_{end}": [f"{end}{i}" for i in range(len(paths))] for end in "ab"})
+    return plots.barrier_by_budget(numbered, pd.DataFrame(ends))
+
+
 DRAWN = {
     plots.learning_over_seeds: "train_pair",
     plots.paths_over_seeds: "interpolate",
@@ -72,6 +84,7 @@ DRAWN = {
     plots.angle_against_manhattan: "interpolate",
     plots.angle_of_connected: "interpolate",
     by_noise_scale: "interpolate",
+    by_budget: "interpolate",
     plots.final_training_loss: "train_pair",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
@@ -325,6 +338,24 @@ def test_barriers_against_the_noise_scale_have_their_mean_bar_and_number_of_seed
     legend_texts = legend(figure)
     assert "no barrier up to 0.1" in legend_texts
     assert {"mlp_l1_w16", "batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend_texts)
+
+
+def test_barriers_have_a_row_of_panels_for_each_budget() -> None:
+    sizes = [{"batch_size": size, "epochs": epochs} for size, epochs in ((32, 3), (64, 6))]
+    rows = [
+        *({"epochs": 3, "seed": seed, "test/barrier_in_basin": float(seed)} for seed in (1, 3)),
+        *(one | {"steps": 500, "test/barrier_in_basin": 0.5} for one in sizes),
+        {"until_train_loss": 0.1, "epochs": 300},
+    ]
+    figure = by_budget(table(PATH | {"steps": None, "until_train_loss": None}, *rows))
+    titles = [panel.get_title().split("\n")[0] for panel in figure.axes]
+    assert titles == ["budget 3 epochs", "", "budget 500 steps", "", "budget training loss 0.1", ""]
+    assert [len(numbers(panel)) for panel in figure.axes] == [1, 1, 2, 2, 1, 1]
+    for panel, place in zip(figure.axes, [1.0, 3.0] * 3, strict=True):
+        points = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+        assert set(points[: len(numbers(panel))]) == {place}
+    assert [bar[:, 1].tolist() for bar in bars(figure.axes[0])] == [pytest.approx([2 - 2**0.5, 2 + 2**0.5])]
+    assert {"batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend(figure))
 
 
 def test_one_seed_alone_has_its_number_and_no_bar() -> None:

@@ -408,6 +408,7 @@ UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
 OF_LOSSES = {
     plots.aligned_by_width,
     plots.aligned_over_seeds,
+    plots.barrier_by_budget,
     plots.barrier_by_noise_scale,
     plots.barrier_by_noise_source,
     plots.error_barrier_by_model,

@@ -154,7 +154,7 @@ def test_what_is_printed_says_what_to_type_next(store: MlflowClient, capsys: pyt
 def test_an_interruption_between_epochs_is_kept_and_continued(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from lmc_mlflow.workflows.pair import train_in_step as workflow
+    from lmc_mlflow.workflows.pair import train_pair as workflow
 
     assert main(FLAGS) == 0
     undisturbed = [load_network(store, run.info.run_id).state for run in runs_of_kind(store, "endpoint")]
@@ -223,7 +223,7 @@ def test_split_npz_holds_disjoint_indices_in_order(store: MlflowClient, pair, tm
 def test_a_full_gpu_is_answered_with_what_to_lower(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lmc_mlflow.workflows.pair import train_pair as workflow
+    from lmc_mlflow.workflows.pair import train_in_step as workflow
 
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")

@@ -117,7 +117,7 @@ def describe(name: str, value: Any) -> str:
     """Write a setting's value in words; empty where it says nothing."""
     if name in ("dataset", "model", "shift", "sampling"):
         return str(value)
-    if isinstance(value, str) and not value:
+    if value is None or value != value or (isinstance(value, str) and not value):
         return ""
     if name == "mixture_of":
         return ""

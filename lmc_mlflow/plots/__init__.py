@@ -6,6 +6,7 @@ from lmc_mlflow.plots.over_seeds.batch_and_lr import barrier_by_batch_and_lr as 
 from lmc_mlflow.plots.over_seeds.batch_and_lr import final_training_loss as final_training_loss
 from lmc_mlflow.plots.over_seeds.beside_paper import beside_paper as beside_paper
 from lmc_mlflow.plots.over_seeds.boundaries import boundaries as boundaries
+from lmc_mlflow.plots.over_seeds.budgets import barrier_by_budget as barrier_by_budget
 from lmc_mlflow.plots.over_seeds.curves import learning_over_seeds as learning_over_seeds
 from lmc_mlflow.plots.over_seeds.curves import paths_over_seeds as paths_over_seeds
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as accuracy_by_size

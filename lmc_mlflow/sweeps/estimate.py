@@ -1,8 +1,11 @@
 """Estimates how long the rest of a grid takes, from the finished runs of the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import median
 
+from lmc_mlflow.config.canonical import to_params
+from lmc_mlflow.config.options import AUTO
+from lmc_mlflow.config.train_pair import BUDGETS
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.grid import Cell
@@ -16,7 +19,7 @@ ANY_BATCH = EXACT_MATCH[:2]
 def cell_seconds(cell: Cell, status: Status, snapshot: Snapshot) -> float | None:
     """Estimate what is left of a cell in seconds of one process; None where nothing like it has finished.
 
-    A pair counts the seconds per epoch that finished pairs of the same dataset, network, batch size
+    A pair counts the seconds per epoch (or step) that finished pairs of the same dataset, network, batch size
     and engine took in training (or, where there are none, of any batch size and engine); a path or
     ensemble what others of the same network took.
     """
@@ -36,16 +39,27 @@ def _training_seconds(cell: Cell, snapshot: Snapshot) -> float | None:
         "optimization.batch_size": str(cell.config.optimization.batch_size),
         "optimization.engine": cell.config.optimization.engine,
     }
+    unit, amount = _extent(to_params(cell.config))
     for names in (EXACT_MATCH, ANY_BATCH):
         like = [run for run in finished if all(run.data.params.get(name) == values[name] for name in names)]
-        rates = [
-            run.data.metrics["cost/train_seconds"] / int(run.data.params["optimization.epochs"])
-            for run in like
-            if "cost/train_seconds" in run.data.metrics
-        ]
+        extents = [(run, *_extent(run.data.params)) for run in like if "cost/train_seconds" in run.data.metrics]
+        rates = [run.data.metrics["cost/train_seconds"] / theirs for run, of_run, theirs in extents if of_run == unit]
         if rates:
-            return median(rates) * cell.config.optimization.epochs
+            return median(rates) * amount
     return None
+
+
+def _extent(params: Mapping[str, str]) -> tuple[str, int]:
+    """Tell what the time of a training is proportional to, and how much of it there is.
+
+    Steps or epochs; a training that ends at a loss or an accuracy takes as long as another one that ends there.
+    """
+    given = {name: text for name in BUDGETS if (text := params.get(f"optimization.{name}", AUTO)) != AUTO}
+    if "steps" in given:
+        return "steps", int(given["steps"])
+    for name, text in given.items():
+        return f"{name}={text}", 1
+    return "epochs", int(params["optimization.epochs"])
 
 
 def _step_seconds(step: GridStep, cell: Cell, snapshot: Snapshot) -> float | None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lmc_mlflow.config.canonical import from_texts, parameters
+from lmc_mlflow.config.canonical import Parameter, from_texts, parameters
 from lmc_mlflow.config.choices import lookup, unknown_name
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.options import read_value, write_value
+from lmc_mlflow.config.options import AUTO, read_value, write_value
+from lmc_mlflow.config.train_pair import BUDGETS
 from lmc_mlflow.data.datasets import dataset_row
 from lmc_mlflow.data.shifts.registry import rendering_of, split_sides
 from lmc_mlflow.models.families import check_model
@@ -188,10 +189,18 @@ def _name_jobs(jobs: list[Job]) -> tuple[Job, ...]:
         {p.name: write_value(getattr(getattr(job.cells[0].config, p.section), p.name)) for p in known} for job in jobs
     ]
     always = ("dataset", "model", "shift")
-    varied = [p.name for p in known if p.name not in always and len({text[p.name] for text in texts}) > 1]
+    varied = [p for p in known if p.name not in always and len({text[p.name] for text in texts}) > 1]
     named = []
     for number, (job, text) in enumerate(zip(jobs, texts, strict=True)):
-        name = " ".join([*(text[key] for key in always), *(f"{key}={text[key]}" for key in varied)])
+        name = " ".join(
+            [*(text[key] for key in always), *(f"{p.name}={text[p.name]}" for p in varied if _counts(p, text))]
+        )
         cells = tuple(replace(cell, job=number) for cell in job.cells)
         named.append(Job(name, cells, job.seed_steps))
     return tuple(named)
+
+
+def _counts(parameter: Parameter, text: Mapping[str, str]) -> bool:
+    """Whether a parameter says something of a job: not so a budget that is left open, and what follows from another."""
+    is_open = parameter.name in BUDGETS and text[parameter.name] == AUTO
+    return not is_open and text.get(parameter.rule.follows_from, AUTO) == AUTO

@@ -62,10 +62,15 @@ def barrier_by_noise_scale(
 
 def with_noise_scale(paths: pd.DataFrame, endpoints: pd.DataFrame) -> pd.DataFrame:
     """Add the column `noise_scale`: the mean of g over both ends of every path; NaN where it is not logged."""
-    if paths.empty or not {"run_id", SCALE} <= set(endpoints):
-        return paths.assign(**{SCALE: float("nan")})
-    known = endpoints.drop_duplicates("run_id").set_index("run_id")[SCALE]
-    return paths.assign(**{SCALE: (paths["run_a"].map(known) + paths["run_b"].map(known)) / 2})
+    return with_mean_of_ends(paths, endpoints, SCALE)
+
+
+def with_mean_of_ends(paths: pd.DataFrame, endpoints: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Add a column of the endpoints to paths: its mean over both ends; NaN where it is not logged."""
+    if paths.empty or not {"run_id", name} <= set(endpoints):
+        return paths.assign(**{name: float("nan")})
+    known = endpoints.drop_duplicates("run_id").set_index("run_id")[name]
+    return paths.assign(**{name: (paths["run_a"].map(known) + paths["run_b"].map(known)) / 2})
 
 
 def _draw(panel: Axes, facet: Facet, encoding: Encoding, barrier: str) -> None:
