@@ -225,6 +225,15 @@ def pair(
     keep_memory: bool = True,
     code: str = "",
     c2st_samples: int = 1000,
+    start: str = "",
+    start_digest: str = "",
+    start_epoch: int | None = None,
+    start_head: Literal["keep", "new"] = "keep",
+    freeze: Sequence[str] | str = (),
+    shared_epochs: int = 0,
+    shared_data: Literal["both", "A", "B"] = "both",
+    perturb: str = "",
+    keep_epochs: str = "",
 ) -> AbstractContextManager[OwnPair]:
     """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
 
@@ -404,6 +413,15 @@ def train_pair(
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
+    start: str = "",
+    start_digest: str = "",
+    start_epoch: int | None = None,
+    start_head: Literal["keep", "new"] = "keep",
+    freeze: Sequence[str] | str = (),
+    shared_epochs: int = 0,
+    shared_data: Literal["both", "A", "B"] = "both",
+    perturb: str = "",
+    keep_epochs: str = "",
     devices: Sequence[str] | str = (),
 ) -> Pair:
     """Train one network on each side of a data shift.
@@ -467,6 +485,15 @@ def train_pairs(
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
+    start: str = "",
+    start_digest: str = "",
+    start_epoch: int | None = None,
+    start_head: Literal["keep", "new"] = "keep",
+    freeze: Sequence[str] | str = (),
+    shared_epochs: int = 0,
+    shared_data: Literal["both", "A", "B"] = "both",
+    perturb: str = "",
+    keep_epochs: str = "",
     seeds: Sequence[int] | str = (),
     devices: Sequence[str] | str = (),
 ) -> list[Pair]:

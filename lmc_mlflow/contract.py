@@ -80,6 +80,7 @@ class Tag:
     TRAJECTORY = "lmc.trajectory"
     EPOCH = "lmc.epoch"
     SWA = "lmc.swa"
+    KEPT_EPOCHS = "lmc.kept_epochs"
     # How it was measured.
     ALIGN = "lmc.align"
     BN = "lmc.bn"
@@ -153,6 +154,7 @@ class Artifact:
     CHECKPOINT_FOLDER = "checkpoint"
     RESUME_FOLDER = "resume"
     PREDICTIONS_FOLDER = "predictions"
+    KEPT_FOLDER = "epochs"
 
 
 SEE_MEMBERS = f": see {Artifact.MEMBERS}"
