@@ -12,6 +12,7 @@ FUNCTIONS = (
     "align",
     "ensemble",
     "interpolate",
+    "interpolate_epochs",
     "matrix",
     "network",
     "options",

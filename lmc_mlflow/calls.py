@@ -18,7 +18,7 @@ from lmc_mlflow.results.result import Result, as_value
 if TYPE_CHECKING:
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
-NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out"})
+NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out", "start"})
 """Options that name networks."""
 R = TypeVar("R", bound=Result)
 

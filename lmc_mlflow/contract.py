@@ -19,6 +19,7 @@ class Kind:
     PAIR = "pair"
     ENDPOINT = "endpoint"
     PATH = "path"
+    PATH_BY_EPOCH = "path_by_epoch"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
@@ -36,6 +37,7 @@ SEALED_KINDS = (
     Kind.PAIR,
     Kind.ENDPOINT,
     Kind.PATH,
+    Kind.PATH_BY_EPOCH,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -140,6 +142,7 @@ class Artifact:
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
+    BARRIER_BY_EPOCH = "barrier_by_epoch.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from conftest import QUICK, runs_of_kind
@@ -190,7 +191,7 @@ def test_starts_that_do_not_fit_are_refused_by_name(store: MlflowClient, capsys:
         (f"--start={pair}",): "is a pair, two networks; give one of its endpoints",
         (f"--start={side}", "--start_digest=abc"): "it is another network",
         (f"--start={side}", "--start_epoch=4", "--optimizer=sgd"): "give optimizer=adam",
-        ("--freeze=9.*",): "freeze=9.*: no tensor is called so; there are linear1.weight, linear1.bias, linear2.weight, linear2.bias",
+        ("--freeze=9.*",): "no tensor is called so; there are linear1.weight, linear1.bias, linear2.weight",
         ("--freeze=*",): "that is every tensor",
         ("--perturb=batch:5000",): "side B has ",
     }
@@ -275,3 +276,36 @@ def test_a_trunk_of_one_side_is_that_side_s_training(store: MlflowClient) -> Non
         Path(store.download_artifacts(trunks(store)[0].info.run_id, "checkpoint/config.json")).read_text()
     )
     assert content["side"] == "A"
+
+
+def test_paths_between_kept_epochs_are_one_run_with_curves_against_epoch(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = trained(store, *SIX, "--keep_epochs=1,3")
+    pair = last_pair(store).info.run_id
+    quick = [f"--pair={pair}", "--num_alphas=3", "--num_resamples=0", "--device=cpu", "--threads=1"]
+    assert interpolate([*quick, "--epochs=1,3,6"]) == 0
+    assert interpolate(quick) == 0
+    (run,), (path,) = runs_of_kind(store, "path_by_epoch"), runs_of_kind(store, "path")
+    for key in ("test/barrier", "train_b/barrier_in_basin", "test/error_barrier", "angle_deg", "euclidean_squared"):
+        points = {p.step: p.value for p in store.get_metric_history(run.info.run_id, f"{key}_by_epoch")}
+        assert sorted(points) == [1, 3, 6]
+        assert points[6] == path.data.metrics[key]  # after the last epoch they are the networks of the checkpoints
+    content = json.loads(Path(store.download_artifacts(run.info.run_id, "barrier_by_epoch.json")).read_text())
+    table = pd.DataFrame(content["data"], columns=content["columns"])
+    assert table["epoch"].tolist() == [1, 1, 1, 3, 3, 3, 6, 6, 6]
+    assert table["angle_deg"].is_monotonic_increasing  # the sides go apart
+    assert run.data.tags["lmc.pair"] == pair
+    distance = table[table["epoch"] == 3]["euclidean_squared"].iloc[0]
+    a, b = (load_kept(store, sides[side], 3).network for side in "AB")
+    assert distance == pytest.approx(sum(float((a[n].double() - b[n].double()).square().sum()) for n in a))
+    capsys.readouterr()
+    cases = {
+        "--epochs=1,2": "has not kept epoch 2 (kept: 1, 3)",
+        "--epochs=1,1": "each epoch once",
+        "--epochs=1 --align=weights": "are two questions",
+        "--epochs=1 --keep_samples=true": "keep_samples is of one path",
+    }
+    for flags, message in cases.items():
+        assert interpolate([*quick, *flags.split()]) == 1
+        assert message in capsys.readouterr().err

@@ -13,7 +13,7 @@ from lmc_mlflow.config.alignment import (
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, PruneConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
-from lmc_mlflow.config.path import EndsConfig, PathConfig
+from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
 from lmc_mlflow.config.report import ReportConfig
 from lmc_mlflow.config.runtime import DataParallelConfig, DevicesConfig, RuntimeConfig, StoryConfig, TerminalConfig
 from lmc_mlflow.config.star import (
@@ -73,12 +73,14 @@ class InterpolateConfig:
     path: PathConfig = field(default_factory=PathConfig)
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
+        check_epochs(self.by_epoch, self.ends, self.path, self.aligning)
 
 
 @dataclass(frozen=True)

@@ -112,14 +112,14 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
         log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
-        measured = MeasuredEnds(config, ends, symmetry, _needed(config, splits))
+        measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
             paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
         return _log_paths(run, config, ends, paths)
 
 
-def _needed(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
-    """The splits that are measured on, or that batch norm or the alignment needs."""
+def needed_splits(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
+    """Choose the splits that are measured on, or that batch norm or the alignment needs."""
     names = {*config.path.splits}
     if BN_POLICIES[config.path.bn].needs_images:
         names |= {"train_a", "train_b"}
@@ -132,14 +132,15 @@ def _measure(
     workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
 ) -> Paths:
     """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""
-    walk_to = partial(walk_with, workers, _grid(config), labels)
+    walk_to = partial(walk_with, workers, grid_of(config), labels)
     if symmetry is None:
         return Paths(walk_to(None))
     (alignment,) = in_order(workers.map(PathMeasurer.alignment, [symmetry]))
     return Paths(walk_to(alignment.network), alignment, walk_to(None))
 
 
-def _grid(config: PathConfig) -> Grid:
+def grid_of(config: PathConfig) -> Grid:
+    """Make the points at which a path is measured."""
     keep_samples = config.keep_samples or config.num_resamples > 0
     if config.alphas == ADAPTIVE:
         return adaptive_grid(config.alpha_tolerance, keep_samples)
