@@ -42,7 +42,7 @@ LEFT_OUT: Mapping[str, Collection[str]] = {
     "train_pair": ("seeds",),
     "pair": OF_OUR_LOOP,
     "interpolate": ("epochs",),
-    "interpolate_epochs": ("run_a", "run_b", "align"),
+    "interpolate_epochs": ("pair", "run_a", "run_b", "align"),
 }
 """Options of a function's command that it does not take."""
 NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference", "start")

@@ -17,7 +17,7 @@ FILE = re.compile(r"# (\w+\.py)\n")
 
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
-@pytest.mark.parametrize("page", ["python.md", "bring-your-own.md"])
+@pytest.mark.parametrize("page", ["python.md", "bring-your-own.md", "starts.md"])
 def test_every_block_of_the_page_works(
     page: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

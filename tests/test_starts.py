@@ -13,6 +13,7 @@ from torch import Tensor
 
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
+from entry_points.trajectory import main as trajectory
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
@@ -98,7 +99,10 @@ def test_what_starts_at_random_has_the_fingerprint_of_earlier_versions() -> None
         (["--start=x", "--start_epoch=3", "--start_head=new"], "leave one out"),
         (["--shared_epochs=7", "--epochs=6"], "shared_epochs=7: must be at most epochs=6"),
         (["--shared_epochs=2", "--init=different"], "leave init=different out"),
-        (["--shared_epochs=3", "--keep_epochs=2,4"], "the sides part after epoch 3, so epoch 2 is not one of theirs"),
+        (
+            ["--shared_epochs=3", "--keep_epochs=2,4"],
+            "begins after epoch 3, so epoch 2 is not one of its",
+        ),
         (["--keep_epochs=1,200"], "epoch 200 comes after epochs=100"),
         (["--perturb=batch:x"], "perturb='batch:x'"),
     ],
@@ -309,3 +313,28 @@ def test_paths_between_kept_epochs_are_one_run_with_curves_against_epoch(
     for flags, message in cases.items():
         assert interpolate([*quick, *flags.split()]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_a_trajectory_keeps_epochs_that_pairs_go_on_from(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    side = trained(store, *QUICK)["A"]
+    flags = [f"--run={side.info.run_id}", "--epochs=3", "--device=cpu", "--threads=1"]
+    assert trajectory([*flags, "--keep_epochs=4"]) == 0
+    (run,) = runs_of_kind(store, "trajectory")
+    assert list(kept_sizes(store, run.info.run_id)) == [4]
+    last = next(r for r in runs_of_kind(store, "endpoint") if r.data.tags.get("lmc.epoch") == "6")
+    child = trained(store, *SIX, f"--start={run.info.run_id}", "--start_epoch=4")
+    assert equal(weights(store, child["A"]), weights(store, last))  # adam's moments came along
+    capsys.readouterr()
+    cases = {
+        "--start_epoch=5": "has not kept epoch 5 (kept: 4)",
+        "--start_head=keep": "a trajectory is many networks; give start_epoch",
+    }
+    for more, message in cases.items():
+        assert train_pair([*SIX, f"--start={run.info.run_id}", more]) == 1
+        assert message in capsys.readouterr().err
+    assert trajectory([*flags, "--keep_epochs=5"]) == 1
+    assert "keeps epochs 4; keep_epochs asks for 5 too: delete it" in capsys.readouterr().err
+    assert trajectory([*flags, "--keep_epochs=3"]) == 1
+    assert "begins after epoch 3, so epoch 3 is not one of its" in capsys.readouterr().err

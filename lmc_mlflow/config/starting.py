@@ -140,20 +140,29 @@ class StartConfig(Section):
         return bool(self.start or self.shared_epochs or self.perturb)
 
 
-def kept_epochs(starting: StartConfig, epochs: int) -> tuple[int, ...]:
-    """List the epochs of a pair's own training that are kept; `every:` passes over those before the sides part.
+def own_epochs(text: str, last: int, before: int) -> tuple[int, ...]:
+    """List the kept epochs of a training that begins after an epoch; `every:` passes over those before it.
 
     Raises:
-        ValueError: one is not an epoch of its training.
+        ValueError: one is not an epoch of this training.
     """
-    found = read_epochs(starting.keep_epochs, epochs)
-    early = [epoch for epoch in found if epoch <= starting.parting]
-    if early and not starting.keep_epochs.startswith(EVERY):
+    found = read_epochs(text, last)
+    early = [epoch for epoch in found if epoch <= before]
+    if early and not text.startswith(EVERY):
         raise ValueError(
-            f"keep_epochs={starting.keep_epochs}: the sides part after epoch {starting.parting}, so epoch {early[0]} "
-            "is not one of theirs; leave it out"
+            f"keep_epochs={text}: this training begins after epoch {before}, so epoch {early[0]} is not one of its; "
+            "leave it out"
         )
-    return tuple(epoch for epoch in found if epoch > starting.parting)
+    return tuple(epoch for epoch in found if epoch > before)
+
+
+def kept_epochs(starting: StartConfig, epochs: int) -> tuple[int, ...]:
+    """List the kept epochs of a pair's own training, after its sides part.
+
+    Raises:
+        ValueError: as in `own_epochs`.
+    """
+    return own_epochs(starting.keep_epochs, epochs, starting.parting)
 
 
 def check_start(starting: StartConfig, model: ModelConfig, optimization: OptimizationConfig) -> None:

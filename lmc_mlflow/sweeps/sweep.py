@@ -28,6 +28,7 @@ from lmc_mlflow.sweeps.run_loop import (
     statuses_of,
 )
 from lmc_mlflow.sweeps.schedule import Schedule
+from lmc_mlflow.sweeps.starts import with_starts
 from lmc_mlflow.sweeps.status import (
     headline,
     item_name,
@@ -70,6 +71,7 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     make_importable(config.runtime.code)
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
+    grid = with_starts(store, grid)
     if config.grid.dry_run:
         lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)), config)
         name_launcher_run(

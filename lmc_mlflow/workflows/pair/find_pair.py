@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.contract import Kind
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.models.timm_networks import refuse_pretrained
@@ -51,7 +52,7 @@ def find_pair(
     trainees = _trainees_at(start, config, data, devices)
     wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
     if wanted.finished is not None:
-        refuse_unkept(wanted.finished, config)
+        refuse_unkept(wanted.finished, kept_epochs(config.starting, config.optimization.epochs))
     earlier = earlier_reading(config)
     is_known = wanted.finished is not None or wanted.interrupted is not None
     if not is_known:

@@ -53,19 +53,24 @@ class KeptEpochs:
                 run.set_tags({Tag.KEPT_EPOCHS: ",".join(map(str, self._epochs))})
 
 
-def refuse_unkept(finished: Run, config: TrainPairConfig) -> None:
-    """Refuse a pair that was finished before without an epoch that is to be kept.
+def refuse_unkept(finished: Run, wanted: Sequence[int], remedy: str = "force=true trains it again") -> None:
+    """Refuse a training that was finished before without an epoch that is to be kept.
+
+    Args:
+        finished: its run.
+        wanted: epochs.
+        remedy: what to do.
 
     Raises:
         ValueError: saying which epochs it keeps, and what to do.
     """
-    kept = finished.data.tags.get(Tag.KEPT_EPOCHS, "")
-    missing = missing_epochs(kept_epochs(config.starting, config.optimization.epochs), kept)
+    kept, tags = finished.data.tags.get(Tag.KEPT_EPOCHS, ""), finished.data.tags
+    missing = missing_epochs(wanted, kept)
     if missing:
         raise ValueError(
-            f"pair {finished.info.run_id} was finished before and keeps {f'epochs {kept}' if kept else 'no epochs'}; "
-            f"keep_epochs asks for {','.join(map(str, missing))} too: force=true trains it again, without keep_epochs "
-            "it is taken as it is"
+            f"{tags.get(Tag.KIND)} {finished.info.run_id} was finished before and keeps "
+            f"{f'epochs {kept}' if kept else 'no epochs'}; keep_epochs asks for {','.join(map(str, missing))} too: "
+            f"{remedy}; without keep_epochs it is taken as it is"
         )
 
 
