@@ -143,7 +143,8 @@ class RunSession:
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
             run = self._runs.reopen(self._store, interrupted)
-            point_launcher_at(self._store, run.run_id, f"resumed an interrupted {kind}")
+            if kind != Kind.ENDPOINT:
+                point_launcher_at(self._store, run.run_id, f"resumed an interrupted {kind}")
             run.set_tags({Tag.THREADS: _threads_with(interrupted.data.tags.get(Tag.THREADS, ""))})
             if parent is not None:
                 run.set_tags({"mlflow.parentRunId": parent.run_id})
