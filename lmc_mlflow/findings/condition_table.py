@@ -81,7 +81,7 @@ class Frames:
 def prepare(frames: Frames, stand_ins: Mapping[str, str], with_starts: bool = False) -> Frames:
     """Sort the rows by run id, give equal settings equal texts, and leave out what a loop of a user's own has trained.
 
-    Pairs with a starting point are in `parted` alone, unless `with_starts` is set: the papers' networks start at random.
+    Pairs with a starting point are in `parted` alone, unless `with_starts` is set: those of the papers start at random.
 
     `auto` is replaced by what it stands for. The name of a data set or a network is replaced by the paper's name that
     it stands in for; rows that have that name in the store are left out, so that no cell mixes the two.
