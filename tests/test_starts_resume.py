@@ -24,6 +24,7 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.manifest import read_manifest
 from lmc_mlflow.query.kept_states import kept_sizes, load_kept
 from lmc_mlflow.query.networks import load_network
+from lmc_mlflow.workflows.pair.kept_epochs import readable_bytes
 
 FLAGS = [
     *("--device=cpu", "--threads=1", "--batch_size=16", "--model=mlp_l1_w16_bn_dropout", "--noise=different"),
@@ -164,6 +165,9 @@ def test_a_sweep_trains_each_trunk_once_and_finds_its_pairs_again(
         f"  - {{start: {start[:10]}, keep_epochs: '2'}}\n"
     )
     flags = [f"--grid={grid}", "--processes=2", "--device=cpu"]
+    # Two seeds keep the states of two sides, and two trunks one each: 12,730 numbers and two moments of each, 4 bytes.
+    assert sweep([*flags, "--dry_run=true"]) == 0
+    assert f"kept states take about {readable_bytes(6 * 3 * 12_730 * 4)}" in capsys.readouterr().out
     assert sweep(flags) == 0
     assert len(trunks(store)) == 2  # one for each seed, for both kinds of noise
     assert len(runs_of_kind(store, "pair")) == 1 + 6

@@ -100,7 +100,7 @@ def check_room(store: Store, needed: int) -> str:
     if not needed:
         return ""
     folder = local_folder(store)
-    said = f"keep_epochs: the kept states take about {readable_bytes(needed)}"
+    said = f"kept epochs: the kept states take about {readable_bytes(needed)}"
     if folder is None:
         return said
     free = shutil.disk_usage(_existing(folder)).free
