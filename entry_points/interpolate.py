@@ -8,11 +8,10 @@ from lmc_mlflow.config.commands import InterpolateConfig
 
 
 def work(config: InterpolateConfig) -> list[str]:
-    """Measure the path; return the lines to print."""
-    from lmc_mlflow.workflows.path.interpolate import interpolate
-    from lmc_mlflow.workflows.path.lines import path_lines
+    """Measure the path, or one for each kept epoch; return the lines to print."""
+    from lmc_mlflow.workflows.path.lines import measured_lines
 
-    return path_lines(interpolate(config))
+    return measured_lines(config)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from entry_points.command import run_command
+from entry_points.command import ignore, run_command, tell
 from lmc_mlflow.config.commands import TrainPairConfig
 
 
@@ -12,7 +12,7 @@ def work(config: TrainPairConfig) -> list[str]:
     from lmc_mlflow.workflows.pair.lines import pairs_lines
     from lmc_mlflow.workflows.pair.train_pair import train_seeds
 
-    return pairs_lines(train_seeds(config))
+    return pairs_lines(train_seeds(config, tell=ignore if config.terminal.quiet else tell))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

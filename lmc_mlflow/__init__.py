@@ -13,6 +13,7 @@ FUNCTIONS = (
     "align",
     "ensemble",
     "interpolate",
+    "interpolate_epochs",
     "matrix",
     "network",
     "options",

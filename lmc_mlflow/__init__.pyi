@@ -9,7 +9,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
@@ -190,6 +190,55 @@ def interpolate(
 ) -> Path:
     """Measure the path between the networks of a pair (one argument), or between two networks."""
 
+def interpolate_epochs(
+    pair: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    data_root: str | _FilePath = "",
+    num_alphas: int = 21,
+    alphas: Literal["even", "adaptive"] = "even",
+    alpha_tolerance: float = 0.01,
+    splits: Sequence[Literal["test", "train_a", "train_b", "unseen"]] | str = ('test', 'train_a', 'train_b'),
+    bn: Literal["interpolate", "recalibrate", "nearest", "repair"] = "interpolate",
+    path_engine: Literal["fast", "exact"] = "fast",
+    barrier_threshold: float = 0.1,
+    accuracy_delta_threshold: float = -0.06,
+    error_barrier_threshold: float = 0.02,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    resamples_seed: int = 0,
+    keep_samples: bool = False,
+    num_matching_images: int = 2000,
+    sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
+    sinkhorn_steps: int = 200,
+    sinkhorn_lr: float = 0.1,
+    sinkhorn_temperature: float = 1.0,
+    match_on: Literal["parameters", "kernels"] = "parameters",
+    align_seed: int = 0,
+    max_sweeps: int = 100,
+    epochs: Sequence[int] | str = (),
+    dataset: str = "",
+    image_size: int | None = None,
+    channels: Literal["auto", "1", "3"] = "auto",
+    shift: str = "none",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit", "given"] = "centered",
+    mean: Sequence[float] | str = (),
+    std: Sequence[float] | str = (),
+    output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
+) -> PathByEpoch:
+    """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
+
 def matrix(
     networks: _Runs | None = None,
     /,
@@ -309,6 +358,9 @@ def pair(
     keep_memory: bool = True,
     code: str = "",
     c2st_samples: int = 1000,
+    start: _Run = "",
+    start_digest: str = "",
+    start_head: Literal["keep", "new"] = "keep",
     publish: bool = False,
 ) -> AbstractContextManager[OwnPair]:
     """Open a pair that a training loop of your own trains: `with lmc.pair(shift="label_2080") as pair: ...`.
@@ -535,6 +587,15 @@ def train_pair(
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
+    start: _Run = "",
+    start_digest: str = "",
+    start_epoch: int | None = None,
+    start_head: Literal["keep", "new"] = "keep",
+    freeze: Sequence[str] | str = (),
+    shared_epochs: int = 0,
+    shared_data: Literal["both", "A", "B"] = "both",
+    perturb: str = "",
+    keep_epochs: str = "",
     devices: Sequence[str] | str = (),
     publish: bool = False,
 ) -> Pair:
@@ -605,6 +666,15 @@ def train_pairs(
     checkpoint_every: int = 10,
     force: bool = False,
     c2st_samples: int = 1000,
+    start: _Run = "",
+    start_digest: str = "",
+    start_epoch: int | None = None,
+    start_head: Literal["keep", "new"] = "keep",
+    freeze: Sequence[str] | str = (),
+    shared_epochs: int = 0,
+    shared_data: Literal["both", "A", "B"] = "both",
+    perturb: str = "",
+    keep_epochs: str = "",
     seeds: Sequence[int] | str = (),
     devices: Sequence[str] | str = (),
     publish: bool = False,
@@ -625,6 +695,7 @@ def trajectory(
     momentum: float | None = None,
     weight_decay: float | None = None,
     engine: Literal["exact", "fast"] | None = None,
+    keep_epochs: str = "",
     data_root: str | _FilePath = "",
     device: str = "auto",
     deterministic: bool = False,

@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lmc_mlflow.calls import as_text, at, configure, ends, make_network, make_pair, make_result, refuse_no_text
-from lmc_mlflow.config.canonical import parameters
-from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.config.commands import COMMANDS
-from lmc_mlflow.config.options import write_value
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.calls import (
+    as_text,
+    at,
+    configure,
+    ends,
+    make_network,
+    make_pair,
+    make_result,
+    option_table,
+    refuse_no_text,
+)
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result, as_value
@@ -31,6 +37,7 @@ SEVERAL = (list, tuple)
 OF_OUR_LOOP = (
     *("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices"),
     *("loop", "checkpoint_every", "force"),
+    *("start_epoch", "shared_epochs", "shared_data", "perturb", "keep_epochs", "freeze"),
 )
 """Options of `train_pair` that `pair` has no use for; what it says of epochs, optimizer and so on is recorded alone."""
 
@@ -104,6 +111,8 @@ def interpolate(
         from lmc_mlflow.workflows.path.interpolate import interpolate as measure
 
         config = configure("interpolate", options, ends(a, b))
+        if config.by_epoch.epochs:
+            raise ValueError("epochs: interpolate measures one path; call interpolate_epochs(pair, epochs=[1, 2, 5])")
         outcome = measure(config)
         return make_result(
             Path,
@@ -114,6 +123,19 @@ def interpolate(
             align=config.aligning.align,
             thresholds=(config.path.barrier_threshold, config.path.accuracy_delta_threshold),
         )
+
+
+def interpolate_epochs(
+    pair: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> PathByEpoch:
+    """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs as measure
+
+        config = configure("interpolate", options, {"pair": pair})
+        if not config.by_epoch.epochs:
+            raise ValueError("give epochs=[...], which the pair has kept; interpolate(pair) measures one path")
+        return make_result(PathByEpoch, measure(config))
 
 
 def align(
@@ -228,12 +250,4 @@ def options(command: str) -> pd.DataFrame:
     Raises:
         ValueError: there is no such command.
     """
-    import pandas as pd
-
-    known = parameters(lookup(COMMANDS, str(command), "command").config).values()
-    rows = [
-        (p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help)
-        for p in known
-        if p.section != "terminal"
-    ]
-    return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])
+    return option_table(str(command))

@@ -10,15 +10,18 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmc_mlflow.config.canonical import from_texts, parameters
+from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.options import write_value
 from lmc_mlflow.results.networks import Network, Pair
 from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
-NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out"})
+NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out", "start"})
 """Options that name networks."""
 OF_ANY_KIND = frozenset({"publish"})
 """Commands that take other runs there too, and say themselves which."""
@@ -131,3 +134,20 @@ def make_network(run_id: str, how: str) -> Network:
 
     run = default_client().get_run(run_id)
     return make_result(Network, Outcome.of(run, how))
+
+
+def option_table(command: str) -> pd.DataFrame:
+    """Tabulate the options of a command: `option`, `default`, `choices` and `meaning`.
+
+    Raises:
+        ValueError: there is no such command.
+    """
+    import pandas as pd
+
+    known = parameters(lookup(COMMANDS, command, "command").config).values()
+    rows = [
+        (p.name, write_value(p.default), ", ".join(p.rule.choices), p.rule.help)
+        for p in known
+        if p.section != "terminal"
+    ]
+    return pd.DataFrame(rows, columns=["option", "default", "choices", "meaning"])

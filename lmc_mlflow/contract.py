@@ -86,6 +86,7 @@ class Tag:
     SOURCE_MODEL = "lmc.source_model"
     WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
+    KEPT_EPOCHS = "lmc.kept_epochs"
     # How it was measured.
     ALIGN = "lmc.align"
     BN = "lmc.bn"
@@ -152,6 +153,7 @@ class Artifact:
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
+    BARRIER_BY_EPOCH = "barrier_by_epoch.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"
@@ -166,6 +168,7 @@ class Artifact:
     CHECKPOINT_FOLDER = "checkpoint"
     RESUME_FOLDER = "resume"
     PREDICTIONS_FOLDER = "predictions"
+    KEPT_FOLDER = "epochs"
 
 
 SEE_MEMBERS = f": see {Artifact.MEMBERS}"

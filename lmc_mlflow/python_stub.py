@@ -5,6 +5,7 @@ import json
 import textwrap
 import types
 import typing
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, Plane
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
@@ -36,9 +37,16 @@ ROOMS: tuple[str, ...]
 _Run = str | Result
 _Runs = Sequence[_Run]
 """
-COMMAND_OF = {"train_pairs": "train_pair", "pair": "train_pair"}
+COMMAND_OF = {"train_pairs": "train_pair", "pair": "train_pair", "interpolate_epochs": "interpolate"}
 """Functions that are called otherwise than their command."""
-NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference")
+LEFT_OUT: Mapping[str, Collection[str]] = {
+    "train_pair": ("seeds",),
+    "pair": OF_OUR_LOOP,
+    "interpolate": ("epochs",),
+    "interpolate_epochs": ("pair", "run_a", "run_b", "align"),
+}
+"""Options of a function's command that it does not take."""
+NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference", "start")
 LISTS_OF_NETWORKS = ("runs", "sources", "held_out")
 TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
 
@@ -75,7 +83,7 @@ def _function(name: str, function: Any) -> str:
 
 
 def _options(name: str, command: str) -> list[Parameter]:
-    left_out = {"train_pair": ("seeds",), "pair": OF_OUR_LOOP}.get(name, ())
+    left_out = LEFT_OUT.get(name, ())
     return [
         p for p in parameters(COMMANDS[command].config).values() if p.section != "terminal" and p.name not in left_out
     ]
@@ -86,7 +94,7 @@ def _of_position(function: str, argument: str) -> str:
         return "_Run | _Runs | None"
     if argument == "model_uri":
         return "str | None"
-    if function == "publish" or argument in ("a", "b", "c", "network"):
+    if function == "publish" or argument in ("a", "b", "c", "network", "pair"):
         return "_Run | None"
     return "_Run" if argument == "run" else "_Runs | None"
 

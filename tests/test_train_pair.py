@@ -228,7 +228,7 @@ def test_a_full_gpu_is_answered_with_what_to_lower(
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    monkeypatch.setattr(workflow, "train", full)
+    monkeypatch.setattr(workflow, "train_on", full)
     assert main(FLAGS) == 1
     assert "out of memory. Tried to allocate 20.00 GiB.; lower batch_size" in capsys.readouterr().err
     assert {run.info.status for run in runs_of_kind(store, "pair")} == {"FAILED"}

@@ -28,6 +28,7 @@ from lmc_mlflow.config.star import (
     StarVerdictConfig,
     matching_of,
 )
+from lmc_mlflow.config.starting import StartConfig, check_start
 from lmc_mlflow.config.store_commands import ExportCommandConfig as ExportCommandConfig
 from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportCommandConfig
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
@@ -57,6 +58,7 @@ class TrainPairConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
     shift_test: ShiftTestConfig = field(default_factory=ShiftTestConfig)
+    starting: StartConfig = field(default_factory=StartConfig)
     together: TogetherConfig = field(default_factory=TogetherConfig)
     data_parallel: DataParallelConfig = field(default_factory=DataParallelConfig)
     publishing: PublishingConfig = field(default_factory=PublishingConfig)
@@ -66,6 +68,7 @@ class TrainPairConfig:
         if self.together.seeds and self.model.seed != ModelConfig().seed:
             raise ValueError("give either seed or seeds")
         _check_translations(self.data, self.noise)
+        check_start(self.starting, self.model, self.optimization)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from lmc_mlflow.config.adopting import ForeignConfig
 from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
-from lmc_mlflow.config.path import EndsConfig, PathConfig
+from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
 
 
@@ -18,6 +18,7 @@ class InterpolateConfig:
     path: PathConfig = field(default_factory=PathConfig)
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
+    by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
@@ -25,6 +26,7 @@ class InterpolateConfig:
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
+        check_epochs(self.by_epoch, self.ends, self.path, self.aligning)
 
 
 @dataclass(frozen=True)

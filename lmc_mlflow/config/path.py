@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lmc_mlflow.config.alignment import NONE, PathAligningConfig
 from lmc_mlflow.config.options import Section, option
 
 BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
@@ -25,6 +26,23 @@ class EndsConfig(Section):
         """Check the rules that tie the fields together."""
         if bool(self.pair) == bool(self.run_a or self.run_b) or bool(self.run_a) != bool(self.run_b):
             raise ValueError("give either pair=<pair run id> or both run_a=<run id> and run_b=<run id>")
+
+
+@dataclass(frozen=True)
+class EpochsConfig(Section):
+    """The kept epochs of a pair between whose networks paths are measured."""
+
+    epochs: tuple[int, ...] = option(
+        (),
+        "with pair: instead of one path those between both sides after each of these epochs, which the pair has kept "
+        "(keep_epochs of train_pair)",
+        minimum=1,
+    )
+
+    def check(self) -> None:
+        """Check that no epoch is named twice."""
+        if len(set(self.epochs)) < len(self.epochs):
+            raise ValueError(f"epochs={','.join(map(str, self.epochs))}: each epoch once")
 
 
 @dataclass(frozen=True)
@@ -93,3 +111,19 @@ class PathConfig(Section):
             raise ValueError(f"alpha_tolerance={self.alpha_tolerance} belongs to alphas=adaptive; leave it out")
         if len(set(self.splits)) != len(self.splits):
             raise ValueError(f"splits={','.join(self.splits)}: each split once")
+
+
+def check_epochs(by_epoch: EpochsConfig, ends: EndsConfig, path: PathConfig, aligning: PathAligningConfig) -> None:
+    """Check that the options of a path are those that are measured between kept epochs.
+
+    Raises:
+        ValueError: two runs instead of a pair, an alignment, or samples that are to be logged.
+    """
+    if not by_epoch.epochs:
+        return
+    if not ends.pair:
+        raise ValueError("epochs are those of a pair; give pair=<pair run id>, and run_a and run_b without epochs")
+    if aligning.align != NONE:
+        raise ValueError(f"align={aligning.align} and epochs are two questions; align a path of the trained networks")
+    if path.keep_samples:
+        raise ValueError("keep_samples is of one path; leave epochs out")

@@ -79,6 +79,9 @@ class RepairConfig(Section):
     orphans: bool = option(
         False, "true: delete the endpoints of pairs that were deleted (MLflow can restore them); false: only list them"
     )
+    prune_epochs: bool = option(
+        False, "true: delete the states of epochs that finished runs have kept (keep_epochs); false: only list them"
+    )
     stale_minutes: float = option(
         30.0, "a run of another machine counts as dead after this long without a heartbeat", above=0.0
     )

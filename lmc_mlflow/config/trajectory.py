@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option, option_of
+from lmc_mlflow.config.starting import read_epochs
 from lmc_mlflow.config.train_pair import OptimizationConfig
 
 _CHOICES = {spec.name: option_of(spec).choices for spec in dataclasses.fields(OptimizationConfig)}
@@ -25,9 +26,15 @@ class TrajectoryConfig(Section):
     )
     weight_decay: float | None = option(None, "weight decay; auto: as it was trained", minimum=0.0)
     engine: str | None = option(None, "exact or fast; auto: as it was trained", choices=_CHOICES["engine"])
+    keep_epochs: str = option(
+        "",
+        "epochs, counted from the first training on, whose optimizers are kept too: 22,25 or every:5; empty: none",
+        identity=False,
+    )
     data_root: str = option("", "folder of the data set on this machine; empty: as the run was trained", identity=False)
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
         if not self.run:
             raise ValueError("give run=<run id of a trained network>")
+        read_epochs(self.keep_epochs, 10**9)

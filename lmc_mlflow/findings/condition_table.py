@@ -10,6 +10,7 @@ import pandas as pd
 from lmc_mlflow.config.train_pair import OUR_LOOP
 from lmc_mlflow.findings.conditions import CONDITIONS, PLAIN, has_learnt, per_seed, plain_rows
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES, with_pair_measures
+from lmc_mlflow.findings.starts import has_start
 from lmc_mlflow.models.families import has_batch_norm
 
 POLICIES = ("interpolate", "recalibrate", "nearest")
@@ -48,6 +49,7 @@ class Frames:
 
     Attributes:
         left_out: kind -> run ids of those that are in no table, because their networks are gone.
+        parted: all paths, also of pairs with a starting point, which the papers' tables have not.
     """
 
     pairs: pd.DataFrame
@@ -57,6 +59,7 @@ class Frames:
     stars: pd.DataFrame = field(default_factory=_no_rows)
     aligned: pd.DataFrame = field(default_factory=_no_rows)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parted: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
@@ -75,8 +78,10 @@ class Frames:
         return {policy: conditions(self.measured_paths, policy) for policy in POLICIES}
 
 
-def prepare(frames: Frames, stand_ins: Mapping[str, str], every_loop: bool = False) -> Frames:
+def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = False) -> Frames:
     """Sort the rows by run id, give equal settings equal texts, and leave out what others than our loop have trained.
+
+    Pairs with a starting point are in `parted` alone, unless `every_run` is set: those of the papers start at random.
 
     `auto` is replaced by what it stands for. The name of a data set or a network is replaced by the paper's name that
     it stands in for; rows that have that name in the store are left out, so that no cell mixes the two.
@@ -84,12 +89,13 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_loop: bool = Fal
     Args:
         frames: as read.
         stand_ins: name of a data set or network in the store -> name in the paper, as in imagefolder -> cifar10.
-        every_loop: whether networks of loops of users' own, and adopted ones, stay.
+        every_run: whether pairs with a starting point, and networks of other loops than ours, are in every table.
     """
 
-    def prepare_table(frame: pd.DataFrame) -> pd.DataFrame:
+    def prepare_table(frame: pd.DataFrame, keep: bool = every_run) -> pd.DataFrame:
+        frame = frame if keep else frame[~has_start(frame)]
         frame = frame.sort_values("run_id", ignore_index=True)
-        if "loop" in frame and not every_loop:
+        if "loop" in frame and not every_run:
             frame = frame[frame["loop"] == OUR_LOOP].reset_index(drop=True)
         if "augmentation" in frame and len(frame):
             usual = usual_augmentation(frame["dataset"])
@@ -104,7 +110,8 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_loop: bool = Fal
         return frame
 
     pairs, endpoints, paths, ensembles, stars, aligned = map(prepare_table, frames.tables())
-    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out)
+    parted = prepare_table(frames.paths, keep=True)
+    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out, parted)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

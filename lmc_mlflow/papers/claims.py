@@ -9,11 +9,18 @@ from lmc_mlflow.findings.condition_table import POLICIES, Frames
 from lmc_mlflow.findings.evidence import ANSWERS, Claim, ConditionTables, Verdict
 from lmc_mlflow.papers.altintas.claims import ALTINTAS_CLAIMS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_error_conditions
+from lmc_mlflow.papers.frankle.claims import FRANKLE_CLAIMS
 from lmc_mlflow.papers.hepburn.claims import HEPBURN_CLAIMS, printed_conditions
 from lmc_mlflow.papers.permutation.claims import PERMUTATION_CLAIMS
 from lmc_mlflow.papers.starlight.claims import STARLIGHT_CLAIMS
 
-CLAIMS: tuple[Claim, ...] = (*HEPBURN_CLAIMS, *ALTINTAS_CLAIMS, *STARLIGHT_CLAIMS, *PERMUTATION_CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *HEPBURN_CLAIMS,
+    *ALTINTAS_CLAIMS,
+    *STARLIGHT_CLAIMS,
+    *PERMUTATION_CLAIMS,
+    *FRANKLE_CLAIMS,
+)
 PAPER = "paper"
 """In the place of a policy: the same judgement on the papers' own numbers."""
 JUDGED = (*POLICIES, PAPER)

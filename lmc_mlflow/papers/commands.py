@@ -17,6 +17,7 @@ GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii"
     "logistic_regression": "altintas_logistic_regression",
     "interventions": "altintas_interventions",
     "head_to_head": "hepburn_against_altintas",
+    "instability": "instability",
 }
 """Table, or group of claims -> the grid that makes its runs."""
 

@@ -70,6 +70,30 @@ class Path(Result):
 
 
 @dataclass(frozen=True)
+class PathByEpoch(Result):
+    """The paths between both sides of a pair after each of its kept epochs.
+
+    Attributes:
+        pair: run id of the pair.
+    """
+
+    pair: str
+    shown: ClassVar[tuple[str, ...]] = ("barrier", "barrier_in_basin", "angle_deg")
+
+    def frame(self) -> pd.DataFrame:
+        """Return a row an epoch and split: every barrier, the verdicts, angles and distances."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.BARRIER_BY_EPOCH)
+
+    def figure(self) -> Figure:
+        """Draw every barrier against epoch, distance and angle."""
+        from lmc_mlflow.plots import paths_by_epoch_figure
+
+        return paths_by_epoch_figure(self.frame(), self.name)
+
+
+@dataclass(frozen=True)
 class Ensemble(Result):
     """A scored ensemble.
 

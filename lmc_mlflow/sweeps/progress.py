@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.starting import kept_epochs, missing_epochs
 from lmc_mlflow.contract import Kind, Tag, where, where_tags
 from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, search
@@ -107,12 +108,21 @@ def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status
         snapshot: of the store.
         digest: of its data; None where they have not been loaded: pairs on any data count.
     """
-    pair = status_of_runs(snapshot.of_pair(cell.key, digest))
+    runs = snapshot.of_pair(cell.key, digest)
+    pair = status_of_runs(runs)
     if pair.word != FINISHED:
         return pair
+    if _lacks_epochs(cell.config, next(run for run in runs if run.info.run_id == pair.pair)):
+        return Status(TO_DO)  # whoever takes it up says what to do about it
     ends = snapshot.ends.get(pair.pair, ("", ""))
     statuses = [_status_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then]
     return _combine(statuses, pair.pair)
+
+
+def _lacks_epochs(config: TrainPairConfig, pair: Run) -> bool:
+    """Tell whether a finished pair has not kept an epoch that a cell is to keep."""
+    wanted = kept_epochs(config.starting, config.optimization.epochs)
+    return bool(missing_epochs(wanted, pair.data.tags.get(Tag.KEPT_EPOCHS, "")))
 
 
 def status_of_seed_steps(job: Job, pairs: Sequence[str], snapshot: Snapshot) -> Status:

@@ -125,6 +125,9 @@ def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
 
 
 def _read_path(texts: dict[str, str], override: Texts) -> GridStep:
+    if "epochs" in texts:
+        raise ValueError("epochs: a step measures trained networks; give interpolate epochs=... on a pair afterwards")
+    override = {name: text for name, text in override.items() if name != "epochs"}  # those of the training
     return _checked(GridStep(PATH, _sorted_texts(InterpolateConfig, texts, override)))
 
 

@@ -18,6 +18,7 @@ from lmc_mlflow.sweeps.engines.table import (
 )
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.sweeps.grid_file import read_grid
+from lmc_mlflow.sweeps.kept_room import kept_bytes
 from lmc_mlflow.sweeps.ownership import SweepRun, sweeps_of
 from lmc_mlflow.sweeps.preflight import data_digests
 from lmc_mlflow.sweeps.preview import preview_lines
@@ -28,6 +29,7 @@ from lmc_mlflow.sweeps.run_loop import (
     statuses_of,
 )
 from lmc_mlflow.sweeps.schedule import Schedule
+from lmc_mlflow.sweeps.starts import with_starts
 from lmc_mlflow.sweeps.status import (
     headline,
     item_name,
@@ -41,6 +43,7 @@ from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.launcher_run import name_launcher_run, point_launcher_at
 from lmc_mlflow.tracking.lifecycle import end_orphan, open_runs
 from lmc_mlflow.tracking.locks import find_locks, hold_locks, remove_lock
+from lmc_mlflow.workflows.pair.kept_epochs import check_room
 
 Tell = Callable[[str], None]
 MAX_NOTE = 7000
@@ -70,14 +73,19 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     make_importable(config.runtime.code)
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
+    grid = with_starts(store, grid)
     if config.grid.dry_run:
-        lines = preview_lines(grid, read_snapshot(store), num_workers(config, len(grid.cells)), config)
+        snapshot = read_snapshot(store)
+        lines = preview_lines(grid, snapshot, num_workers(config, len(grid.cells)), config)
+        lines += [said] if (said := check_room(store, kept_bytes(grid, statuses_of(grid, snapshot, None)))) else []
         name_launcher_run(
             store, f"dry run of {grid.name}", "\n".join(f"    {strip_paint(line)}" for line in lines)[:MAX_NOTE], {}
         )
         return SweepOutcome("", tuple(lines), store.experiment_id)
     digests = data_digests(grid)
     before = statuses_of(grid, read_snapshot(store), digests)
+    if said := check_room(store, kept_bytes(grid, before)):
+        tell(said)
     is_finished = all(status.word == FINISHED for status in before.values())
     runs = sweeps_of(store, grid)
     if is_finished and (not runs or runs[-1].info.status == "FINISHED"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.connection.client import (
     STORE_FAILURES,
@@ -161,12 +161,13 @@ def _new_run(
     store: Store, kind: str, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
 ) -> TrackedRun:
     everything = {Tag.KIND: kind, **tags, **process_tags(), **provenance_tags(), **source_tags()}
+    stands_for_command = parent is None and kind != Kind.ENDPOINT  # the epochs that pairs share are a part of one
     if parent is not None:
         everything[PARENT_TAG] = parent.run_id
         experiment_id = parent.experiment_id
     else:
         offer_view(store, store.experiment_id)
-        everything |= launcher_tags(store)
+        everything |= launcher_tags(store) if stands_for_command else {}
         experiment_id = store.experiment_id
     try:
         run = store.client.create_run(experiment_id, tags=everything | {"mlflow.runName": name}, run_name=name)
@@ -177,7 +178,7 @@ def _new_run(
             f"the server does not allow you to write runs to experiment {experiment_id}; "
             "choose one of your own with MLFLOW_EXPERIMENT_NAME (`mlflow run --experiment-name`)"
         ) from None
-    if parent is None:
+    if stands_for_command:
         point_launcher_at(store, run.info.run_id, f"`mlflow run` started this {kind}")
     return TrackedRun(store.client, run.info.run_id, experiment_id)
 

@@ -124,12 +124,25 @@ class TrackedRun:
             np.savez_compressed(local, **arrays)  # type: ignore[arg-type]
             self._log_file(local, path)
 
-    def log_tensors(self, tensors: Mapping[str, Tensor], path: str) -> None:
-        """Log tensors as one safetensors file."""
+    def log_tensors(self, tensors: Mapping[str, Tensor], path: str, header: Mapping[str, str] | None = None) -> None:
+        """Log tensors as one safetensors file; `header` is what it holds that is no tensor."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / Path(path).name
-            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, local)
+            held = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+            save_file(held, local, metadata=None if header is None else dict(header))
             self._log_file(local, path)
+
+    def remember_file(self, path: str) -> bool:
+        """Take a whole file that an earlier process of the run has logged into the manifest; tell whether it is there.
+
+        Call it for files alone that were complete before the progress was written which the run goes on from.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                self._digests[path] = sha256_of(download(self.client, self.run_id, path, Path(folder)))
+            except (MlflowException, OSError):
+                return False
+        return True
 
     def log_figure(self, figure: Figure, path: str) -> None:
         """Log a figure as a PNG file."""

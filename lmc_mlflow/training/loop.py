@@ -38,7 +38,7 @@ def train(
     test: tuple[Images, Tensor],
     config: OptimizationConfig,
     flips: bool,
-    first_epoch: int,
+    first_epoch: int | range,
     on_epoch: OnEpoch,
     engine: str = "exact",
 ) -> str:
@@ -49,7 +49,7 @@ def train(
         test: images and labels.
         config: how to train.
         flips: whether images are flipped at random.
-        first_epoch: counted from 1.
+        first_epoch: counted from 1; or the epochs that are trained, where not all to the last are.
         on_epoch: called after each epoch with its number and one report a network; True ends the training.
         engine: `exact`, or `fast`, which sees the same draws and differs by rounding.
 
@@ -73,7 +73,7 @@ def train_on_devices(
     test: tuple[Images, Tensor],
     config: OptimizationConfig,
     flips: bool,
-    first_epoch: int,
+    first_epoch: int | range,
     on_epoch: OnEpoch,
     devices: Sequence[torch.device],
 ) -> str:
@@ -84,7 +84,7 @@ def train_on_devices(
         test: images and labels; on the same device.
         config: how to train.
         flips: whether images are flipped at random.
-        first_epoch: counted from 1.
+        first_epoch: as in `train`.
         on_epoch: as in `train`.
         devices: as `why_not_data_parallel` allows them.
 
@@ -105,13 +105,12 @@ def _train_epochs(
     trainees: Sequence[Trainee],
     test: tuple[Images, Tensor],
     config: OptimizationConfig,
-    first_epoch: int,
+    first_epoch: int | range,
     on_epoch: OnEpoch,
 ) -> None:
     num_images = sum(len(t.labels) for t in trainees)
-    bar = tqdm(
-        range(first_epoch, config.epochs + 1), initial=first_epoch - 1, total=config.epochs, unit="epoch", disable=None
-    )
+    epochs = range(first_epoch, config.epochs + 1) if isinstance(first_epoch, int) else first_epoch
+    bar = tqdm(epochs, initial=epochs.start - 1, total=epochs.stop - 1, unit="epoch", disable=None)
     for epoch in bar:
         started = time.perf_counter()
         with products(config.precision):

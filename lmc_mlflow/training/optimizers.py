@@ -19,9 +19,18 @@ OPTIMIZERS: Mapping[str, Callable[[Iterable[Parameter], OptimizationConfig], Opt
     ),
 }
 
+NUM_SLOTS: Mapping[str, Callable[[float], int]] = {
+    "adam": lambda _momentum: 2,
+    "adamw": lambda _momentum: 2,
+    "rmsprop": lambda _momentum: 1,
+    "sgd": lambda momentum: int(momentum > 0),
+}
+"""Optimizer -> by its momentum, how many numbers it keeps beside each trained one."""
+
 
 def make_optimizer(params: Iterable[Parameter], config: OptimizationConfig) -> Optimizer:
-    """Make the optimizer of a configuration."""
+    """Make the optimizer of a configuration; what is frozen is no part of it."""
+    params = [parameter for parameter in params if parameter.requires_grad]
     return lookup(OPTIMIZERS, config.optimizer, "optimizer")(params, config)
 
 

@@ -15,7 +15,8 @@ from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.run_names import condition_words, fit
-from lmc_mlflow.workflows.pair.train_pair import check_pair, train_pair
+from lmc_mlflow.workflows.pair.find_pair import check_pair
+from lmc_mlflow.workflows.pair.train_pair import train_pair
 from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
 
 LABELS = ("same, sides A and B", "different, both side A")

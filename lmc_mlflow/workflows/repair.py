@@ -16,6 +16,8 @@ from lmc_mlflow.tracking.lifecycle import end_orphan
 from lmc_mlflow.tracking.locks import no_locks, remove_lock, stale_locks
 from lmc_mlflow.tracking.processes.process import is_alive, unreadable_tag
 from lmc_mlflow.workflows.dead_launchers import dead_launchers
+from lmc_mlflow.workflows.pair.kept_epochs import readable_bytes
+from lmc_mlflow.workflows.prune_epochs import KeptStates, find_kept_states, prune_epochs
 
 LAUNCHER = "run of mlflow run"
 """What a run is called that `mlflow run` has started and whose command is gone."""
@@ -37,6 +39,8 @@ class RepairOutcome:
 
     Attributes:
         deleted: whether these endpoints were deleted too.
+        kept: finished runs with kept states of epochs.
+        pruned: whether these states were deleted.
         left: sentences about what cannot be judged, or could not be changed.
     """
 
@@ -46,6 +50,8 @@ class RepairOutcome:
     endpoints: list[Run]
     deleted: bool
     left: list[str]
+    kept: list[KeptStates]
+    pruned: bool
 
 
 def repair(config: RepairCommandConfig) -> RepairOutcome:
@@ -75,13 +81,18 @@ def repair(config: RepairCommandConfig) -> RepairOutcome:
             [(run.info.run_id, _called(run), partial(store.client.delete_run, run.info.run_id)) for run in endpoints],
             left,
         )
+    kept = find_kept_states(store)
+    if options.prune_epochs:
+        lost = _do_each([(k.run.info.run_id, _called(k.run), partial(prune_epochs, store, k)) for k in kept], left)
+        kept = [one for one in kept if one.run.info.run_id not in lost]
     orphans = [_orphan(run) for run in dead + launchers if run.info.run_id not in failed]
     what = "ended" if options.apply else "found"
     note = "\n".join(f"- {o.kind} `{o.run_id}` {o.name}" for o in orphans)
     name_launcher_run(store, f"repair: {len(orphans)} dead runs {what}", note, {})
     endpoints = [run for run in endpoints if run.info.run_id not in failed]
     num_alive = len(ours) - len(strange) - len(dead)
-    return RepairOutcome(orphans, options.apply, num_alive, endpoints, options.orphans, left)
+    found = orphans, options.apply, num_alive, endpoints, options.orphans, left
+    return RepairOutcome(*found, kept, options.prune_epochs)
 
 
 def _called(run: Run) -> str:
@@ -110,7 +121,7 @@ def _do_each(steps: Sequence[tuple[str, str, Callable[[], object]]], left: list[
     for identity, what, do in steps:
         try:
             do()
-        except WRITE_FAILURES as error:
+        except (*WRITE_FAILURES, ValueError) as error:  # a store that refuses, or a damaged manifest
             failed.append(identity)
             left.append(f"{what} could not be changed: {first_line(error)}")
     return failed
@@ -152,4 +163,17 @@ def repair_lines(outcome: RepairOutcome) -> list[str]:
         lines += [f"endpoint {run.info.run_id} {run.info.run_name}: its pair was deleted" for run in outcome.endpoints]
         lines.append(f"{len(outcome.endpoints)} endpoints without a pair{' deleted' if outcome.deleted else ''}")
         lines += [] if outcome.deleted else next_step("delete them", "repair", orphans="true")
+    lines += _kept_lines(outcome)
     return lines + [f"left alone: {sentence}" for sentence in outcome.left]
+
+
+def _kept_lines(outcome: RepairOutcome) -> list[str]:
+    holders = [kept for kept in outcome.kept if kept.epochs]
+    if not holders:
+        return []
+    number = sum(len(kept.epochs) for kept in holders)
+    size = readable_bytes(sum(kept.num_bytes for kept in holders))
+    if outcome.pruned:
+        return [f"{number} kept states of epochs deleted, {size}"]
+    said = f"{number} kept states of epochs in {len(holders)} runs, {size}"
+    return [said, *next_step("delete them all", "repair", prune_epochs="true")]

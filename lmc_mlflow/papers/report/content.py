@@ -121,7 +121,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
     answer = answer_batch_norm_question(tables["table_vii"])
-    mine = my_runs(prepare(frames, {}, every_loop=True))
+    mine = my_runs(prepare(frames, {}, every_run=True))
     return Content(tables, judge_all(ready, min_seeds), answer, notes, num_runs, here, mine, frames.left_out)
 
 

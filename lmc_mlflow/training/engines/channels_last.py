@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.batches import ResidentImages, channels_last
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.models.freezing import is_frozen
 from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.predictions.scores import Scores, mean_loss
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
@@ -29,6 +30,8 @@ def why_not_channels_last(trainees: Sequence[Trainee]) -> str | None:
     """Return None if `ChannelsLastTraining` can train these networks, else the reason why it cannot."""
     for trainee in trainees:
         modules = list(trainee.network.modules())
+        if is_frozen(trainee.network):
+            return f"side {trainee.side}: some tensors are frozen, which the plain loop alone leaves as they are"
         if not isinstance(trainee.images, ResidentImages):
             return f"side {trainee.side}: the images are read batch by batch; a higher memory_gb keeps them in memory"
         if not any(isinstance(module, nn.Conv2d) for module in modules):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.models.freezing import set_training
 from lmc_mlflow.predictions.scores import Scores, make_tally, mean_loss
 from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.noise_trace import trace_epoch
@@ -30,7 +31,7 @@ def train_epoch(trainee: Trainee, config: OptimizationConfig, flips: bool, epoch
     num_samples = len(trainee.labels)
     steps_per_epoch = math.ceil(num_samples / config.batch_size)
     tally = make_tally(trainee.labels)
-    trainee.network.train()
+    set_training(trainee.network)
     with trainee.noise.epoch(epoch, num_samples, config.batch_size, flips) as draws:
         for i, (images, labels) in enumerate(drawn_batches(trainee, draws)):
             for group in trainee.optimizer.param_groups:

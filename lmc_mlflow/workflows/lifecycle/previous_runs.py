@@ -35,19 +35,20 @@ def sort_runs(runs: Sequence[Run]) -> PreviousRuns:
     )
 
 
-def find_previous(store: Store, kind: str, identity: Mapping[str, str]) -> PreviousRuns:
+def find_previous(store: Store, kind: str, identity: Mapping[str, str], is_resumed: bool | None = None) -> PreviousRuns:
     """Look in the store's experiment for runs with the same identity.
 
     Args:
         store: where to look.
-        kind: of the run. Unless it is one of `RESUMED_KINDS`, only finished runs count.
+        kind: of the run.
         identity: tags that tell the run from all others of its kind.
+        is_resumed: whether runs that are not finished count; None: as for `RESUMED_KINDS`.
 
     Raises:
         AtWorkError: another process is writing such a run now.
     """
     found = sort_runs(search(store.client, where_tags({Tag.KIND: kind, **identity}), store.searched))
-    if kind not in RESUMED_KINDS:
+    if not (kind in RESUMED_KINDS if is_resumed is None else is_resumed):
         return PreviousRuns(found.finished)
     if found.at_work is not None:
         tags = found.at_work.data.tags

@@ -117,10 +117,14 @@ class TrainingProgress:
         self._wall_before = 0.0
         self._started = time.perf_counter()
 
-    def restore(self) -> Mapping[str, Tensor]:
-        """Put the trainees where the newest whole state has them, and give its tensors; none if there is no state."""
+    def restore(self, accept: Callable[[int], bool] = lambda _epoch: True) -> Mapping[str, Tensor]:
+        """Put the trainees where the newest whole state has them, and give its tensors; none if there is no state.
+
+        Args:
+            accept: tells by the state's epoch whether the training may go on from there; if not, there is none.
+        """
         state = self._slots.read(training_state.load)
-        if state is None:
+        if state is None or not accept(state.epoch):
             return {}
         training_state.restore(self._trainees, state)
         self.epoch = self._saved_epoch = state.epoch

@@ -107,25 +107,26 @@ class RunSession:
         self._store = store
         self._lock_key = lock
         self._runs = runs
-        self._open: dict[str, tuple[TrackedRun, str]] = {}
+        self._open: dict[str, TrackedRun] = {}
+        self.resumed: set[str] = set()  # ids of runs whose progress is deleted when they are closed
 
-    def find(self, kind: str, identity: Mapping[str, str], force: bool = False) -> "WantedRun":
-        """Look a run up as `run_once` does.
+    def find(self, kind: str, identity: Mapping[str, str], force: bool = False, alone: bool = False) -> "WantedRun":
+        """Look a run up as `run_once` does; a network that is trained `alone` is locked and resumed as pairs are.
 
         Raises:
             AtWorkError: another process is making it now.
         """
-        is_locked = kind in LOCKED_KINDS
-        previous = find_previous(self._store, kind, identity) if is_locked or not force else PreviousRuns()
+        is_locked, is_resumed = kind in LOCKED_KINDS or alone, kind in RESUMED_KINDS or alone
+        previous = find_previous(self._store, kind, identity, is_resumed) if is_locked or not force else PreviousRuns()
         if is_locked and (previous.finished is None or force):
             self._lock(kind, identity)
-            previous = find_previous(self._store, kind, identity)  # it may have been finished meanwhile
+            previous = find_previous(self._store, kind, identity, is_resumed)  # it may have been finished meanwhile
         elif is_locked:
             self._sweep(self._key(kind, identity))
         if force:
             previous = PreviousRuns()
         interrupted = previous.interrupted if previous.finished is None else None
-        return WantedRun(self, kind, dict(identity), previous.finished, interrupted)
+        return WantedRun(self, kind, dict(identity), previous.finished, interrupted, is_resumed)
 
     def open(
         self, kind: str, start: RunStart, interrupted: Run | None = None, parent: TrackedRun | None = None
@@ -142,11 +143,12 @@ class RunSession:
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
             run = self._runs.reopen(self._store, interrupted)
-            point_launcher_at(self._store, run.run_id, f"resumed an interrupted {kind}")
+            if kind != Kind.ENDPOINT:
+                point_launcher_at(self._store, run.run_id, f"resumed an interrupted {kind}")
             run.set_tags({Tag.THREADS: _threads_with(interrupted.data.tags.get(Tag.THREADS, ""))})
             if parent is not None:
                 run.set_tags({"mlflow.parentRunId": parent.run_id})
-        self._open[run.run_id] = run, kind
+        self._open[run.run_id] = run
         if start.first_file is not None:
             path, text = start.first_file
             probe_artifacts(run, text, path)
@@ -172,12 +174,13 @@ class RunSession:
             for run in runs:
                 run.finish()
             for run in runs:
-                if self._open.pop(run.run_id)[1] in RESUMED_KINDS:
+                del self._open[run.run_id]
+                if run.run_id in self.resumed:
                     _delete_progress(run)
 
     def close_all(self) -> None:
         """Close all runs that are open."""
-        self.close(*(run for run, _ in self._open.values()))
+        self.close(*self._open.values())
 
     def _key(self, kind: str, identity: Mapping[str, str]) -> str:
         return "-".join((kind, self._store.experiment_id, *identity.values()))
@@ -222,6 +225,7 @@ class WantedRun:
         identity: tags that tell it from all others of its kind.
         finished: it, where it was finished before.
         interrupted: otherwise, a run of the same identity that was not finished.
+        is_resumed: whether it writes what it can be resumed from, which is deleted when it is finished.
     """
 
     session: RunSession
@@ -229,11 +233,15 @@ class WantedRun:
     identity: dict[str, str]
     finished: Run | None
     interrupted: Run | None
+    is_resumed: bool = False
 
     def open(self, start: RunStart, parent: TrackedRun | None = None) -> TrackedRun:
         """Open the run, or reopen the interrupted one; its identity is among its tags."""
         start = RunStart(start.name, {**start.tags, **self.identity}, start.params, start.first_file)
-        return self.session.open(self.kind, start, self.interrupted, parent)
+        run = self.session.open(self.kind, start, self.interrupted, parent)
+        if self.is_resumed:
+            self.session.resumed.add(run.run_id)
+        return run
 
     def how(self, verb: str) -> str:
         """Say how the run came about: `finished before`, `resumed`, or what the command does."""

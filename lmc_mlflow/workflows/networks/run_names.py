@@ -69,6 +69,7 @@ def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
         found.append("own loop")
     if any(config.model.init != "same" for config in configs):
         found.append("own init")
+    found.append(_joined([start_words(config) for config in configs]))
     for values in (
         [c.data.shift for c in configs],
         [c.model.model for c in configs],
@@ -76,6 +77,16 @@ def condition_words(configs: Sequence[TrainPairConfig]) -> list[str]:
     ):
         found.append(_joined(values))
     return found
+
+
+def start_words(config: TrainPairConfig) -> str:
+    """Write in short where the sides start, if not at random, as in `shared5` or `from 1a2b3c4d e5`."""
+    own = config.starting
+    words = [f"from {own.start[:8]}"] if own.start else []
+    words += [f"e{own.start_epoch}"] if own.start_epoch else []
+    words += [f"shared{own.shared_epochs}"] if own.shared_epochs else []
+    words += [own.perturb] if own.perturb else []
+    return " ".join([*words, *(["frozen"] if own.freeze else [])])
 
 
 def _ends(networks: Sequence[LoggedNetwork]) -> str:

@@ -24,6 +24,7 @@ from lmc_mlflow.workflows.pair.own_side import Side
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
+from lmc_mlflow.workflows.pair.start import find_start, put_at_start, with_digest
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 
@@ -124,16 +125,20 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
     device = prepare_machine(config.runtime)
     store = open_store()
     data = load_shifted(config.data, device)
+    start = find_start(store, config.starting)
+    config = with_digest(config, start)
     trainees = make_trainees(config, data, device)
     if config.publishing.publish:
         check_publishable(network_spec(config, data))
+    if start is not None:
+        put_at_start(trainees, config, start)
     started = time.perf_counter()
     with run_session(store) as session:
         wanted = session.find(Kind.PAIR, pair_identity(config, data), force=True)  # the loop is no part of the identity
         runs = open_pair(store, wanted, config, data, None)
         log_shift([runs.pair], config, data)
         for run in (runs.pair, *runs.endpoints.values()):
-            run.set_tags({Tag.ENGINE: OWN_LOOP})
+            run.set_tags({Tag.ENGINE: OWN_LOOP} | ({Tag.START: start.run_id} if start is not None else {}))
         size, epochs = config.optimization.batch_size, config.optimization.epochs
         a, b = (Side(t.side, device, size, epochs, t, data.flips, runs.endpoints[t.side]) for t in trainees)
         pair = OwnPair(runs.pair.run_id, (a, b), (data.test.images, data.test.labels), config, data, runs)

@@ -1,15 +1,20 @@
 """Logs the training of a pair to its runs, epoch by epoch, and writes its progress."""
 
+import logging
 import time
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
 from lmc_mlflow.workflows.pair.budget import PairBudget
+from lmc_mlflow.workflows.pair.kept_epochs import KeptEpochs
 from lmc_mlflow.workflows.pair.runs import PairRuns
+
+logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -19,25 +24,30 @@ class Recorder:
         progress: of the training.
         trainees: both sides.
         budget: what they have trained, and how much is left.
+        kept: the epochs that are kept.
+        is_at_start: whether no epoch was trained before.
     """
 
     def __init__(self, runs: PairRuns, trainees: list[Trainee], config: TrainPairConfig, resumed: bool) -> None:
-        """Start before the first epoch, or after the last whole one of an interrupted training.
+        """Start where the sides part, or after the last whole epoch of an interrupted training.
 
         Args:
             runs: of the pair.
-            trainees: both sides; with `resumed` they are put where they were.
+            trainees: both sides, where they part; with `resumed` they are put where they were.
             config: of the pair.
             resumed: whether the runs are an interrupted pair's.
         """
         every, epochs = config.resume.checkpoint_every, config.optimization.epochs
-        self.progress = TrainingProgress(runs.pair, trainees, every, epochs)
+        parting = config.starting.parting
+        self.progress = TrainingProgress(runs.pair, trainees, every, epochs, parting)
+        self.kept = KeptEpochs(runs.endpoints, kept_epochs(config.starting, epochs), config.optimization)
         self.budget = PairBudget(trainees, config.optimization)
         self._started = time.perf_counter()
         if resumed and runs.can_resume:
-            tensors = self.progress.restore()
+            tensors = self.progress.restore(accept=self._has_kept)
             if tensors:
                 self.budget.restore(tensors)
+        self.is_at_start = self.progress.epoch == parting
         self.trainees = trainees
         self._endpoints = runs.endpoints
         self._latest: dict[str, dict[str, float]] = {}
@@ -47,14 +57,30 @@ class Recorder:
         self._trained_before = sum(t.train_seconds for t in trainees)
         self._logging_seconds = 0.0
 
-    def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
-        """Log an epoch in one call a run, and write the progress when it is time."""
-        started = time.perf_counter()
+    def _has_kept(self, epoch: int) -> bool:
+        if self.kept.has_all_up_to(epoch):
+            return True
+        logger.warning(
+            "the interrupted training has not kept every epoch that keep_epochs asks for; its epochs up to %d are "
+            "trained again",
+            epoch,
+        )
+        return False
+
+    def log_scores(self, reports: list[EpochReport], trained: bool = True) -> None:
+        """Log the scores of sides after an epoch; with `trained` off, of both where they part."""
         for report in reports:
             scores = self._latest[report.side] = self._scores(report)
-            self._curves[report.side].log(epoch, scores | self.budget.measure(report.side, epoch))
+            moved = self.budget.measure(report.side, report.epoch) if trained else {}
+            self._curves[report.side].log(report.epoch, scores | moved)
         a, b = (self._last_scores(trainee.side) for trainee in self.trainees)
-        self._pair_curves.log(epoch, {name: (a[name] + b[name]) / 2 for name in a})
+        self._pair_curves.log(reports[0].epoch, {name: (a[name] + b[name]) / 2 for name in a})
+
+    def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
+        """Log an epoch in one call a run, keep its states and write the progress when it is time."""
+        started = time.perf_counter()
+        self.log_scores(reports)
+        self.kept.on_epoch(epoch, self.trainees)
         self.progress.add(epoch, self.budget.state())
         if not self.unfinished():
             self.progress.save()

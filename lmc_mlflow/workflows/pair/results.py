@@ -42,10 +42,11 @@ def log_endpoint(
     spec = network_spec(config, data)
     log_checkpoint(run, trainee.network.state_dict(), spec, config, trainee.side, runs.pair.run_id, digests)
     num_samples = len(data.side(trainee.side))
+    own_epochs = epochs - config.starting.parting
     run.log_once(
         {
             "cost/train_seconds": trainee.train_seconds,
-            "cost/images_per_second": num_samples * epochs / max(trainee.train_seconds, 1e-9),
+            "cost/images_per_second": num_samples * own_epochs / max(trainee.train_seconds, 1e-9),
             "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
             "num_parameters": num_parameters(trainee.network),
         }
@@ -71,7 +72,8 @@ def log_pair(
     score = score_name(data.test.labels)
     curves = learning_curves(runs, score)
     pair.log_figure(learning_figure(curves, pair_name(config)), "figures/learning_curves.png")
-    _log_first_batch(pair, config, data, trainees)
+    if not config.starting.parting:  # else the first batch of these networks is that of their common past
+        _log_first_batch(pair, config, data, trainees)
     pair.log_once({"cost/wall_seconds": wall_seconds, "cost/train_seconds": sum(t.train_seconds for t in trainees)})
     last = {side: latest_metrics(run.client, run.run_id) for side, run in runs.endpoints.items()}
     rows = "\n".join(
@@ -88,7 +90,7 @@ def log_pair(
         f"| side | test {name} | test loss | training loss | images | run |\n"
         "|---|---|---|---|---|---|\n"
         f"{rows}\n\n{shift_sentence(latest_metrics(pair.client, pair.run_id))}Two `{config.model.model}` from "
-        f"{'one initialization' if config.model.init == 'same' else 'two initializations'} "
+        f"{_origin(config)} "
         f"(seed {config.model.seed}) on the two sides of `{config.data.shift}` of {config.data.dataset}, "
         f"{config.noise.noise} noise, "
         f"{_epochs(runs, config)} epochs, {wall_seconds:.0f} s. Join them with `-e interpolate -P "
@@ -99,6 +101,17 @@ def log_pair(
 def _epochs(runs: PairRuns, config: TrainPairConfig) -> int:
     """Count the epochs that were logged: fewer than were allowed where a training loss or accuracy ended them."""
     return max(metric_curve(runs.pair.client, runs.pair.run_id, "test/loss"), default=config.optimization.epochs)
+
+
+def _origin(config: TrainPairConfig) -> str:
+    """Say what both networks come from."""
+    own, shared = config.starting, ""
+    if own.shared_epochs:
+        shared = f", one network on the images of {own.shared_data} for {own.shared_epochs} epochs,"
+    if own.start:
+        after = f" after epoch {own.start_epoch}" if own.start_epoch else ""
+        return f"network `{own.start}`{after}{shared}"
+    return f"{'one initialization' if config.model.init == 'same' else 'two initializations'}{shared}"
 
 
 def log_noise_check(pair: TrackedRun, traces: dict[str, list[EpochTrace]]) -> None:

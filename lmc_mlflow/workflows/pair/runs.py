@@ -5,11 +5,13 @@ import json
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
+from lmc_mlflow.models.freezing import freeze
 from lmc_mlflow.models.registry import NetworkSpec, build_network, check_repeats
 from lmc_mlflow.own_code import is_own, source_digest
 from lmc_mlflow.query.networks import sides_of_pair
@@ -23,7 +25,7 @@ from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, WantedRun
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
-from lmc_mlflow.workflows.networks.run_names import pair_run_name
+from lmc_mlflow.workflows.networks.run_names import pair_run_name, start_words
 from lmc_mlflow.workflows.pair.earlier_reading import FIRST_EPOCH, begun_earlier
 
 
@@ -72,23 +74,44 @@ def make_trainees(config: TrainPairConfig, data: ShiftedData, device: torch.devi
     first = build_network(spec, seeds[0])
     check_repeats(spec, seeds[0], first)
     second = copy.deepcopy(first) if seeds[0] == seeds[1] else build_network(spec, seeds[1])
-    trainees = []
-    for side, network in zip(SIDES, (first, second), strict=True):
-        network.to(device)
-        trainees.append(
-            Trainee(
-                side=side,
-                network=network,
-                optimizer=make_optimizer(network.parameters(), config.optimization),
-                noise=limit_steps(
-                    noise_stream(config.noise, config.model.seed, side, device, data.translate), config.optimization
-                ),
-                images=data.side(side).images,
-                labels=data.side(side).labels,
-            )
-        )
-        check_last_batch(network, data.side(side).images, config.optimization.batch_size, side)
-    return trainees
+    return [_trainee(config, data, side, network, device) for side, network in zip(SIDES, (first, second), strict=True)]
+
+
+def make_trunk(config: TrainPairConfig, data: ShiftedData, device: torch.device) -> Trainee:
+    """Initialize the network that both sides are until they part, on `shared_data`; its noise is side A's.
+
+    Raises:
+        ValueError: as in `make_trainees`.
+    """
+    spec = network_spec(config, data)
+    seed, _ = initialization_seeds(config.model.init, config.noise.noise_scope, config.model.seed)
+    return _trainee(config, data, config.starting.shared_data, build_network(spec, seed), device, "A")
+
+
+def _trainee(
+    config: TrainPairConfig,
+    data: ShiftedData,
+    side: str,
+    network: nn.Module,
+    device: torch.device,
+    noise_side: str = "",
+) -> Trainee:
+    freeze(network, config.starting.freeze)
+    network.to(device)
+    own = data.side(side)
+    trainee = Trainee(
+        side=side,
+        network=network,
+        optimizer=make_optimizer(network.parameters(), config.optimization),
+        noise=limit_steps(
+            noise_stream(config.noise, config.model.seed, noise_side or side, device, data.translate),
+            config.optimization,
+        ),
+        images=own.images,
+        labels=own.labels,
+    )
+    check_last_batch(network, own.images, config.optimization.batch_size, side)
+    return trainee
 
 
 def pair_name(config: TrainPairConfig) -> str:
@@ -98,6 +121,8 @@ def pair_name(config: TrainPairConfig) -> str:
         extras.append("different noise")
     if config.model.init != "same":
         extras.append("different init")
+    if start_words(config):
+        extras.append(start_words(config))
     return (
         f"{config.data.dataset} {config.model.model} {config.data.shift} seed {config.model.seed} ({', '.join(extras)})"
     )
@@ -112,7 +137,7 @@ def open_pair(
     store: Store, wanted: WantedRun, config: TrainPairConfig, data: ShiftedData, parent: TrackedRun | None
 ) -> PairRuns:
     """Open the three runs, or reopen those of an interrupted pair, and log all that is known before training."""
-    tags, params = _tags(config), to_params(config)
+    tags, params = pair_tags(config), to_params(config)
     if wanted.interrupted is not None and begun_earlier(wanted.interrupted):
         params.pop(FIRST_EPOCH)  # the same command finds it again after the next interruption
     pair = wanted.open(RunStart(pair_run_name(config), tags, params), parent)
@@ -136,7 +161,8 @@ def open_pair(
     return PairRuns(pair, endpoints, set(SIDES) <= set(known))
 
 
-def _tags(config: TrainPairConfig) -> dict[str, str]:
+def pair_tags(config: TrainPairConfig) -> dict[str, str]:
+    """Give the settings of a training that are tags too."""
     return {
         Tag.DATASET: config.data.dataset,
         Tag.MODEL: config.model.model,

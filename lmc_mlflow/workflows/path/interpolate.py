@@ -8,17 +8,14 @@ from typing import TypeVar
 import torch
 
 from lmc_mlflow.alignment import Symmetry
-from lmc_mlflow.alignment.methods.table import METHODS
 from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.path import ADAPTIVE, PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
-from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.grid import Grid, adaptive_grid
 from lmc_mlflow.paths.measures import measures_beside
-from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.samples import to_arrays
 from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure
@@ -48,6 +45,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
+from lmc_mlflow.workflows.path.images import needed_splits, needs_images
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
 from lmc_mlflow.workflows.path.results import (
@@ -118,47 +116,32 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
-    if _needs_images(config):
+    if needs_images(config):
         require_training(ends)
     name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
         log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
-        measured = MeasuredEnds(config, ends, symmetry, _needed(config, splits))
+        measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
             paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
         return _log_paths(run, config, ends, paths)
-
-
-def _needs_images(config: InterpolateConfig) -> bool:
-    """Whether batch norm or the alignment looks at training images."""
-    align = config.aligning.align
-    return BN_POLICIES[config.path.bn].needs_images or (align != NONE and METHODS[align].needs_images)
-
-
-def _needed(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
-    """The splits that are measured on, or that batch norm or the alignment needs."""
-    names = {*config.path.splits}
-    if BN_POLICIES[config.path.bn].needs_images:
-        names |= {"train_a", "train_b"}
-    if config.aligning.align != NONE:
-        names |= {"train_a"}
-    return {name: images for name, images in splits.items() if name in names}
 
 
 def _measure(
     workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
 ) -> Paths:
     """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""
-    walk_to = partial(walk_with, workers, _grid(config), labels)
+    walk_to = partial(walk_with, workers, grid_of(config), labels)
     if symmetry is None:
         return Paths(walk_to(None))
     (alignment,) = in_order(workers.map(PathMeasurer.alignment, [symmetry]))
     return Paths(walk_to(alignment.network), alignment, walk_to(None))
 
 
-def _grid(config: PathConfig) -> Grid:
+def grid_of(config: PathConfig) -> Grid:
+    """Make the points at which a path is measured."""
     keep_samples = config.keep_samples or config.num_resamples > 0
     if config.alphas == ADAPTIVE:
         return adaptive_grid(config.alpha_tolerance, keep_samples)

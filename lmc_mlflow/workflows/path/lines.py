@@ -1,9 +1,36 @@
 """Writes the lines that interpolate prints: its result, a table of its numbers, the command to type next."""
 
+from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
 from lmc_mlflow.terminal.style import paint_verdict, table
-from lmc_mlflow.workflows.path.interpolate import PathOutcome
+from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
+from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
+
+
+def measured_lines(config: InterpolateConfig) -> list[str]:
+    """Measure what a configuration asks for, and return the lines to print."""
+    return epoch_lines(interpolate_epochs(config)) if config.by_epoch.epochs else path_lines(interpolate(config))
+
+
+def epoch_lines(outcome: EpochsOutcome) -> list[str]:
+    """Return the lines for the paths between the kept epochs of a pair."""
+    rows = [
+        [
+            str(row["epoch"]),
+            *(f"{row[name]:.4f}" for name in ("barrier", "barrier_in_basin")),
+            f"{row['angle_deg']:.1f}",
+            paint_verdict(row["connected"]),
+        ]
+        for row in outcome.rows
+    ]
+    header = ["epoch", f"{outcome.split} barrier", "in basin", "angle (degrees)", "connected"]
+    return [
+        f"paths by epoch {outcome.run_id}: {outcome.name}",
+        *table(header, rows),
+        *next_step("see the trained networks' path with intervals", "interpolate", pair=outcome.pair),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
+    ]
 
 
 def path_lines(outcome: PathOutcome) -> list[str]:

@@ -93,8 +93,8 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         return pd.concat([table for table, _ in found], ignore_index=True)
 
     pairs = of_all(query.pairs)
-    # The epochs of a trajectory are no repetitions of its start.
-    finished = ends[(ends["trajectory"] == "") & (ends["status"] == "FINISHED")]
+    # The epochs of a trajectory are no repetitions of its start, nor are those that pairs share.
+    finished = ends[(ends["trajectory"] == "") & (ends["pair"] != "") & (ends["status"] == "FINISHED")]
     paths = whole("path", read_paths)
     return Frames(
         pairs,

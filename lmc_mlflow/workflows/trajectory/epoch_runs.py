@@ -25,6 +25,7 @@ from lmc_mlflow.workflows.networks.derived import (
 )
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import inherited_tags
+from lmc_mlflow.workflows.pair.kept_epochs import KeptEpochs
 
 SWA = "swa"
 
@@ -47,6 +48,7 @@ class EpochRuns:
     Attributes:
         score: `accuracy` or `average_precision`.
         progress: of the training.
+        kept: the epochs whose states are kept.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class EpochRuns:
         start: LoggedNetwork,
         optimization: OptimizationConfig,
         trainee: Trainee,
+        kept: tuple[int, ...] = (),
     ) -> None:
         """Look up which networks and which points of the curves an interrupted process has logged.
 
@@ -65,6 +68,7 @@ class EpochRuns:
             start: where it starts.
             optimization: how it is trained.
             trainee: the network in training.
+            kept: epochs whose states are kept with the trajectory.
         """
         self.score = score_name(trainee.labels)
         self._session = session
@@ -81,6 +85,7 @@ class EpochRuns:
         }
         self._curves = LearningCurves(run, resumed=True)
         self.progress = TrainingProgress(run, [trainee], 1, optimization.epochs, self._first)
+        self.kept = KeptEpochs({trainee.side: run}, kept, optimization)
 
     def log_start(self, scores: Scores) -> None:
         """Log the network where it starts, as the first point of the curves."""
@@ -93,6 +98,7 @@ class EpochRuns:
         network = derive_network(self._start, self._trainee.network.state_dict(), trained)
         self.log_network(str(epoch), network, {"train": report.train, "test": report.test})
         self._curves.log(epoch, self._named("train", report.train) | self._named("test", report.test))
+        self.kept.on_epoch(epoch, [self._trainee])
         self.progress.add(epoch)
 
     def log_network(self, epoch: str, network: LoggedNetwork, scores: Mapping[str, Scores]) -> None:

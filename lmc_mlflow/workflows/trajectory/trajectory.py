@@ -7,6 +7,7 @@ import torch
 
 from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
+from lmc_mlflow.config.starting import own_epochs
 from lmc_mlflow.config.train_pair import BUDGETS, ELSEWHERE, OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
@@ -29,6 +30,7 @@ from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data, 
 from lmc_mlflow.workflows.networks.derived import derive_network, display_name
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.networks.run_names import group_run_name
+from lmc_mlflow.workflows.pair.kept_epochs import refuse_unkept
 from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
 
@@ -59,6 +61,7 @@ class _Plan:
     start: LoggedNetwork
     trained: TrainPairConfig
     data: ShiftedData
+    kept: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -84,8 +87,11 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
     store = beside(store, start.run.info.experiment_id)
     optimization = continue_optimization(start.config.optimization, config.trajectory)
     trained = replace(start.config, optimization=optimization)
-    plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device))
+    kept = own_epochs(config.trajectory.keep_epochs, optimization.epochs, start.config.optimization.epochs)
+    plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device), kept)
     with run_once(store, Kind.TRAJECTORY, trajectory_identity(start, optimization)) as wanted:
+        if wanted.finished is not None:
+            refuse_unkept(wanted.finished, kept, "delete it, and give the same command again")
         run_id = _train(store, plan, wanted) if wanted.finished is None else wanted.finished.info.run_id
     return _outcome(store, run_id, wanted.how("trained"))
 
@@ -123,13 +129,14 @@ def _train(store: Store, plan: _Plan, wanted: WantedRun) -> str:
     run = wanted.open(RunStart(run_name, trajectory_tags(plan.start, config), to_params(plan.config), first_file))
     run.log_json(to_nested(plan.trained), "config.json")
     _log_inputs(run, plan)
-    epochs = EpochRuns(wanted.session, run, plan.start, config, trainee)
+    epochs = EpochRuns(wanted.session, run, plan.start, config, trainee, plan.kept)
     test = (plan.data.test.images, plan.data.test.labels)
     epochs.log_start(evaluate(trainee.network, *test))
-    epochs.progress.restore()
+    epochs.progress.restore(accept=epochs.kept.has_all_up_to)
     first = epochs.progress.epoch + 1
     engine = train([trainee], test, config, plan.data.flips, first, epochs.on_epoch, config.engine)
     run.set_tags({Tag.ENGINE: engine})
+    epochs.kept.close()
     _log_average(store, plan, epochs)
     _log_results(plan, epochs, run)
     return run.run_id

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.models.freezing import is_frozen
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.engines.data_parallel.group import Group, joined, pack_trainees, share_images
 from lmc_mlflow.training.engines.data_parallel.layers import why_not_shared
@@ -32,6 +33,8 @@ def why_not_data_parallel(
         if smallest < len(devices):
             return f"side {trainee.side}: a batch of {smallest} has fewer images than there are devices; name fewer"
         reason = why_not_shared(trainee.network)
+        if is_frozen(trainee.network):
+            reason = "some tensors are frozen (freeze)"
         if reason is not None:
             return f"side {trainee.side}: {reason}; choose another network, or one device"
     return None

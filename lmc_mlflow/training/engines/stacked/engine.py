@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.models.freezing import is_frozen
 from lmc_mlflow.parallel import run_in_threads
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.training.engines.graphs import take_turns
@@ -33,6 +34,8 @@ def why_not_stacked(trainees: Sequence[Trainee], config: OptimizationConfig) -> 
     """Return None if `StackedTraining` can train these networks, else the reason why it cannot."""
     for trainee in trainees:
         reason = why_no_mlp(trainee.network)
+        if reason is None and is_frozen(trainee.network):
+            reason = "some tensors are frozen, which the plain loop alone leaves as they are"
         if reason is None and not isinstance(trainee.images, ResidentImages):
             reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
         if reason is None and norms_of(trainee.network) and ends_in_one_image(len(trainee.labels), config.batch_size):

@@ -1,0 +1,197 @@
+"""Options of a starting point: where both sides start, what they share before they part, and which epochs are kept."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from lmc_mlflow.config.options import Section, option, read_value
+from lmc_mlflow.config.train_pair import BUDGETS, OWN_LOOP, ModelConfig, OptimizationConfig
+
+KEEP, NEW = "keep", "new"
+"""Choices of `start_head`."""
+EVERY = "every:"
+"""Before the distance of kept epochs."""
+GAUSSIAN, BATCH = "gaussian", "batch"
+"""Forms of `perturb`."""
+SHARED_DATA = ("both", "A", "B")
+
+
+def read_epochs(text: str, last: int) -> tuple[int, ...]:
+    """Read the epochs that are kept, in order: a list as in `1,2,5`, or `every:5`, up to the last epoch.
+
+    Raises:
+        ValueError: it is neither, or an epoch is not one of the training.
+    """
+    if not text:
+        return ()
+    if text.startswith(EVERY):
+        every = _number("keep_epochs", text.removeprefix(EVERY), text)
+        return tuple(range(every, last + 1, every))
+    epochs = tuple(sorted({_number("keep_epochs", part.strip(), text) for part in text.split(",") if part.strip()}))
+    for epoch in epochs:
+        if epoch > last:
+            raise ValueError(f"keep_epochs={text}: epoch {epoch} comes after epochs={last}, the last one; leave it out")
+    return epochs
+
+
+def _number(name: str, part: str, text: str) -> int:
+    if not part.isascii() or not part.isdigit() or not 0 < int(part) < 10**9:
+        raise ValueError(f"{name}={text!r}: give whole numbers from 1 on, as in 1,2,5, or {EVERY}5")
+    return int(part)
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A change of side B's weights where the sides part.
+
+    Attributes:
+        form: `gaussian` or `batch`.
+        size: standard deviation of the noise, or number of images.
+    """
+
+    form: str
+    size: float
+
+
+def read_perturbation(text: str) -> Perturbation | None:
+    """Read `gaussian:<sigma>` or `batch:<n>`; an empty text is no perturbation.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not text:
+        return None
+    form, _, size = text.partition(":")
+    wrong = ValueError(f"perturb={text!r}: give {GAUSSIAN}:<standard deviation> or {BATCH}:<number of images>")
+    if form == BATCH:
+        if not size.isascii() or not size.isdigit() or not 0 < int(size) < 10**9:
+            raise wrong
+        return Perturbation(form, int(size))
+    try:
+        sigma = float(read_value("perturb", float, size))
+    except ValueError:
+        raise wrong from None
+    if form != GAUSSIAN or not 0 <= sigma < 1e30:
+        raise wrong
+    return Perturbation(form, sigma)
+
+
+@dataclass(frozen=True)
+class StartConfig(Section):
+    """Where both sides start, what they share before they part, and the epochs whose states are kept."""
+
+    start: str = option(
+        "", "run id of a network that both sides start from; empty: a random initialization", identity=False
+    )
+    start_digest: str = option(
+        "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"
+    )
+    start_epoch: int | None = option(
+        None,
+        "with start: network, optimizer and noise as after this epoch of its training, which goes on from there; "
+        "auto: its weights alone, for a training from epoch 1",
+        minimum=1,
+    )
+    start_head: str = option(
+        KEEP,
+        "with start: keep its last layer, or draw a new one (necessary for another number of classes)",
+        choices=(KEEP, NEW),
+    )
+    freeze: tuple[str, ...] = option((), "patterns of names of tensors that are not trained, as in 0.*,features.*")
+    shared_epochs: int = option(
+        0, "epochs that both sides are one network, trained on shared_data, before they part", minimum=0
+    )
+    shared_data: str = option(
+        "both", "training subset of the shared epochs: of both sides, or of one", choices=SHARED_DATA
+    )
+    perturb: str = option(
+        "",
+        "change side B where the sides part: gaussian:<sigma> adds noise to every trained number, batch:<n> makes a "
+        "plain gradient step on n of its images; empty: no change",
+    )
+    keep_epochs: str = option(
+        "", "epochs whose networks and optimizers are kept: 1,2,5 or every:5; empty: none", identity=False
+    )
+
+    def check(self) -> None:
+        """Check the rules that tie the fields together."""
+        read_epochs(self.keep_epochs, 10**9)
+        read_perturbation(self.perturb)
+        if not self.start:
+            for name, given in (("start_epoch", self.start_epoch is not None), ("start_head", self.start_head == NEW)):
+                if given:
+                    raise ValueError(f"{name} belongs to start=<run id>; leave it out")
+            if self.start_digest:
+                raise ValueError("start_digest belongs to start=<run id>; leave it out")
+        if self.start_epoch is not None and self.shared_epochs:
+            raise ValueError("give either start_epoch or shared_epochs: both say where the sides part")
+        if self.start_epoch is not None and self.start_head == NEW:
+            raise ValueError("start_head=new draws a new layer, start_epoch goes on with the old one; leave one out")
+        if not self.shared_epochs and self.shared_data != "both":
+            raise ValueError(f"shared_data={self.shared_data} belongs to shared_epochs; leave it out")
+
+    @property
+    def parting(self) -> int:
+        """The epoch after which the sides train apart; 0: from the beginning."""
+        return self.shared_epochs or self.start_epoch or 0
+
+    @property
+    def is_common(self) -> bool:
+        """Whether both sides start from one network that is named or trained for them, or is perturbed."""
+        return bool(self.start or self.shared_epochs or self.perturb)
+
+
+def own_epochs(text: str, last: int, before: int) -> tuple[int, ...]:
+    """List the kept epochs of a training that begins after an epoch; `every:` passes over those before it.
+
+    Raises:
+        ValueError: one is not an epoch of this training.
+    """
+    found = read_epochs(text, last)
+    early = [epoch for epoch in found if epoch <= before]
+    if early and not text.startswith(EVERY):
+        raise ValueError(
+            f"keep_epochs={text}: this training begins after epoch {before}, so epoch {early[0]} is not one of its; "
+            "leave it out"
+        )
+    return tuple(epoch for epoch in found if epoch > before)
+
+
+def kept_epochs(starting: StartConfig, epochs: int) -> tuple[int, ...]:
+    """List the kept epochs of a pair's own training, after its sides part.
+
+    Raises:
+        ValueError: as in `own_epochs`.
+    """
+    return own_epochs(starting.keep_epochs, epochs, starting.parting)
+
+
+def check_start(starting: StartConfig, model: ModelConfig, optimization: OptimizationConfig) -> None:
+    """Check a starting point against the rest of a pair's configuration.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    if starting.parting > optimization.epochs:
+        name = "shared_epochs" if starting.shared_epochs else "start_epoch"
+        raise ValueError(f"{name}={starting.parting}: must be at most epochs={optimization.epochs}")
+    kept_epochs(starting, optimization.epochs)
+    budget = next((name for name in BUDGETS if getattr(optimization, name) is not None), "")
+    for name, given in (
+        ("start_epoch", starting.start_epoch is not None),
+        ("shared_epochs", starting.shared_epochs > 0),
+        ("keep_epochs", bool(starting.keep_epochs)),
+    ):
+        if budget and given:
+            raise ValueError(f"{name} counts epochs, and {budget} ends a training otherwise; give epochs instead")
+    if starting.is_common and model.init != "same":
+        raise ValueError("start, shared_epochs and perturb need one start for both sides; leave init=different out")
+    if optimization.loop == OWN_LOOP:
+        for name in ("start_epoch", "shared_epochs", "perturb", "keep_epochs", "freeze"):
+            if getattr(starting, name):
+                raise ValueError(f"{name}: a loop of your own trains every epoch itself; leave it out")
+
+
+def missing_epochs(wanted: Collection[int], kept: str) -> list[int]:
+    """List the wanted epochs that a tag of kept epochs does not name."""
+    there = {int(part) for part in kept.split(",") if part.strip().isdigit()}
+    return sorted(set(wanted) - there)

@@ -1,0 +1,1 @@
+"""Instability analysis of Frankle et al., under data shifts."""

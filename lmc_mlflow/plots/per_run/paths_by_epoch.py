@@ -1,0 +1,44 @@
+"""Draws the barriers between both sides of a pair against epoch, distance and angle."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lmc_mlflow.plots.style import house_style, legend_below, panels
+
+DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
+    "barrier": {"color": "#1b4f8f", "marker": "o", "label": "over the mean of both ends"},
+    "barrier_over_chord": {"color": "#c8641a", "marker": "s", "label": "over the chord"},
+    "barrier_in_basin": {"color": "#5a9e3a", "marker": "^", "label": "in the basin"},
+    "error_barrier": {"color": "#7a4a9e", "marker": "d", "linestyle": "--", "label": "of the error"},
+}
+AXES: Mapping[str, str] = {
+    "epoch": "epoch",
+    "distance": "distance between the sides (Euclidean)",
+    "angle_deg": "angle between the sides (degrees)",
+}
+
+
+def paths_by_epoch_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Draw every definition of the barrier on the first split of a table, a panel against each of three axes.
+
+    Args:
+        table: columns epoch, split, barriers, angle_deg, euclidean_squared; a row an epoch and split.
+        title: over the figure.
+    """
+    split = table["split"].iloc[0]
+    rows = table[table["split"] == split].sort_values("epoch")
+    rows = rows.assign(distance=rows["euclidean_squared"] ** 0.5)
+    with house_style():
+        figure, axes = panels(len(AXES), title)
+        for panel, (name, label) in zip(axes, AXES.items(), strict=True):
+            for key, style in DEFINITIONS.items():
+                if key in rows:
+                    panel.plot(rows[name], rows[key], markersize=4, **style)
+            panel.set(xlabel=label, ylabel=f"barrier on {split} (nats, of the error a share)")
+        axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_below(figure, axes[0], columns=2)
+    return figure

@@ -1,0 +1,33 @@
+"""Fills in what the cells of a grid start from, so that their fingerprints are those of the pairs in the store."""
+
+from dataclasses import replace
+
+from lmc_mlflow.config.starting import StartConfig
+from lmc_mlflow.sweeps.grid import Grid
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.workflows.pair.start import StartingPoint, find_start, with_digest
+
+
+def with_starts(store: Store, grid: Grid) -> Grid:
+    """Give the grid whose cells name the digest of their start; each start is loaded once.
+
+    Raises:
+        ValueError: a start that cannot be used; says which cells.
+    """
+    if not any(cell.config.starting.start for cell in grid.cells):
+        return grid
+    known: dict[StartConfig, StartingPoint | None] = {}
+    jobs = []
+    for job in grid.jobs:
+        cells = []
+        for cell in job.cells:
+            own = cell.config.starting
+            try:
+                key = replace(StartConfig(), start=own.start, start_epoch=own.start_epoch) if own.start else own
+                if own.start and key not in known:
+                    known[key] = find_start(store, own)
+            except ValueError as error:
+                raise ValueError(f"grid {grid.name}, {job.name}: {error}") from None
+            cells.append(replace(cell, config=with_digest(cell.config, known[key])) if own.start else cell)
+        jobs.append(replace(job, cells=tuple(cells)))
+    return replace(grid, jobs=tuple(jobs))

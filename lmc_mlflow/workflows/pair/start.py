@@ -1,0 +1,210 @@
+"""Finds the network that both sides of a pair start from, and puts the sides there."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from lmc_mlflow.batches import Images
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.starting import GAUSSIAN, NEW, StartConfig, read_perturbation
+from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.predictions.scores import mean_loss
+from lmc_mlflow.query.kept_states import load_kept
+from lmc_mlflow.query.networks import load_network
+from lmc_mlflow.query.runs import Run, resolve_run
+from lmc_mlflow.seeds import global_stream, stream
+from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.training.kept_state import KeptState, restore_kept
+from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.weights import check_compatible, digest
+
+logger = logging.getLogger(__name__)
+DIGEST = 32
+"""Characters of a start's digest."""
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """The network that both sides start from.
+
+    Attributes:
+        run_id: of the run that holds it.
+        model: name of its architecture.
+        network: its state dict.
+        state: with optimizer and noise, where the training goes on; None: it begins.
+    """
+
+    run_id: str
+    model: str
+    network: dict[str, Tensor]
+    state: KeptState | None = None
+
+    def digest(self) -> str:
+        """Digest what decides the result: the weights, and where the training goes on all that it goes on with."""
+        return (digest(self.network) if self.state is None else self.state.digest())[:DIGEST]
+
+
+def resolve_start(store: Store, start: str) -> Run:
+    """Find the run that `start` names.
+
+    Raises:
+        ValueError: there is no such run, or it is of a pair, which is two networks.
+    """
+    run = resolve_run(store.client, start)
+    if run.data.tags.get(Tag.KIND) == Kind.PAIR:
+        raise ValueError(f"start={start}: run {run.info.run_id} is a pair, two networks; give one of its endpoints")
+    return run
+
+
+def find_start(store: Store, starting: StartConfig) -> StartingPoint | None:
+    """Load the network that both sides start from; None without `start`.
+
+    Raises:
+        ValueError: no such run, an epoch that it has not kept, or weights of another digest than the one given.
+    """
+    if not starting.start:
+        return None
+    run = resolve_start(store, starting.start)
+    if starting.start_epoch is not None:
+        point = kept_start(store, run, starting.start_epoch)
+    elif run.data.tags.get(Tag.KIND) == Kind.TRAJECTORY:
+        raise ValueError(
+            f"start={starting.start}: a trajectory is many networks; give start_epoch or a run of an epoch"
+        )
+    else:
+        logged = load_network(store.client, run.info.run_id)
+        logged.refuse_if_diverged()
+        point = StartingPoint(run.info.run_id, logged.spec.model, logged.state)
+    if starting.start_digest and starting.start_digest != point.digest():
+        raise ValueError(
+            f"start={starting.start} has the digest {point.digest()}, start_digest={starting.start_digest} was given; "
+            "it is another network: leave start_digest out, or give another start"
+        )
+    return point
+
+
+def kept_start(store: Store, run: Run, epoch: int) -> StartingPoint:
+    """Load the state that a run has kept of an epoch.
+
+    Raises:
+        ValueError: it has not kept it, or the run has no network.
+    """
+    if run.info.status != "FINISHED":
+        load_network(store.client, run.info.run_id)  # says why not
+    state = load_kept(store.client, run, epoch)
+    return StartingPoint(run.info.run_id, run.data.tags.get(Tag.MODEL, ""), state.network, state)
+
+
+def with_digest(config: TrainPairConfig, start: StartingPoint | None) -> TrainPairConfig:
+    """Give the configuration with the full id and the digest of its start, which is part of its identity."""
+    if start is None:
+        return config
+    return replace(config, starting=replace(config.starting, start=start.run_id, start_digest=start.digest()))
+
+
+def put_at_start(trainees: Sequence[Trainee], config: TrainPairConfig, start: StartingPoint) -> None:
+    """Set the trainees (in place) to a starting point.
+
+    Args:
+        trainees: sides of a pair, or its trunk; freshly initialized.
+        config: of the pair.
+        start: of the same architecture, its head apart if that is drawn anew.
+
+    Raises:
+        ValueError: another architecture, a head of another size that is to be kept, or another optimizer.
+    """
+    for trainee in trainees:
+        network = _fitting(trainee.network, config, start)
+        state = start.state
+        if state is None:
+            trainee.network.load_state_dict(network)
+        elif state.optimizer != config.optimization.optimizer:
+            raise ValueError(
+                f"run {start.run_id}, epoch {state.epoch}: it was trained by {state.optimizer}, and its optimizer's "
+                f"state does not fit {config.optimization.optimizer}; give optimizer={state.optimizer}"
+            )
+        else:
+            # Side B draws its own noise under noise=different: a state of another side's stream is not its own.
+            parent = state.side if state.side in ("A", "B") else "A"
+            same = config.noise.noise == "same" or parent == trainee.side
+            restore_kept(trainee, state, with_noise=same)
+
+
+def head_of(network: nn.Module) -> list[str]:
+    """Name the tensors of the last layer: the last module that has parameters of its own."""
+    *_, last = (name for name, module in network.named_modules() if list(module.parameters(recurse=False)))
+    prefix = f"{last}." if last else ""
+    return [name for name in network.state_dict() if name.startswith(prefix) and "." not in name.removeprefix(prefix)]
+
+
+def _fitting(network: nn.Module, config: TrainPairConfig, start: StartingPoint) -> dict[str, Tensor]:
+    """Give the state that a network starts with: that of the start, with a new head if one is asked for."""
+    own, head = dict(network.state_dict()), head_of(network)
+    label = f"start={start.run_id}"
+    if start.model != config.model.model:
+        raise ValueError(f"{label} is a {start.model}, this pair trains {config.model.model}; give the same model")
+    found = dict(start.network)
+    if config.starting.start_head == NEW:
+        found |= {name: own[name] for name in head}
+        logger.warning("%s: its last layer (%s) is drawn anew", label, ", ".join(head))
+    else:
+        for name in head:
+            if name in found and found[name].shape != own[name].shape:
+                raise ValueError(
+                    f"{label}: its last layer has {len(found[name])} outputs ({name}), this data set needs "
+                    f"{len(own[name])}; start_head=new draws a new one"
+                )
+    try:
+        check_compatible({name: value.cpu() for name, value in own.items()}, found)
+    except ValueError as error:
+        raise ValueError(f"{label} does not fit this pair's network: {error}; choose a start for such images") from None
+    return found
+
+
+def perturb(trainee: Trainee, config: TrainPairConfig) -> None:
+    """Change the weights of side B (in place) as `perturb` says, by draws from a stream of its own.
+
+    `gaussian:<sigma>` adds sigma times a normal draw to every trained number. `batch:<n>` makes one plain gradient step
+    of the learning rate on n images of the side; the optimizer does not notice.
+
+    Raises:
+        ValueError: more images than the side has.
+    """
+    change = read_perturbation(config.starting.perturb)
+    if change is None or change.size == 0:
+        return
+    draws = stream(config.model.seed, "perturb", config.starting.parting)
+    trained = [parameter for parameter in trainee.network.parameters() if parameter.requires_grad]
+    if change.form == GAUSSIAN:
+        with torch.no_grad():
+            for parameter in trained:
+                noise = torch.randn(parameter.shape, generator=draws)
+                parameter.add_(noise.to(parameter.device), alpha=change.size)
+        return
+    number = int(change.size)
+    if number > len(trainee.labels):
+        raise ValueError(f"perturb=batch:{number}: side {trainee.side} has {len(trainee.labels)} images; give less")
+    order = torch.randperm(len(trainee.labels), generator=draws)[:number]
+    gradients = _gradients(trainee.network, trained, trainee.images, trainee.labels, order)
+    with torch.no_grad():
+        for parameter, gradient in zip(trained, gradients, strict=True):
+            parameter.add_(gradient, alpha=-config.optimization.lr)
+
+
+def _gradients(
+    network: nn.Module, trained: Sequence[nn.Parameter], images: Images, labels: Tensor, order: Tensor
+) -> tuple[Tensor, ...]:
+    """Compute the gradients of the mean loss on some images, in evaluation mode: no statistics, no dropout."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        (batch,) = images.batches(order, len(order))
+        with global_stream(0, labels.device):
+            loss = mean_loss(network(batch), labels[order.to(labels.device)])
+        return torch.autograd.grad(loss, list(trained))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
