@@ -10,7 +10,7 @@ import pandas as pd
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, plain_rows
 from lmc_mlflow.findings.forecast_model import Examples, Numbers, area, area_interval, held_out_log_odds
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, measured_last
-from lmc_mlflow.query.early_facts import EARLY_FACTS, early_facts
+from lmc_mlflow.query.early_facts import EARLY_FACTS, LAST_EPOCH, early_facts
 from lmc_mlflow.query.tables import pairs as read_pairs
 from lmc_mlflow.query.tables import paths as read_paths
 
@@ -22,8 +22,10 @@ LOGARITHMS = ("train_loss", "test_loss", "distance")
 """Facts that are taken as logarithms: their ratios count, not their differences."""
 SMALLEST = 1e-6
 """Below this such a fact counts as this."""
-SETTINGS = [name for name in (*CONDITIONS, "init") if name != "epochs"]
-"""Settings that make a condition; pairs that only train for longer have the same first epochs."""
+ENDS = ("epochs", "steps", "until_train_loss", "until_train_accuracy")
+"""Settings that say when a training ends: pairs that differ in these alone have the same first epochs."""
+SETTINGS = [name for name in (*CONDITIONS, "init") if name not in ENDS]
+"""Settings that make a condition."""
 CONNECTED = "yes"
 """The verdict of a path that counts as connected; `no` and `apparent` do not."""
 COLUMNS = ["run_id", "name", "condition", "connected", "probability"]
@@ -79,10 +81,10 @@ def forecast(pairs: pd.DataFrame, epoch: int = 5, uri: str | None = None) -> For
     """
     if epoch < 1:
         raise ValueError(f"epoch={epoch}: give an epoch, counted from 1")
-    if not {"run_id", "init", "epochs"} <= set(pairs):
+    if not {"run_id", "name", "init"} <= set(pairs):
         raise ValueError("pairs: give rows of query.pairs()")
     rows = _rows(pairs, epoch, uri)
-    is_known = (rows["connected"] != "") & (rows["epochs"] > epoch)
+    is_known = (rows["connected"] != "") & (rows[LAST_EPOCH] > epoch)
     shares = rows[is_known][list(EARLY_FACTS)].notna().mean()
     facts = tuple(name for name in EARLY_FACTS if shares[name] >= KNOWN_SHARE)
     numbers, conditions = _numbers(rows, facts), rows["number"].to_numpy(np.int64)

@@ -25,12 +25,14 @@ EARLY_FACTS: Mapping[str, str] = {
     "agreement": "cosine between the movements of both sides from their start, which are their summed gradients",
 }
 """Column -> what it is, after the epoch. The last four come from `interpolate epochs=`."""
+LAST_EPOCH = "last_epoch"
+"""Column: the last epoch that both sides have logged; NaN: none."""
 START = "distance_from_start"
 """Metric of an endpoint: how far its weights have moved."""
 
 
 def early_facts(pairs: pd.DataFrame, epoch: int, uri: str | None = None) -> pd.DataFrame:
-    """Read `EARLY_FACTS` of pairs after their first epochs, one row a pair; what was not logged is NaN.
+    """Read `EARLY_FACTS` of pairs after their first epochs, and `LAST_EPOCH`, one row a pair; what is unknown is NaN.
 
     Args:
         pairs: rows of `query.pairs`; their runs need not have finished.
@@ -51,24 +53,28 @@ def early_facts(pairs: pd.DataFrame, epoch: int, uri: str | None = None) -> pd.D
         known = _of_sides(client, dict(both), epoch) if both is not None and {"A", "B"} <= set(both.index) else {}
         starts = known.pop(START, None) if init == "same" else None
         known |= _of_paths(client, by_epoch[pair], epoch, starts) if pair in by_epoch else {}
-        rows.append({"run_id": pair, **{name: known.get(name, math.nan) for name in EARLY_FACTS}})
-    return pd.DataFrame(rows, columns=["run_id", *EARLY_FACTS])
+        rows.append({"run_id": pair, **{name: known.get(name, math.nan) for name in (*EARLY_FACTS, LAST_EPOCH)}})
+    return pd.DataFrame(rows, columns=["run_id", *EARLY_FACTS, LAST_EPOCH])
 
 
 def _of_sides(client: MlflowClient, sides: Mapping[Any, str], epoch: int) -> dict[str, Any]:
     """Read what both trained networks logged; `START` has a curve a side."""
 
-    def read(key: str) -> list[float]:
-        return [_last(metric_curve(client, sides[side], key), epoch)[1] for side in ("A", "B")]
+    def read(key: str) -> list[dict[int, float]]:
+        return [metric_curve(client, sides[side], key) for side in ("A", "B")]
 
-    train, test, accuracy = read("train/loss"), read("test/loss"), read("test/accuracy")
+    tests = read("test/loss")
+    train, test, accuracy = (
+        [_last(curve, epoch)[1] for curve in curves] for curves in (read("train/loss"), tests, read("test/accuracy"))
+    )
     return {
         "train_loss": sum(train) / 2,
         "test_loss": sum(test) / 2,
         "loss_difference": abs(test[0] - test[1]),
         "loss_gap": (sum(test) - sum(train)) / 2,
         "accuracy": sum(accuracy) / 2,
-        START: [metric_curve(client, sides[side], START) for side in ("A", "B")],
+        LAST_EPOCH: min(max(curve, default=math.nan) for curve in tests),
+        START: read(START),
     }
 
 
