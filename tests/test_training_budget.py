@@ -21,9 +21,10 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
+from lmc_mlflow.findings.next_command import another_value
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.training.budget import limit_steps, num_epochs
+from lmc_mlflow.training.budget import limit_steps, num_epochs, num_images
 from lmc_mlflow.training.displacement import Displacement
 from lmc_mlflow.training.loop import train
 from lmc_mlflow.training.noise import noise_stream
@@ -72,6 +73,12 @@ def test_the_last_epoch_has_the_batches_that_are_left() -> None:
             for (_, flipped), (_, others) in zip(draws.batches(), all_draws.batches(), strict=False):
                 assert torch.equal(flipped, others)
     assert limit_steps(plain, OptimizationConfig()) is plain
+
+
+def test_images_are_counted_batch_by_batch() -> None:
+    # batches of 10 images in an epoch: 4, 4 and 2
+    assert [num_images(OptimizationConfig(steps=n, batch_size=4), 10, 9) for n in (2, 3, 5, 6)] == [8, 10, 18, 20]
+    assert num_images(OptimizationConfig(batch_size=4), 10, 9) == 90
 
 
 def test_a_cosine_ends_with_the_steps() -> None:
@@ -150,6 +157,9 @@ def test_both_sides_make_equally_many_steps_in_epochs_of_their_own(store: Mlflow
         3: (curves["A"][3] + curves["B"][2]) / 2,
     }
     assert query.pairs()["epochs"].tolist() == [3]
+    words = another_value(query.pairs(), "batch_size", 128).split(" -P ")
+    assert {"steps=20", "batch_size=128"} < set(words)
+    assert not any(word.startswith("epochs=") for word in words)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])

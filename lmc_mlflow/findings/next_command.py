@@ -59,11 +59,13 @@ def ensemble_of_seeds(rows: pd.DataFrame) -> str:
 
 
 def _flags(rows: pd.DataFrame) -> list[str]:
-    """Write every setting of a condition that is neither a seed nor the default."""
+    """Write every setting of a condition that is neither a seed, nor the default, nor follows from another one."""
     words = []
     for name, parameter in parameters(TrainPairConfig).items():
         if parameter.rule.identity and name not in SEEDS and name in rows and len(rows):
-            value = _read(rows[name].iloc[0])
+            value, decides = _read(rows[name].iloc[0]), parameter.rule.follows_from
+            if decides in rows and _read(rows[decides].iloc[0]) is not None:
+                continue
             if value not in (None, "", parameter.default):
                 words.append(f" -P {name}={_quoted(write_value(value))}")
     return words

@@ -21,6 +21,14 @@ def num_epochs(config: OptimizationConfig, num_samples: int) -> int:
     return config.epochs if config.steps is None else -(-config.steps // steps_per_epoch(config, num_samples))
 
 
+def num_images(config: OptimizationConfig, num_samples: int, epochs: int) -> int:
+    """Count the images of all batches of a network that was trained in so many epochs."""
+    if config.steps is None:
+        return epochs * num_samples
+    whole, rest = divmod(config.steps, steps_per_epoch(config, num_samples))
+    return whole * num_samples + rest * config.batch_size
+
+
 @dataclass
 class LimitedNoise:
     """The noise of a training that ends after a number of steps: the last epoch has the batches that are left.

@@ -11,6 +11,7 @@ from lmc_mlflow.plots.per_run.learning import learning_figure
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics, metric_curve
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.budget import num_images
 from lmc_mlflow.training.first_batch import first_images
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.noise_trace import EpochTrace, noise_check, noise_digest
@@ -42,11 +43,11 @@ def log_endpoint(
     spec = network_spec(config, data)
     log_checkpoint(run, trainee.network.state_dict(), spec, config, trainee.side, runs.pair.run_id, digests)
     num_samples = len(data.side(trainee.side))
-    own_epochs = epochs - config.starting.parting
+    num_seen = num_images(config.optimization, num_samples, epochs - config.starting.parting)
     run.log_once(
         {
             "cost/train_seconds": trainee.train_seconds,
-            "cost/images_per_second": num_samples * own_epochs / max(trainee.train_seconds, 1e-9),
+            "cost/images_per_second": num_seen / max(trainee.train_seconds, 1e-9),
             "noise_scale": noise_scale(config.optimization.lr, num_samples, config.optimization.batch_size),
             "num_parameters": num_parameters(trainee.network),
         }
