@@ -21,6 +21,8 @@ from lmc_mlflow.config.starting import Perturbation, missing_epochs, read_epochs
 from lmc_mlflow.manifest import read_manifest
 from lmc_mlflow.query.kept_states import kept_sizes, load_kept
 from lmc_mlflow.query.networks import load_network
+from lmc_mlflow.tracking.connection.store import open_store
+from lmc_mlflow.workflows.networks.selection import find_runs
 
 SIX = [*QUICK, "--epochs=6"]
 NOISY = [*SIX, "--model=mlp_l1_w16_bn_dropout", "--noise=different", "--augmentation=flip"]
@@ -241,6 +243,18 @@ def test_shared_epochs_are_trained_once_and_longer_ones_go_on_from_shorter(store
     assert train_pair([*SIX, "--shared_epochs=4", "--seed=2"]) == 0  # another initialization, from its first epoch
     undisturbed = trunks(store)[-1]
     assert sorted(p.step for p in store.get_metric_history(undisturbed.info.run_id, "train/loss")) == [1, 2, 3, 4]
+
+
+def test_a_query_passes_over_shared_epochs_unless_it_names_them(
+    store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert train_pair([*QUICK, "--shared_epochs=1"]) == 0
+    query = 'tags."lmc.dataset" = "digits"'
+    found = find_runs(open_store(), query)
+    assert sorted(run.data.tags["lmc.side"] for run in found) == ["A", "B"]
+    assert '1 networks of shared epochs are left out; name tags."lmc.epoch" in it to take them' in caplog.text
+    (shared,) = find_runs(open_store(), f'{query} and tags."lmc.epoch" = "1"')
+    assert shared.data.tags["lmc.side"] == "both"
 
 
 def test_parting_after_the_last_epoch_leaves_one_network_and_no_barrier(store: MlflowClient) -> None:

@@ -52,6 +52,7 @@ def endpoints(experiment: str | None = None, finished: bool = True, uri: str | N
     """Read one row for each trained network: `pair`, `side`, its configuration and its last metrics.
 
     `trajectory` is empty, or the run of the trajectory that the network belongs to, which then is its `pair` too.
+    A network with neither is that of epochs which pairs share.
     Arguments as in `pairs`.
     """
     own = [*FIXED, "pair", "side", "trajectory", *SETTINGS]

@@ -27,7 +27,8 @@ SHOWN = 4
 def find_runs(store: Store, query: str, any_kind: bool = False) -> list[Run]:
     """Find the finished endpoint runs that a query selects, oldest first.
 
-    Epochs of a trajectory, and their average, are left out unless the query names one of `OF_EPOCHS`.
+    Epochs of a trajectory, their average, and networks of shared epochs are left out unless the query names one of
+    `OF_EPOCHS`.
 
     Args:
         store: where to look.
@@ -44,9 +45,11 @@ def find_runs(store: Store, query: str, any_kind: bool = False) -> list[Run]:
         return found
     kept = [run for run in found if not any(name in run.data.tags for name in OF_EPOCHS)]
     if len(kept) < len(found):
+        of_trajectories = any(Tag.TRAJECTORY in run.data.tags for run in found)
+        what, name = ("trajectories", Tag.TRAJECTORY) if of_trajectories else ("shared epochs", Tag.EPOCH)
         logger.warning(
-            'query %r: %d networks of trajectories are left out; name tags."%s" in it to take them',
-            query, len(found) - len(kept), Tag.TRAJECTORY,
+            'query %r: %d networks of %s are left out; name tags."%s" in it to take them',
+            query, len(found) - len(kept), what, name,
         )  # fmt: skip
     return kept
 

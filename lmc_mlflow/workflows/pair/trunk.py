@@ -11,7 +11,7 @@ import torch
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import StartConfig
-from lmc_mlflow.contract import Artifact, Kind, Tag, where_tags
+from lmc_mlflow.contract import FINISHED, Artifact, Kind, Tag, where_tags
 from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import score_name
@@ -154,7 +154,7 @@ def _longest_beginning(store: Store, trunk: Trunk) -> StartingPoint | None:
     """Load the longest finished trunk that is a beginning of this one, if there is one."""
     runs = search(
         store.client,
-        f"{where_tags({Tag.KIND: Kind.ENDPOINT, **trunk.family()})} and attributes.status = 'FINISHED'",
+        f"{where_tags({Tag.KIND: Kind.ENDPOINT, **trunk.family()})} and {FINISHED}",
         store.searched,
     )
     for run in sorted(runs, key=_epochs_of, reverse=True):
