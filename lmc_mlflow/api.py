@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from lmc_mlflow.workflows.pair.own_loop import OwnPair
 
 SEVERAL = (list, tuple)
-OF_OUR_LOOP = (
-    *("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices"),
-    *("loop", "checkpoint_every", "force"),
-    *("start_epoch", "shared_epochs", "shared_data", "perturb", "keep_epochs", "freeze"),
-)
-"""Options of `train_pair` that `pair` has no use for; what it says of epochs, optimizer and so on is recorded alone."""
 
 
 def train_pair(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> Pair:

@@ -25,6 +25,12 @@ NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held
 """Options that name networks."""
 OF_ANY_KIND = frozenset({"publish"})
 """Commands that take other runs there too, and say themselves which."""
+OF_OUR_LOOP = (
+    *("seeds", "engine", "precision", "schedule", "warmup_epochs", "clip_norm", "devices"),
+    *("loop", "checkpoint_every", "force"),
+    *("start_epoch", "shared_epochs", "shared_data", "perturb", "keep_epochs", "freeze"),
+)
+"""Options of `train_pair` that `pair` has no use for; what it says of epochs, optimizer and so on is recorded alone."""
 R = TypeVar("R", bound=Result)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lmc_mlflow
-from lmc_mlflow.api import OF_OUR_LOOP
+from lmc_mlflow.calls import OF_OUR_LOOP
 from lmc_mlflow.config.canonical import Parameter, parameters
 from lmc_mlflow.config.commands import COMMANDS
 

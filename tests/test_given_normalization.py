@@ -22,7 +22,7 @@ from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.pixels import ArraySource
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.findings.next_command import another_seed
-from lmc_mlflow.models.timm_networks import timm_normalization
+from lmc_mlflow.models.libraries.timm_networks import timm_normalization
 
 CPU = torch.device("cpu")
 HERE = ["--device=cpu", "--threads=1"]

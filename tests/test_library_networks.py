@@ -13,12 +13,12 @@ from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.train_pair import ModelConfig
 from lmc_mlflow.contract import Tag
-from lmc_mlflow.models.adopted_state import fit_to_network
 from lmc_mlflow.models.families import Facts, check_model, facts_of, has_batch_norm
-from lmc_mlflow.models.foreign_network import ForeignNetwork, logits_of
-from lmc_mlflow.models.hub_folders import read_hub_folder
+from lmc_mlflow.models.libraries.foreign_network import ForeignNetwork, logits_of
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
-from lmc_mlflow.models.state_files import read_state
+from lmc_mlflow.models.weight_files.files import read_state
+from lmc_mlflow.models.weight_files.fit import fit_to_network
+from lmc_mlflow.models.weight_files.hub_folders import read_hub_folder
 from lmc_mlflow.own_code import is_own
 from lmc_mlflow.tracking.provenance import provenance_tags
 

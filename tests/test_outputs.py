@@ -13,7 +13,7 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.families import check_model
-from lmc_mlflow.models.timm_networks import check_timm, timm_network
+from lmc_mlflow.models.libraries.timm_networks import check_timm, timm_network
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.engines.table import PATH_ENGINES

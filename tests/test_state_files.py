@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lmc_mlflow.models.state_files import read_state
+from lmc_mlflow.models.weight_files.files import read_state
 
 
 def state(value: float = 1.0) -> dict[str, Tensor]:

@@ -11,10 +11,10 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from lmc_mlflow.models.adopted_state import fit_to_network
 from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
-from lmc_mlflow.models.state_files import read_state
-from lmc_mlflow.models.state_keys import match_keys
+from lmc_mlflow.models.weight_files.files import read_state
+from lmc_mlflow.models.weight_files.fit import fit_to_network
+from lmc_mlflow.models.weight_files.keys import match_keys
 
 RESNET = NetworkSpec("torchvision:resnet18", 3, 32, 32, 10)
 VIT = NetworkSpec("timm:vit_tiny_patch16_224", 3, 32, 32, 5, model_options='{"depth": 2}')

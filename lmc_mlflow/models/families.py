@@ -127,20 +127,23 @@ def _library_facts(model: str) -> Facts:
 
 
 def _check_timm(model: str) -> None:
-    from lmc_mlflow.models.timm_networks import check_timm, refuse_pretrained  # load timm, which no other row needs
+    from lmc_mlflow.models.libraries.timm_networks import (  # load timm, which no other row needs
+        check_timm,
+        refuse_pretrained,
+    )
 
     refuse_pretrained(model)
     check_timm(model)
 
 
 def _check_torchvision(model: str) -> None:
-    from lmc_mlflow.models.torchvision_networks import check_torchvision  # as in `_check_timm`
+    from lmc_mlflow.models.libraries.torchvision_networks import check_torchvision  # as in `_check_timm`
 
     check_torchvision(model)
 
 
 def _check_transformers(model: str) -> None:
-    from lmc_mlflow.models.transformers_networks import check_transformers  # as in `_check_timm`
+    from lmc_mlflow.models.libraries.transformers_networks import check_transformers  # as in `_check_timm`
 
     check_transformers(model)
 
@@ -209,7 +212,7 @@ def has_batch_norm(model: str) -> bool:
         return facts.norm == "batch"
     if not facts.library:
         return True
-    from lmc_mlflow.models.library_networks import library_has_batch_norm  # as in `_check_timm`
+    from lmc_mlflow.models.libraries.library_networks import library_has_batch_norm  # as in `_check_timm`
 
     return library_has_batch_norm(facts.library, model)
 

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
 from lmc_mlflow.models.families import GRAPH_FORM, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, form_of
-from lmc_mlflow.models.foreign_network import GIVES, ForeignNetwork, without_memory
 from lmc_mlflow.models.graphs.network import graph_network
 from lmc_mlflow.models.initialization import initialize
+from lmc_mlflow.models.libraries.foreign_network import GIVES, ForeignNetwork, without_memory
+from lmc_mlflow.models.libraries.own_networks import own_network
+from lmc_mlflow.models.libraries.timm_networks import timm_network
+from lmc_mlflow.models.libraries.torchvision_networks import torchvision_network
+from lmc_mlflow.models.libraries.transformers_networks import transformers_network
 from lmc_mlflow.models.linear import linear
 from lmc_mlflow.models.mlp import mlp
 from lmc_mlflow.models.names import LINEAR_FORM, MLP_FORM, parse_linear, parse_mlp
-from lmc_mlflow.models.own_networks import own_network
 from lmc_mlflow.models.patch_attention import patch_attention
 from lmc_mlflow.models.patches import PatchGrid, patch_grid, patches
 from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, resnet
-from lmc_mlflow.models.timm_networks import timm_network
-from lmc_mlflow.models.torchvision_networks import torchvision_network
-from lmc_mlflow.models.transformers_networks import transformers_network
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.own_code import FORM
 from lmc_mlflow.seeds import global_stream

@@ -16,8 +16,8 @@ from lmc_mlflow.contract import UNKNOWN_SIDE, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.libraries.timm_networks import timm_normalization
 from lmc_mlflow.models.parameters import num_parameters
-from lmc_mlflow.models.timm_networks import timm_normalization
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.run import TrackedRun

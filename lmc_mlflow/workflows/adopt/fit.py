@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from lmc_mlflow.batches import evenly_spaced
 from lmc_mlflow.config.adopting import AdoptingConfig
 from lmc_mlflow.data.loading import ShiftedData
-from lmc_mlflow.models.adopted_state import fit_to_network
-from lmc_mlflow.models.foreign_network import ForeignNetwork
+from lmc_mlflow.models.libraries.foreign_network import ForeignNetwork
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.models.weight_files.fit import fit_to_network
 from lmc_mlflow.own_code import is_own, source_digest
 from lmc_mlflow.workflows.adopt.found_network import FoundNetwork
 

@@ -12,8 +12,8 @@ from lmc_mlflow.config.adopting import AdoptingConfig, is_uri
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.graphs.content import GraphContent, graph_name
 from lmc_mlflow.models.graphs.exported import read_exported
-from lmc_mlflow.models.hub_folders import read_hub_folder
-from lmc_mlflow.models.state_files import read_state
+from lmc_mlflow.models.weight_files.files import read_state
+from lmc_mlflow.models.weight_files.hub_folders import read_hub_folder
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.models import FoundModel, download_model, find_model
 

@@ -9,7 +9,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.contract import Kind
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
-from lmc_mlflow.models.timm_networks import refuse_pretrained
+from lmc_mlflow.models.libraries.timm_networks import refuse_pretrained
 from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.training.engines.data_parallel.engine import why_not_data_parallel
 from lmc_mlflow.training.trainee import Trainee

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from lmc_mlflow.models.families import facts_of
+from lmc_mlflow.models.libraries.transformers_networks import names_of_modules
 from lmc_mlflow.models.registry import NetworkSpec, empty_state
-from lmc_mlflow.models.state_keys import match_keys
-from lmc_mlflow.models.transformers_networks import names_of_modules
+from lmc_mlflow.models.weight_files.keys import match_keys
 
 
 def fit_to_network(state: Mapping[str, Tensor], spec: NetworkSpec) -> tuple[dict[str, Tensor], list[str]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
-from lmc_mlflow.models.state_wrappers import find_state
+from lmc_mlflow.models.weight_files.wrappers import find_state
 
 _LFS = b"version https://git-lfs"
 _PICKLE = b"\x80"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lmc_mlflow.models.key_prefixes import is_needed
+from lmc_mlflow.models.weight_files.prefixes import is_needed
 
 Shapes = Mapping[str, tuple[int, ...]]
 

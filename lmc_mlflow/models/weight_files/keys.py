@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from lmc_mlflow.errors import shortened
-from lmc_mlflow.models.key_prefixes import PrefixFit, fit_prefixes, is_needed, some
-from lmc_mlflow.models.renamed_modules import renamed_modules
-from lmc_mlflow.models.state_values import fit_values
+from lmc_mlflow.models.weight_files.prefixes import PrefixFit, fit_prefixes, is_needed, some
+from lmc_mlflow.models.weight_files.renamed_modules import renamed_modules
+from lmc_mlflow.models.weight_files.values import fit_values
 
 HOOKS = frozenset(["total_ops", "total_params", "n_averaged", "_extra_state"])
 """Last parts of names that profilers and averagers leave in a state dict."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import unknown_name
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.models.foreign_network import ForeignNetwork, without_memory
-from lmc_mlflow.models.model_options import read_options
+from lmc_mlflow.models.libraries.foreign_network import ForeignNetwork, without_memory
+from lmc_mlflow.models.libraries.model_options import read_options
 
 FIXED = {
     "num_labels": "the data decide it",

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from lmc_mlflow.models.foreign_network import without_memory
-from lmc_mlflow.models.timm_networks import timm_has_batch_norm
-from lmc_mlflow.models.torchvision_networks import torchvision_body
-from lmc_mlflow.models.transformers_networks import transformers_body
+from lmc_mlflow.models.libraries.foreign_network import without_memory
+from lmc_mlflow.models.libraries.timm_networks import timm_has_batch_norm
+from lmc_mlflow.models.libraries.torchvision_networks import torchvision_body
+from lmc_mlflow.models.libraries.transformers_networks import transformers_body
 from lmc_mlflow.normalization.recalibration import batch_norms
 
 _IMAGES = (3, 224, 224)

@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from lmc_mlflow.errors import first_line
-from lmc_mlflow.models.foreign_network import ForeignNetwork
-from lmc_mlflow.models.model_options import read_options
+from lmc_mlflow.models.libraries.foreign_network import ForeignNetwork
+from lmc_mlflow.models.libraries.model_options import read_options
 
 CHANNELS = 3
 FIXED = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmc_mlflow.errors import shortened
-from lmc_mlflow.models.transformers_networks import fields_of
+from lmc_mlflow.models.libraries.transformers_networks import fields_of
 
 CONFIG = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")

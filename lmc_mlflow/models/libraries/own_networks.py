@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from lmc_mlflow.models.foreign_network import ForeignNetwork
+from lmc_mlflow.models.libraries.foreign_network import ForeignNetwork
 from lmc_mlflow.own_code import call_own
 
 

@@ -1,0 +1,1 @@
+"""Networks that others have written: of timm, torchvision, transformers, and of users."""
