@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lmc_mlflow.calls import (
+    OF_OUR_LOOP,
     as_text,
     at,
     configure,
