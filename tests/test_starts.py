@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from torch import Tensor
 
+import lmc_mlflow as lmc
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from entry_points.trajectory import main as trajectory
@@ -352,3 +353,31 @@ def test_a_trajectory_keeps_epochs_that_pairs_go_on_from(
     assert "keeps epochs 4; keep_epochs asks for 5 too: delete it" in capsys.readouterr().err
     assert trajectory([*flags, "--keep_epochs=3"]) == 1
     assert "begins after epoch 3, so epoch 3 is not one of its" in capsys.readouterr().err
+
+
+def test_a_pair_starts_from_a_file_of_weights_with_a_new_head(store: MlflowClient, tmp_path: Path) -> None:
+    small = {"model": "mlp_l1_w16", "epochs": 1, "device": "cpu", "threads": 1, "c2st_samples": 0}
+    plain = lmc.train_pair(**small)
+    state = lmc.network(plain.a).state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "own.pth")
+    by_file = lmc.train_pair(start=tmp_path / "own.pth", **small)
+    by_run = lmc.train_pair(start=plain.a, **small)
+    assert by_run.run_id == by_file.run_id, "the digest of the weights decides, not where they lie"
+    *_, weight, bias = state
+    wider = state | {weight: torch.zeros(7, state[weight].shape[1]), bias: torch.zeros(7)}
+    torch.save(wider, tmp_path / "seven.pt")
+    with pytest.raises(ValueError, match=r"has 7 outputs .* start_head=new draws a new one"):
+        lmc.train_pair(start=tmp_path / "seven.pt", **small)
+    other = lmc.train_pair(start=tmp_path / "seven.pt", start_head="new", **small)
+    assert store.get_run(other.run_id).data.tags["lmc.start"].endswith("seven.pt")
+    with pytest.raises(ValueError, match="is no run of a training"):
+        lmc.train_pair(start=tmp_path / "own.pth", start_epoch=1, **small)
+    with pytest.raises(ValueError, match="start="):
+        lmc.train_pair(start=tmp_path / "own.pth", **{**small, "model": "mlp_l1_w8"})
+
+
+def test_a_pair_starts_from_the_weights_of_a_model_in_mlflow(store: MlflowClient) -> None:
+    small = {"model": "mlp_l1_w16", "epochs": 1, "device": "cpu", "threads": 1, "c2st_samples": 0}
+    plain = lmc.train_pair(**small)
+    model = lmc.publish(plain.a, input="scaled")
+    assert lmc.train_pair(start=model.model_uri, **small).run_id == lmc.train_pair(start=plain.a, **small).run_id

@@ -80,7 +80,10 @@ class StartConfig(Section):
     """Where both sides start, what they share before they part, and the epochs whose states are kept."""
 
     start: str = option(
-        "", "run id of a network that both sides start from; empty: a random initialization", identity=False
+        "",
+        "network that both sides start from: a run id, a file of weights, or a URI in MLflow; empty: a random "
+        "initialization",
+        identity=False,
     )
     start_digest: str = option(
         "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"

@@ -1,8 +1,11 @@
 """Fills in what the cells of a grid start from, so that their fingerprints are those of the pairs in the store."""
 
 from dataclasses import replace
+from functools import partial
 
-from lmc_mlflow.config.starting import StartConfig
+import torch
+
+from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.pair.start import StartingPoint, find_start, with_digest
@@ -16,16 +19,18 @@ def with_starts(store: Store, grid: Grid) -> Grid:
     """
     if not any(cell.config.starting.start for cell in grid.cells):
         return grid
-    known: dict[StartConfig, StartingPoint | None] = {}
+    known: dict[tuple[object, ...], StartingPoint | None] = {}
     jobs = []
     for job in grid.jobs:
         cells = []
         for cell in job.cells:
             own = cell.config.starting
             try:
-                key = replace(StartConfig(), start=own.start, start_epoch=own.start_epoch) if own.start else own
+                model = cell.config.model.model, cell.config.model.model_options
+                key = (own.start, own.start_epoch, cell.config.data, *model)
                 if own.start and key not in known:
-                    known[key] = find_start(store, own)
+                    config = cell.config
+                    known[key] = find_start(store, config, partial(load_shifted, config.data, torch.device("cpu")))
             except ValueError as error:
                 raise ValueError(f"grid {grid.name}, {job.name}: {error}") from None
             cells.append(replace(cell, config=with_digest(cell.config, known[key])) if own.start else cell)

@@ -109,15 +109,27 @@ def _state(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     found = find_model(store.client, config.state) if is_uri(config.state) else None
     place = Path(config.state) if found is None else download_model(store.client, found, folder)
     model, options, file = config.model, config.model_options, place
-    if place.is_dir():
+    if place.is_dir() and not (place / "MLmodel").is_file():
         named, its_options, file = read_hub_folder(place)
         model, options = model or named, options or its_options
     if not model:
         raise ValueError(f"state={config.state}: a file of weights does not say which network; give model=<network>")
+    if (place / "MLmodel").is_file():
+        return _weights_of_model(config, place, found)
     read = read_state(file, config.weights)
     label = f"{place.parent.name}/{place.name}" if place.parent.name else place.name
     tags = {Tag.SOURCE: place.name} if found is None else _tags(found)
     return FoundNetwork(label, config.state, model, options, None, read.tensors, tuple(read.notes), tags)
+
+
+def _weights_of_model(config: AdoptingConfig, place: Path, found: FoundModel | None) -> FoundNetwork:
+    """Take the weights alone of a model in MLflow, for a network that has a name."""
+    try:
+        _, state = read_exported(_exported_file(place))
+    except ValueError as error:
+        raise ValueError(f"{config.state} {error}") from None
+    tags = {Tag.SOURCE: place.name} if found is None else _tags(found)
+    return FoundNetwork(place.name, config.state, config.model, config.model_options, None, state, (), tags)
 
 
 def _tags(found: FoundModel) -> dict[str, str]:

@@ -48,7 +48,7 @@ def find_pair(
         AtWorkError: another process that lives is training it.
         ValueError: its start or its network cannot be used, or it was finished without an epoch that is to be kept.
     """
-    start = find_start(store, config.starting)
+    start = find_start(store, config, lambda: data)
     config = with_digest(config, start)
     trainees = _trainees_at(start, config, data, devices)
     wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
@@ -72,8 +72,8 @@ def check_pair(config: TrainPairConfig) -> None:
     """
     refuse_pretrained(config.model.model)
     devices = prepare_devices(config.runtime, config.data_parallel.devices)
-    start = find_start(open_store(), config.starting) if config.starting.start else None
     data = load_shifted(config.data, devices[0])
+    start = find_start(open_store(), config, lambda: data) if config.starting.start else None
     _trainees_at(start, with_epochs(config, data), data, devices)
 
 

@@ -125,7 +125,7 @@ def own_pair(config: TrainPairConfig) -> Iterator[OwnPair]:
     device = prepare_machine(config.runtime)
     store = open_store()
     data = load_shifted(config.data, device)
-    start = find_start(store, config.starting)
+    start = find_start(store, config, lambda: data)
     config = with_digest(config, start)
     trainees = make_trainees(config, data, device)
     if config.publishing.publish:

@@ -1,7 +1,7 @@
 """Finds the network that both sides of a pair start from, and puts the sides there."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import GAUSSIAN, NEW, StartConfig, read_perturbation
 from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.query.kept_states import load_kept
 from lmc_mlflow.query.networks import load_network
@@ -20,6 +21,8 @@ from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.training.kept_state import KeptState, restore_kept
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.weights import check_compatible, digest
+from lmc_mlflow.workflows.pair.runs import network_spec
+from lmc_mlflow.workflows.pair.start_files import is_given_by_file, read_start
 
 logger = logging.getLogger(__name__)
 DIGEST = 32
@@ -31,7 +34,7 @@ class StartingPoint:
     """The network that both sides start from.
 
     Attributes:
-        run_id: of the run that holds it.
+        run_id: of the run that holds it; or the file or URI that it was read from.
         model: name of its architecture.
         network: its state dict.
         state: with optimizer and noise, where the training goes on; None: it begins.
@@ -59,14 +62,40 @@ def resolve_start(store: Store, start: str) -> Run:
     return run
 
 
-def find_start(store: Store, starting: StartConfig) -> StartingPoint | None:
+def find_start(store: Store, config: TrainPairConfig, data: Callable[[], ShiftedData]) -> StartingPoint | None:
     """Load the network that both sides start from; None without `start`.
+
+    Args:
+        store: where runs and URIs are looked up.
+        config: of the pair.
+        data: loads what it is trained on; called where a file or URI is given.
 
     Raises:
         ValueError: no such run, an epoch that it has not kept, or weights of another digest than the one given.
     """
+    starting = config.starting
     if not starting.start:
         return None
+    point = _of_files(store, config, data) if is_given_by_file(starting.start) else _of_run(store, starting)
+    if starting.start_digest and starting.start_digest != point.digest():
+        raise ValueError(
+            f"start={starting.start} has the digest {point.digest()}, start_digest={starting.start_digest} was given; "
+            "it is another network: leave start_digest out, or give another start"
+        )
+    return point
+
+
+def _of_files(store: Store, config: TrainPairConfig, data: Callable[[], ShiftedData]) -> StartingPoint:
+    if config.starting.start_epoch is not None:
+        raise ValueError(
+            f"start_epoch={config.starting.start_epoch}: start={config.starting.start} is no run of a training here, "
+            "which could go on; leave start_epoch out"
+        )
+    network = read_start(store, config.starting.start, config.model, network_spec(config, data()))
+    return StartingPoint(config.starting.start, config.model.model, network)
+
+
+def _of_run(store: Store, starting: StartConfig) -> StartingPoint:
     run = resolve_start(store, starting.start)
     if starting.start_epoch is not None:
         point = kept_start(store, run, starting.start_epoch)
@@ -78,11 +107,6 @@ def find_start(store: Store, starting: StartConfig) -> StartingPoint | None:
         logged = load_network(store.client, run.info.run_id)
         logged.refuse_if_diverged()
         point = StartingPoint(run.info.run_id, logged.spec.model, logged.state)
-    if starting.start_digest and starting.start_digest != point.digest():
-        raise ValueError(
-            f"start={starting.start} has the digest {point.digest()}, start_digest={starting.start_digest} was given; "
-            "it is another network: leave start_digest out, or give another start"
-        )
     return point
 
 
