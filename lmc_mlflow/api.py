@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from lmc_mlflow.workflows.pair.own_loop import OwnPair
+    from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
 
 SEVERAL = (list, tuple)
 
@@ -82,7 +82,7 @@ def pair(*, uri: str | None = None, experiment: str | None = None, **options: An
         if name in options:
             raise ValueError(f"{name} is about our training loop; leave it out")
     with at(uri, experiment):
-        from lmc_mlflow.workflows.pair.own_loop import own_pair
+        from lmc_mlflow.workflows.pair.own_loop.own_pair import own_pair
 
         with own_pair(configure("train_pair", options)) as opened:
             yield opened

@@ -29,7 +29,7 @@ from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch,
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
-from lmc_mlflow.workflows.pair.own_loop import OwnPair
+from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
 
 __version__: str
 FUNCTIONS: tuple[str, ...]

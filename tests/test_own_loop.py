@@ -13,8 +13,8 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.train_pair import OWN_LOOP
 from lmc_mlflow.findings.condition_table import prepare
 from lmc_mlflow.query.networks import load_network
-from lmc_mlflow.workflows.pair.own_loop import OwnPair
-from lmc_mlflow.workflows.pair.own_side import Side
+from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
+from lmc_mlflow.workflows.pair.own_loop.side import Side
 from lmc_mlflow.workflows.report.report import read_frames
 
 SMALL = {"model": "mlp_l1_w16_dropout", "epochs": 2, "device": "cpu", "threads": 1, "c2st_samples": 0}

@@ -24,7 +24,7 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow.manifest import read_manifest
 from lmc_mlflow.query.kept_states import kept_sizes, load_kept
 from lmc_mlflow.query.networks import load_network
-from lmc_mlflow.workflows.pair.kept_epochs import readable_bytes
+from lmc_mlflow.workflows.pair.starting.kept_epochs import readable_bytes
 
 FLAGS = [
     *("--device=cpu", "--threads=1", "--batch_size=16", "--model=mlp_l1_w16_bn_dropout", "--noise=different"),

@@ -8,7 +8,7 @@ from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.sweeps.grid import Grid
-from lmc_mlflow.workflows.pair.budget import with_epochs
+from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.runs import network_spec
 
 

@@ -8,7 +8,7 @@ import torch
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.tracking.connection.store import Store
-from lmc_mlflow.workflows.pair.start import StartingPoint, find_start, with_digest
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, find_start, with_digest
 
 
 def with_starts(store: Store, grid: Grid) -> Grid:

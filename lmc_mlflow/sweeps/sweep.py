@@ -43,7 +43,7 @@ from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.launcher_run import name_launcher_run, point_launcher_at
 from lmc_mlflow.tracking.lifecycle import end_orphan, open_runs
 from lmc_mlflow.tracking.locks import find_locks, hold_locks, remove_lock
-from lmc_mlflow.workflows.pair.kept_epochs import check_room
+from lmc_mlflow.workflows.pair.starting.kept_epochs import check_room
 
 Tell = Callable[[str], None]
 MAX_NOTE = 7000

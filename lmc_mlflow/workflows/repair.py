@@ -16,7 +16,7 @@ from lmc_mlflow.tracking.lifecycle import end_orphan
 from lmc_mlflow.tracking.locks import no_locks, remove_lock, stale_locks
 from lmc_mlflow.tracking.processes.process import is_alive, unreadable_tag
 from lmc_mlflow.workflows.dead_launchers import dead_launchers
-from lmc_mlflow.workflows.pair.kept_epochs import readable_bytes
+from lmc_mlflow.workflows.pair.starting.kept_epochs import readable_bytes
 from lmc_mlflow.workflows.prune_epochs import KeptStates, find_kept_states, prune_epochs
 
 LAUNCHER = "run of mlflow run"

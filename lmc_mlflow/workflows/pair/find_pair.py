@@ -15,11 +15,11 @@ from lmc_mlflow.training.engines.data_parallel.engine import why_not_data_parall
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.devices import prepare_devices
 from lmc_mlflow.workflows.lifecycle.run_once import RunSession, WantedRun
-from lmc_mlflow.workflows.pair.budget import with_epochs
+from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.earlier_reading import earlier_reading, has_interrupted
-from lmc_mlflow.workflows.pair.kept_epochs import refuse_unkept
 from lmc_mlflow.workflows.pair.runs import make_trainees, pair_identity
-from lmc_mlflow.workflows.pair.start import StartingPoint, find_start, put_at_start, with_digest
+from lmc_mlflow.workflows.pair.starting.kept_epochs import refuse_unkept
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, find_start, put_at_start, with_digest
 
 
 @dataclass(frozen=True)

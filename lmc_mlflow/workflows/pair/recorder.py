@@ -10,9 +10,9 @@ from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
-from lmc_mlflow.workflows.pair.budget import PairBudget
-from lmc_mlflow.workflows.pair.kept_epochs import KeptEpochs
+from lmc_mlflow.workflows.pair.budgets.budget import PairBudget
 from lmc_mlflow.workflows.pair.runs import PairRuns
+from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
 
 logger = logging.getLogger(__name__)
 

@@ -25,16 +25,16 @@ from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import WantedRun, run_session
-from lmc_mlflow.workflows.pair.budget import with_epochs
+from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
+from lmc_mlflow.workflows.pair.budgets.train_in_step import train_in_step
 from lmc_mlflow.workflows.pair.find_pair import FoundPair, find_pair
-from lmc_mlflow.workflows.pair.kept_epochs import check_room, needed_bytes
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, network_spec, open_pair
 from lmc_mlflow.workflows.pair.shift_test import log_shift
-from lmc_mlflow.workflows.pair.start import StartingPoint, perturb, put_at_start
-from lmc_mlflow.workflows.pair.train_in_step import train_in_step
-from lmc_mlflow.workflows.pair.trunk import Trunk, trunk_start
+from lmc_mlflow.workflows.pair.starting.kept_epochs import check_room, needed_bytes
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, perturb, put_at_start
+from lmc_mlflow.workflows.pair.starting.trunk import Trunk, trunk_start
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 logger = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from lmc_mlflow.workflows.networks.derived import (
 )
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import inherited_tags
-from lmc_mlflow.workflows.pair.kept_epochs import KeptEpochs
+from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
 
 SWA = "swa"
 

@@ -30,8 +30,8 @@ from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data, 
 from lmc_mlflow.workflows.networks.derived import derive_network, display_name
 from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.networks.run_names import group_run_name
-from lmc_mlflow.workflows.pair.kept_epochs import refuse_unkept
 from lmc_mlflow.workflows.pair.runs import make_trainees
+from lmc_mlflow.workflows.pair.starting.kept_epochs import refuse_unkept
 from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
 
 RECALIBRATION_BATCH = 1000

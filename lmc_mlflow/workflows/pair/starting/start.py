@@ -22,7 +22,7 @@ from lmc_mlflow.training.kept_state import KeptState, restore_kept
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.weights import check_compatible, digest
 from lmc_mlflow.workflows.pair.runs import network_spec
-from lmc_mlflow.workflows.pair.start_files import is_given_by_file, read_start
+from lmc_mlflow.workflows.pair.starting.start_files import is_given_by_file, read_start
 
 logger = logging.getLogger(__name__)
 DIGEST = 32

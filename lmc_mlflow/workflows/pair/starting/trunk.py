@@ -27,10 +27,10 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunSession, RunStart, Wanted
 from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
 from lmc_mlflow.workflows.networks.derived import TRAIN_SECONDS, log_checkpoint
 from lmc_mlflow.workflows.networks.run_names import pair_run_name
-from lmc_mlflow.workflows.pair.kept_epochs import KeptEpochs
+from lmc_mlflow.workflows.pair.budgets.train_on import train_on
 from lmc_mlflow.workflows.pair.runs import make_trunk, network_spec, pair_tags
-from lmc_mlflow.workflows.pair.start import StartingPoint, kept_start, put_at_start
-from lmc_mlflow.workflows.pair.train_on import train_on
+from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, kept_start, put_at_start
 
 logger = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0

@@ -19,12 +19,12 @@ from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.run_once import run_session
-from lmc_mlflow.workflows.pair.loggable import loggable_state
-from lmc_mlflow.workflows.pair.own_side import Side
+from lmc_mlflow.workflows.pair.own_loop.loggable import loggable_state
+from lmc_mlflow.workflows.pair.own_loop.side import Side
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_noise_check
 from lmc_mlflow.workflows.pair.runs import PairRuns, make_trainees, network_spec, open_pair, pair_identity
 from lmc_mlflow.workflows.pair.shift_test import log_shift
-from lmc_mlflow.workflows.pair.start import find_start, put_at_start, with_digest
+from lmc_mlflow.workflows.pair.starting.start import find_start, put_at_start, with_digest
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 

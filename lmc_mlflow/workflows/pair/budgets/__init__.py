@@ -1,0 +1,1 @@
+"""When the sides of a pair have trained enough, and the training until then."""

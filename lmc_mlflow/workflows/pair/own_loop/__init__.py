@@ -1,0 +1,1 @@
+"""Pairs that a training loop of a user's own trains."""
