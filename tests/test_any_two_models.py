@@ -286,6 +286,14 @@ def test_a_uri_without_a_data_set_and_a_data_set_without_a_uri_are_refused(
     assert "one for each of the 2" in capsys.readouterr().err
 
 
+def test_a_file_of_torch_export_is_adopted_as_the_model_in_mlflow_is(foreign: Foreign) -> None:
+    place = Path(MlflowClient().get_logged_model(foreign.told["models"][0]).artifact_location) / "data" / "model.pt2"
+    given = {"dataset": "digits", "normalization": "unit"}
+    assert lmc.adopt(place, **given).run_id == lmc.adopt(foreign.uris[0], **given).run_id
+    with pytest.raises(ValueError, match="there is no such file"):
+        lmc.adopt("gone.pt2", **given)
+
+
 def test_each_of_two_uris_may_have_its_own_side(foreign: Foreign) -> None:
     path = lmc.interpolate(
         *foreign.uris, dataset="digits", normalization="unit", shift="label_2080", trained_on="A,B", num_alphas=2
@@ -299,9 +307,11 @@ def test_the_graph_is_logged_beside_the_weights_and_an_altered_one_is_refused(fo
     names = {item.path for item in client.list_artifacts(run_id, Artifact.CHECKPOINT_FOLDER)}
     assert names == {Artifact.CHECKPOINT, Artifact.CHECKPOINT_CONFIG, Artifact.CHECKPOINT_GRAPH}
     file = Path(client.get_run(run_id).info.artifact_uri) / Artifact.CHECKPOINT_GRAPH
-    file.write_text(file.read_text().replace("relu", "tanh"))
+    before = file.read_text()
+    file.write_text(before.replace("relu", "tanh"))
     with pytest.raises(ValueError, match=r"graph\.json"):
         load_network(client, run_id)
+    file.write_text(before)
 
 
 def _runs() -> int:

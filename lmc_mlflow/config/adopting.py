@@ -10,6 +10,8 @@ from lmc_mlflow.contract import UNKNOWN_SIDE
 
 GIVEN_BY_URI = ("models:/", "runs:/")
 """Beginnings of URIs of MLflow."""
+ARCHIVE = ".pt2"
+"""Ending of files that torch.export saves."""
 OUTPUTS = ("logits", "log_probabilities", "probabilities")
 TRAINED_ON = ("A", "B", "both", UNKNOWN_SIDE)
 NO_SHIFT = "none"
@@ -21,6 +23,11 @@ def is_uri(text: str) -> bool:
     return text.startswith(GIVEN_BY_URI)
 
 
+def is_whole(model: str) -> bool:
+    """Tell whether a model has its own weights: a URI, or an archive of torch.export."""
+    return is_uri(model) or model.endswith(ARCHIVE)
+
+
 @dataclass(frozen=True)
 class AdoptingConfig(Section):
     """A network that was trained elsewhere."""
@@ -28,7 +35,7 @@ class AdoptingConfig(Section):
     model: str = option(
         "",
         "a model in MLflow (models:/m-..., models:/<name>/<version>, models:/<name>@<alias>, runs:/<run id>/<path>), "
-        "or with state: which network, as in train_pair",
+        "a file of torch.export (.pt2), or with state: which network, as in train_pair",
         own_code=True,
     )
     model_options: str = option("", "further arguments of a network of your own, as JSON: '{\"depth\": 4}'")
@@ -58,13 +65,13 @@ class AdoptingConfig(Section):
                 "give model=<URI of a model in MLflow>, or state=<file of weights> with model=<network>; "
                 "see docs/any-two-models.md"
             )
-        if is_uri(self.model) and self.state:
+        if is_whole(self.model) and self.state:
             raise ValueError(f"model={self.model} has its own weights; leave state out, or name the network as model")
-        if self.model and not is_uri(self.model) and not self.state:
+        if self.model and not is_whole(self.model) and not self.state:
             raise ValueError(
                 f"model={self.model}: give its weights too, state=<file>; or a URI, models:/... or runs:/..."
             )
-        if is_uri(self.model) and (self.model_options or self.weights != "auto"):
+        if is_whole(self.model) and (self.model_options or self.weights != "auto"):
             raise ValueError("model_options and weights belong to state=<file>; leave them out")
 
 

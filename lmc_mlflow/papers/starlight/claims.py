@@ -50,6 +50,8 @@ def _conditions(stars: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     rows = with_columns(stars, (*KEYS, "num_sources", "star_seed"))
     rows = rows[rows[REGULAR].notna() & rows[HELD_OUT].notna()]
+    if rows.empty:
+        return
     rows = rows.assign(condition=condition_texts(rows) + "|" + rows["num_sources"].map(key_text))
     for _, part in rows.groupby("condition", sort=True):
         first = part.iloc[0]

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from lmc_mlflow.config.adopting import AdoptingConfig, is_uri
+from lmc_mlflow.config.adopting import ARCHIVE, AdoptingConfig, is_uri, is_whole
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.graphs.content import GraphContent, graph_name
 from lmc_mlflow.models.graphs.exported import read_exported
@@ -62,18 +62,26 @@ def find_network(store: Store, config: AdoptingConfig, folder: Path) -> FoundNet
     """
     if is_uri(config.model):
         return _logged_model(store, config, folder)
+    if is_whole(config.model):
+        place = Path(config.model)
+        if not place.is_file():
+            raise ValueError(f"model={config.model}: there is no such file")
+        return _graph(place, config.model, place.name, {Tag.SOURCE: place.name})
     return _state(store, config, folder)
 
 
 def _logged_model(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     found = find_model(store.client, config.model)
-    try:
-        archive = _exported_file(download_model(store.client, found, folder))
-        graph, state = read_exported(archive)
-    except ValueError as error:
-        raise ValueError(f"{found.uri} {error}") from None
     label = found.model_id[:SHOWN_OF_ID] or f"{found.run_id[:8]} {Path(found.location).name}"
-    return FoundNetwork(label, found.uri, graph_name(graph.text), "", graph, state, (), _tags(found))
+    return _graph(download_model(store.client, found, folder), found.uri, label, _tags(found))
+
+
+def _graph(place: Path, where: str, label: str, tags: Mapping[str, str]) -> FoundNetwork:
+    try:
+        graph, state = read_exported(_exported_file(place))
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from None
+    return FoundNetwork(label, where, graph_name(graph.text), "", graph, state, (), tags)
 
 
 def _exported_file(model: Path) -> Path:
@@ -82,7 +90,7 @@ def _exported_file(model: Path) -> Path:
     Raises:
         ValueError: it is no model of PyTorch, or holds pickles, which are not loaded.
     """
-    if model.is_file() and model.suffix == ".pt2":
+    if model.is_file() and model.suffix == ARCHIVE:
         return model
     try:
         content: Any = yaml.safe_load((model / "MLmodel").read_text())
