@@ -8,6 +8,7 @@ from paper_frames import LOST, frames, paths
 
 from lmc_mlflow.findings.parting import partings
 from lmc_mlflow.findings.starts import has_start
+from lmc_mlflow.findings.when_chosen import when_chosen
 from lmc_mlflow.papers.claims import CLAIMS, judge_all
 from lmc_mlflow.plots import barrier_by_parting, missing_command
 
@@ -87,3 +88,14 @@ def test_the_figure_has_a_line_for_each_shift_with_its_k_star() -> None:
     assert any("label_2080" in text and "k* = 5.0 [5.0, 5.0]" in text for text in texts)
     assert any("label_5050" in text and "k* = 0.0" in text for text in texts)
     assert "grid=instability" in missing_command(barrier_by_parting(paths()))
+
+
+def test_the_conclusion_is_computed_and_says_when_nothing_can_fall() -> None:
+    assert "supported** by 1 condition" in when_chosen(paths(*falling()))
+    assert "k* 5.0" in when_chosen(paths(*falling()))
+    rising = [parted(0, **LOST), parted(10, **LOST | {"test/barrier_in_basin": 2.0})]
+    assert "contradicted** by 1 condition" in when_chosen(paths(*rising))
+    flat = [parted(0, **{"test/barrier_in_basin": 0.0}), parted(5, **{"test/barrier_in_basin": 0.0})]
+    assert "nothing can fall" in when_chosen(paths(*flat))
+    assert "not enough runs yet" in when_chosen(paths(*falling(), seeds=(1,)))
+    assert "not enough runs yet" in when_chosen(pd.DataFrame())

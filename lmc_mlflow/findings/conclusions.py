@@ -12,6 +12,7 @@ from lmc_mlflow.findings.evidence import ComparisonCounts
 from lmc_mlflow.findings.next_command import aligned_path, another_seed, another_value, ensemble_of_seeds
 from lmc_mlflow.findings.sentences import each_condition, is_first_policy, markdown, measured_last, rows_having
 from lmc_mlflow.findings.what_breaks import what_breaks as what_breaks
+from lmc_mlflow.findings.when_chosen import when_chosen as when_chosen
 from lmc_mlflow.findings.zoo import model_zoo as model_zoo
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 
