@@ -234,6 +234,16 @@ def test_a_run_that_a_killed_process_has_left_is_ended_by_the_next_that_adopts_t
     assert client.get_run(left.info.run_id).info.status == "KILLED"
 
 
+def test_nothing_is_trained_from_a_graph_alone(foreign: Foreign) -> None:
+    found = lmc.adopt(foreign.uris[0], dataset="digits", normalization="unit")
+    options = {"dataset": "digits", "normalization": "unit", "shift": "label_2080", "epochs": 1}
+    with pytest.raises(ValueError, match="whose code is not here; give start=<its URI"):
+        lmc.train_pair(start=found.run_id, **options)
+    graph = MlflowClient().get_run(found.run_id).data.tags[Tag.MODEL]
+    with pytest.raises(ValueError, match="the graph of an adopted network, which no name builds again"):
+        lmc.train_pair(model=graph, **options)
+
+
 def test_what_needs_training_images_says_so_where_nobody_knows_them(foreign: Foreign) -> None:
     given = {"dataset": "digits", "normalization": "unit"}
     for call, options in (
