@@ -127,10 +127,13 @@ def _check_output(network: nn.Module, gives: str, spec: NetworkSpec, data: Shift
         )
     if gives != "probabilities" and are_probabilities:
         raise ValueError(f"output={gives}: what it gives for every image is probabilities; give output=probabilities")
-    if gives == "log_probabilities" and not (one_label and _sum_to_one(given.double().exp())):
+    if gives == "log_probabilities" and not one_label:
         raise ValueError(
-            "output=log_probabilities: it gives numbers whose exponentials do not sum to 1; give output=logits"
+            "output=log_probabilities: these images have several labels each; adopt a network that gives logits or "
+            "probabilities"
         )
+    if gives == "log_probabilities" and not _sum_to_one(given.double().exp()):
+        raise ValueError("output=log_probabilities: exponentials of what it gives do not sum to 1; give output=logits")
 
 
 def _sum_to_one(values: Tensor) -> bool:
