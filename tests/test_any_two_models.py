@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -204,6 +205,45 @@ def test_everything_downstream_takes_them(foreign: Foreign) -> None:
         lmc.star([a, b])
 
 
+def test_an_ensemble_needs_no_training_images(foreign: Foreign) -> None:
+    scored = lmc.ensemble(foreign.uris, dataset="digits", normalization="unit")
+    probabilities = torch.zeros(len(foreign.test), 10, dtype=torch.float64)
+    for seed in (1, 2):
+        net = Net()
+        net.load_state_dict(foreign.state(seed))
+        with torch.no_grad():
+            probabilities += net.eval()(foreign.test).double().softmax(dim=1) / 2
+    loss = functional.nll_loss(probabilities.log(), foreign.test_labels)
+    assert scored.metrics["nll"] == pytest.approx(float(loss), abs=1e-6)
+
+
+def test_a_run_that_a_killed_process_has_left_is_ended_by_the_next_that_adopts_the_same(foreign: Foreign) -> None:
+    flags = [f"--model={foreign.uris[0]}", "--trained_on=B", *UNIT, *HERE]
+    killed = (
+        "import os, signal, sys\nfrom lmc_mlflow.tracking.run import TrackedRun\n"
+        "TrackedRun.log_metrics = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from entry_points.adopt import main\nmain(sys.argv[1:])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", killed, *flags], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    client = MlflowClient()
+    running = f"attributes.status = 'RUNNING' and tags.`{Tag.KIND}` = 'endpoint'"
+    (left,) = client.search_runs(["0"], running)
+    assert adopt(flags) == 0
+    assert client.get_run(left.info.run_id).info.status == "KILLED"
+
+
+def test_nothing_is_trained_from_a_graph_alone(foreign: Foreign) -> None:
+    found = lmc.adopt(foreign.uris[0], dataset="digits", normalization="unit")
+    options = {"dataset": "digits", "normalization": "unit", "shift": "label_2080", "epochs": 1}
+    with pytest.raises(ValueError, match="whose code is not here; give start=<its URI"):
+        lmc.train_pair(start=found.run_id, **options)
+    graph = MlflowClient().get_run(found.run_id).data.tags[Tag.MODEL]
+    with pytest.raises(ValueError, match="the graph of an adopted network, which no name builds again"):
+        lmc.train_pair(model=graph, **options)
+
+
 def test_what_needs_training_images_says_so_where_nobody_knows_them(foreign: Foreign) -> None:
     given = {"dataset": "digits", "normalization": "unit"}
     for call, options in (
@@ -229,6 +269,9 @@ def test_what_needs_training_images_says_so_where_nobody_knows_them(foreign: For
         (["--model=models:/digits_net/Production"], "is no version"),
         (["--model=runs:/{run}/nothing"], "nothing"),
         (["--model=models:/{model}", "--output=probabilities"], "output=logits"),
+        (["--model=models:/{model}", "--output=log_probabilities"], "do not sum to 1"),
+        (["--model=models:/digits' net/latest"], "no registered model"),
+        (["--state=runs:/{run}/model", "--model=resnet10"], "runs:/"),
         (["--model=models:/{model}", "--state=net1.pt"], "leave state out"),
         (["--model=resnet10"], "give its weights too"),
         (["--state=net1.pt"], "give model=<network>"),

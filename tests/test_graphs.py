@@ -63,6 +63,50 @@ class Odd(nn.Module):
         return x * self.scale + self.table + ones  # type: ignore[no-any-return]
 
 
+class Recurrent(nn.Module):
+    """Reads an image row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.LSTM(8, 6, num_layers=2, dropout=0.2, batch_first=True)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.rows(x.squeeze(1))[0][:, -1])  # type: ignore[no-any-return]
+
+
+class Twice(nn.Module):
+    """Uses one batch norm twice, in images and then in their rows."""
+
+    def __init__(self, rows: bool) -> None:
+        super().__init__()
+        self.first, self.norm, self.head = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(144, 4)
+        self.norm._check_input_dim = lambda _: None  # type: ignore[method-assign]
+        self.rows = rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.first(x)).relu()
+        return self.head(self.norm(x.flatten(2) if self.rows else x).flatten(1))  # type: ignore[no-any-return]
+
+
+class Unrecorded(nn.Module):
+    """Computes its first layer without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(64, 8), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = self.first(x.flatten(1))
+        return self.head(x)  # type: ignore[no-any-return]
+
+
+def between(layer: nn.Module) -> nn.Module:
+    """Put a layer between a convolution of 4 channels and a linear layer."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3), layer, nn.Flatten(), nn.Linear(144, 4))
+
+
 class Noisy(nn.Module):
     """Draws at random while it runs."""
 
@@ -177,6 +221,34 @@ def test_a_graph_of_training_mode_is_the_same_network(tmp_path: Path) -> None:
     assert {*state} == {*network.state_dict()}
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.rows")
+@pytest.mark.parametrize("mode", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        Recurrent,
+        lambda: between(nn.RReLU()),
+        lambda: between(nn.Dropout2d(0.4, inplace=True)),
+        lambda: between(nn.AlphaDropout(0.4)),
+        lambda: between(nn.FeatureAlphaDropout(0.4)),
+        lambda: between(nn.InstanceNorm2d(4, affine=True, track_running_stats=True)),
+        lambda: between(nn.InstanceNorm2d(4)),
+        lambda: Twice(rows=False),
+        lambda: Twice(rows=True),
+    ],
+    ids=["lstm", "rrelu", "dropout2d", "alpha", "feature alpha", "instance", "no statistics", "twice", "other rank"],
+)
+def test_what_differs_in_training_mode_is_set_to_evaluation(
+    make: Callable[[], nn.Module], mode: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    network = trained(make())
+    again = built(export(network.train(mode), tmp_path / "n.pt2"))
+    network.eval()
+    images = torch.randn(3, 1, 8, 8)
+    torch.testing.assert_close(again(images), network(images), rtol=0, atol=0)
+
+
 def test_layers_are_layers_again(tmp_path: Path) -> None:
     again = built(export(Small().eval(), tmp_path / "n.pt2"))
     kinds = {name: type(module) for name, module in again.named_modules() if not [*module.children()] and name}
@@ -220,10 +292,11 @@ def test_the_output_named_logits_is_taken(tmp_path: Path) -> None:
         (Noisy(), {}, "draws at random"),
         (Several(), {"number": 2}, "takes 2 inputs"),
         (Counting(), {}, "changes seen"),
-        (Small().eval(), {"free": False}, "batches of exactly 4"),
+        (Small().eval(), {"free": False}, "batches of exactly 4; leave the number free"),
+        (Unrecorded().eval(), {}, r"torch\.no_grad"),
         (Small().eval().double(), {}, "float64"),
     ],
-    ids=["random", "several", "changing", "static", "double"],
+    ids=["random", "several", "changing", "static", "no gradients", "double"],
 )
 def test_what_cannot_be_used_is_refused_by_name(
     network: nn.Module, options: dict[str, Any], words: str, tmp_path: Path

@@ -149,7 +149,10 @@ def _check_transformers(model: str) -> None:
 
 
 def _refuse_graph(model: str) -> None:
-    raise ValueError(f"model {model!r} is the graph of an adopted network, which no name builds again; give its run")
+    raise ValueError(
+        f"model {model!r} is the graph of an adopted network, which no name builds again; give its run, or its "
+        "weights as a file with model=<module>:<function>"
+    )
 
 
 TIMM_FORM = "timm:<name>"

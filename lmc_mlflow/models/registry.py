@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
-from lmc_mlflow.models.families import GRAPH_FORM, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, form_of
+from lmc_mlflow.models.families import FORMS, GRAPH_FORM, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, form_of
 from lmc_mlflow.models.graphs.network import graph_network
 from lmc_mlflow.models.initialization import initialize
 from lmc_mlflow.models.libraries.foreign_network import GIVES, ForeignNetwork, without_memory
@@ -96,6 +96,12 @@ def _of_others(build: Callable[[str, str, tuple[int, int, int], int, nn.Module],
     )
 
 
+def _traced(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    if not spec.graph:
+        FORMS[GRAPH_FORM].check(spec.model)
+    return ForeignNetwork(graph_network(spec.graph), output)
+
+
 def _vgg(plan: Sequence[int], pool_size: int = 1) -> Builder:
     return lambda spec, output: vgg(plan, pool_size, spec.channels, spec.num_classes, output)
 
@@ -119,7 +125,7 @@ BUILDERS: Mapping[str, Builder] = {
     TIMM_FORM: _of_others(timm_network),
     TORCHVISION_FORM: _of_others(torchvision_network),
     TRANSFORMERS_FORM: _of_others(transformers_network),
-    GRAPH_FORM: lambda spec, output: ForeignNetwork(graph_network(spec.graph), output),
+    GRAPH_FORM: _traced,
     FORM: _of_others(own_network),
 }
 """One builder for each row of `families.py`, in its order."""

@@ -13,7 +13,7 @@ from lmc_mlflow.errors import first_line
 from lmc_mlflow.tracking.downloads import without_progress_bars
 
 _MODEL_ID = re.compile(r"models:/(m-[0-9a-zA-Z]+)")
-_REGISTERED = re.compile(r"models:/([^/@]+)(?:/([^/@]+)|@([^/@]+))")
+_REGISTERED = re.compile(r"models:/([^/@\n]+)(?:/([^/@\n]+)|@([^/@\n]+))")
 _OF_RUN = re.compile(r"runs:/([0-9a-zA-Z]+)/(.+?)/?")
 FORMS = "models:/m-..., models:/<name>/<version>, models:/<name>@<alias> or runs:/<run id>/<path>"
 LATEST = "latest"
@@ -63,7 +63,8 @@ def _find(client: MlflowClient, uri: str, given: str) -> FoundModel:
         if alias:
             entry = client.get_model_version_by_alias(name, alias)
         elif version == LATEST:
-            versions = client.search_model_versions(f"name = '{name}'")
+            quote = '"' if "'" in name else "'"
+            versions = client.search_model_versions(f"name = {quote}{name}{quote}")
             if not versions:
                 raise ValueError(f"{given}: there is no registered model {name!r} with a version")
             entry = max(versions, key=lambda one: int(one.version))

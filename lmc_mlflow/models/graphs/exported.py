@@ -23,7 +23,7 @@ from lmc_mlflow.models.graphs.content import (
     Held,
     Node,
 )
-from lmc_mlflow.models.graphs.operators import BATCH_NORM, DROPOUTS, operator_of, refuse_random
+from lmc_mlflow.models.graphs.operators import BATCH_NORM, DROPOUTS, INSTANCE_NORM, operator_of, refuse_random
 
 ROLES = {"parameter": "parameter", "buffer": "buffer", "tensor_constant": "constant"}
 MEMORY_FORMATS = {1: "contiguous_format", 2: "channels_last", 3: "channels_last_3d", 4: "preserve_format"}
@@ -76,10 +76,12 @@ class _Reader:
         if len(shape) != 4 or None in shape[1:]:
             raise ValueError(f"takes {_words(shape)}; images are N x C x H x W with one size, export it for those")
         if shape[0] is not None:
-            raise ValueError(
-                f"was exported for batches of exactly {shape[0]}; log it with an input_example of several images, "
-                "which leaves the number free"
+            way = (
+                "log it with an input_example of several images, which leaves the number free"
+                if shape[0] == 1
+                else "leave the number free in its signature, and compute nothing from it in its code"
             )
+            raise ValueError(f"was exported for batches of exactly {shape[0]}; {way}")
         if len(result) != 2 or result[0] is not None or result[1] is None:
             raise ValueError(f"gives {_words(result)} for N images, not N x classes; it is no classifier")
         kind = self._graph["tensor_values"][images]["dtype"]
@@ -145,6 +147,7 @@ class _Reader:
         first: Mapping[str, Any] = node["inputs"][0]["arg"] if node["inputs"] else {}
         changed = self._held.get(first.get("as_tensor", {}).get("name", ""), "")
         if target.startswith("aten.add_.") and changed.endswith(TRACKED):
+            self._held[str(node["outputs"][0]["as_tensor"]["name"])] = changed  # a norm that runs twice counts twice
             return None  # the batch norm that is built again counts by itself
         operator_of(target)
         if target.partition(".")[2].partition(".")[0].endswith("_") and changed:
@@ -154,6 +157,8 @@ class _Reader:
             refuse_random(target, args)
         if target == BATCH_NORM and args.get("running_mean") is not None:
             args["training"] = False
+        if target == INSTANCE_NORM and args.get("running_mean") is not None:
+            args["use_input_stats"] = False
         if target in DROPOUTS:
             args["train"] = False
         out, is_list = self._results(target, node["outputs"])

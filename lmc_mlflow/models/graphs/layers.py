@@ -68,10 +68,16 @@ def _group_norm(node: Node, tensors: Mapping[str, Held]) -> nn.Module | None:
 
 
 def _dropout(node: Node, _: Mapping[str, Held]) -> nn.Module | None:
-    kind = nn.Dropout2d if "feature" in node.op else nn.Dropout
+    kind = DROPOUT_LAYERS[node.op.removesuffix(".default").removesuffix("_")]
     return kind(node.args["p"])
 
 
+DROPOUT_LAYERS: Mapping[str, Callable[[float], nn.Module]] = {
+    "aten.dropout": nn.Dropout,
+    "aten.feature_dropout": nn.Dropout2d,
+    "aten.alpha_dropout": nn.AlphaDropout,
+    "aten.feature_alpha_dropout": nn.FeatureAlphaDropout,
+}
 LAYERS: Mapping[str, LayerRow] = {
     "aten.conv1d.default": _convolution(nn.Conv1d),
     "aten.conv2d.default": _convolution(nn.Conv2d),

@@ -65,7 +65,10 @@ class _Builder:
         for i, node in enumerate(self._content.nodes):
             self._add(node, places.get(i))
         self._graph.output(self._values[self._content.output])
-        return GraphModule(self._root, self._graph, "ExportedNetwork")
+        network = GraphModule(self._root, self._graph, "ExportedNetwork")
+        self._root = network  # it has taken over what operations use; counters of norms, which none uses, are added
+        self._place_tensors()
+        return network
 
     def _place_layers(self) -> dict[int, str]:
         """Make a layer wherever one operation, or several equal ones, alone use all its tensors; give their places."""
@@ -181,7 +184,7 @@ def _tensors_of(node: Node, names: Any, tensors: Mapping[str, Held]) -> dict[str
 
 
 def _without_input(node: Node) -> str:
-    return json.dumps([node.op, [*node.args.items()][1:]])
+    return json.dumps([node.op, node.rank, [*node.args.items()][1:]])
 
 
 def _fits(layer: nn.Module, place: str, tensors: Mapping[str, Held]) -> bool:

@@ -10,7 +10,14 @@ ATEN, PYTHON = "aten.", "_operator."
 ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "neg", "truediv", "pow")
 """Operations on sizes."""
 BATCH_NORM = "aten.batch_norm.default"
-DROPOUTS = ("aten.dropout.default", "aten.dropout_.default", "aten.feature_dropout.default")
+INSTANCE_NORM = "aten.instance_norm.default"
+DROPOUTS = tuple(
+    f"aten.{kind}{ending}.default"
+    for kind in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+    for ending in ("", "_")
+)
+MODES = ("train", "training")
+"""Arguments of operations that draw at random in training mode alone: recurrent layers, rrelu."""
 ATTENTION = "aten.scaled_dot_product_attention.default"
 
 
@@ -25,8 +32,8 @@ def operator_of(name: str) -> Callable[..., Any]:
         return found
     if not name.startswith(ATEN):
         raise ValueError(
-            f"uses the operation {name}, which is none of PyTorch's own; export it without, or give its weights as a "
-            "file and its class as model=<module>:<function>"
+            f"uses the operation {name}, which is no plain one of PyTorch (torch.no_grad or torch.autocast in its code "
+            "leaves such); export it without, or give its weights as a file and its class as model=<module>:<function>"
         )
     _, packet, overload, *rest = [*name.split("."), "", ""]
     op = getattr(getattr(torch.ops.aten, packet, None), overload, None)
@@ -38,7 +45,7 @@ def operator_of(name: str) -> Callable[..., Any]:
 
 
 def refuse_random(name: str, args: dict[str, Any]) -> None:
-    """Refuse an operation that draws at random; attention keeps its dropout off (in `args`, in place).
+    """Refuse an operation that draws at random; what draws in training mode alone is set to evaluation (in `args`).
 
     Raises:
         ValueError: it draws.
@@ -49,6 +56,10 @@ def refuse_random(name: str, args: dict[str, Any]) -> None:
         return
     op = operator_of(name)
     if torch.Tag.nondeterministic_seeded in getattr(op, "tags", ()):
+        modes = [argument.name for argument in op._schema.arguments if argument.name in MODES]  # type: ignore[attr-defined]
+        if modes:
+            args[modes[0]] = False
+            return
         raise ValueError(
             f"draws at random ({name}); it was exported in training mode: call network.eval() before it is logged"
         )

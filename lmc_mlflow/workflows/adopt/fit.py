@@ -107,7 +107,8 @@ def _check_output(network: nn.Module, gives: str, spec: NetworkSpec, data: Shift
     """Compare what the network gives with what the configuration says.
 
     Raises:
-        ValueError: it gives probabilities and the configuration says otherwise, or the other way round.
+        ValueError: it gives probabilities and the configuration says otherwise, or the other way round; or
+            log-probabilities are said, and it gives other numbers.
     """
     images = evenly_spaced(data.test.images, NUM_LOOKED_AT)
     if not isinstance(network, ForeignNetwork):  # a network of ours gives log-probabilities
@@ -115,12 +116,25 @@ def _check_output(network: nn.Module, gives: str, spec: NetworkSpec, data: Shift
             raise ValueError(f"output=probabilities: {spec.model} is a network of ours, which gives none; leave it out")
         return
     given = network.given(images)
+    if given.isnan().any():
+        raise ValueError("what it gives for images of the test set is no number; its training diverged")
+    one_label = spec.output == "log_probabilities"
     in_unit = bool((given >= 0).all() and (given <= 1 + CLOSE).all())
-    sums_to_one = bool(((given.sum(dim=1) - 1).abs() < CLOSE).all())
-    looks_like = in_unit and (sums_to_one or data.test.labels.ndim == 2)
-    if gives == "probabilities" and not looks_like:
+    are_probabilities = in_unit and (not one_label or _sum_to_one(given))
+    if gives == "probabilities" and not are_probabilities:
         raise ValueError(
             "output=probabilities: it gives numbers that are none; give output=logits or log_probabilities"
         )
-    if gives != "probabilities" and in_unit and sums_to_one:
-        raise ValueError(f"output={gives}: what it gives for every image is a distribution; give output=probabilities")
+    if gives != "probabilities" and are_probabilities:
+        raise ValueError(f"output={gives}: what it gives for every image is probabilities; give output=probabilities")
+    if gives == "log_probabilities" and not one_label:
+        raise ValueError(
+            "output=log_probabilities: these images have several labels each; adopt a network that gives logits or "
+            "probabilities"
+        )
+    if gives == "log_probabilities" and not _sum_to_one(given.double().exp()):
+        raise ValueError("output=log_probabilities: exponentials of what it gives do not sum to 1; give output=logits")
+
+
+def _sum_to_one(values: Tensor) -> bool:
+    return bool(((values.sum(dim=1) - 1).abs() < CLOSE).all())

@@ -117,14 +117,19 @@ def _state(store: Store, config: AdoptingConfig, folder: Path) -> FoundNetwork:
     found = find_model(store.client, config.state) if is_uri(config.state) else None
     place = Path(config.state) if found is None else download_model(store.client, found, folder)
     model, options, file = config.model, config.model_options, place
-    if place.is_dir() and not (place / "MLmodel").is_file():
-        named, its_options, file = read_hub_folder(place)
-        model, options = model or named, options or its_options
-    if not model:
-        raise ValueError(f"state={config.state}: a file of weights does not say which network; give model=<network>")
-    if (place / "MLmodel").is_file():
-        return _weights_of_model(config, place, found)
-    read = read_state(file, config.weights)
+    try:
+        if place.is_dir() and not (place / "MLmodel").is_file():
+            named, its_options, file = read_hub_folder(place)
+            model, options = model or named, options or its_options
+        if not model:
+            raise ValueError(
+                f"state={config.state}: a file of weights does not say which network; give model=<network>"
+            )
+        if (place / "MLmodel").is_file():
+            return _weights_of_model(config, place, found)
+        read = read_state(file, config.weights)
+    except ValueError as error:  # a downloaded file is gone by then: the URI is what can be looked up
+        raise ValueError(str(error).replace(str(place), config.state)) from None
     label = f"{place.parent.name}/{place.name}" if place.parent.name else place.name
     tags = {Tag.SOURCE: place.name} if found is None else _tags(found)
     return FoundNetwork(label, config.state, model, options, None, read.tensors, tuple(read.notes), tags)

@@ -82,7 +82,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     members = find_members(store, config.members)
     for network in members.networks:
         network.refuse_if_diverged()
-    for run_id in {network.split_run for network in members.networks}:
+    for run_id in {network.split_run for network in members.networks if network.knows_training}:
         load_split(store.client, run_id)  # refused before a run is opened
     store = beside(store, members.networks[0].run.info.experiment_id)
     name = ensemble_name(members)

@@ -137,8 +137,8 @@ class RunSession:
             StoreError: artifacts cannot be written.
         """
         if interrupted is None:
-            if kind not in RESUMED_KINDS and kind != Kind.ENDPOINT:
-                self._end_dead(kind, start)
+            if (kind not in RESUMED_KINDS and kind != Kind.ENDPOINT) or Tag.WEIGHTS_DIGEST in start.tags:
+                self._end_dead(kind, start)  # of endpoints, adopted ones alone are made by a command of their own
             tags = {**start.tags, Tag.THREADS: str(torch.get_num_threads())}
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:

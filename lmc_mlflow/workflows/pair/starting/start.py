@@ -12,6 +12,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import GAUSSIAN, NEW, StartConfig, read_perturbation
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.own_code import GRAPH
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.query.kept_states import load_kept
 from lmc_mlflow.query.networks import load_network
@@ -168,6 +169,11 @@ def _fitting(network: nn.Module, config: TrainPairConfig, start: StartingPoint) 
     """Give the state that a network starts with: that of the start, with a new head if one is asked for."""
     own, head = dict(network.state_dict()), head_of(network)
     label = f"start={start.run_id}"
+    if start.model.startswith(GRAPH):
+        raise ValueError(
+            f"{label} is an adopted network whose code is not here; give start=<its URI, or a file of its weights> and "
+            "model=<module>:<function>"
+        )
     if start.model != config.model.model:
         raise ValueError(f"{label} is a {start.model}, this pair trains {config.model.model}; give the same model")
     found = dict(start.network)
