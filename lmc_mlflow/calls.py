@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -48,8 +49,24 @@ def at(uri: str | None, experiment: str | None) -> Iterator[None]:
     refuse_no_text(uri=uri, experiment=experiment)
     if experiment is not None and not experiment.strip():
         raise ValueError("experiment is empty; give a name, or leave it out")
-    with at_address(uri, experiment), torch_settings_kept(), termination_raises():
+    with at_address(uri, experiment), torch_settings_kept(), termination_raises(), _warnings_shown():
         yield
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show warnings within the block, also where an import of `mlflow.pytorch` has silenced all loggers of the process.
+
+    A level that the caller has set for the logger `lmc_mlflow` stays.
+    """
+    logger = logging.getLogger("lmc_mlflow")
+    level = logger.level
+    if level == logging.NOTSET and not logger.isEnabledFor(logging.WARNING):
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def refuse_no_text(**given: object) -> None:

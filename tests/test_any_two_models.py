@@ -1,6 +1,7 @@
 """Models of somebody else, logged by another process: adopted, walked, aligned, recalibrated; equal to an own loop."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from entry_points.export import main as export_runs
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.calls import at
 from lmc_mlflow.config.bundle import SUFFIX
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.readers.digits import read_digits
@@ -408,3 +410,17 @@ def test_a_training_that_nobody_knows_does_not_go_on(foreign: Foreign) -> None:
     found = lmc.adopt(foreign.uris[0], trained_on="A", dataset="digits", normalization="unit", shift="label_2080")
     with pytest.raises(ValueError, match="its training cannot go on"):
         lmc.trajectory(found, epochs=1)
+
+
+def test_python_shows_warnings_where_an_import_of_mlflow_pytorch_has_silenced_all_loggers(store: MlflowClient) -> None:
+    ours = logging.getLogger("lmc_mlflow.some.module")
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # as that import does beside Lightning
+    try:
+        assert not ours.isEnabledFor(logging.WARNING)
+        with at(None, None):
+            assert ours.isEnabledFor(logging.WARNING)
+            assert not ours.isEnabledFor(logging.INFO)
+        assert not ours.isEnabledFor(logging.WARNING)
+    finally:
+        logging.root.setLevel(level)

@@ -264,7 +264,7 @@ def test_a_side_without_images_is_refused(refused, tmp_path: Path) -> None:
 
 
 def test_neither_or_both_ways_of_naming_the_ends_are_refused(refused) -> None:
-    way_out = "give either pair=<pair run id> or both run_a=<run id> and run_b=<run id>"
+    way_out = "give either pair=<pair run id> or both run_a and run_b, each a run id or a URI (models:/...)"
     for flags in ([], ["--run_a=1"], ["--run_b=1"], ["--pair=1", "--run_a=2", "--run_b=3"], ["--pair=1", "--run_a=2"]):
         assert way_out in refused(interpolate, *flags)
 

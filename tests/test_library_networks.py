@@ -67,7 +67,7 @@ def test_arguments_of_a_network_of_torchvision_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (torchvision_spec("resnet18", (1, 28, 28, 10)), "takes images with 3 channels, not 1; give images with 3"),
+        (torchvision_spec("resnet18", (1, 28, 28, 10)), "takes images with 3 channels, not 1; give channels=3"),
         (torchvision_spec("vit_b_16", (3, 64, 32, 10)), "takes square images, not 64 x 32"),
         (torchvision_spec("inception_v3", (3, 32, 32, 10)), "cannot take images of 3 x 32 x 32"),
         (torchvision_spec("resnt18"), r"did you mean torchvision:resnet18"),

@@ -38,7 +38,9 @@ class AdoptingConfig(Section):
         "a file of torch.export (.pt2), or with state: which network, as in train_pair",
         own_code=True,
     )
-    model_options: str = option("", "further arguments of a network of your own, as JSON: '{\"depth\": 4}'")
+    model_options: str = option(
+        "", "further arguments of a network of your own or of a library, as JSON: '{\"depth\": 4}'"
+    )
     state: str = option(
         "",
         "its weights: a .safetensors, .pt, .pth or .ckpt file, a folder as the hubs lay it out, or such an artifact of "
@@ -46,7 +48,9 @@ class AdoptingConfig(Section):
         identity=False,
     )
     weights: str = option(
-        "auto", "which weights of a file that has averaged ones too; auto: raw", choices=("auto", "raw", "ema")
+        "auto",
+        "which weights of a file that has averaged ones (ema) beside the usual ones (raw); auto: the usual",
+        choices=("auto", "raw", "ema"),
     )
     output: str = option(OUTPUTS[0], "what it gives for an image", choices=OUTPUTS)
     scaling: str = option(
@@ -88,7 +92,8 @@ class AdoptConfig:
 def _as_in_adopt(name: str, default: Any = MISSING) -> Any:
     """Declare an option of `DataConfig` once more, for networks given by URI: what it says stands in their own runs."""
     spec = next(spec for spec in fields(DataConfig) if spec.name == name)
-    rule = replace(option_of(spec), identity=False, logged=False, help="of networks given by URI: as in adopt")
+    told = option_of(spec)
+    rule = replace(told, identity=False, logged=False, help=f"of networks given by URI: {told.help}")
     return field(default=spec.default if default is MISSING else default, metadata={"option": rule})
 
 

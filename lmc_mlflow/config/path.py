@@ -15,8 +15,11 @@ EVEN, ADAPTIVE = "even", "adaptive"
 class EndsConfig(Section):
     """The two logged networks of a path."""
 
-    run_a: str = option("", "run id, or a prefix that only one run has, of the network at alpha 0")
-    run_b: str = option("", "the same, of the network at alpha 1")
+    run_a: str = option(
+        "",
+        "run id, or a prefix that only one run has, or URI of a model in MLflow (models:/...): the network at alpha 0",
+    )
+    run_b: str = option("", "the same: the network at alpha 1")
     pair: str = option("", "instead of run_a and run_b: a pair run, its side A at 0 and its side B at 1")
     data_root: str = option(
         "", "folder of the data set on this machine; empty: as the runs were trained", identity=False
@@ -25,7 +28,9 @@ class EndsConfig(Section):
     def check(self) -> None:
         """Check the rules that tie the fields together."""
         if bool(self.pair) == bool(self.run_a or self.run_b) or bool(self.run_a) != bool(self.run_b):
-            raise ValueError("give either pair=<pair run id> or both run_a=<run id> and run_b=<run id>")
+            raise ValueError(
+                "give either pair=<pair run id> or both run_a and run_b, each a run id or a URI (models:/...)"
+            )
 
 
 @dataclass(frozen=True)

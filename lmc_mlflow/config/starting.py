@@ -122,15 +122,18 @@ class StartConfig(Section):
         if not self.start:
             for name, given in (("start_epoch", self.start_epoch is not None), ("start_head", self.start_head == NEW)):
                 if given:
-                    raise ValueError(f"{name} belongs to start=<run id>; leave it out")
+                    raise ValueError(f"{name} belongs to start: give start=<run id> too, or leave {name} out")
             if self.start_digest:
-                raise ValueError("start_digest belongs to start=<run id>; leave it out")
+                raise ValueError("start_digest belongs to start: give start=<run id> too, or leave start_digest out")
         if self.start_epoch is not None and self.shared_epochs:
             raise ValueError("give either start_epoch or shared_epochs: both say where the sides part")
         if self.start_epoch is not None and self.start_head == NEW:
             raise ValueError("start_head=new draws a new layer, start_epoch goes on with the old one; leave one out")
         if not self.shared_epochs and self.shared_data != "both":
-            raise ValueError(f"shared_data={self.shared_data} belongs to shared_epochs; leave it out")
+            raise ValueError(
+                f"shared_data={self.shared_data} belongs to shared_epochs: give shared_epochs=<number> too, or "
+                "leave it out"
+            )
 
     @property
     def parting(self) -> int:

@@ -137,8 +137,8 @@ class OptimizationConfig(Section):
     )
     until_train_accuracy: float | None = option(
         None,
-        "the training ends when the accuracy of both sides on their own training images, measured so, is at least "
-        "this fraction, or after epochs",
+        "the training ends when the accuracy of both sides on their own training images, measured after every "
+        "epoch, is at least this fraction, or after epochs",
         above=0.0,
         maximum=1.0,
     )

@@ -45,7 +45,10 @@ def find_model(client: MlflowClient, uri: str) -> FoundModel:
     try:
         found = _find(client, uri.rstrip("/"), uri)
     except MlflowException as error:
-        raise ValueError(f"{uri}: {first_line(error)}; check it in the UI, and MLFLOW_TRACKING_URI") from None
+        raise ValueError(
+            f"{uri}: {first_line(error).rstrip('.')}; look it up in the UI, and check that "
+            "MLFLOW_TRACKING_URI names the store of the model"
+        ) from None
     if found.run_id:
         _check_run(client, found)
     return found

@@ -62,8 +62,8 @@ def torchvision_body(model: str, options: str, image_shape: tuple[int, int, int]
     channels, height, width = image_shape
     if channels != CHANNELS:
         raise ValueError(
-            f"model {model!r} takes images with {CHANNELS} channels, not {channels}; give images with {CHANNELS}, or a "
-            "network of timm, which takes any number"
+            f"model {model!r} takes images with {CHANNELS} channels, not {channels}; give channels={CHANNELS} for "
+            "grey images, or a network of timm, which takes any number"
         )
     arguments = {**read_options(model, options, FIXED), **_ONE_OUTPUT.get(name, {})}
     if name in _VISION_TRANSFORMERS:

@@ -79,7 +79,7 @@ def fit_prefixes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
     if best is None or 2 * len(needed & best.names.keys()) < len(needed):
         raise ValueError(
             f"the file is of another network: its first tensor is {shortened(next(iter(tensors), 'missing'))}, the "
-            f"network's is {next(iter(expected))}; choose the network that the file was saved from"
+            f"network's is {next(iter(expected))}; choose the model and model_options that the file was saved from"
         )
     return best
 

@@ -35,7 +35,10 @@ def with_runs(config: Config, section: str, options: Sequence[str]) -> Config:
         _refuse_unused(foreign, options)
         return config
     if not foreign.dataset:
-        raise ValueError(f"{uris[0]}: say what it is tested on: dataset=<name>, and what else adopt asks for")
+        raise ValueError(
+            f"{uris[0]}: say what it is tested on: dataset=<name>, and as its training scaled the pixels, "
+            "normalization=<name>; lmc adopt --help explains both"
+        )
     sides = foreign.trained_on * (len(uris) if len(foreign.trained_on) == 1 else 1)
     if len(sides) != len(uris):
         raise ValueError(f"trained_on={','.join(sides)}: give one for all, or one for each of the {len(uris)} URIs")

@@ -15,13 +15,18 @@ def adopt_lines(outcome: AdoptOutcome) -> list[str]:
         for part in ("test", "train")
         if f"{part}/loss" in outcome.metrics
     ]
-    unknown = ["trained on: unknown, so only the test set can be used; trained_on=A, B or both says it"]
+    unknown = [
+        "trained on: unknown, so only the test set can be used; to say it, adopt it again with "
+        "shift and trained_on=A, B or both"
+    ]
     return [
         f"adopted {outcome.run_id} ({outcome.how}): {outcome.name}",
         f"from {outcome.source}",
         *outcome.notes,
         *(unknown if outcome.side == UNKNOWN_SIDE else []),
         *table(["images", "loss", words(score)], rows),
-        *next_step("walk from it to another network", "interpolate", run_a=outcome.run_id, run_b="<run id or URI>"),
+        *next_step(
+            "measure the path from it to another network", "interpolate", run_a=outcome.run_id, run_b="<run id or URI>"
+        ),
         *browse_lines(outcome.experiment_id, outcome.run_id),
     ]

@@ -20,7 +20,7 @@ from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.paths.measures import measures_beside
 from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.tracking.connection.store import Store
-from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild, require_training
+from lmc_mlflow.workflows.networks.pair_of_networks import WAY_OUT, first_difference, rebuild, require_training
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 
@@ -58,7 +58,7 @@ def load_compatible(store: Store, ids: Sequence[str]) -> list[LoggedNetwork]:
         difference = first_difference(networks[0], other)
         if difference is not None:
             first, second = networks[0].run.info.run_id, other.run.info.run_id
-            raise ValueError(f"runs {first} and {second} cannot be joined: {difference}; choose runs of one kind")
+            raise ValueError(f"runs {first} and {second} cannot be joined: {difference}; {WAY_OUT}")
     return networks
 
 

@@ -22,6 +22,8 @@ Ends = tuple[LoggedNetwork, LoggedNetwork]
 """The networks at alpha 0 and 1."""
 SHAPES = ("image_size", "channels")
 """Options by which the images of one data set become others."""
+WAY_OUT = "choose two that agree in this, or train or adopt one again as the other"
+"""What to do with two networks that differ."""
 OTHER_SIDE = {"A": "B", "B": "A"}
 
 
@@ -35,7 +37,7 @@ def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNe
     a, b = load_network(store.client, a_id), load_network(store.client, b_id)
     difference = first_difference(a, b)
     if difference is not None:
-        raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be joined: {difference}")
+        raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be joined: {difference}; {WAY_OUT}")
     return a, b
 
 
@@ -127,7 +129,8 @@ def check_splits(wanted: Sequence[str], splits: Mapping[str, LabelledImages], en
     left = tuple(name for name in wanted if name not in unknown)
     for name in [name for name in wanted if name in unknown]:
         logger.warning(
-            "%s is left out: nobody has said what run %s was trained on (adopt it with trained_on=A, B or both)",
+            "%s is left out: nobody has said what run %s was trained on (adopt it again with its shift and "
+            "trained_on=A, B or both)",
             name, unknown[name].run.info.run_id,
         )  # fmt: skip
     if not left:
@@ -149,8 +152,9 @@ def require_training(networks: Sequence[LoggedNetwork]) -> None:
     for network in networks:
         if not network.knows_training:
             raise ValueError(
-                "batch norm or the alignment needs training images, and nobody has said what run "
-                f"{network.run.info.run_id} was trained on; adopt it with trained_on=A, B or both"
+                "bn or align needs training images, and nobody has said what run "
+                f"{network.run.info.run_id} was trained on; adopt it again with its shift and "
+                "trained_on=A, B or both"
             )
 
 

@@ -7,18 +7,30 @@ from lmc_mlflow.terminal.style import table
 from lmc_mlflow.workflows.pair.shift_test import shift_sentence
 from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
+REACHED = "epoch_reached"
+"""Metric of a network that was trained with a budget other than epochs."""
+
 
 def pairs_lines(outcomes: list[PairOutcome]) -> list[str]:
     """Return the lines for one or several trained pairs."""
     first = outcomes[0]
+    with_budget = any(REACHED in metrics for outcome in outcomes for metrics in outcome.sides.values())
     rows = []
     for outcome in outcomes:
         seed = f"{outcome.name.split()[0]} " if len(outcomes) > 1 else ""
         for side, metrics in outcome.sides.items():
             score = score_of(metrics)
             own = [f"{metrics[f'test/{score}']:.2%}", f"{metrics['test/loss']:.4f}", f"{metrics['train/loss']:.4f}"]
-            rows.append([f"{seed}side {side}", *own, outcome.endpoints[side]])
-    header = ["", f"test {words(score_of(first.sides['A']))}", "test loss", "training loss", "run"]
+            reached = [f"{metrics[REACHED]:.0f}" if REACHED in metrics else "not"] if with_budget else []
+            rows.append([f"{seed}side {side}", *own, *reached, outcome.endpoints[side]])
+    header = [
+        "",
+        f"test {words(score_of(first.sides['A']))}",
+        "test loss",
+        "training loss",
+        *(["epoch reached"] if with_budget else []),
+        "run",
+    ]
     shift = shift_sentence(first.metrics).strip()
     whose = "its" if len(outcomes) == 1 else "the first pair's"
     return [

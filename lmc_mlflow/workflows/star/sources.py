@@ -16,7 +16,7 @@ from lmc_mlflow.query.networks import LoggedNetwork, load_network
 from lmc_mlflow.query.star_sources import load_star_sources
 from lmc_mlflow.star_domains.segments import draw_points
 from lmc_mlflow.tracking.connection.store import Store
-from lmc_mlflow.workflows.networks.pair_of_networks import first_difference, rebuild
+from lmc_mlflow.workflows.networks.pair_of_networks import WAY_OUT, first_difference, rebuild
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
 
 STAR_SIDES = {"both": "both", "side_a": "A", "side_b": "B"}
@@ -65,7 +65,9 @@ def load_inputs(store: Store, config: StarConfig, device: torch.device) -> StarI
     for other in (*sources[1:], *held_out):
         difference = first_difference(sources[0], other)
         if difference is not None:
-            raise ValueError(f"runs {_id(sources[0])} and {_id(other)} cannot be joined by a star: {difference}")
+            raise ValueError(
+                f"runs {_id(sources[0])} and {_id(other)} cannot be joined by a star: {difference}; {WAY_OUT}"
+            )
     _check_loss(sources[0], config)
     side = STAR_SIDES[config.segments.star_data]
     data = rebuild(store, sources[0], wanted.data_root, device, together=side == BOTH)

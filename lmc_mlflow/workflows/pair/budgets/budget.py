@@ -38,8 +38,8 @@ def with_epochs(config: TrainPairConfig, data: ShiftedData) -> TrainPairConfig:
     epochs = max(num_epochs(optimization, len(data.side(side))) for side in SIDES)
     if optimization.epochs not in (OptimizationConfig.epochs, epochs):
         raise ValueError(
-            f"epochs={optimization.epochs}: steps={optimization.steps} are {epochs} epochs of batch_size="
-            f"{optimization.batch_size} here; leave epochs out"
+            f"epochs={optimization.epochs}: steps={optimization.steps} are {epochs} epoch{'' if epochs == 1 else 's'} "
+            f"of batch_size={optimization.batch_size} here; leave epochs out"
         )
     return replace(config, optimization=replace(optimization, epochs=epochs))
 
