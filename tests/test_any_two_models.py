@@ -276,6 +276,7 @@ def test_what_needs_training_images_says_so_where_nobody_knows_them(foreign: For
         (["--state=runs:/{run}/model", "--model=resnet10"], "runs:/"),
         (["--model=models:/{model}", "--state=net1.pt"], "leave state out"),
         (["--model=resnet10"], "give its weights too"),
+        (["--model=models:/{model}", "--augmentation=flip"], "augmentation is about training"),
         (["--state=net1.pt"], "give model=<network>"),
         (["--state=gone.pt", "--model=resnet10"], "gone.pt"),
         (["--state=net1.pt", "--model=resnet10"], "its first tensor is conv1.weight"),

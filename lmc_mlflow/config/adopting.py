@@ -88,6 +88,12 @@ class AdoptConfig:
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
+    def __post_init__(self) -> None:
+        plain = DataConfig()
+        for name in ("augmentation", "translate_pixels"):
+            if getattr(self.data, name) != getattr(plain, name):
+                raise ValueError(f"{name} is about training, and an adopted network is trained; leave it out")
+
 
 def _as_in_adopt(name: str, default: Any = MISSING) -> Any:
     """Declare an option of `DataConfig` once more, for networks given by URI: what it says stands in their own runs."""
