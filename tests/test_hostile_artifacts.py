@@ -56,7 +56,7 @@ def test_the_content_that_is_changed_here_is_read(tmp_path: Path) -> None:
         ({"network": {**NETWORK, "num_classes": "10"}}, "network.num_classes '10'"),
         ({"network": {**NETWORK, "dropout_rate": 1.5}}, "network.dropout_rate 1.5"),
         ({"network": []}, "network []"),
-        ({"side": "Z"}, "side 'Z': Input should be 'A', 'B' or 'both'"),
+        ({"side": "Z"}, "side 'Z': Input should be 'A', 'B', 'both' or 'unknown'"),
         ({"digests": {}}, "digests.data: Field required"),
         ({"digests": {"data": 1, "test": 1, "train": 1}}, "digests.data 1"),
         ({"config": {}}, "config has no section data, found none"),

@@ -411,6 +411,8 @@ OF_LOSSES = {
     plots.barrier_by_budget,
     plots.barrier_by_noise_scale,
     plots.barrier_by_noise_source,
+    plots.barrier_by_parting,
+    plots.paths_by_epoch_figure,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,
     plots.first_batch_figure,

@@ -145,7 +145,7 @@ def test_epochs_are_kept_under_the_manifest_and_asked_for_in_vain_only_once(
 def test_states_that_the_disk_has_no_room_for_are_refused(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lmc_mlflow.workflows.pair import kept_epochs
+    from lmc_mlflow.workflows.pair.starting import kept_epochs
 
     class Usage:
         free = 1000

@@ -223,12 +223,12 @@ def test_split_npz_holds_disjoint_indices_in_order(store: MlflowClient, pair, tm
 def test_a_full_gpu_is_answered_with_what_to_lower(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lmc_mlflow.workflows.pair import train_in_step as workflow
+    from lmc_mlflow.workflows.pair.budgets import train_in_step as workflow
 
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    monkeypatch.setattr(workflow, "train_on", full)
+    monkeypatch.setattr(workflow, "train", full)
     assert main(FLAGS) == 1
     assert "out of memory. Tried to allocate 20.00 GiB.; lower batch_size" in capsys.readouterr().err
     assert {run.info.status for run in runs_of_kind(store, "pair")} == {"FAILED"}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 
 class Logarithm(nn.Module):
@@ -65,8 +66,8 @@ def logits_of(answer: object) -> Tensor:
     Raises:
         ValueError: it is none of these.
     """
-    if isinstance(answer, Tensor):
-        return answer
+    if isinstance(answer, Tensor | Proxy):  # a proxy stands for a tensor while the network is traced
+        return answer  # type: ignore[return-value]
     named = answer.get("logits") if isinstance(answer, Mapping) else getattr(answer, "logits", None)
     if isinstance(named, Tensor):
         return named
