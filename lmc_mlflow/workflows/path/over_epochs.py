@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.contract import HEADLINE, Artifact, Kind, Tag
+from lmc_mlflow.contract import BY_EPOCH, HEADLINE, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure
@@ -36,8 +36,6 @@ from lmc_mlflow.workflows.path.measurer import MeasuredEnds, walk_with
 from lmc_mlflow.workflows.path.results import path_metrics
 from lmc_mlflow.workflows.path.verdicts import judge_path
 
-BY_EPOCH = "_by_epoch"
-"""End of the names of metrics whose step is the epoch."""
 OF_BOTH = ("angle_deg", "angle_weights_deg", "manhattan", "euclidean_squared")
 """Measures of the two networks, whatever the split."""
 Row = dict[str, Any]
