@@ -21,15 +21,19 @@ ENDS: dict[str, nn.Module] = {
 }
 
 
-def check(end: str, gives: str, several: bool) -> None:
-    """Check a linear layer of 3 classes with an end, for images of one label or of several."""
+def check(end: str, gives: str, several: bool) -> str:
+    """Check a linear layer of 3 classes with an end, for one label or several; return the refusal, or nothing."""
     torch.manual_seed(0)
     body = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), ENDS[end])
     labels = torch.zeros(8, 3) if several else torch.zeros(8, dtype=torch.int64)
     output = "logits" if several else "log_probabilities"
     spec = NetworkSpec("nets:build", 1, 4, 4, 3, output=output, gives=gives)
     data: Any = SimpleNamespace(test=SimpleNamespace(images=ResidentImages(torch.randn(8, 1, 4, 4)), labels=labels))
-    fit._check_output(fit.ForeignNetwork(body, nn.Identity()), gives, spec, data)
+    try:
+        fit._check_output(fit.ForeignNetwork(body, nn.Identity()), gives, spec, data)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def check(end: str, gives: str, several: bool) -> None:
     ],
 )
 def test_what_is_true_is_taken(end: str, gives: str, several: bool) -> None:
-    check(end, gives, several)
+    assert check(end, gives, several) == ""
 
 
 @pytest.mark.parametrize(
@@ -62,5 +66,4 @@ def test_what_is_true_is_taken(end: str, gives: str, several: bool) -> None:
     ],
 )
 def test_what_would_give_a_wrong_loss_is_refused(end: str, gives: str, several: bool, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        check(end, gives, several)
+    assert words in check(end, gives, several)

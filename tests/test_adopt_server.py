@@ -1,10 +1,5 @@
 """Models are adopted from a tracking server: with proxied artifacts, without, and where one has to log in."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_process import Net
-from test_server import _wait_until_it_answers
+from servers import running_server
 
 import lmc_mlflow as lmc
 from entry_points.adopt import main as adopt
@@ -31,36 +26,18 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if mode == "login" and find_spec("flask_wtf") is None:
         pytest.skip("mlflow[auth] is not installed")
     folder = tmp_path_factory.mktemp(mode)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    place = "--default-artifact-root" if mode == "direct" else "--artifacts-destination"
-    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "-w", "1", *MODES[mode]]
-    command += [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"{place}={folder}/artifacts"]
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\n"
         f"admin_password = {LOGIN['MLFLOW_TRACKING_PASSWORD']}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     settings = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of tests",
     }
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | settings
-    log = folder / "server.log"
-    with (
-        log.open("w") as said,
-        subprocess.Popen(
-            command, stdout=said, stderr=said, env=environment, cwd=folder, start_new_session=True
-        ) as process,
-    ):
-        try:
-            found = f"http://127.0.0.1:{port}"
-            _wait_until_it_answers(found, process, log)
-            yield mode, found
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
+    place = "--default-artifact-root" if mode == "direct" else "--artifacts-destination"
+    with running_server(folder, place, MODES[mode], settings) as found:
+        yield mode, found
 
 
 def test_two_models_on_a_server_are_adopted_and_walked(

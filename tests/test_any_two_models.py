@@ -119,6 +119,7 @@ def test_two_models_of_another_process_are_walked_as_a_loop_over_their_class_wal
     for alpha, loss in zip(found["alpha"], found["loss"], strict=True):
         assert loss == pytest.approx(loss_at(foreign, alpha), abs=1e-6)
     assert {*frame["split"]} == {"test"}, "nobody has said what they were trained on"
+    assert MlflowClient().get_run(path.run_id).data.tags[Tag.ENGINE] == "fast", "a graph is traced and folded"
 
 
 def test_batch_norm_is_recalibrated_as_the_class_would_be(foreign: Foreign) -> None:

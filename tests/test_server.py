@@ -1,20 +1,14 @@
 """Every command works with a tracking server as it does with a file."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
-import requests
 from conftest import QUICK, runs_of_kind
 from mlflow import MlflowClient
+from servers import running_server
 
 import lmc_mlflow as lmc
 from entry_points.interpolate import main as interpolate
@@ -23,44 +17,14 @@ from lmc_mlflow.data.readers.digits import read_digits
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 HERE = ["--device=cpu", "--threads=1"]
-PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
 def server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with a database and an artifact folder of its own."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "-w", "1"]
-    command += [f"--backend-store-uri=sqlite:///{folder}/mlflow.db", f"--artifacts-destination={folder}/artifacts"]
-    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | settings
-    address = f"http://127.0.0.1:{port}"
-    log = folder / "server.log"
-    with (
-        log.open("w") as said,
-        subprocess.Popen(
-            command, stdout=said, stderr=said, env=environment, cwd=folder, start_new_session=True
-        ) as process,
-    ):
-        try:
-            _wait_until_it_answers(address, process, log)
-            yield address
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_until_it_answers(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if requests.get(f"{address}/health", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    pytest.fail(f"no answer at {address} within {PATIENCE} s:\n{log.read_text()}")
+    with running_server(folder) as address:
+        yield address
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class Logarithm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map probabilities (N, K) to (N, K); zeros count as the smallest number that has a logarithm."""
-        smallest = torch.finfo(x.dtype).tiny
+        smallest = torch.finfo(torch.float32).tiny
         logarithm = x.clamp_min(smallest).log()
         return logarithm if self.output == "log_probabilities" else logarithm - (1 - x).clamp_min(smallest).log()
 

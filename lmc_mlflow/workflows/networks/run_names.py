@@ -92,7 +92,7 @@ def start_words(config: TrainPairConfig) -> str:
 def _ends(networks: Sequence[LoggedNetwork]) -> str:
     """Name networks by seed and side: `s1 A-B` of one seed, `s1A-s2A` of two, `s1,2,3 A`, or their number."""
     if any(network.config.optimization.loop == ELSEWHERE for network in networks):
-        return "-".join(map(short_name, networks)) if len(networks) == 2 else f"{len(networks)} networks"
+        return "-".join(map(short_name, networks)) if len(networks) <= 2 else f"{len(networks)} networks"
     seeds = list(dict.fromkeys(_seed(network.config) for network in networks))
     sides = list(dict.fromkeys(network.side for network in networks))
     if len(networks) == 2:
