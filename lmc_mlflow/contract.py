@@ -89,6 +89,8 @@ class Tag:
     KEPT_EPOCHS = "lmc.kept_epochs"
     # How it was measured.
     ALIGN = "lmc.align"
+    PATH = "lmc.path"
+    CURVE_DIGEST = "lmc.curve_digest"
     BN = "lmc.bn"
     BARRIER = "lmc.barrier"
     REFERENCE = "lmc.reference"
@@ -97,9 +99,11 @@ class Tag:
     # Verdicts.
     CONNECTED = "lmc.connected"
     CONNECTED_UNALIGNED = "lmc.connected_unaligned"
+    CONNECTED_STRAIGHT = "lmc.connected_straight"
     CONNECTED_BY_ERROR = "lmc.connected_by_error"
     CONNECTED_INTERVAL = "lmc.connected_interval"
     CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
+    CONNECTED_INTERVAL_STRAIGHT = "lmc.connected_interval_straight"
     CONVERGED = "lmc.converged"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
@@ -153,9 +157,11 @@ class Artifact:
     SPLIT = "split.npz"
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
+    PATH_STRAIGHT = "path_straight.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
+    SAMPLES_STRAIGHT = "samples_straight.npz"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
@@ -169,6 +175,7 @@ class Artifact:
     RESUME_FOLDER = "resume"
     PREDICTIONS_FOLDER = "predictions"
     KEPT_FOLDER = "epochs"
+    BENDS_FOLDER = "bends"
 
 
 SEE_MEMBERS = f": see {Artifact.MEMBERS}"
@@ -179,6 +186,8 @@ BY_EPOCH = "_by_epoch"
 """End of the metrics of paths between kept epochs of a pair; their step is the epoch."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
+STRAIGHT = "straight/"
+"""Before the metrics of the segment, where the path's own are of a curve between the same networks."""
 
 
 FINISHED = "attributes.status = 'FINISHED'"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lmc_mlflow.config.adopting import ForeignConfig
 from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.curve import CurveConfig, check_curve
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
@@ -12,10 +13,11 @@ from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConf
 
 @dataclass(frozen=True)
 class InterpolateConfig:
-    """Measure the straight path between any two logged networks."""
+    """Measure the path between any two logged networks: straight, or a trained curve."""
 
     ends: EndsConfig
     path: PathConfig = field(default_factory=PathConfig)
+    curve: CurveConfig = field(default_factory=CurveConfig)
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
@@ -27,6 +29,7 @@ class InterpolateConfig:
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
         check_epochs(self.by_epoch, self.ends, self.path, self.aligning)
+        check_curve(self.curve, self.by_epoch, self.aligning)
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,13 @@ def dataset_row(name: str) -> DatasetRow:
     return lookup({**DATASETS, **dict.fromkeys(plugins("dataset"), DATASETS[FORM])}, name, "dataset")
 
 
+def flips_images(config: DataConfig) -> bool:
+    """Tell whether training images are flipped at random."""
+    if config.augmentation == "auto":
+        return dataset_row(config.dataset).flips
+    return config.augmentation in ("flip", "flip_translate")
+
+
 OPTIONAL: Mapping[str, Any] = {"validation": "unused"}
 DATASETS: Mapping[str, DatasetRow] = {
     "digits": DatasetRow(

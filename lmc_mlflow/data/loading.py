@@ -14,7 +14,7 @@ from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
 from lmc_mlflow.data.content import check_content, check_labels, check_translation
-from lmc_mlflow.data.datasets import DATASETS, Dataset, DatasetRow, dataset_row, load_dataset
+from lmc_mlflow.data.datasets import DATASETS, Dataset, dataset_row, flips_images, load_dataset
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
 from lmc_mlflow.data.shifts.renderings import Rendering
@@ -135,7 +135,7 @@ def load_shifted(
         ValueError: whatever is wrong with the data set, the shift or the split.
     """
     rendering = rendering_of(config.shift)
-    row = _row_of(config)
+    _check_row(config)
     dataset = load_dataset(config)
     check_content(config.dataset, dataset)
     if sides is None:
@@ -152,14 +152,14 @@ def load_shifted(
         test=_on_device(test, device, config.memory_gb),
         sides=sides,
         classes=dataset.classes,
-        flips=row.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),
+        flips=flips_images(config),
         digest=digest,
         scalings=(a.sources[0].scaling, b.sources[0].scaling),
         translate=config.translate_pixels if config.translates else 0,
     )
 
 
-def _row_of(config: DataConfig) -> DatasetRow:
+def _check_row(config: DataConfig) -> None:
     """Look up the data set, and refuse a shift that does not fit it before anything is read."""
     row = dataset_row(config.dataset)
     chooses_bands = shift_row(config.shift).chooses_bands
@@ -171,7 +171,6 @@ def _row_of(config: DataConfig) -> DatasetRow:
     if chooses_bands and not row.in_bands:
         names = ", ".join(name for name, other in DATASETS.items() if other.in_bands)
         raise ValueError(f"shift {config.shift!r} needs the bands of dataset={names}; choose another shift")
-    return row
 
 
 def _subsets(

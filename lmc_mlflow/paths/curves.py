@@ -1,11 +1,12 @@
-"""Curves of network states: the straight segment between two networks, and points of the plane through three.
+"""Curves of network states: the segment between two networks, curves with bends, and points of the plane through three.
 
 The only file that knows that a path is straight. Integers (batch norm's `num_batches_tracked`) are counts, not
 positions: they are copied from A.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +55,62 @@ class Segment:
             # one call for all tensors takes all of its results for differentiable, running statistics too
             point[name] = between if start.requires_grad or end.requires_grad else between.detach()
         return {name: point[name] for name in self.a}
+
+
+@dataclass(frozen=True, eq=False)
+class Polygon:
+    """Segments of equal shares of t that meet in the bends (Garipov et al., 2018, equation 3); gradients flow through.
+
+    Attributes:
+        controls: A, the bends in order, B.
+    """
+
+    controls: tuple[State, ...]
+
+    @property
+    def ends(self) -> tuple[State, State]:
+        """The states of A and B."""
+        return self.controls[0], self.controls[-1]
+
+    def point(self, t: float) -> dict[str, Tensor]:
+        """Compute the state at t; it has A's names."""
+        num_pieces = len(self.controls) - 1
+        piece = min(int(t * num_pieces), num_pieces - 1)
+        return Segment(self.controls[piece], self.controls[piece + 1]).point(t * num_pieces - piece)
+
+
+@dataclass(frozen=True, eq=False)
+class Bezier:
+    """The Bezier curve of its control points (Garipov et al., 2018, equation 4); gradients flow through.
+
+    A point is found by de Casteljau's construction: segments between segments, so that the ends are exact.
+
+    Attributes:
+        controls: A, the bends in order, through which the curve does not go, B.
+    """
+
+    controls: tuple[State, ...]
+
+    @property
+    def ends(self) -> tuple[State, State]:
+        """The states of A and B."""
+        return self.controls[0], self.controls[-1]
+
+    def point(self, t: float) -> dict[str, Tensor]:
+        """Compute the state at t; it has A's names."""
+        points: list[State] = list(self.controls)
+        while len(points) > 1:
+            points = [Segment(a, b).point(t) for a, b in pairwise(points)]
+        return dict(points[0])
+
+
+CURVES: Mapping[str, Callable[[tuple[State, ...]], Curve]] = {"bezier": Bezier, "polygon": Polygon}
+"""Name -> the curve of control points A, bends, B. `config.curve` holds the names again: flags import no PyTorch."""
+
+
+def straight_bends(a: State, b: State, num_bends: int) -> list[dict[str, Tensor]]:
+    """Compute bends that lie evenly on the segment: both curves are the segment then, at the same t."""
+    return [Segment(a, b).point(i / (num_bends + 1)) for i in range(1, num_bends + 1)]
 
 
 def distances_from_start(curve: Curve, names: Sequence[str], alphas: Values) -> tuple[Values, Values]:

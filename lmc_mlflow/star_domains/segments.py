@@ -1,6 +1,6 @@
 """Draws points of a star's segments, and trains the star at them: gradients reach the star alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.seeds import derive_seed
+from lmc_mlflow.training.at_points import PointNetwork
 from lmc_mlflow.weights import State
 
 Positions = Callable[[np.random.Generator, int, SegmentsConfig], NDArray[np.float64]]
@@ -44,10 +45,10 @@ def draw_points(
     return list(zip(chosen, draw(positions, num_draws, config).tolist(), strict=True))
 
 
-class SegmentNetwork(nn.Module):
+class SegmentNetwork(PointNetwork[tuple[State, float]]):
     """A star that is trained at points of its segments: what an optimizer and a state dict see of it is the star.
 
-    In training mode each forward pass takes the next point (1 - t) star + t source. The interpolation is part of
+    In training mode each forward pass takes the next point (1 - t) star + t source of a source's state and t. The interpolation is part of
     the graph, so that the star's gradient is (1 - t) times the gradient at that point and a source gets none
     (equation 8 of Sonthalia et al.). Batch norm there normalizes by the batch, and no running statistics are
     kept: those of a star are averaged anew whenever it is evaluated.
@@ -65,18 +66,13 @@ class SegmentNetwork(nn.Module):
         super().__init__()
         self.star = star
         self._own_loss_weight = own_loss_weight
-        self._points: Iterator[tuple[State, float]] = iter(())
-
-    def set_points(self, points: Iterable[tuple[State, float]]) -> None:
-        """Set the points of the coming steps: a source's state and t for each."""
-        self._points = iter(points)
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute (N, C, H, W) -> (N, K): of the next point in training mode, of the star itself in evaluation mode."""
         if not self.training:
             outputs: Tensor = self.star(images)
             return outputs
-        source, t = next(self._points)
+        source, t = self.next_point()
         on_segment = self._at(source, t, images)
         if self._own_loss_weight == 0:
             return on_segment

@@ -1,19 +1,15 @@
 """Trains a star, epoch by epoch."""
 
-import math
-import time
-from collections.abc import Callable
-
-from tqdm import tqdm
+from collections.abc import Callable, Iterator
 
 from lmc_mlflow.config.star import SegmentsConfig
 from lmc_mlflow.config.train_pair import OptimizationConfig
-from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import Scores
 from lmc_mlflow.star_domains.alignment import Sources
 from lmc_mlflow.star_domains.segments import SegmentNetwork, draw_points
-from lmc_mlflow.training.engines.exact import train_epoch
+from lmc_mlflow.training.at_points import train_at_points
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.weights import State
 
 
 def train_star(
@@ -44,21 +40,12 @@ def train_star(
     """
     network = trainee.network
     assert isinstance(network, SegmentNetwork)
-    num_steps = math.ceil(len(trainee.labels) / optimization.batch_size)
-    epochs = range(first_epoch, optimization.epochs + 1)
-    bar = tqdm(epochs, initial=first_epoch - 1, total=optimization.epochs, desc="star", unit="epoch", disable=None)
-    for epoch in bar:
-        started = time.perf_counter()
+
+    def points(epoch: int, num_steps: int) -> Iterator[tuple[State, float]]:
         if segments.match_every and (epoch - 1) % segments.match_every == 0:
             sources.match(network.star.state_dict(), epoch)
-        points = draw_points(segments, len(sources.states), num_steps, segments.star_seed, "step", epoch)
-        network.set_points((sources.states[i], t) for i, t in points)
-        with products(optimization.precision):
-            scores = train_epoch(trainee, optimization, flips, epoch)
-        trainee.train_seconds += time.perf_counter() - started
-        if not math.isfinite(scores.loss):
-            raise FloatingPointError(
-                f"star: the loss is {scores.loss} in epoch {epoch}; lower lr={optimization.lr} or warm up"
-            )
+        drawn = draw_points(segments, len(sources.states), num_steps, segments.star_seed, "step", epoch)
+        return ((sources.states[i], t) for i, t in drawn)
+
+    for epoch, scores in train_at_points(trainee, optimization, flips, first_epoch, points):
         on_epoch(epoch, scores)
-        bar.set_postfix(loss=f"{scores.loss:.4f}")

@@ -152,7 +152,7 @@ def require_training(networks: Sequence[LoggedNetwork]) -> None:
     for network in networks:
         if not network.knows_training:
             raise ValueError(
-                "bn or align needs training images, and nobody has said what run "
+                "bn, align or a curve needs training images, and nobody has said what run "
                 f"{network.run.info.run_id} was trained on; adopt it again with its shift and "
                 "trained_on=A, B or both"
             )

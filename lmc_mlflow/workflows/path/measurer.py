@@ -12,11 +12,12 @@ from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.data.loading import LabelledImages, move_all
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import Values
-from lmc_mlflow.paths.curves import Segment, distances_from_start
+from lmc_mlflow.paths.curves import CURVES, Curve, Segment, distances_from_start
 from lmc_mlflow.paths.grid import Grid
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.paths.walk import MeasuredPoints, Path, PointMeasurer, walk
 from lmc_mlflow.query.networks import LoggedNetwork
+from lmc_mlflow.weights import State
 from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import Alignment, find_alignment
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends, both_training_sides
@@ -33,11 +34,13 @@ class PathTask:
         aligned: B with its units permuted towards A; None: B as it was logged.
         alphas: (T,) of the points.
         keep_samples: whether every sample is kept.
+        on_curve: whether the path goes through the bends.
     """
 
     aligned: LoggedNetwork | None
     alphas: tuple[float, ...]
     keep_samples: bool = False
+    on_curve: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class MeasuredEnds:
         ends: A and B.
         symmetry: theirs; None: nothing is aligned.
         splits: name -> images that are measured on, or that alignment or batch norm needs.
+        bends: of the curve, where the path is none that is straight.
     """
 
     config: InterpolateConfig
     ends: Ends
     symmetry: Symmetry | None
     splits: Mapping[str, LabelledImages]
+    bends: tuple[State, ...] = ()
 
     def on(self, device: torch.device) -> "PathMeasurer":
         """Bring the data to a device."""
@@ -68,7 +73,7 @@ class PathMeasurer:
         self._measured = measured
         self._device = device
         self._network = measured.ends[0].network().to(device)
-        self._points: dict[bool, PointMeasurer] = {}
+        self._points: dict[tuple[bool, bool], PointMeasurer] = {}
 
     def alignment(self, symmetry: Symmetry) -> Alignment:
         """Permute the units of B towards A."""
@@ -79,33 +84,41 @@ class PathMeasurer:
 
     def part(self, task: PathTask) -> MeasuredPoints:
         """Measure points of a path."""
-        is_aligned = task.aligned is not None
-        if is_aligned not in self._points:
-            self._points[is_aligned] = self._measurer(self._segment(task))
-        return self._points[is_aligned].measure(task.alphas, task.keep_samples)
+        which = task.aligned is not None, task.on_curve
+        if which not in self._points:
+            self._points[which] = self._measurer(self._curve(task))
+        return self._points[which].measure(task.alphas, task.keep_samples)
 
     def distances(self, task: PathTask) -> tuple[Values, Values]:
         """Compute how far the points of a path are from A; angles and distances as in `walk.Path`."""
-        return distances_from_start(self._segment(task), trainable(self._network), np.array(task.alphas))
+        return distances_from_start(self._curve(task), trainable(self._network), np.array(task.alphas))
 
-    def _measurer(self, segment: Segment) -> PointMeasurer:
+    def _measurer(self, curve: Curve) -> PointMeasurer:
         splits, config = self._measured.splits, self._measured.config.path
         return PointMeasurer(
             self._network,
-            segment,
+            curve,
             {name: (splits[name].images, splits[name].labels) for name in config.splits},
             config.bn,
             both_training_sides(dict(splits)) if BN_POLICIES[config.bn].needs_images else None,
             config.path_engine,
         )
 
-    def _segment(self, task: PathTask) -> Segment:
+    def _curve(self, task: PathTask) -> Curve:
         ends = self._measured.ends[0], task.aligned or self._measured.ends[1]
-        return Segment(*({name: value.to(self._device) for name, value in end.state.items()} for end in ends))
+        a, b = ({name: value.to(self._device) for name, value in end.state.items()} for end in ends)
+        if not task.on_curve:
+            return Segment(a, b)
+        bends = ({name: value.to(self._device) for name, value in bend.items()} for bend in self._measured.bends)
+        return CURVES[self._measured.config.curve.path]((a, *bends, b))
 
 
 def walk_with(
-    workers: Workers[PathMeasurer], grid: Grid, labels: Mapping[str, torch.Tensor], aligned: LoggedNetwork | None
+    workers: Workers[PathMeasurer],
+    grid: Grid,
+    labels: Mapping[str, torch.Tensor],
+    aligned: LoggedNetwork | None,
+    on_curve: bool = False,
 ) -> Path:
     """Measure one path by workers, each of which takes some of its points.
 
@@ -114,18 +127,19 @@ def walk_with(
         grid: the points.
         labels: split -> labels.
         aligned: as in `PathTask`.
+        on_curve: as in `PathTask`.
     """
 
     def measure(alphas: Sequence[float]) -> MeasuredPoints:
         parts = _parts(alphas, workers.num_places)
-        tasks = [PathTask(aligned, part, grid.keep_samples) for part in parts]
+        tasks = [PathTask(aligned, part, grid.keep_samples, on_curve) for part in parts]
         found = workers.map(PathMeasurer.part, tasks)
         has_own_bar = True if len(parts) == 1 else None
         bar = tqdm(found, desc="measuring the path", unit="part", total=len(parts), leave=False, disable=has_own_bar)
         return _join(in_order(bar))
 
     def distances(alphas: Values) -> tuple[Values, Values]:
-        task = PathTask(aligned, tuple(alphas.tolist()))
+        task = PathTask(aligned, tuple(alphas.tolist()), on_curve=on_curve)
         return in_order(workers.map(PathMeasurer.distances, [task]))[0]
 
     return walk(grid, labels, measure, distances)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.paths.barriers import summary_keys
+from lmc_mlflow.paths.barriers import Values, summary_keys
 from lmc_mlflow.paths.grid import barrier_error_bound
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.walk import Path
@@ -15,6 +15,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.similarity import similarity
 from lmc_mlflow.workflows.path.verdicts import Verdicts
 
+ARC_LENGTH = "arc_length"
 AGAINST_ALPHA = "against_alpha"
 """Group of the curves that the UI's charts of a path begin with: it sorts groups and names by alphabet."""
 
@@ -69,9 +70,15 @@ def _over_alpha(path: Path, values: Iterable[float]) -> list[tuple[int, float]]:
     return [(round(1000 * alpha), float(value)) for alpha, value in zip(path.alphas, values, strict=True)]
 
 
-def path_table(path: Path) -> pd.DataFrame:
-    """Make one row an alpha and split: the content of `path.json`."""
+def path_table(path: Path, lengths: Values | None = None) -> pd.DataFrame:
+    """Make one row an alpha and split: the content of `path.json`.
+
+    Args:
+        path: measured.
+        lengths: (T,) of the curve from A to each point; None: the path is straight.
+    """
     distances = {"angle_deg": path.angles_deg, "manhattan": path.manhattan}
+    distances |= {} if lengths is None else {ARC_LENGTH: lengths}
     tables = [
         pd.DataFrame({"alpha": path.alphas, "split": split, **measured, **distances})
         for split, measured in path.values.items()
@@ -150,6 +157,29 @@ def _how_sure(config: PathConfig, path: Path) -> str:
     return (
         f"{text} Intervals: {config.confidence:g} of {config.num_resamples} resamples of the images of a split, the "
         "same at every alpha; undecided where one crosses its threshold."
+    )
+
+
+def arc_length_curves(path: Path, lengths: Values) -> dict[str, list[tuple[int, float]]]:
+    """List the length of the curve from A to each point over round(1000 alpha)."""
+    return {f"path_{ARC_LENGTH}": _over_alpha(path, lengths)}
+
+
+def note_of_straight(bends: str, length: float, distance: float, straight: Path, verdicts: Verdicts) -> str:
+    """Say what the curve is, and what the segment beside it is like.
+
+    Args:
+        bends: the curve and its bends in words.
+        length: of the curve, L2.
+        distance: of its ends, L2.
+        straight: the segment as it was measured.
+        verdicts: on the segment.
+    """
+    split, first = next(iter(straight.summaries.items()))
+    return (
+        f" The path is {bends}, {length:.2f} long, its ends {distance:.2f} apart. The segment: "
+        f"{verdicts.sentence}; on {split} barrier {first.barrier:.4f}, in the basin {first.barrier_in_basin:.4f}, "
+        f"{straight.score.replace('_', ' ')} delta {first.accuracy_delta:+.2%}."
     )
 
 
