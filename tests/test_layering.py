@@ -79,7 +79,12 @@ HOMES = {
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run", "lmc_mlflow.results"),
     "ray": ("lmc_mlflow.workers.ray_pool",),
-    "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
+    "scipy": (
+        "lmc_mlflow.alignment",
+        "lmc_mlflow.paths.graph",
+        "lmc_mlflow.findings.differences",
+        "lmc_mlflow.predictions.temperature",
+    ),
 }
 """Heavy dependency -> the rooms that may import it."""
 NO_VERBS = frozenset(

@@ -125,11 +125,12 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
         measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
-            paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
+            labels = {name: splits[name].labels for name in config.path.splits}
+            paths = measure_paths(workers, config.path, symmetry, labels)
         return _log_paths(run, config, ends, paths)
 
 
-def _measure(
+def measure_paths(
     workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
 ) -> Paths:
     """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""
