@@ -101,7 +101,7 @@ def adopt(
 def interpolate(
     a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Path:
-    """Measure the path between the networks of a pair (one argument), or between two networks."""
+    """Measure the path between the networks of a pair (one argument), or between two: straight, or a trained curve."""
     with at(uri, experiment):
         from lmc_mlflow.workflows.path.interpolate import interpolate as measure
 
@@ -116,6 +116,7 @@ def interpolate(
             verdict_by_error=outcome.connected_by_error,
             verdict_by_intervals=outcome.connected_interval.partition(" ")[0],
             align=config.aligning.align,
+            path=config.curve.path,
             thresholds=(config.path.barrier_threshold, config.path.accuracy_delta_threshold),
         )
 

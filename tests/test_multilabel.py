@@ -392,6 +392,7 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.paths_over_seeds: lambda: plots.paths_over_seeds(walked()),
     plots.path_figure: lambda: plots.path_figure(walked(), "title"),
     plots.aligned_path_figure: lambda: plots.aligned_path_figure(walked(), walked(), "title"),
+    plots.curve_figure: lambda: plots.curve_figure(walked(), walked(), "title"),
     plots.plane_figure: lambda: plots.plane_figure(
         of_a_plane(), {"as logged": {"A": (0, 0), "B": (1, 0), "C": (0, 1)}}, "title"
     ),

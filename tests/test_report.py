@@ -216,7 +216,7 @@ def test_my_runs_name_every_condition_and_keep_aligned_paths_apart() -> None:
     )
     found = frames(rows)
     aligned = rows.iloc[:2].assign(run_id=["a0", "a1"], pair="", same_initialization=False, align="weights")
-    mine = report_content(replace(found, aligned=aligned), {}, 2).mine
+    mine = report_content(replace(found, other_paths=aligned), {}, 2).mine
     assert mine.paths[["between", "n", "verdict", "paths"]].to_numpy().tolist() == [
         ["both sides of a pair", 3, "connected", "3 of 3 connected"],
         ["both sides of a pair", 3, "not connected", "0 of 3 connected"],

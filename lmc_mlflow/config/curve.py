@@ -28,7 +28,9 @@ class CurveConfig(Section):
         None, f"passes over the training images; 0: the bends stay evenly spaced on the segment{AS_A}", minimum=0
     )
     curve_lr: float | None = option(None, f"learning rate of the bends{AS_A}", above=0.0)
-    curve_batch_size: int | None = option(None, f"images per step; each step trains one point of the curve{AS_A}", minimum=1)
+    curve_batch_size: int | None = option(
+        None, f"images per step; each step trains one point of the curve{AS_A}", minimum=1
+    )
     curve_data: str = option(
         "both", "training images: those of both networks together, or of one", choices=("both", "side_a", "side_b")
     )

@@ -45,9 +45,10 @@ def _no_rows() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Frames:
-    """The tables of `query` that a report is made from; paths with exchanged units stand in a table of their own.
+    """The tables of `query` that a report is made from; paths that no paper has stand in a table of their own.
 
     Attributes:
+        other_paths: those with exchanged units, and curves.
         left_out: kind -> run ids of those that are in no table, because their networks are gone.
         parted: all paths, also of pairs with a starting point, which the papers' tables have not.
     """
@@ -57,13 +58,13 @@ class Frames:
     paths: pd.DataFrame
     ensembles: pd.DataFrame
     stars: pd.DataFrame = field(default_factory=_no_rows)
-    aligned: pd.DataFrame = field(default_factory=_no_rows)
+    other_paths: pd.DataFrame = field(default_factory=_no_rows)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parted: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
-        return self.pairs, self.endpoints, self.paths, self.ensembles, self.stars, self.aligned
+        return self.pairs, self.endpoints, self.paths, self.ensembles, self.stars, self.other_paths
 
     @functools.cached_property
     def measured_paths(self) -> pd.DataFrame:
@@ -109,9 +110,9 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
             frame[column] = frame[column].replace(dict(stand_ins))
         return frame
 
-    pairs, endpoints, paths, ensembles, stars, aligned = map(prepare_table, frames.tables())
+    pairs, endpoints, paths, ensembles, stars, other_paths = map(prepare_table, frames.tables())
     parted = prepare_table(frames.paths, keep=True)
-    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out, parted)
+    return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, frames.left_out, parted)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.curve import SEGMENT
 from lmc_mlflow.findings.thresholds import LEARNT_WITHIN
 from lmc_mlflow.query.mixtures import MIXTURE
 
@@ -37,11 +38,12 @@ CONDITIONS = (
     *MIXTURE,
     "bn",
     "align",
+    "path",
     "sampling",
     "num_members",
 )
 """Settings that make a condition, the most important first (`same_initialization` stands for `init`)."""
-PLAIN = {"mixture_of": "", "mixture": "", "align": "none", "bn": "interpolate"}
+PLAIN = {"mixture_of": "", "mixture": "", "align": "none", "path": SEGMENT, "bn": "interpolate"}
 """How a path was measured, and whether its ends differ: what is so by default. All else is always named."""
 
 
@@ -85,9 +87,9 @@ def unusual(frame: pd.DataFrame) -> list[str]:
 
 
 def plain_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Select the paths and ensembles of networks as they were logged, of equal settings but for their seeds."""
+    """Select straight paths and ensembles of networks as they were logged, of equal settings but for their seeds."""
     plain = pd.Series(True, index=frame.index)
-    for name in ("mixture", "align"):
+    for name in ("mixture", "align", "path"):
         if name in frame:
             plain &= frame[name].isna() | (frame[name] == PLAIN[name])
     return frame[plain]
@@ -127,6 +129,8 @@ def describe(name: str, value: Any) -> str:
         return "same initialization" if value else "different initializations"
     if name == "align":
         return "not aligned" if value == "none" else f"aligned by {value}"
+    if name == "path":
+        return "straight" if value == SEGMENT else f"along a {value} curve"
     if name == "noise":
         return f"{value} noise"
     if name == "num_members":

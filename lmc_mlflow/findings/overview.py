@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from lmc_mlflow.config.curve import SEGMENT
 from lmc_mlflow.config.train_pair import ELSEWHERE
 from lmc_mlflow.findings.condition_table import with_columns
 from lmc_mlflow.findings.conditions import CONDITIONS, counted, describe, distinguishing, per_seed
@@ -12,7 +13,7 @@ from lmc_mlflow.findings.sentences import ALWAYS, measured_last, rows_having
 
 OF_A_PAIR = "both sides of a pair"
 STAR = "a star and another network"
-_ASIDE = ("same_initialization", "sides", "align", "sampling", "num_members")
+_ASIDE = ("same_initialization", "sides", "align", "path", "sampling", "num_members")
 """Settings that `between` and `alignment` say."""
 VERDICTS = ("yes", "apparent", "no")
 
@@ -23,7 +24,7 @@ class PathCondition:
 
     Attributes:
         label: data set, network, shift, and every other setting in which conditions differ.
-        between: which two networks a path joins, and whether B's units were exchanged.
+        between: which two networks a path joins, and whether B's units were exchanged or the path is a curve.
         paths: columns `barrier` (in basin, nats), `delta` (percentage points) and those of `query.paths`.
     """
 
@@ -56,7 +57,7 @@ class PathCondition:
 
 
 def path_conditions(paths: pd.DataFrame) -> list[PathCondition]:
-    """Group paths by condition, those within pairs first; aligned and plain paths never share one.
+    """Group paths by condition, those within pairs first; aligned paths, curves and plain paths never share one.
 
     Args:
         paths: from `query.paths`.
@@ -65,7 +66,7 @@ def path_conditions(paths: pd.DataFrame) -> list[PathCondition]:
     if rows.empty:
         return []
     rows = measured_last(rows)
-    rows = with_columns(rows.sort_values("run_id"), ("pair", "align", "side_a", "side_b"))
+    rows = with_columns(rows.sort_values("run_id"), ("pair", "align", "path", "side_a", "side_b"))
     rows = rows.assign(barrier=rows["test/barrier_in_basin"], delta=_delta(rows), between=_between(rows))
     found = [
         PathCondition(label, str(part["between"].iloc[0]), part)
@@ -121,7 +122,9 @@ def _between(rows: pd.DataFrame) -> "pd.Series[str]":
     if "joins_star" in rows:
         ends = ends.mask(rows["joins_star"].astype(bool), STAR)
     aligned = rows["align"].replace("", "none").fillna("none")
-    return ends.where(aligned == "none", ends + ", aligned by " + aligned)
+    ends = ends.where(aligned == "none", ends + ", aligned by " + aligned)
+    form = rows["path"].replace("", SEGMENT).fillna(SEGMENT)
+    return ends.where(form == SEGMENT, ends + ", along a " + form + " curve")
 
 
 def _delta(rows: pd.DataFrame) -> "pd.Series[float]":

@@ -9,7 +9,7 @@ from lmc_mlflow.findings.conditions import describe_all, distinguishing, unusual
 from lmc_mlflow.models.families import has_batch_norm
 
 ALWAYS = ("dataset", "model", "shift")
-_OF_ONE_PATH = ("run_a", "run_b", "pair", "align", "num_alphas", "sampling", "num_members", "seed", "side")
+_OF_ONE_PATH = ("run_a", "run_b", "pair", "align", "path", "num_alphas", "sampling", "num_members", "seed", "side")
 """Columns in which the paths, or ensembles, of one pair under several batch-norm policies are equal."""
 
 
@@ -27,7 +27,7 @@ def rows_having(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def measured_last(paths: pd.DataFrame) -> pd.DataFrame:
     """Select of paths between the same two networks, measured in the same way, the one that was measured last."""
-    way = [name for name in ("run_a", "run_b", "align", "bn") if name in paths]
+    way = [name for name in ("run_a", "run_b", "align", "path", "bn") if name in paths]
     if not {"run_a", "run_b"} <= set(way):
         return paths
     in_time = paths.sort_values("start_time", kind="stable") if "start_time" in paths else paths

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from lmc_mlflow.config.curve import SEGMENT
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.paths.measures import MEASURES
@@ -16,8 +17,8 @@ from lmc_mlflow.query.runs import default_client, metric_curve
 from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import read_json
 
-PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan"]
-"""A table has those measures that are defined for its labels and that its version measured."""
+PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan", "arc_length"]
+"""A table has those measures that are defined for its labels and that its version measured; curves have a length."""
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
@@ -30,7 +31,9 @@ class _Table:
     data: list[list[int | float | bool | str | None]]
 
 
-def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = False) -> pd.DataFrame:
+def path_curves(
+    paths: pd.DataFrame, uri: str | None = None, unaligned: bool = False, straight: bool = False
+) -> pd.DataFrame:
     """Read every point of the given paths, one row an alpha and split, with the paths' own columns beside it.
 
     Args:
@@ -38,7 +41,12 @@ def path_curves(paths: pd.DataFrame, uri: str | None = None, unaligned: bool = F
         uri: of the tracking server; None: MLflow's own settings.
         unaligned: of paths measured with `align`, the path to B as it was logged (column `align` says `none`); the
             others are left out.
+        straight: of curves, the segment that was measured beside them (column `path` says `segment`); the others are
+            left out.
     """
+    if straight:
+        paths = paths[paths["connected_straight"] != ""].assign(path=SEGMENT)
+        return _from_artifact(paths, Artifact.PATH_STRAIGHT, PATH_COLUMNS, uri)
     if unaligned:
         paths = paths[paths["connected_unaligned"] != ""].assign(align="none")
     return _from_artifact(paths, Artifact.PATH_UNALIGNED if unaligned else Artifact.PATH, PATH_COLUMNS, uri)

@@ -17,6 +17,7 @@ from lmc_mlflow.config.commands import (
     StarConfig,
     TrainPairConfig,
 )
+from lmc_mlflow.config.curve import SEGMENT
 from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.config.path import ADAPTIVE
 from lmc_mlflow.config.train_pair import ELSEWHERE
@@ -43,6 +44,8 @@ PATH_TAGS = (
     "connected_interval_unaligned",
     "bn",
     "align",
+    "path",
+    "connected_straight",
 )
 ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
 ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")
@@ -132,7 +135,8 @@ def path_row(run: Run) -> dict[str, Any]:
         if name.endswith(ending) and name.count("/") == 1
     }
     by_error = connected_by_error(barriers, settings["error_barrier_threshold"]) if barriers else ""
-    own = {"connected_by_error": by_error, "align": run.data.tags.get(Tag.ALIGN, "none")}
+    tags = run.data.tags
+    own = {"connected_by_error": by_error, "align": tags.get(Tag.ALIGN, "none"), "path": tags.get(Tag.PATH, SEGMENT)}
     points = {"num_alphas": settings["num_alphas"], "alphas": settings["alphas"]}
     if settings["alphas"] == ADAPTIVE:
         points["num_alphas"] = int(run.data.metrics.get("num_points", 0))

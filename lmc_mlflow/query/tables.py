@@ -65,7 +65,8 @@ def paths(
     """Read one row for each path: its ends, its verdicts, its measures, and the configuration of end A.
 
     Further columns are `seed_a`, `seed_b`, `side_a`, `side_b`, `same_initialization`, `joins_star` (an end is a star)
-    and `align`, the method by which B's units were permuted, or `none`. A permuted or pruned network has the settings
+    and `align`, the method by which B's units were permuted, or `none`. `path` is `segment`, or the form of a trained
+    curve. A permuted or pruned network has the settings
     of the network that it was made from. Where the two ends differ in a setting other than their seeds, `mixture_of`
     names it and `mixture` says it in words, as in `epochs 100 and 15`; both are empty for plain ends.
     `<split>/barrier_low`, `_high`, `<split>/barrier_error_bound` and so on are nan, and `connected_interval` is empty,

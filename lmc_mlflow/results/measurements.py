@@ -22,6 +22,7 @@ class Path(Result):
         verdict_by_intervals: yes, no, apparent or undecided; empty without intervals.
         decided_by: the split and the number that decided `verdict`.
         align: method by which B's units were permuted first, or `none`.
+        path: `segment`, or the form of the trained curve.
         thresholds: barrier in basin (nats) and accuracy delta (a fraction) beyond which the path is broken.
     """
 
@@ -30,6 +31,7 @@ class Path(Result):
     verdict_by_intervals: str
     decided_by: str
     align: str
+    path: str
     thresholds: tuple[float, float]
     shown: ClassVar[tuple[str, ...]] = (
         "test/barrier_in_basin",
@@ -48,21 +50,27 @@ class Path(Result):
         """Return the verdict, and what decided it, before the numbers."""
         return {"connected": f"{self.verdict} ({self.decided_by})"} | super().summary()
 
-    def frame(self, unaligned: bool = False) -> pd.DataFrame:
+    def frame(self, unaligned: bool = False, straight: bool = False) -> pd.DataFrame:
         """Return the points: a row an alpha and split, with loss, accuracy and the other measures.
 
         Args:
             unaligned: whether the path to B as it was logged is read, where B's units were permuted.
+            straight: whether the segment is read that was measured beside a curve.
         """
         from lmc_mlflow.contract import Artifact
 
+        if straight:
+            return self._table(Artifact.PATH_STRAIGHT)
         return self._table(Artifact.PATH_UNALIGNED if unaligned else Artifact.PATH)
 
     def figure(self) -> Figure:
-        """Draw loss, accuracy and the other measures against alpha; with an alignment both paths."""
-        from lmc_mlflow.plots import aligned_path_figure, path_figure
+        """Draw loss, accuracy and the other measures against alpha; with an alignment, or a curve, both paths."""
+        from lmc_mlflow.plots import aligned_path_figure, curve_figure, path_figure
 
         title = f"{self.name}\nconnected: {self.verdict} ({self.decided_by})"
+        if self.path != "segment":
+            straight = self.frame(straight=True)
+            return curve_figure(self.frame(), straight, title, self.path, thresholds=self.thresholds)
         if self.align == "none":
             return path_figure(self.frame(), title, thresholds=self.thresholds)
         unaligned = self.frame(unaligned=True)

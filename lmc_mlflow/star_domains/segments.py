@@ -48,10 +48,10 @@ def draw_points(
 class SegmentNetwork(PointNetwork[tuple[State, float]]):
     """A star that is trained at points of its segments: what an optimizer and a state dict see of it is the star.
 
-    In training mode each forward pass takes the next point (1 - t) star + t source of a source's state and t. The interpolation is part of
-    the graph, so that the star's gradient is (1 - t) times the gradient at that point and a source gets none
-    (equation 8 of Sonthalia et al.). Batch norm there normalizes by the batch, and no running statistics are
-    kept: those of a star are averaged anew whenever it is evaluated.
+    In training mode each forward pass takes the next point (1 - t) star + t source, of a source's state and t. The
+    interpolation is part of the graph, so that the star's gradient is (1 - t) times the gradient at that point and a
+    source gets none (equation 8 of Sonthalia et al.). Batch norm there normalizes by the batch, and no running
+    statistics are kept: those of a star are averaged anew whenever it is evaluated.
     """
 
     def __init__(self, star: nn.Module, own_loss_weight: float = 0.0) -> None:

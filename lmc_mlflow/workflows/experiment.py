@@ -17,7 +17,8 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.run_names import condition_words, fit
 from lmc_mlflow.workflows.pair.find_pair import check_pair
 from lmc_mlflow.workflows.pair.train_pair import train_pair
-from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
+from lmc_mlflow.workflows.path.interpolate import interpolate
+from lmc_mlflow.workflows.path.log_paths import PathOutcome
 
 LABELS = ("same, sides A and B", "different, both side A")
 """What the ends of the two paths are."""

@@ -112,7 +112,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     tables["head_to_head"] = shifts.drop(columns=["trained", "training"])
     num_runs = {
         "pairs": len(ready.pairs),
-        "paths": len(ready.paths) + len(ready.aligned),
+        "paths": len(ready.paths) + len(ready.other_paths),
         "ensembles": len(ready.ensembles),
     }
     notes = {name: training_note(tables[name]) for name in TRAINED}

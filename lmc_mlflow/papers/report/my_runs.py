@@ -42,7 +42,7 @@ def my_runs(frames: Frames) -> MyRuns:
     Args:
         frames: as read, under the names of the store.
     """
-    paths = [table for table in (frames.paths, frames.aligned) if len(table)]
+    paths = [table for table in (frames.paths, frames.other_paths) if len(table)]
     conditions = tuple(path_conditions(pd.concat(paths, ignore_index=True) if paths else frames.paths))
     pairs = pair_conditions(frames.pairs.sort_values("run_id"))
     missing = "" if conditions else f"{RUN} interpolate -P pair={pairs[0][1]['run_id'].iloc[0] if pairs else '<pair>'}"

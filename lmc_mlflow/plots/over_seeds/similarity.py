@@ -82,7 +82,7 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
     rows = rows_with(paths, (angle, "connected", "model", "pair"))
     if len(rows):
         rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")]
-        rows = rows.drop_duplicates([name for name in ("pair", "align") if name in rows])
+        rows = rows.drop_duplicates([name for name in ("pair", "align", "path") if name in rows])
     rows, left_out = learnt_only(rows)
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.paths.intervals import Intervals
-from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.groups import by_dataset, num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import ALIGNED, blank_figure, rows_with
-from lmc_mlflow.plots.per_run.paths import draw_verdict
-from lmc_mlflow.plots.score_labels import measures_in, score_in
-from lmc_mlflow.plots.style import SPLIT_LABELS, alpha_axis, grid_of_panels, house_style, panels, shared_legend
+from lmc_mlflow.plots.per_run.beside import figure_of_paths, name_axes
+from lmc_mlflow.plots.score_labels import score_in
+from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, shared_legend
 
 NOT_ALIGNED = "not aligned"
 NOT_ALIGNED_STYLE: dict[str, Any] = {"color": "#c8641a", "linestyle": "--", "marker": "s", "markerfacecolor": "white"}
@@ -58,38 +57,13 @@ def aligned_path_figure(
         intervals: split -> field of `PathSummary` -> interval over samples; None: no bars.
         thresholds: barrier in basin (nats) and accuracy delta (a fraction) beyond which the path is broken.
     """
-    names = measures_in(aligned)
-    splits = [str(split) for split in dict.fromkeys(aligned["split"])]
-    with house_style():
-        figure, axes = panels(len(names), title)
-        for how, table in ((NOT_ALIGNED, plain), (method, aligned)):
-            for split in splits:
-                rows = table[table["split"] == split].sort_values("alpha")
-                style = _line_style(how, split, splits[0])
-                for panel, name in zip(axes, names, strict=True):
-                    panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
-        draw_verdict(axes[0], axes[1], aligned, intervals or {}, thresholds)
-        _name_axes(axes, names, ends)
-        shared_legend(figure, axes[:1])
-    return figure
-
-
-def _line_style(method: str, split: str, first: str) -> dict[str, Any]:
-    """The first split (test) in full, training sides thin and without markers."""
-    style, label = styles()[method], f"{_label(method)}, {SPLIT_LABELS[split]}"
-    if split == first:
-        return {**style, "label": label, "markersize": 4, "linewidth": 1.6}
-    dashes: Any = {"train_a": (0, (1, 1)), "train_b": (0, (4, 1, 1, 1))}.get(split, "-")
-    return {"color": style["color"], "label": label, "linewidth": 1.0, "linestyle": dashes}
+    style = styles()
+    paths = [(NOT_ALIGNED, style[NOT_ALIGNED], plain), (_label(method), style[method], aligned)]
+    return figure_of_paths(paths, title, ends, intervals, thresholds)
 
 
 def _label(method: str) -> str:
     return method if method == NOT_ALIGNED else f"aligned by {method}"
-
-
-def _name_axes(axes: list[Axes], names: list[str], ends: tuple[str, str] = ("", "")) -> None:
-    for panel, name in zip(axes, names, strict=True):
-        panel.set(xlabel=alpha_axis(ends), ylabel=MEASURES[name].axis_label)
 
 
 def aligned_over_seeds(aligned: pd.DataFrame, plain: pd.DataFrame, split: str = "test") -> Figure:
@@ -114,7 +88,7 @@ def aligned_over_seeds(aligned: pd.DataFrame, plain: pd.DataFrame, split: str = 
                 _draw(axes[0][column], rows[rows["method"] == method], method, "loss", 1)
                 _draw(axes[1][column], rows[rows["method"] == method], method, score, 100)
             axes[0][column].set_title(f"{rows['dataset'].iloc[0]} {model} ({num_text(rows, 'path')})", fontsize="small")
-            _name_axes([axes[0][column], axes[1][column]], ["loss", score])
+            name_axes([axes[0][column], axes[1][column]], ["loss", score])
         shared_legend(figure, [panel for row in axes for panel in row])
     return figure
 

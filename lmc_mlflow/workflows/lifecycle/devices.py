@@ -12,7 +12,7 @@ from lmc_mlflow.gpus import usable_gpus
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.workers.ray_pool import check_cluster
 from lmc_mlflow.workers.spread import Here, Movable, Workers, spread_over_processes, spread_over_ray
-from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
+from lmc_mlflow.workflows.lifecycle.machine import named_device, prepare_machine
 
 CPU = torch.device("cpu")
 M = TypeVar("M")
@@ -59,6 +59,12 @@ class SharedWork:
     device: torch.device
     runtimes: tuple[RuntimeConfig, ...] = ()
     ray: tuple[RuntimeConfig, str] | None = None
+
+    @property
+    def training_device(self) -> torch.device:
+        """Where this process trains: the first device that shares the work, or its own."""
+        named = named_device(self.runtimes[0].device) if self.runtimes else None
+        return named or self.device
 
     @contextmanager
     def workers(self, movable: Movable[M]) -> Iterator[Workers[M]]:

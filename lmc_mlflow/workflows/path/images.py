@@ -12,7 +12,11 @@ from lmc_mlflow.paths.points import BN_POLICIES
 def needs_images(config: InterpolateConfig) -> bool:
     """Tell whether batch norm, the alignment or the training of a curve looks at training images."""
     align = config.aligning.align
-    return BN_POLICIES[config.path.bn].needs_images or (align != NONE and METHODS[align].needs_images) or not config.curve.is_straight
+    return (
+        BN_POLICIES[config.path.bn].needs_images
+        or (align != NONE and METHODS[align].needs_images)
+        or not config.curve.is_straight
+    )
 
 
 def needed_splits(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:

@@ -1,11 +1,16 @@
 """Writes the lines that interpolate prints: its result, a table of its numbers, the command to type next."""
 
+import math
+
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.contract import STRAIGHT, UNALIGNED
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
 from lmc_mlflow.terminal.style import paint_verdict, table
-from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
+from lmc_mlflow.workflows.path.interpolate import interpolate
+from lmc_mlflow.workflows.path.log_paths import PathOutcome
 from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
+from lmc_mlflow.workflows.path.results import ARC_LENGTH
 
 
 def measured_lines(config: InterpolateConfig) -> list[str]:
@@ -15,16 +20,19 @@ def measured_lines(config: InterpolateConfig) -> list[str]:
 
 def epoch_lines(outcome: EpochsOutcome) -> list[str]:
     """Return the lines for the paths between the kept epochs of a pair."""
+    other = f"{UNALIGNED}barrier"
     rows = [
         [
             str(row["epoch"]),
             *(f"{row[name]:.4f}" for name in ("barrier", "barrier_in_basin")),
             f"{row['angle_deg']:.1f}",
             paint_verdict(row["connected"]),
+            *([f"{row[other]:.4f}"] if other in row else []),
         ]
         for row in outcome.rows
     ]
     header = ["epoch", f"{outcome.split} barrier", "in basin", "angle (degrees)", "connected"]
+    header += ["barrier, not aligned"] if other in outcome.rows[0] else []
     return [
         f"paths by epoch {outcome.run_id}: {outcome.name}",
         *table(header, rows),
@@ -46,7 +54,7 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
-    for before, label in (("", ""), ("unaligned/", ", not aligned")):
+    for before, label in (("", ""), (UNALIGNED, ", not aligned"), (STRAIGHT, ", straight")):
         for split in ("test", "train_a", "train_b", "unseen"):
             if f"{before}{split}/barrier" in metrics:
                 cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
@@ -55,6 +63,9 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     angle = f"  angle {metrics['angle_deg']:.1f} degrees"
     if "unaligned/angle_deg" in metrics:
         angle += f", {metrics['unaligned/angle_deg']:.1f} not aligned"
+    if ARC_LENGTH in metrics:
+        distance = math.sqrt(metrics["euclidean_squared"])
+        lines.append(f"  the curve is {metrics[ARC_LENGTH]:.2f} long (L2), its ends {distance:.2f} apart")
     lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
     if outcome.pair and score == "accuracy":
         lines += next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)

@@ -12,12 +12,14 @@ KIND_WORDS = {Kind.ALIGNMENT: "aligned", Kind.PRUNED: "pruned", Kind.STAR: "star
 """Kind of an end that is no endpoint -> its word in a name."""
 
 
-def path_run_name(ends: Ends, config: InterpolateConfig) -> str:
-    """Name the run of a path."""
+def path_run_name(ends: Ends, config: InterpolateConfig, what: str = "") -> str:
+    """Name the run of a path, or of what else it is."""
     bn, align = config.path.bn, config.aligning.align
     kinds = dict.fromkeys(KIND_WORDS.get(end.run.data.tags.get(Tag.KIND, ""), "") for end in ends)
-    how = " ".join([*filter(None, kinds), *([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])])
-    return group_run_name("", ends, how)
+    form = [] if config.curve.is_straight else [config.curve.path]
+    further = [*([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])]
+    how = " ".join([*filter(None, kinds), *form, *further])
+    return group_run_name(what, ends, how)
 
 
 def path_name(ends: Ends, config: InterpolateConfig) -> str:
@@ -26,7 +28,9 @@ def path_name(ends: Ends, config: InterpolateConfig) -> str:
     model = a.config.model.model
     left, right = (_end_name(end, ends) for end in ends)
     bn, align = config.path.bn, config.aligning.align
-    how = ", ".join([*([bn] if bn != "interpolate" else []), *([f"aligned by {align}"] if align != NONE else [])])
+    form = [] if config.curve.is_straight else [f"{config.curve.path} curve"]
+    further = [*([bn] if bn != "interpolate" else []), *([f"aligned by {align}"] if align != NONE else [])]
+    how = ", ".join([*form, *further])
     shift = (
         a.config.data.shift
         if a.config.data.shift == b.config.data.shift

@@ -11,6 +11,7 @@ import pandas as pd
 from lmc_mlflow import query
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import ReportCommandConfig
+from lmc_mlflow.config.curve import SEGMENT
 from lmc_mlflow.contract import Kind
 from lmc_mlflow.findings.condition_table import Frames, prepare
 from lmc_mlflow.papers.claims import claims_content
@@ -96,13 +97,14 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
     # The epochs of a trajectory are no repetitions of its start, nor are those that pairs share.
     finished = ends[(ends["trajectory"] == "") & (ends["pair"] != "") & (ends["status"] == "FINISHED")]
     paths = whole("path", read_paths)
+    of_papers = (paths["align"] == "none") & (paths["path"] == SEGMENT)  # straight, with no units exchanged
     return Frames(
         pairs,
         finished[finished["pair"].isin(pairs["run_id"])] if experiments else finished,
-        paths[paths["align"] == "none"].reset_index(drop=True),  # the paper exchanges no units
+        paths[of_papers].reset_index(drop=True),
         whole("ensemble", read_ensembles),
         of_all(query.stars),
-        paths[paths["align"] != "none"].reset_index(drop=True),
+        paths[~of_papers].reset_index(drop=True),
         left_out,
     )
 
