@@ -107,6 +107,7 @@ def ensemble(
     query: str = "",
     mixed: bool = False,
     star: _Run = "",
+    curve: str = "",
     num_samples: int = 20,
     samples_seed: int = 0,
     num_alphas: int = 21,
@@ -135,7 +136,7 @@ def ensemble(
     devices: Sequence[str] | str = (),
     address: str = "",
 ) -> Ensemble:
-    """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
+    """Score an ensemble: of points of the path of a pair or of a curve, of random points of a star, or of networks."""
 
 def interpolate(
     a: _Run | None = None,
@@ -161,6 +162,13 @@ def interpolate(
     confidence: float = 0.95,
     resamples_seed: int = 0,
     keep_samples: bool = False,
+    path: Literal["segment", "bezier", "polygon"] = "segment",
+    curve_bends: int = 1,
+    curve_epochs: int | None = None,
+    curve_lr: float | None = None,
+    curve_batch_size: int | None = None,
+    curve_data: Literal["both", "side_a", "side_b"] = "both",
+    curve_seed: int = 0,
     align: Literal["none", "weights", "activations", "sinkhorn"] = "none",
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
@@ -188,7 +196,7 @@ def interpolate(
     devices: Sequence[str] | str = (),
     address: str = "",
 ) -> Path:
-    """Measure the path between the networks of a pair (one argument), or between two networks."""
+    """Measure the path between the networks of a pair (one argument), or between two: straight, or a trained curve."""
 
 def interpolate_epochs(
     pair: _Run | None = None,
@@ -210,6 +218,13 @@ def interpolate_epochs(
     confidence: float = 0.95,
     resamples_seed: int = 0,
     keep_samples: bool = False,
+    path: Literal["segment", "bezier", "polygon"] = "segment",
+    curve_bends: int = 1,
+    curve_epochs: int | None = None,
+    curve_lr: float | None = None,
+    curve_batch_size: int | None = None,
+    curve_data: Literal["both", "side_a", "side_b"] = "both",
+    curve_seed: int = 0,
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
     sinkhorn_steps: int = 200,

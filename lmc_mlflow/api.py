@@ -147,11 +147,12 @@ def align(
 def ensemble(
     members: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Ensemble:
-    """Score an ensemble: of points of the path of a pair, of random points of a star, or of a list of networks."""
+    """Score an ensemble: of points of the path of a pair or of a curve, of random points of a star, or of networks."""
     with at(uri, experiment):
         from lmc_mlflow.workflows.ensemble.ensemble import ensemble as score
 
-        name = "runs" if isinstance(members, SEVERAL) else "star" if isinstance(members, Star) else "pair"
+        of_kind = {Star: "star", Path: "curve"}
+        name = "runs" if isinstance(members, SEVERAL) else of_kind.get(type(members), "pair")
         return make_result(Ensemble, score(configure("ensemble", options, {name: members})))
 
 

@@ -74,6 +74,7 @@ class Tag:
     MEMBERS = "lmc.members"
     RUNS_DIGEST = "lmc.runs_digest"
     ENDPOINT = "lmc.endpoint"
+    CURVE = "lmc.curve"
     SOURCES = "lmc.sources"
     NUM_SOURCES = "lmc.num_sources"
     HELD_OUT = "lmc.held_out"

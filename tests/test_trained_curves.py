@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -208,9 +209,9 @@ def test_a_stopped_training_of_bends_resumes_under_its_id_bit_equal(
             raise KeyboardInterrupt
         original(self, epoch)
 
-    monkeypatch.setattr(TrainingProgress, "add", stop_in_epoch_four)
-    assert main(flags) == 130
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "add", stop_in_epoch_four)
+        assert main(flags) == 130
     (stopped,) = runs_of_kind(store, "path")
     assert stopped.info.status == "KILLED"
     assert main(flags_of(networks, *BENT, "--num_alphas=3")) == 0  # another command: a run of its own
@@ -283,3 +284,33 @@ def test_a_bezier_curve_is_at_most_a_fifth_of_the_straight_barrier_in_five_of_fi
         path = lmc.interpolate(a[seed], a[seed + 1], path="bezier", num_resamples=0, device="cpu", threads=1)
         rise = path.metrics["test/barrier_over_chord"]
         assert rise <= path.metrics["straight/test/barrier_over_chord"] / 5, seed
+
+
+def test_points_of_a_curve_are_an_ensemble_and_can_be_published(store: MlflowClient, networks: tuple[str, str]) -> None:
+    path = lmc.interpolate(
+        *networks, path="polygon", curve_epochs=3, curve_lr=0.01, bn="recalibrate", num_resamples=0, device="cpu"
+    )
+    how = {"bn": "recalibrate", "num_alphas": 5, "num_resamples": 0, "num_orders": 2, "device": "cpu"}
+    scored = lmc.ensemble(path, **how)
+    (run,) = runs_of_kind(store, "ensemble")
+    assert (run.data.tags["lmc.sampling"], run.data.tags["lmc.curve"]) == ("curve", path.run_id)
+    assert run.data.tags["lmc.members"].split(",")[1] == f"{path.run_id}@0.25"
+    trained = sum(store.get_run(run_id).data.metrics["cost/train_seconds"] for run_id in (*networks, path.run_id))
+    assert run.data.metrics["cost/train_seconds"] == pytest.approx(trained)
+    predicted = np.load(store.download_artifacts(scored.run_id, "predictions.npz"))
+    accuracy = (predicted["probabilities"].argmax(-1) == predicted["labels"]).mean(axis=1)
+    table = path.frame().query("split == 'test'").set_index("alpha")["accuracy"]
+    assert list(accuracy) == pytest.approx([table[alpha] for alpha in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    assert lmc.ensemble(path, **how).metrics["num_cached_members"] == 5
+    (first, _) = query.ensembles().to_dict("records")
+    assert (first["sampling"], first["model"], first["epochs"]) == ("curve", "mlp_l1_w16_bn", 3)
+
+    point, averaged = lmc.publish(path, alpha=0.5, input="scaled"), lmc.publish(scored)
+    assert point.model_uri != averaged.model_uri
+    network, images = lmc.network(networks[0]), torch.rand(7, 1, 8, 8)
+    network.load_state_dict(bend_of(store, path.run_id))  # a corner of the polygon, its statistics averaged there
+    published = mlflow.pytorch.load_model(point.model_uri)
+    torch.testing.assert_close(published(images), network(images), rtol=1e-4, atol=1e-4)
+    straight = lmc.interpolate(*networks, bn="recalibrate", num_resamples=0, device="cpu")
+    with pytest.raises(ValueError, match="no path along a curve"):
+        lmc.ensemble(curve=straight.run_id)

@@ -17,15 +17,18 @@ class MembersConfig(Section):
     query: str = option("", f'an MLflow filter over endpoint runs, as in tags."{Tag.SIDE}" = "A" (sampling seeds)')
     mixed: bool = option(False, MIXED, identity=False)
     star: str = option("", "a star run: members are random points of its segments (sampling star)")
+    curve: str = option(
+        "", "a path run measured with path=bezier or polygon: members are points of the curve (sampling curve)"
+    )
     num_samples: int = option(20, "with star: how many points", minimum=2)
     samples_seed: int = option(0, "with star: seed of the points", minimum=0)
     num_alphas: int = option(
-        21, "with pair: evenly spaced points, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
+        21, "with pair or curve: evenly spaced points, 0 and 1 included; 0.5 is added", minimum=2, maximum=501
     )
-    include_ends: bool = option(True, "with pair: whether the endpoints themselves are members")
+    include_ends: bool = option(True, "with pair or curve: whether the endpoints themselves are members")
     bn: str = option(
         "interpolate",
-        "with pair: batch-norm statistics on the path, as in interpolate",
+        "with pair or curve: batch-norm statistics on the path, as in interpolate",
         choices=BN_POLICIES,
     )
     data_root: str = option(
@@ -34,16 +37,20 @@ class MembersConfig(Section):
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
-        if sum([bool(self.pair), bool(self.runs), bool(self.query), bool(self.star)]) != 1:
+        if sum(map(bool, (self.pair, self.runs, self.query, self.star, self.curve))) != 1:
             raise ValueError(
-                "give one of pair=<pair run id>, runs=<run id>,<run id>,..., query=<MLflow filter>, star=<star run id>"
+                "give one of pair=<pair run id>, runs=<run id>,<run id>,..., query=<MLflow filter>, "
+                "star=<star run id>, curve=<path run id>"
             )
         if self.mixed and not self.query:
             raise ValueError("mixed belongs to query=<MLflow filter>; leave it out")
         if not self.star and (self.num_samples != 20 or self.samples_seed != 0):
             raise ValueError("num_samples and samples_seed belong to star=<star run id>; leave them out")
-        if not self.pair and (self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"):
-            raise ValueError("num_alphas, include_ends and bn belong to pair=<pair run id>; leave them out")
+        of_path = self.num_alphas != 21 or not self.include_ends or self.bn != "interpolate"
+        if of_path and not (self.pair or self.curve):
+            raise ValueError(
+                "num_alphas, include_ends and bn belong to pair=<pair run id> or curve=<path run id>; leave them out"
+            )
         if self.runs and len(set(self.runs)) < max(2, len(self.runs)):
             raise ValueError("runs: name at least two different runs, each once")
 

@@ -20,16 +20,18 @@ class LoggedMembers:
     """The members of an ensemble, as it logged them.
 
     Attributes:
-        sampling: `lmc`, `seeds` or `star`.
+        sampling: `lmc`, `seeds`, `star` or `curve`.
         runs: of the ends of the path, of the members, or of the star and its sources.
         alphas: of the members on their segments; none of a member that is a network.
         others: with `star`, of each member the number of the network at alpha 1.
+        curve: with `curve`, the run of the path.
     """
 
-    sampling: Literal["lmc", "seeds", "star"]
+    sampling: Literal["lmc", "seeds", "star", "curve"]
     runs: list[RunId]
     alphas: list[Annotated[float, Field(ge=0, le=1)]]
     others: list[Count] | None = None
+    curve: RunId | None = None
 
 
 def load_members(client: MlflowClient, run: Run) -> LoggedMembers:
@@ -44,6 +46,12 @@ def load_members(client: MlflowClient, run: Run) -> LoggedMembers:
             return read_json(LoggedMembers, files[Artifact.MEMBERS].read_bytes())
         except ValueError as error:
             raise ValueError(f"run {run.info.run_id}: its {Artifact.MEMBERS} cannot be used: {error}") from None
+
+
+def network_runs(client: MlflowClient, run: Run) -> list[str]:
+    """Give the ids of the networks that decide the settings of an ensemble: of a curve its ends, else `member_runs`."""
+    tags = run.data.tags
+    return [tags[Tag.RUN_A], tags[Tag.RUN_B]] if Tag.CURVE in tags else member_runs(client, run)
 
 
 def member_runs(client: MlflowClient, run: Run) -> list[str]:

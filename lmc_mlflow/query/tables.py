@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lmc_mlflow.contract import Kind
-from lmc_mlflow.query.members import member_runs
+from lmc_mlflow.query.members import network_runs
 from lmc_mlflow.query.mixtures import MADE_BY, MIXTURE, mixtures
 from lmc_mlflow.query.path_ends import methods_of, permuted_networks, settings_of_networks, star_networks
 from lmc_mlflow.query.rows import (
@@ -138,7 +138,7 @@ def read_ensembles(
     ends, stars_too = (endpoints(finished=False, uri=uri) if ends is None else ends), star_networks(uri)
     known = settings_of_networks(ends, stars_too, permuted_networks(uri), uri)
     client = default_client(uri)
-    members = pd.Series([member_runs(client, run) for run in runs], frame.index)
+    members = pd.Series([network_runs(client, run) for run in runs], frame.index)
     networks = pd.concat([ends, *stars_too])
     pairs = networks[(networks["pair"] != "") & networks.duplicated("pair", keep=False)]  # with both sides
     by_pair = pairs.drop_duplicates("pair").set_index("pair")

@@ -19,6 +19,7 @@ REFERENCES = (
     Tag.SOURCES,
     Tag.HELD_OUT,
     Tag.ENDPOINT,
+    Tag.CURVE,
     Tag.START,
     Tag.TRAJECTORY,
     Tag.REFERENCE_RUN,

@@ -26,6 +26,7 @@ SAMPLINGS: dict[str, dict[str, Any]] = {
     "lmc": {"color": "#1b4f8f", "fmt": "o", "markerfacecolor": "#1b4f8f"},
     "seeds": {"color": "#c8641a", "fmt": "s", "markerfacecolor": "white"},
     "star": {"color": "#5a9e3a", "fmt": "D", "markerfacecolor": "#5a9e3a"},
+    "curve": {"color": "#8a4f9e", "fmt": "v", "markerfacecolor": "#8a4f9e"},
 }
 BY_SIZE = {
     "auroc_max_probability": "AUROC by highest probability",
@@ -119,7 +120,7 @@ def _groups(rows: pd.DataFrame) -> list[Group]:
     """Group ensembles by condition; the batch-norm policy counts for points of a path only."""
     leave_out: tuple[str, ...] = ()
     if "bn" in rows:
-        path = rows["sampling"] == "lmc"
+        path = rows["sampling"].isin(("lmc", "curve"))
         rows = rows.assign(bn=rows["bn"].where(path, ""))
         leave_out = ("bn",) if set(rows.loc[path, "bn"]) <= {PLAIN["bn"]} else ()
     return groups_of(rows, leave_out=leave_out, always=("sampling", "num_members"))

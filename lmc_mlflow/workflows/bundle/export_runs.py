@@ -34,7 +34,7 @@ from lmc_mlflow.tracking.launcher_run import name_launcher_run
 
 OURS = f"tags.`{Tag.KIND}` != ''"
 PARENT = "mlflow.parentRunId"
-REFERENCES = (Tag.RUN_A, Tag.RUN_B, Tag.PAIR, Tag.MEMBERS, Tag.SOURCES, Tag.HELD_OUT)
+REFERENCES = (Tag.RUN_A, Tag.RUN_B, Tag.PAIR, Tag.MEMBERS, Tag.SOURCES, Tag.HELD_OUT, Tag.CURVE)
 
 
 @dataclass(frozen=True)

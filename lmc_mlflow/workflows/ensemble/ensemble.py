@@ -40,6 +40,7 @@ SHOWN = (
 )
 SAMPLINGS = {
     "lmc": ("points", "points of one path"),
+    "curve": ("curve points", "points of a trained curve"),
     "seeds": ("networks", "networks trained one by one"),
     "star": ("star points", "points of the segments between a star and its sources"),
 }
@@ -166,6 +167,7 @@ def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
 def _log_scores(run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int) -> dict[str, float]:
     metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept}
     metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in members.networks)
+    metrics["cost/train_seconds"] += 0.0 if members.curve is None else members.curve.train_seconds
     metrics[HEADLINE] = scores["mean_prediction_accuracy"].value
     for name, interval in scores.items():
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -194,12 +196,13 @@ def _members(members: Members) -> dict[str, object]:
         "runs": [network.run.info.run_id for network in members.networks],
         "alphas": list(members.alphas),
         **({"others": list(members.others)} if members.others else {}),
+        **({"curve": members.curve.run_id} if members.curve is not None else {}),
     }
 
 
 def ensemble_fingerprint(config: EnsembleConfig) -> str:
     """Digest how an ensemble is made and scored, whatever its members."""
-    return fingerprint(config, without=("pair", "runs", "query", "star"))
+    return fingerprint(config, without=("pair", "runs", "query", "star", "curve"))
 
 
 def _tags(members: Members, config: EnsembleConfig) -> dict[str, str]:
@@ -209,13 +212,18 @@ def _tags(members: Members, config: EnsembleConfig) -> dict[str, str]:
     tags[Tag.FINGERPRINT] = ensemble_fingerprint(config)
     if members.sampling == "lmc":
         tags[Tag.PAIR] = members.networks[0].split_run
+    if members.curve is not None:
+        a, b = (network.run.info.run_id for network in members.networks)
+        tags |= {Tag.CURVE: members.curve.run_id, Tag.RUN_A: a, Tag.RUN_B: b}
     return tags
 
 
 def _made_of(members: Members) -> str:
-    """Name the pair, the star, or the first of the networks that the members are."""
+    """Name the pair, the curve, the star, or the first of the networks that the members are."""
     if members.sampling == "lmc":
         return f"Pair: `{members.networks[0].split_run}`."
+    if members.curve is not None:
+        return f"Curve: `{members.curve.run_id}`."
     ids = [f"`{network.run.info.run_id}`" for network in members.networks]
     more = f" and {len(ids) - NUM_NAMED} more" if len(ids) > NUM_NAMED else ""
     return f"{'Star and sources' if members.sampling == 'star' else 'Networks'}: {', '.join(ids[:NUM_NAMED])}{more}."

@@ -3,18 +3,42 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from tqdm import tqdm
 
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.path import EndsConfig
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.paths.barriers import alpha_grid
-from lmc_mlflow.query.networks import LoggedNetwork, load_network
+from lmc_mlflow.paths.curves import CURVES, Curve, Segment
+from lmc_mlflow.query.bends import load_bends
+from lmc_mlflow.query.networks import LoggedNetwork, load_network, resolve_finished
+from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.weights import State
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     load_ends,
 )
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
+from lmc_mlflow.workflows.path.curve_training import TRAIN_SECONDS, refuse_own_statistics
 from lmc_mlflow.workflows.star.sources import draw_members
+
+
+@dataclass(frozen=True)
+class MembersCurve:
+    """The curve whose points members are.
+
+    Attributes:
+        run_id: of its path.
+        form: `bezier` or `polygon`.
+        bends: on the CPU.
+        train_seconds: that their training took.
+    """
+
+    run_id: str
+    form: str
+    bends: tuple[State, ...]
+    train_seconds: float
 
 
 @dataclass(frozen=True)
@@ -22,26 +46,37 @@ class Members:
     """The members of an ensemble: points of a path, networks, or points of the segments between a star and its sources.
 
     Attributes:
-        sampling: `lmc`, `seeds` or `star`.
-        networks: the ends of the path, the members, or the star and its sources as they are aligned to it.
+        sampling: `lmc`, `seeds`, `star` or `curve`.
+        networks: the ends of the path or curve, the members, or the star and its sources as they are aligned to it.
         alphas: of the members on their segments.
         others: with `star`: the number of the network at alpha 1, for each member.
+        curve: with `curve`.
     """
 
     sampling: str
     networks: tuple[LoggedNetwork, ...]
     alphas: tuple[float, ...]
     others: tuple[int, ...] = ()
+    curve: MembersCurve | None = None
 
     @property
     def names(self) -> list[str]:
-        """Name each member: its run id, or the pair's with the alpha, or the star's with the source's too."""
+        """Name each member: its run id, the pair's or the curve's with the alpha, the star's with the source's too."""
         if self.sampling == "seeds":
             return [network.run.info.run_id for network in self.networks]
         if self.sampling == "star":
             ids = [network.run.info.run_id for network in self.networks]
             return [f"{ids[0]}@{ids[i]}@{alpha:g}" for i, alpha in zip(self.others, self.alphas, strict=True)]
+        if self.curve is not None:
+            return [f"{self.curve.run_id}@{alpha:g}" for alpha in self.alphas]
         return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
+
+    def path_on(self, device: torch.device) -> Curve:
+        """Make the segment, or the curve, whose points the members are, on a device."""
+        a, b = (network.state for network in self.networks)
+        bends = () if self.curve is None else self.curve.bends
+        controls = tuple({name: value.to(device) for name, value in state.items()} for state in (a, *bends, b))
+        return Segment(*controls) if self.curve is None else CURVES[self.curve.form](controls)
 
 
 def find_members(store: Store, config: MembersConfig) -> Members:
@@ -54,13 +89,9 @@ def find_members(store: Store, config: MembersConfig) -> Members:
     if config.pair:
         ends = load_ends(store, EndsConfig(pair=config.pair))
         _refuse_several_labels(ends)
-        alphas = [float(alpha) for alpha in alpha_grid(config.num_alphas)]
-        inner = alphas if config.include_ends else alphas[1:-1]
-        if len(inner) < 2:
-            raise ValueError(
-                f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4"
-            )
-        return Members("lmc", ends, tuple(inner))
+        return Members("lmc", ends, _alphas(config))
+    if config.curve:
+        return _points_of_curve(store, config)
     if config.star:
         found, positions, others = draw_members(store, config)
         _refuse_several_labels(found)
@@ -87,6 +118,39 @@ def find_members(store: Store, config: MembersConfig) -> Members:
                     f"{what}: {mine} vs {theirs}"
                 )
     return Members("seeds", tuple(networks), ())
+
+
+def _alphas(config: MembersConfig) -> tuple[float, ...]:
+    alphas = [float(alpha) for alpha in alpha_grid(config.num_alphas)]
+    inner = alphas if config.include_ends else alphas[1:-1]
+    if len(inner) < 2:
+        raise ValueError(f"num_alphas={config.num_alphas} without the ends leaves {len(inner)} member; give at least 4")
+    return tuple(inner)
+
+
+def _points_of_curve(store: Store, config: MembersConfig) -> Members:
+    run = resolve_finished(store.client, config.curve)
+    tags = run.data.tags
+    if tags.get(Tag.KIND) != Kind.PATH or Tag.PATH not in tags:
+        raise ValueError(
+            f"run {run.info.run_id} is no path along a curve; give the run of interpolate path=bezier, or "
+            "pair=<pair run id> for a straight path"
+        )
+    ends = load_ends(store, EndsConfig(run_a=tags[Tag.RUN_A], run_b=tags[Tag.RUN_B]))
+    _refuse_several_labels(ends)
+    refuse_own_statistics(tags[Tag.PATH], config.bn, ends[0])
+    return Members("curve", ends, _alphas(config), curve=load_curve(store, run, ends))
+
+
+def load_curve(store: Store, run: Run, ends: Sequence[LoggedNetwork]) -> MembersCurve:
+    """Load the curve of a logged path.
+
+    Raises:
+        ValueError: a bend is missing or altered.
+    """
+    bends = load_bends(store.client, run, ends[0].state)
+    seconds = run.data.metrics.get(TRAIN_SECONDS, 0.0)
+    return MembersCurve(run.info.run_id, run.data.tags[Tag.PATH], bends, seconds)
 
 
 def _refuse_several_labels(networks: Sequence[LoggedNetwork]) -> None:

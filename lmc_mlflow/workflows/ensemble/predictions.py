@@ -167,21 +167,23 @@ def _look_up_path_points(
     store: Store, members: Members, config: MembersConfig, device: torch.device
 ) -> Iterator[_Member]:
     a, b = members.networks
+    keeper = a.split_run if members.curve is None else members.curve.run_id
     splits = load_splits(store, (a, b), config.data_root, device)
     needs_images = BN_POLICIES[config.bn].needs_images
     calibration = both_training_sides(splits) if needs_images else None
     seen = f"{splits['train_a'].digest} {splits['train_b'].digest}" if needs_images else ""
     inputs = split_inputs((a, b), splits) if needs_images else {}
-    known = kept_keys(store.client, a.split_run)
+    known = kept_keys(store.client, keeper)
+    curve = members.path_on(torch.device("cpu"))
     for alpha in members.alphas:
-        key = _key(Segment(a.state, b.state).point(alpha), a, config.bn, f"{seen} {alpha}")
-        yield _Member(a.split_run, key, key in known, splits["test"], calibration, inputs)
+        key = _key(curve.point(alpha), a, config.bn, f"{seen} {alpha}")
+        yield _Member(keeper, key, key in known, splits["test"], calibration, inputs)
 
 
 def _load_path_points(measured: MeasuredMembers, device: torch.device) -> Callable[[int], nn.Module]:
     members = measured.members
-    segment = Segment(*_states(members, device))
-    load_point = point_loader(members.networks[0].network().to(device), segment, measured.bn, measured.calibration)
+    network, path = members.networks[0].network().to(device), members.path_on(device)
+    load_point = point_loader(network, path, measured.bn, measured.calibration)
     return lambda i: load_point(members.alphas[i])
 
 
@@ -230,6 +232,7 @@ class _KindOfMembers:
 
 KINDS_OF_MEMBERS: Mapping[str, _KindOfMembers] = {
     "lmc": _KindOfMembers(_look_up_path_points, _load_path_points),
+    "curve": _KindOfMembers(_look_up_path_points, _load_path_points),
     "seeds": _KindOfMembers(_look_up_networks, _load_networks),
     "star": _KindOfMembers(_look_up_star_points, _load_star_points),
 }

@@ -10,13 +10,14 @@ import torch
 from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, to_params
-from lmc_mlflow.config.commands import InterpolateConfig, TrainPairConfig
-from lmc_mlflow.config.curve import CurveConfig, curve_optimization
+from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.curve import SEGMENT, CurveConfig, curve_optimization
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.data.datasets import flips_images
 from lmc_mlflow.data.loading import LabelledImages
 from lmc_mlflow.normalization.recalibration import batch_norms, recalibrate
 from lmc_mlflow.paths.points import mixed_batches
+from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.training.curve_bends import CurveNetwork
 from lmc_mlflow.training.noise import noise_stream
@@ -28,6 +29,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import Ends, both_training_s
 TRAINED_ON = {"both": ("train_a", "train_b"), "side_a": ("train_a",), "side_b": ("train_b",)}
 """Choice of `curve_data` -> splits that the bends are trained on."""
 CURVE = "curve"
+TRAIN_SECONDS = "cost/train_seconds"
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,15 @@ class CurveTraining:
         return tuple({name: value.cpu() for name, value in state.items()} for state in network.states())
 
 
-def refuse_own_statistics(config: InterpolateConfig, ends: Ends) -> None:
+def refuse_own_statistics(form: str, bn: str, network: LoggedNetwork) -> None:
     """Refuse statistics of batch norm that lie on the curve like weights: bends are trained without any.
 
     Raises:
         ValueError: the networks have batch norm, and `bn` is `interpolate`.
     """
-    if not config.curve.is_straight and config.path.bn == "interpolate" and batch_norms(ends[0].network()):
+    if form != SEGMENT and bn == "interpolate" and batch_norms(network.network()):
         raise ValueError(
-            f"path={config.curve.path}: the bends are trained without statistics of batch norm that could be "
+            f"a {form} curve: the bends are trained without statistics of batch norm that could be "
             "interpolated; give bn=recalibrate"
         )
 

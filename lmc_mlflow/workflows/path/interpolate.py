@@ -76,7 +76,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     store = open_store()
     ends = load_ends(store, config.ends)
     store = beside(store, ends[0].run.info.experiment_id)
-    refuse_own_statistics(config, ends)
+    refuse_own_statistics(config.curve.path, config.path.bn, ends[0])
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))

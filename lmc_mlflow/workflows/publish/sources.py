@@ -1,24 +1,26 @@
 """Finds what a run holds that can be published: a network, a point of a path, or an ensemble."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from lmc_mlflow import weights
 from lmc_mlflow.alignment import permute
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
-from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, point_loader
+from lmc_mlflow.query.bends import join_curve, load_bends
 from lmc_mlflow.query.members import load_members
-from lmc_mlflow.query.networks import LoggedNetwork, load_network, load_permutation, sides_of_pair
+from lmc_mlflow.query.networks import LoggedNetwork, load_network, load_permutation, resolve_finished, sides_of_pair
 from lmc_mlflow.query.run_tables import read_table
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
+from lmc_mlflow.weights import State
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
-from lmc_mlflow.workflows.ensemble.members import Members
+from lmc_mlflow.workflows.ensemble.members import Members, load_curve
 from lmc_mlflow.workflows.ensemble.predictions import KINDS_OF_MEMBERS, MeasuredMembers
 from lmc_mlflow.workflows.networks.pair_of_networks import both_training_sides, load_ends, load_splits, rebuild
 from lmc_mlflow.workflows.star.sources import load_aligned_sources
@@ -26,6 +28,8 @@ from lmc_mlflow.workflows.star.sources import load_aligned_sources
 LoadMember = Callable[[int], nn.Module]
 """Loads a member by its number; the next call may overwrite the module."""
 SCORES = ("loss", "accuracy", "average_precision")
+OF_ONE_PATH = ("lmc", "curve")
+"""Samplings whose members are points between two networks."""
 OF_NETWORKS = tuple(f"{prefix}test/{score}" for prefix in ("", "star/") for score in SCORES)
 OF_POINTS = tuple(f"test/path_{score}" for score in SCORES)
 OF_ENSEMBLES = ("nll", "mean_prediction_accuracy")
@@ -98,17 +102,22 @@ def _point(store: Store, run: Run, alpha: float) -> Source:
     a, b = load_ends(store, EndsConfig(run_a=tags[Tag.RUN_A], run_b=tags[Tag.RUN_B]))
     if Tag.ALIGN in tags:
         b = replace(b, state=permute(find_symmetry(a), b.state, load_permutation(store.client, run)))
-    bn = tags[Tag.BN]
+    bn, bends = tags[Tag.BN], load_bends(store.client, run, a.state)
 
     def loader(store: Store, device: torch.device, data_root: str) -> LoadMember:
         images = _both_sides(store, (a, b), bn, device, data_root)
-        segment = Segment(*({name: value.to(device) for name, value in end.state.items()} for end in (a, b)))
-        load = point_loader(a.network().to(device), segment, bn, images)
+        curve = join_curve(run, (a.state, b.state), bends, device)
+        load = point_loader(a.network().to(device), curve, bn, images)
         return lambda _i: load(alpha)
 
     is_measured = alpha in set(read_table(run.info.run_id, Artifact.PATH, store.uri)["alpha"])
     metrics = OF_POINTS if is_measured else ()
-    return Source((a, b), ((0, 1),), {"alpha": repr(alpha), "bn": bn}, loader, metrics, round(1000 * alpha))
+    recipe = {"alpha": repr(alpha), "bn": bn, **_recipe_of_bends(bends)}
+    return Source((a, b), ((0, 1),), recipe, loader, metrics, round(1000 * alpha))
+
+
+def _recipe_of_bends(bends: Sequence[State]) -> dict[str, str]:
+    return {"bends": ",".join(map(weights.digest, bends))} if bends else {}
 
 
 def _both_sides(
@@ -125,12 +134,13 @@ def _ensemble(store: Store, run: Run, _alpha: float) -> Source:
         networks = load_aligned_sources(store, logged.runs[0])
     else:
         networks = tuple(load_network(store.client, run_id) for run_id in logged.runs)
-    members = Members(logged.sampling, networks, tuple(logged.alphas), tuple(logged.others or ()))
-    bn = run.data.params.get("members.bn", "interpolate") if logged.sampling == "lmc" else ""
+    curve = None if logged.curve is None else load_curve(store, resolve_finished(store.client, logged.curve), networks)
+    members = Members(logged.sampling, networks, tuple(logged.alphas), tuple(logged.others or ()), curve)
+    bn = run.data.params.get("members.bn", "interpolate") if logged.sampling in OF_ONE_PATH else ""
 
     def loader(store: Store, device: torch.device, data_root: str) -> LoadMember:
         images = None
-        if logged.sampling == "lmc":
+        if logged.sampling in OF_ONE_PATH:
             images = _both_sides(store, (networks[0], networks[1]), bn, device, data_root)
         elif logged.sampling == "star":
             images = rebuild(store, networks[0], data_root, device).side(networks[0].side).images
@@ -138,10 +148,12 @@ def _ensemble(store: Store, run: Run, _alpha: float) -> Source:
 
     between = {
         "lmc": tuple((0, 1) for _ in members.alphas),
+        "curve": tuple((0, 1) for _ in members.alphas),
         "seeds": tuple((i,) for i in range(len(networks))),
         "star": tuple((0, i) for i in members.others),
     }[logged.sampling]
     recipe = {"members": ",".join(map(repr, members.alphas)), "others": ",".join(map(str, members.others)), "bn": bn}
+    recipe |= {} if curve is None else _recipe_of_bends(curve.bends)
     return Source(networks, between, recipe, loader, OF_ENSEMBLES, is_ensemble=True)
 
 
