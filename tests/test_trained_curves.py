@@ -262,7 +262,7 @@ def test_a_killed_training_of_bends_is_taken_up_by_the_same_command(
     [
         (["--curve_bends=2"], "curve_bends belongs to path=bezier|polygon"),
         (["--path=bezier", "--align=weights"], "align the pair first"),
-        (["--path=spline"], "segment, bezier, polygon"),
+        (["--path=spline"], "choose from bezier, polygon, segment"),
         (["--path=bezier", "--curve_bends=0"], "must be at least 1"),
         (["--path=bezier", "--bn=interpolate"], "give bn=recalibrate"),
     ],
@@ -307,7 +307,7 @@ def test_points_of_a_curve_are_an_ensemble_and_can_be_published(store: MlflowCli
 
     point, averaged = lmc.publish(path, alpha=0.5, input="scaled"), lmc.publish(scored)
     assert point.model_uri != averaged.model_uri
-    network, images = lmc.network(networks[0]), torch.rand(7, 1, 8, 8)
+    network, images = lmc.network(networks[0]), torch.rand(7, 1, 28, 28)
     network.load_state_dict(bend_of(store, path.run_id))  # a corner of the polygon, its statistics averaged there
     published = mlflow.pytorch.load_model(point.model_uri)
     torch.testing.assert_close(published(images), network(images), rtol=1e-4, atol=1e-4)

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.models.parameters import trainable
@@ -106,7 +104,7 @@ def log_paths(
     log_samples(run, config.path, path, Artifact.SAMPLES)
     by_tensor = similarity_by_tensor(*ends_of_path)
     run.log_json(by_tensor.to_dict(orient="split", index=False), "similarity.json")
-    run.log_figure(_figure(config, ends, paths, verdicts, beside), "figures/path.png")
+    _log_figure(run, config, ends, paths, verdicts, beside)
     run.log_figure(polar_figure(table, name), "figures/polar.png")
     run.set_tags(_verdict_tags(verdicts) | {Tag.ENGINE: path.engine})
     note = _note(config, paths, beside, curve, metrics)
@@ -128,19 +126,20 @@ def _beside(config: InterpolateConfig, ends: Ends, paths: Paths) -> BesidePath |
     return None if paths.straight is None else path_beside(SEGMENT_BESIDE, ends, paths.straight, config.path)
 
 
-def _figure(
-    config: InterpolateConfig, ends: Ends, paths: Paths, verdicts: Verdicts, beside: BesidePath | None
-) -> Figure:
+def _log_figure(
+    run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths, verdicts: Verdicts, beside: BesidePath | None
+) -> None:
     title, table = f"{path_name(ends, config)}\n{verdicts.sentence}", path_table(paths.path)
     start, end = map(short_name, ends)
     thresholds = config.path.barrier_threshold, config.path.accuracy_delta_threshold
     further = ((start, end), verdicts.intervals, thresholds)
     if beside is None:
-        return path_figure(table, title, verdicts.intervals, thresholds, (start, end))
-    other = path_table(beside.path)
-    if paths.alignment is None:
-        return curve_figure(table, other, title, config.curve.path, *further)
-    return aligned_path_figure(table, other, title, config.aligning.align, *further)
+        figure = path_figure(table, title, verdicts.intervals, thresholds, (start, end))
+    elif paths.alignment is None:
+        figure = curve_figure(table, path_table(beside.path), title, config.curve.path, *further)
+    else:
+        figure = aligned_path_figure(table, path_table(beside.path), title, config.aligning.align, *further)
+    run.log_figure(figure, "figures/path.png")
 
 
 def _note(
