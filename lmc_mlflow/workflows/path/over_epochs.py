@@ -11,6 +11,7 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import BY_EPOCH, HEADLINE, Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure
 from lmc_mlflow.query.kept_states import load_kept
@@ -21,6 +22,7 @@ from lmc_mlflow.workflows.lifecycle.devices import SharedWork, share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -30,7 +32,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 )
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.images import needed_splits
+from lmc_mlflow.workflows.path.images import measured_splits, needed_splits
 from lmc_mlflow.workflows.path.interpolate import grid_of, path_fingerprint
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, walk_with
 from lmc_mlflow.workflows.path.results import path_metrics
@@ -69,18 +71,21 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     store = open_store()
     ends = load_ends(store, config.ends)
     store = beside(store, ends[0].run.info.experiment_id)
     by_epoch = {epoch: _ends_after(store, ends, epoch) for epoch in sorted(config.by_epoch.epochs)}
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     pair, name = ends[0].split_run, group_run_name("by epoch", ends)
     tags = {Tag.PAIR: pair, Tag.BN: config.path.bn, Tag.FINGERPRINT: path_fingerprint(config), **joined_tags(ends)}
     tags |= {Tag.RUN_A: ends[0].run.info.run_id, Tag.RUN_B: ends[1].run.info.run_id}
     start = RunStart(name, tags, to_params(config), ("pair.txt", f"{pair}\n"))
     with new_run(store, Kind.PATH_BY_EPOCH, start, parent) as run:
-        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}))
+        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}) | others)
         bar = tqdm(by_epoch.items(), desc="paths", unit="epoch", leave=False, disable=None)
         rows = [row for epoch, then in bar for row in _measure(work, config, then, epoch, splits)]
         first = _log(run, config, rows, name, pair)
@@ -104,7 +109,7 @@ def _measure(
     """Measure the path at one epoch: a row a split."""
     measured = MeasuredEnds(config, ends, None, needed_splits(config, splits))
     with work.workers(measured) as workers:
-        labels = {split: splits[split].labels for split in config.path.splits}
+        labels = {split: splits[split].labels for split in measured_splits(config)}
         path: Path = walk_with(workers, grid_of(config.path), labels, None)
     verdicts = judge_path(config.path, path)
     metrics = path_metrics(ends, path, config.path, verdicts)
@@ -114,7 +119,7 @@ def _measure(
         {"epoch": epoch, "split": split}
         | {key.removeprefix(f"{split}/"): value for key, value in metrics.items() if key.startswith(f"{split}/")}
         | both
-        for split in config.path.splits
+        for split in measured_splits(config)
     ]
 
 
