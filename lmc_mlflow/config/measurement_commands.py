@@ -28,7 +28,7 @@ class InterpolateConfig:
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
-        check_epochs(self.by_epoch, self.ends, self.path, self.aligning)
+        check_epochs(self.by_epoch, self.ends, self.path)
 
 
 @dataclass(frozen=True)

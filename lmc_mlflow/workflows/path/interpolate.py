@@ -131,11 +131,11 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
             labels = {name: splits[name].labels for name in measured_splits(config)}
-            paths = _measure(workers, config.path, symmetry, labels)
+            paths = measure_paths(workers, config.path, symmetry, labels)
         return _log_paths(run, config, ends, paths)
 
 
-def _measure(
+def measure_paths(
     workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
 ) -> Paths:
     """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""
