@@ -1,7 +1,7 @@
 """Logs the networks of a trajectory, each in an endpoint run of its own, and its curves."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import pandas as pd
@@ -45,6 +45,19 @@ def trajectory_tags(start: LoggedNetwork, trained: TrainPairConfig) -> dict[str,
     return inherited_tags(start) | trajectory_identity(start, trained) | own
 
 
+@dataclass(frozen=True)
+class EpochSpan:
+    """The epochs of a trajectory.
+
+    Attributes:
+        first: the epoch after which it starts.
+        kept: epochs whose states are kept with the trajectory.
+    """
+
+    first: int
+    kept: tuple[int, ...] = ()
+
+
 class EpochRuns:
     """The runs of a trajectory: its own, and an endpoint run for each epoch and for the average.
 
@@ -61,8 +74,7 @@ class EpochRuns:
         start: LoggedNetwork,
         trained: TrainPairConfig,
         trainee: Trainee,
-        first: int,
-        kept: tuple[int, ...] = (),
+        span: EpochSpan,
     ) -> None:
         """Look up which networks and which points of the curves an interrupted process has logged.
 
@@ -72,8 +84,7 @@ class EpochRuns:
             start: the network whose training goes on, or whose data and settings it has.
             trained: how it is trained.
             trainee: the network in training, where it starts.
-            first: the epoch after which it starts.
-            kept: epochs whose states are kept with the trajectory.
+            span: its epochs.
         """
         self.score = score_name(trainee.labels)
         self._session = session
@@ -81,7 +92,7 @@ class EpochRuns:
         self._start = start
         self._trainee = trainee
         self._trained = trained
-        self._first = first
+        self._first = span.first
         self._way = Displacement(trainee.network)
         runs = search(run.client, where(trajectory=run.run_id), [run.experiment_id])
         by_epoch = {found.data.tags.get(Tag.EPOCH, SWA): found for found in runs}
@@ -91,7 +102,7 @@ class EpochRuns:
         }
         self._curves = LearningCurves(run, resumed=True)
         self.progress = TrainingProgress(run, [trainee], 1, trained.optimization.epochs, self._first)
-        self.kept = KeptEpochs({trainee.side: run}, kept, trained.optimization)
+        self.kept = KeptEpochs({trainee.side: run}, span.kept, trained.optimization)
 
     def restore(self) -> None:
         """Go on from where an interrupted process was, if it has kept all that it should have."""

@@ -33,7 +33,7 @@ from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.pair.starting.kept_epochs import refuse_unkept
 from lmc_mlflow.workflows.pair.starting.start import StartingPoint, find_given_start, fitted_state, with_digest
-from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
+from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, EpochSpan, trajectory_identity, trajectory_tags
 
 RECALIBRATION_BATCH = 1000
 
@@ -150,7 +150,7 @@ def _train(store: Store, plan: _Plan, wanted: WantedRun) -> str:
     run = wanted.open(RunStart(run_name, trajectory_tags(plan.start, plan.trained), params, first_file))
     run.log_json(to_nested(plan.trained), "config.json")
     _log_inputs(run, plan)
-    epochs = EpochRuns(wanted.session, run, plan.start, plan.trained, trainee, plan.first, plan.kept)
+    epochs = EpochRuns(wanted.session, run, plan.start, plan.trained, trainee, EpochSpan(plan.first, plan.kept))
     test = (plan.data.test.images, plan.data.test.labels)
     epochs.log_start(evaluate(trainee.network, *test))
     epochs.restore()
