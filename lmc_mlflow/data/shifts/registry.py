@@ -40,6 +40,7 @@ class Shift:
         render: makes what the sides see of an image; None, or what returns None: both see it as it is.
         divides_by_class: whether every image must have one class.
         chooses_bands: whether the images must be of bands, of which the shift chooses.
+        renders_tests: whether what side B sees of an image makes sense as a test set of its own, for any network.
     """
 
     form: str
@@ -49,6 +50,7 @@ class Shift:
     render: Callable[[re.Match[str]], Rendering | None] | None = None
     divides_by_class: bool = False
     chooses_bands: bool = False
+    renders_tests: bool = False
 
 
 def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -> Sides:
@@ -97,6 +99,11 @@ def shift_row(shift: str) -> Shift:
     return _match(shift)[0]
 
 
+def renders_tests(name: str) -> bool:
+    """Tell whether a name is that of a shift whose rendering makes a test set of its own, as in `rotate_30`."""
+    return any(row.renders_tests and row.pattern.fullmatch(name) for row in SHIFTS.values())
+
+
 def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
         if family is SHIFTS[FORM] and not is_own("shift", shift):
@@ -135,6 +142,7 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"corrupt_([a-z]+)_(\d+)"),
         halves,
         corruption,
+        renders_tests=True,
     ),
     "rotate": Shift(
         "rotate_<degrees>",
@@ -142,6 +150,7 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"rotate_(-?\d+(?:\.\d+)?)"),
         halves,
         rotation,
+        renders_tests=True,
     ),
     "bands": Shift(
         "bands_<x>_<y>",
