@@ -163,6 +163,7 @@ class Artifact:
     MATRIX_POINTS = "points.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"

@@ -84,7 +84,7 @@ HOMES = {
         "lmc_mlflow.alignment",
         "lmc_mlflow.paths.graph",
         "lmc_mlflow.findings.differences",
-        "lmc_mlflow.predictions.temperature",
+        "lmc_mlflow.predictions",
     ),
 }
 """Heavy dependency -> the rooms that may import it."""

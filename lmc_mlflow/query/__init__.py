@@ -6,6 +6,7 @@ from typing import Any
 from lmc_mlflow.query.curves import (
     barrier_by_class,
     ensemble_scores,
+    ensemble_scores_on_other_data,
     ensemble_sizes,
     learning_curves,
     path_curves,
@@ -24,6 +25,7 @@ __all__ = [
     "barrier_by_class",
     "endpoints",
     "ensemble_scores",
+    "ensemble_scores_on_other_data",
     "ensemble_sizes",
     "ensembles",
     "learning_curves",

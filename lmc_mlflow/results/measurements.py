@@ -155,6 +155,12 @@ class Ensemble(Result):
             self.frame().assign(run_id=self.run_id, sampling="", model=self.name, num_members=self.num_members)
         )
 
+    def other_data(self) -> pd.DataFrame:
+        """Return the scores on further test sets, where it was scored with `test_on`: a row a split and score."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.OTHER_SCORES)
+
 
 @dataclass(frozen=True)
 class Matrix(Result):
