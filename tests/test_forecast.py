@@ -55,6 +55,7 @@ def pair_of(
         sides.append(run_of(store, Kind.ENDPOINT, {"mlflow.parentRunId": pair, Tag.SIDE: side}, curves, **settings))
     if by_epoch:
         curves = {"euclidean_squared": {2: 25.0}, "angle_deg": {2: 60.0, 9: 80.0}, "test/barrier": {2: barrier, 9: 9.0}}
+        curves["gradient_agreement"] = {2: 0.5 - barrier}
         tags = {Tag.PAIR: pair, Tag.RUN_A: sides[0], Tag.RUN_B: sides[1]}
         run_of(store, Kind.PATH_BY_EPOCH, tags, {f"{key}{BY_EPOCH}": curve for key, curve in curves.items()})
     if verdict:
@@ -76,6 +77,7 @@ def test_the_facts_of_a_pair_after_its_first_epochs(store: MlflowClient) -> None
         "angle_deg": 60.0,
         "distance": 5.0,
         "barrier": 0.25,
+        "gradient_agreement": 0.25,
         "agreement": pytest.approx(0.0),  # 3, 4 and 5 make a right angle
         "last_epoch": 9,
     }
@@ -89,6 +91,7 @@ def test_what_a_pair_has_not_logged_is_not_known(store: MlflowClient) -> None:
         "angle_deg",
         "distance",
         "barrier",
+        "gradient_agreement",
         "agreement",
     ]
     assert all(math.isnan(second[name]) for name in EARLY_FACTS)

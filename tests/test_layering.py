@@ -33,6 +33,7 @@ FLOORS = {
     "lmc_mlflow.models.families": 3,
     "lmc_mlflow.data": 2,
     "lmc_mlflow.data.loading": 3,
+    "lmc_mlflow.data.other_tests": 3,
     "lmc_mlflow.normalization": 2,
     "lmc_mlflow.alignment": 3,
     "lmc_mlflow.tracking": 2,
@@ -79,7 +80,12 @@ HOMES = {
     "seaborn": ("lmc_mlflow.plots",),
     "matplotlib": ("lmc_mlflow.plots", "lmc_mlflow.tracking.run", "lmc_mlflow.results"),
     "ray": ("lmc_mlflow.workers.ray_pool",),
-    "scipy": ("lmc_mlflow.alignment", "lmc_mlflow.paths.graph", "lmc_mlflow.findings.differences"),
+    "scipy": (
+        "lmc_mlflow.alignment",
+        "lmc_mlflow.paths.graph",
+        "lmc_mlflow.findings.differences",
+        "lmc_mlflow.predictions.temperature",
+    ),
 }
 """Heavy dependency -> the rooms that may import it."""
 NO_VERBS = frozenset(

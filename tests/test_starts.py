@@ -322,7 +322,6 @@ def test_paths_between_kept_epochs_are_one_run_with_curves_against_epoch(
     cases = {
         "--epochs=1,2": "has not kept epoch 2 (kept: 1, 3)",
         "--epochs=1,1": "each epoch once",
-        "--epochs=1 --align=weights": "are two questions",
         "--epochs=1 --keep_samples=true": "keep_samples is of one path",
     }
     for flags, message in cases.items():

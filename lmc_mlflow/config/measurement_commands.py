@@ -6,6 +6,7 @@ from lmc_mlflow.config.adopting import ForeignConfig
 from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
+from lmc_mlflow.config.other_data import OtherDataConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
 
@@ -19,6 +20,7 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
@@ -26,7 +28,7 @@ class InterpolateConfig:
 
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
-        check_epochs(self.by_epoch, self.ends, self.path, self.aligning)
+        check_epochs(self.by_epoch, self.ends, self.path)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class MatrixConfig:
 
     surveyed: SurveyedConfig
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -67,6 +70,7 @@ class EnsembleConfig:
 
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)

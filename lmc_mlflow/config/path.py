@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from lmc_mlflow.config.alignment import NONE, PathAligningConfig
 from lmc_mlflow.config.options import Section, option
 
 BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
@@ -118,17 +117,15 @@ class PathConfig(Section):
             raise ValueError(f"splits={','.join(self.splits)}: each split once")
 
 
-def check_epochs(by_epoch: EpochsConfig, ends: EndsConfig, path: PathConfig, aligning: PathAligningConfig) -> None:
+def check_epochs(by_epoch: EpochsConfig, ends: EndsConfig, path: PathConfig) -> None:
     """Check that the options of a path are those that are measured between kept epochs.
 
     Raises:
-        ValueError: two runs instead of a pair, an alignment, or samples that are to be logged.
+        ValueError: two runs instead of a pair, or samples that are to be logged.
     """
     if not by_epoch.epochs:
         return
     if not ends.pair:
         raise ValueError("epochs are those of a pair; give pair=<pair run id>, and run_a and run_b without epochs")
-    if aligning.align != NONE:
-        raise ValueError(f"align={aligning.align} and epochs are two questions; align a path of the trained networks")
     if path.keep_samples:
         raise ValueError("keep_samples is of one path; leave epochs out")

@@ -22,9 +22,10 @@ EARLY_FACTS: Mapping[str, str] = {
     "angle_deg": "angle between both sides",
     "distance": "distance between both sides",
     "barrier": "barrier on test data",
+    "gradient_agreement": "cosine between the gradients of both training losses, in the middle between both sides",
     "agreement": "cosine between the movements of both sides from their start, which are their summed gradients",
 }
-"""Column -> what it is, after the epoch. The last four come from `interpolate epochs=`."""
+"""Column -> what it is, after the epoch. The last five come from `interpolate epochs=`."""
 LAST_EPOCH = "last_epoch"
 """Column: the last epoch that both sides have logged; NaN: none."""
 START = "distance_from_start"
@@ -43,7 +44,9 @@ def early_facts(pairs: pd.DataFrame, epoch: int, uri: str | None = None) -> pd.D
     ends = endpoints(finished=False, uri=uri)
     sides = {pair: part.set_index("side")["run_id"] for pair, part in ends.groupby("pair")} if len(ends) else {}
     by_epoch = {
-        run.data.tags.get(Tag.PAIR, ""): run.info.run_id for run in runs_of(Kind.PATH_BY_EPOCH, None, True, uri)
+        run.data.tags.get(Tag.PAIR, ""): run.info.run_id
+        for run in runs_of(Kind.PATH_BY_EPOCH, None, True, uri)
+        if Tag.ALIGN not in run.data.tags
     }
     rows = []
     for pair, init in tqdm(
@@ -85,7 +88,8 @@ def _of_paths(client: MlflowClient, run_id: str, epoch: int, starts: list[dict[i
         return _last(metric_curve(client, run_id, f"{key}{BY_EPOCH}"), epoch)
 
     step, squared = read("euclidean_squared")
-    found = {"angle_deg": read("angle_deg")[1], "barrier": read("test/barrier")[1], "distance": math.sqrt(squared)}
+    found = {name: read(name)[1] for name in ("angle_deg", "gradient_agreement")}
+    found |= {"barrier": read("test/barrier")[1], "distance": math.sqrt(squared)}
     if starts is not None and all(moved.get(step, 0) > 0 for moved in starts):
         a, b = (moved[step] for moved in starts)
         found["agreement"] = (a**2 + b**2 - squared) / (2 * a * b)  # law of cosines

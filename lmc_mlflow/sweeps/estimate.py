@@ -6,11 +6,11 @@ from statistics import median
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.options import AUTO
 from lmc_mlflow.config.train_pair import BUDGETS
-from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.grid import Cell
 from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, Status
-from lmc_mlflow.sweeps.steps import PATH, GridStep
+from lmc_mlflow.sweeps.steps import GridStep
 
 EXACT_MATCH = ("data.dataset", "model.model", "optimization.batch_size", "optimization.engine")
 ANY_BATCH = EXACT_MATCH[:2]
@@ -63,12 +63,11 @@ def _extent(params: Mapping[str, str]) -> tuple[str, int]:
 
 
 def _step_seconds(step: GridStep, cell: Cell, snapshot: Snapshot) -> float | None:
-    kind = Kind.PATH if step.kind == PATH else Kind.ENSEMBLE
     like = _durations(
         run
         for runs in snapshot.steps.values()
         for run in runs
-        if run.data.tags.get(Tag.KIND) == kind
+        if run.data.tags.get(Tag.KIND) == step.run_kind
         and run.data.tags.get(Tag.DATASET) == cell.config.data.dataset
         and run.data.tags.get(Tag.MODEL) == cell.config.model.model
     )

@@ -25,7 +25,16 @@ from lmc_mlflow.sweeps.selection import (
     read_override,
     wanted_seeds,
 )
-from lmc_mlflow.sweeps.steps import MOST_CELLS, SEEDS, Texts, count_products, products, read_steps, values_of
+from lmc_mlflow.sweeps.steps import (
+    MOST_CELLS,
+    SEEDS,
+    Texts,
+    check_epochs_kept,
+    count_products,
+    products,
+    read_steps,
+    values_of,
+)
 
 GRIDS = Path(__file__).parent / "grids"
 """The folder grids/ of the project; a link to it in a checkout, a copy in an installed wheel."""
@@ -139,6 +148,7 @@ def _job(number: int, entry: _Entry, machine: Texts, changes: Texts, all_seeds: 
         configs = [from_texts(TrainPairConfig, {**texts, "seed": str(seed)}) for seed in entry.seeds]
         _check_names(configs[0])
         steps = read_steps(entry.then, changes)
+        check_epochs_kept(steps, configs[0])
         seed_steps = tuple(step for step in steps if step.kind == SEEDS)
         if seed_steps and len(entry.seeds) < 2 and all_seeds:
             raise ValueError("an ensemble of seeds needs at least two seeds")

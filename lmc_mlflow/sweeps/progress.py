@@ -9,7 +9,7 @@ from lmc_mlflow.contract import Kind, Tag, where, where_tags
 from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.grid import Cell, Job
-from lmc_mlflow.sweeps.steps import LMC, PATH, GridStep, Identity, identity_of_run, identity_of_step
+from lmc_mlflow.sweeps.steps import LMC, PATHS, GridStep, Identity, identity_of_run, identity_of_step
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
 
@@ -70,15 +70,15 @@ def read_snapshot(store: Store) -> Snapshot:
         endpoints.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
     sides = {pair: {side: run.info.run_id for side, run in by_side(found).items()} for pair, found in endpoints.items()}
     steps: dict[Identity, list[Run]] = {}
-    for run in [*runs(Kind.PATH), *runs(Kind.ENSEMBLE)]:
+    for run in [run for kind in (*PATHS, Kind.ENSEMBLE) for run in runs(kind)]:
         steps.setdefault(identity_of_run(run.data.tags), []).append(run)
     return Snapshot(pairs, {pair: (ends.get("A", ""), ends.get("B", "")) for pair, ends in sides.items()}, steps)
 
 
 def runs_of_step(store: Store, identity: Identity) -> list[Run]:
     """Search the runs of one path or ensemble."""
-    if identity[0] == PATH:
-        tags = {Tag.KIND: Kind.PATH, Tag.RUN_A: identity[1], Tag.RUN_B: identity[2]}
+    if identity[0] in PATHS:
+        tags = {Tag.KIND: identity[0], Tag.RUN_A: identity[1], Tag.RUN_B: identity[2]}
     else:
         made_of = Tag.PAIR if identity[0] == LMC else Tag.MEMBERS
         tags = {Tag.KIND: Kind.ENSEMBLE, Tag.SAMPLING: identity[0], made_of: identity[1]}

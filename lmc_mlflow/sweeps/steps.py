@@ -10,7 +10,8 @@ from typing import Any
 from lmc_mlflow.config.canonical import from_texts, parameters
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, TrainPairConfig
-from lmc_mlflow.config.options import write_value
+from lmc_mlflow.config.options import read_value, write_value
+from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble_fingerprint
 from lmc_mlflow.workflows.networks.tags import members_tag
@@ -32,6 +33,10 @@ GIVEN_BY_SWEEP = (
 )
 """Parameters of `interpolate` and `ensemble` that the sweep sets itself."""
 PATH, LMC, SEEDS = "path", "lmc", "seeds"
+PATHS = (Kind.PATH, Kind.PATH_BY_EPOCH)
+"""Kinds of runs between the two networks of a pair."""
+EPOCHS = "epochs"
+"""Parameter of a path whose list is one value: all its epochs are one run."""
 _SAMPLINGS = {LMC: LMC, SEEDS: SEEDS}
 _SIDES = {"A": "A", "B": "B"}
 Identity = tuple[str, ...]
@@ -54,6 +59,19 @@ class GridStep:
     kind: str
     texts: tuple[tuple[str, str], ...]
     side: str = ""
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """Return the kept epochs between which a path is measured; empty: it is one path of the trained pair."""
+        found: tuple[int, ...] = read_value(EPOCHS, tuple[int, ...], dict(self.texts).get(EPOCHS, ""))
+        return found
+
+    @property
+    def run_kind(self) -> str:
+        """Return the kind of run that it makes."""
+        if self.kind != PATH:
+            return Kind.ENSEMBLE
+        return Kind.PATH_BY_EPOCH if self.epochs else Kind.PATH
 
     @property
     def name(self) -> str:
@@ -111,10 +129,13 @@ def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
             reader = lookup(_READERS, str(name), "step")
             if not isinstance(given, dict | None):
                 raise ValueError("give its parameters as {name: value}, or nothing")
-            num_steps = count_products(given or {})
+            given = {**(given or {})}
+            if isinstance(given.get(EPOCHS), list):
+                given[EPOCHS] = ",".join(values_of(EPOCHS, given[EPOCHS]))
+            num_steps = count_products(given)
             if num_steps > MOST_STEPS:
                 raise ValueError(f"{num_steps:,} combinations, a step has at most {MOST_STEPS}")
-            found = [reader(texts, override) for texts in products(given or {})]
+            found = [reader(texts, override) for texts in products(given)]
         except ValueError as error:
             raise ValueError(f"then, step {number} ({name}): {error}") from None
         for step in found:
@@ -125,9 +146,7 @@ def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
 
 
 def _read_path(texts: dict[str, str], override: Texts) -> GridStep:
-    if "epochs" in texts:
-        raise ValueError("epochs: a step measures trained networks; give interpolate epochs=... on a pair afterwards")
-    override = {name: text for name, text in override.items() if name != "epochs"}  # those of the training
+    override = {name: text for name, text in override.items() if name != EPOCHS}  # those of the training
     return _checked(GridStep(PATH, _sorted_texts(InterpolateConfig, texts, override)))
 
 
@@ -159,6 +178,20 @@ def _checked(step: GridStep) -> GridStep:
     return step
 
 
+def check_epochs_kept(steps: Sequence[GridStep], config: TrainPairConfig) -> None:
+    """Check that a pair keeps the epochs between which steps measure paths; the last one need not be kept.
+
+    Raises:
+        ValueError: naming the epochs that it does not keep, and what to add.
+    """
+    starting, last = config.starting, config.optimization.epochs
+    kept = {*kept_epochs(starting, last), last}
+    for step in steps:
+        if missing := sorted(set(step.epochs) - kept):
+            texts = ",".join(map(str, missing))
+            raise ValueError(f"{step.name}: the pair does not keep {texts}; add keep_epochs: '{texts}' to its cell")
+
+
 def step_config(
     step: GridStep, pair: str, endpoints: Sequence[str], like: TrainPairConfig
 ) -> InterpolateConfig | EnsembleConfig:
@@ -188,7 +221,7 @@ def identity_of_step(step: GridStep, pair: str, endpoints: Sequence[str], like: 
     """
     config = step_config(step, pair, endpoints, like)
     if isinstance(config, InterpolateConfig):
-        return (PATH, *endpoints, path_fingerprint(config))
+        return (step.run_kind, *endpoints, path_fingerprint(config))
     if step.kind == LMC:
         return (LMC, pair, ensemble_fingerprint(config))
     return (SEEDS, members_tag(list(endpoints)), ensemble_fingerprint(config))
@@ -196,9 +229,10 @@ def identity_of_step(step: GridStep, pair: str, endpoints: Sequence[str], like: 
 
 def identity_of_run(tags: Mapping[str, str]) -> Identity:
     """Compute the identity of a logged path or ensemble from its tags."""
-    if tags.get(Tag.KIND) == Kind.PATH:
+    kind = tags.get(Tag.KIND, "")
+    if kind in PATHS:
         names = (Tag.RUN_A, Tag.RUN_B, Tag.FINGERPRINT)
-        return (PATH, *(tags.get(name, "") for name in names))
+        return (kind, *(tags.get(name, "") for name in names))
     sampling = tags.get(Tag.SAMPLING, "")
     which = tags.get(Tag.PAIR if sampling == LMC else Tag.MEMBERS, "")
     return (sampling, which, tags.get(Tag.FINGERPRINT, ""))

@@ -24,6 +24,7 @@ from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.interpolate import interpolate
+from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs
 
 ELSEWHERE = "elsewhere"
 """The word of an outcome whose cell another process computes."""
@@ -150,7 +151,7 @@ def _make_step(
         if not _is_finished(store, identity):
             config = step_config(step, pair, members, cell.config)
             if isinstance(config, InterpolateConfig):
-                interpolate(config, parent)
+                (interpolate_epochs if step.epochs else interpolate)(config, parent)
             else:
                 ensemble(config, parent)
     return FINISHED

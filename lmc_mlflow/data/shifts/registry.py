@@ -42,6 +42,7 @@ class Shift:
         divides_by_class: whether every image must have one class.
         chooses_bands: whether the images must be of bands, of which the shift chooses.
         severity: the number in its names that says how strong it is; None: there is none.
+        renders_tests: whether what side B sees of an image makes sense as a test set of its own, for any network.
     """
 
     form: str
@@ -52,6 +53,7 @@ class Shift:
     divides_by_class: bool = False
     chooses_bands: bool = False
     severity: Severity | None = None
+    renders_tests: bool = False
 
 
 def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -> Sides:
@@ -126,6 +128,11 @@ def shift_with(shift: str, number: float) -> str:
     return family.severity.name(found, number)
 
 
+def renders_tests(name: str) -> bool:
+    """Tell whether a name is that of a shift whose rendering makes a test set of its own, as in `rotate_30`."""
+    return any(row.renders_tests and row.pattern.fullmatch(name) for row in SHIFTS.values())
+
+
 def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
         if family is SHIFTS[FORM] and not is_own("shift", shift):
@@ -176,6 +183,7 @@ SHIFTS: Mapping[str, Shift] = {
         severity=Severity(
             lambda found: float(found[2]), lambda found, number: f"corrupt_{found[1]}_{round(number)}", is_whole=True
         ),
+        renders_tests=True,
     ),
     "rotate": Shift(
         "rotate_<degrees>",
@@ -184,6 +192,7 @@ SHIFTS: Mapping[str, Shift] = {
         halves,
         rotation,
         severity=Severity(lambda found: float(found[1]), lambda _, number: f"rotate_{text_of(number)}"),
+        renders_tests=True,
     ),
     "bands": Shift(
         "bands_<x>_<y>",

@@ -13,6 +13,7 @@ from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.path import ADAPTIVE, PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.grid import Grid, adaptive_grid
 from lmc_mlflow.paths.measures import measures_beside
@@ -34,6 +35,7 @@ from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -45,7 +47,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.images import needed_splits, needs_images
+from lmc_mlflow.workflows.path.images import measured_splits, needed_splits, needs_images
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
 from lmc_mlflow.workflows.path.results import (
@@ -109,6 +111,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
@@ -116,20 +119,23 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     if needs_images(config):
         require_training(ends)
     name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
-        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
+        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}) | others)
         measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
-            paths = _measure(workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits})
+            labels = {name: splits[name].labels for name in measured_splits(config)}
+            paths = measure_paths(workers, config.path, symmetry, labels)
         return _log_paths(run, config, ends, paths)
 
 
-def _measure(
+def measure_paths(
     workers: Workers[PathMeasurer], config: PathConfig, symmetry: Symmetry | None, labels: Mapping[str, torch.Tensor]
 ) -> Paths:
     """Measure the path, and with a symmetry those to B aligned and to B as it was logged."""

@@ -1,6 +1,7 @@
 """Writes the lines that interpolate prints: its result, a table of its numbers, the command to type next."""
 
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.contract import UNALIGNED
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
 from lmc_mlflow.terminal.style import paint_verdict, table
@@ -15,16 +16,19 @@ def measured_lines(config: InterpolateConfig) -> list[str]:
 
 def epoch_lines(outcome: EpochsOutcome) -> list[str]:
     """Return the lines for the paths between the kept epochs of a pair."""
+    other = f"{UNALIGNED}barrier"
     rows = [
         [
             str(row["epoch"]),
             *(f"{row[name]:.4f}" for name in ("barrier", "barrier_in_basin")),
             f"{row['angle_deg']:.1f}",
             paint_verdict(row["connected"]),
+            *([f"{row[other]:.4f}"] if other in row else []),
         ]
         for row in outcome.rows
     ]
     header = ["epoch", f"{outcome.split} barrier", "in basin", "angle (degrees)", "connected"]
+    header += ["barrier, not aligned"] if other in outcome.rows[0] else []
     return [
         f"paths by epoch {outcome.run_id}: {outcome.name}",
         *table(header, rows),
@@ -47,10 +51,10 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
     for before, label in (("", ""), ("unaligned/", ", not aligned")):
-        for split in ("test", "train_a", "train_b", "unseen"):
-            if f"{before}{split}/barrier" in metrics:
-                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
-                rows.append([f"{split}{label}", *cells])
+        measured = [key.removeprefix(before).removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
+        for split in dict.fromkeys(split for split in measured if f"{before}{split}/barrier" in metrics):
+            cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+            rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
     angle = f"  angle {metrics['angle_deg']:.1f} degrees"
     if "unaligned/angle_deg" in metrics:

@@ -20,6 +20,7 @@ from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import Alignment, find_alignment
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends, both_training_sides
+from lmc_mlflow.workflows.path.images import measured_splits
 
 PARTS_OF_A_PLACE = 2
 """Parts of a path for each of several workers: few, because each reads all images; more than one, for a slow device."""
@@ -90,10 +91,11 @@ class PathMeasurer:
 
     def _measurer(self, segment: Segment) -> PointMeasurer:
         splits, config = self._measured.splits, self._measured.config.path
+        names = measured_splits(self._measured.config)
         return PointMeasurer(
             self._network,
             segment,
-            {name: (splits[name].images, splits[name].labels) for name in config.splits},
+            {name: (splits[name].images, splits[name].labels) for name in names},
             config.bn,
             both_training_sides(dict(splits)) if BN_POLICIES[config.bn].needs_images else None,
             config.path_engine,

@@ -12,12 +12,12 @@ KIND_WORDS = {Kind.ALIGNMENT: "aligned", Kind.PRUNED: "pruned", Kind.STAR: "star
 """Kind of an end that is no endpoint -> its word in a name."""
 
 
-def path_run_name(ends: Ends, config: InterpolateConfig) -> str:
-    """Name the run of a path."""
+def path_run_name(ends: Ends, config: InterpolateConfig, what: str = "") -> str:
+    """Name the run of a path, or of what else it is."""
     bn, align = config.path.bn, config.aligning.align
     kinds = dict.fromkeys(KIND_WORDS.get(end.run.data.tags.get(Tag.KIND, ""), "") for end in ends)
     how = " ".join([*filter(None, kinds), *([bn] if bn != "interpolate" else []), *([align] if align != NONE else [])])
-    return group_run_name("", ends, how)
+    return group_run_name(what, ends, how)
 
 
 def path_name(ends: Ends, config: InterpolateConfig) -> str:
