@@ -34,7 +34,7 @@ class RefineConfig(Section):
 
     refine: str = option(
         NO_REFINEMENT,
-        "lmc.connected: when the grid is measured, add cells between neighbours whose verdicts differ",
+        f"{Tag.CONNECTED}: when the grid is measured, add cells between neighbours whose verdicts differ",
         choices=(NO_REFINEMENT, Tag.CONNECTED),
     )
     refine_cells: int = option(
