@@ -155,6 +155,8 @@ class Artifact:
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    BARRIER_BY_CLASS = "barrier_by_class.json"
+    BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"

@@ -422,8 +422,8 @@ OF_LOSSES = {
     plots.segments_of_zoo,
 }
 """Figures of barriers, losses and images, which name no score."""
-OF_ONE_LABEL = {plots.boundaries, plots.paths_of_zoo}
-"""Figures of moons, and of a score that the caller names."""
+OF_ONE_LABEL = {plots.boundaries, plots.calibrated_figure, plots.paths_of_zoo, plots.who_pays_figure}
+"""Figures of moons, of a score that the caller names, and of classes."""
 OF_ENSEMBLES = {plots.accuracy_by_size, plots.scores_by_size, plots.ensemble_comparison}
 
 
