@@ -128,6 +128,7 @@ class Tag:
     # Sweeps and bundles.
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
+    REFINED = "lmc.refined"
     LEFT_OUT = "lmc.left_out"
     # Published models.
     PUBLISHED = "lmc.published"

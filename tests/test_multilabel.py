@@ -412,6 +412,7 @@ OF_LOSSES = {
     plots.barrier_by_noise_scale,
     plots.barrier_by_noise_source,
     plots.barrier_by_parting,
+    plots.phase_diagram,
     plots.paths_by_epoch_figure,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,

@@ -18,6 +18,7 @@ from lmc_mlflow.plots.over_seeds.noise_scale import barrier_by_noise_scale as ba
 from lmc_mlflow.plots.over_seeds.noise_source import barrier_by_noise_source as barrier_by_noise_source
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.parting import barrier_by_parting as barrier_by_parting
+from lmc_mlflow.plots.over_seeds.phase_diagram import phase_diagram as phase_diagram
 from lmc_mlflow.plots.over_seeds.polar import polar_over_seeds as polar_over_seeds
 from lmc_mlflow.plots.over_seeds.similarity import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity import angle_of_connected as angle_of_connected

@@ -18,6 +18,7 @@ from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, 
 ELSEWHERE = {
     "decision_boundaries": "lmc_mlflow.findings.boundaries",
     "forecast": "lmc_mlflow.findings.forecast",
+    "phase_table": "lmc_mlflow.findings.phase",
 }
 """Function -> its module."""
 __all__ = [
