@@ -46,6 +46,7 @@ PATH_TAGS = (
     "align",
     "path",
     "connected_straight",
+    "refined",
 )
 ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
 ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")

@@ -78,7 +78,7 @@ def figure_of_paths(
 
 def _line_style(label: str, style: dict[str, Any], split: str, first: str) -> dict[str, Any]:
     """The first split (test) in full, training sides thin and without markers."""
-    label = f"{label}, {SPLIT_LABELS[split]}"
+    label = f"{label}, {SPLIT_LABELS.get(split, split)}"
     if split == first:
         return {**style, "label": label, "markersize": 4, "linewidth": 1.6}
     dashes: Any = {"train_a": (0, (1, 1)), "train_b": (0, (4, 1, 1, 1))}.get(split, "-")

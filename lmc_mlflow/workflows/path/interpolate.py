@@ -1,6 +1,6 @@
 """Measures the path between two logged networks, and logs it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from lmc_mlflow.alignment import Symmetry
@@ -9,6 +9,7 @@ from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.curves import CURVES
 from lmc_mlflow.paths.measures import measures_beside
 from lmc_mlflow.tracking.connection.store import Store, beside, open_store
@@ -18,7 +19,8 @@ from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
 from lmc_mlflow.workflows.lifecycle.devices import SharedWork, share_work
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
-from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.dataset_inputs import InputImages, log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -30,11 +32,12 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.curve_run import curve_run
 from lmc_mlflow.workflows.path.curve_training import TRAINED_ON, prepare_training, refuse_own_statistics
-from lmc_mlflow.workflows.path.images import needed_splits, needs_images
+from lmc_mlflow.workflows.path.images import measured_splits, needed_splits, needs_images
 from lmc_mlflow.workflows.path.log_paths import LoggedCurve, PathOutcome, log_paths
 from lmc_mlflow.workflows.path.measured_paths import Paths, measure_paths
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds
 from lmc_mlflow.workflows.path.names import path_run_name
+from lmc_mlflow.workflows.path.who_pays import check_calibrate, classes_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class _Inputs:
         ends: A and B.
         symmetry: theirs; None: nothing is aligned.
         splits: all images that there are.
+        others: further test sets.
         work: where it is done.
     """
 
@@ -53,7 +57,12 @@ class _Inputs:
     ends: Ends
     symmetry: Symmetry | None
     splits: Mapping[str, LabelledImages]
+    others: Mapping[str, InputImages]
     work: SharedWork
+
+    def used(self, names: Iterable[str]) -> dict[str, InputImages]:
+        """Say what these splits, and the further test sets, are."""
+        return split_inputs(self.ends, {name: self.splits[name] for name in names}) | dict(self.others)
 
 
 def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> PathOutcome:
@@ -72,6 +81,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         FloatingPointError: the loss of a curve in training is not a number any more.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
@@ -80,16 +90,19 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    check_calibrate(config.path, ends)
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     if needs_images(config):
         require_training(ends)
-    inputs = _Inputs(config, ends, symmetry, splits, work)
+    inputs = _Inputs(config, ends, symmetry, splits, others, work)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(path_run_name(ends, config), _tags(ends, config), to_params(config), first_file)
     if not config.curve.is_straight:
         return _log_curve(store, inputs, start, parent)
     with new_run(store, Kind.PATH, start, parent) as run:
-        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
-        return log_paths(run, config, ends, _measure(inputs))
+        log_data(run, inputs.used(config.path.splits))
+        return log_paths(run, config, ends, _measure(inputs), classes_of(ends, splits))
 
 
 def _log_curve(store: Store, inputs: _Inputs, start: RunStart, parent: TrackedRun | None) -> PathOutcome:
@@ -100,16 +113,16 @@ def _log_curve(store: Store, inputs: _Inputs, start: RunStart, parent: TrackedRu
     training = prepare_training(config.curve, ends, splits, inputs.work.training_device)
     with curve_run(store, start, training, parent) as trained:
         used = dict.fromkeys((*config.path.splits, *TRAINED_ON[config.curve.curve_data]))
-        log_data(trained.run, split_inputs(ends, {name: splits[name] for name in used}))
+        log_data(trained.run, inputs.used(used))
         curve = CURVES[config.curve.path]((ends[0].state, *trained.bends, ends[1].state))
         paths = _measure(inputs, trained.bends)
-        return log_paths(trained.run, config, ends, paths, LoggedCurve(curve, trained.source))
+        return log_paths(trained.run, config, ends, paths, classes_of(ends, splits), LoggedCurve(curve, trained.source))
 
 
 def _measure(inputs: _Inputs, bends: tuple[State, ...] = ()) -> Paths:
     config, splits = inputs.config, inputs.splits
     measured = MeasuredEnds(config, inputs.ends, inputs.symmetry, needed_splits(config, splits), bends)
-    labels = {name: splits[name].labels for name in config.path.splits}
+    labels = {name: splits[name].labels for name in measured_splits(config)}
     with inputs.work.workers(measured) as workers:
         return measure_paths(workers, config.path, inputs.symmetry, labels, not config.curve.is_straight)
 

@@ -33,6 +33,7 @@ from lmc_mlflow.workflows.path.results import (
     path_table,
 )
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
+from lmc_mlflow.workflows.path.who_pays import Classes, log_calibrated, log_who_pays
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class LoggedCurve:
 
 
 def log_paths(
-    run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths, curve: LoggedCurve | None = None
+    run: TrackedRun,
+    config: InterpolateConfig,
+    ends: Ends,
+    paths: Paths,
+    classes: Classes | None,
+    curve: LoggedCurve | None = None,
 ) -> PathOutcome:
     """Log the paths of a run, and list it on the pairs of its networks.
 
@@ -79,6 +85,7 @@ def log_paths(
         config: how they were measured.
         ends: as they were logged.
         paths: measured.
+        classes: of the data set; None: images have several labels each.
         curve: that the run's own path goes along; None: it is straight.
     """
     path, name = paths.path, path_name(ends, config)
@@ -98,6 +105,8 @@ def log_paths(
         beside.log(run, config.path)
     if paths.alignment is not None:
         log_matching(run, paths.alignment, "alignment/")
+    metrics |= log_who_pays(run, path, classes, name)
+    log_calibrated(run, path, table, name, (short_name(ends[0]), short_name(ends[1])))
     run.log_metrics(metrics) if curve is None else run.log_once(metrics)  # a curve's run may be one that was resumed
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)

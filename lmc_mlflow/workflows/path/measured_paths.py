@@ -55,7 +55,6 @@ def measure_paths(
 
 def grid_of(config: PathConfig) -> Grid:
     """Make the points at which a path is measured."""
-    keep_samples = config.keep_samples or config.num_resamples > 0
     if config.alphas == ADAPTIVE:
-        return adaptive_grid(config.alpha_tolerance, keep_samples)
-    return Grid(alpha_grid(config.num_alphas), keep_samples=keep_samples)
+        return adaptive_grid(config.alpha_tolerance, keep_samples=True, calibrate=config.calibrate)
+    return Grid(alpha_grid(config.num_alphas), keep_samples=True, calibrate=config.calibrate)

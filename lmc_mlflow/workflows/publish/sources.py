@@ -20,8 +20,8 @@ from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.weights import State
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
+from lmc_mlflow.workflows.ensemble.kinds import KINDS_OF_MEMBERS, MeasuredMembers
 from lmc_mlflow.workflows.ensemble.members import Members, load_curve
-from lmc_mlflow.workflows.ensemble.predictions import KINDS_OF_MEMBERS, MeasuredMembers
 from lmc_mlflow.workflows.networks.pair_of_networks import both_training_sides, load_ends, load_splits, rebuild
 from lmc_mlflow.workflows.star.sources import load_aligned_sources
 
