@@ -23,7 +23,7 @@ from lmc_mlflow.calls import (
     option_table,
     refuse_no_text,
 )
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result, as_value
@@ -187,6 +187,17 @@ def plane(
         from lmc_mlflow.workflows.plane.plane import plane as measure
 
         return make_result(Plane, measure(configure("plane", options, {"run_a": a, "run_b": b, "run_c": c})))
+
+
+def curvature(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Curvature:
+    """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.curvature.curvature import curvature as measure
+
+        named = {"path": a} if isinstance(a, Path) and b is None else ends(a, b)
+        return make_result(Curvature, measure(configure("curvature", options, named)))
 
 
 def prune(
