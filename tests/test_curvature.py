@@ -68,7 +68,7 @@ def eigenvalue(network: nn.Module, sample: Sample, adaptive: bool = False) -> fl
 
 
 def logistic_hessian(network: nn.Module, sample: Sample) -> np.ndarray:
-    """The Hessian of softmax regression by its formula: the mean of (diag(p) - p p') kron x x', x with a one for biases."""
+    """The Hessian of softmax regression by its formula: the mean of (diag(p) - p p') kron x x', with x_0 = 1."""
     x = np.c_[sample.images.flatten(1).double().numpy(), np.ones(len(sample.images))]
     layer = next(module for module in network.modules() if isinstance(module, nn.Linear))
     assert layer.bias is not None
@@ -141,7 +141,9 @@ def test_rescaling_relu_units_changes_the_eigenvalue_and_not_the_adaptive_sharpn
     rescaled.load_state_dict(state)
     assert (network(sample.images).exp().max(dim=0).values > 0.5).sum() > 5, "its units are alive"
     assert torch.allclose(network(sample.images), rescaled(sample.images), atol=1e-4)
-    plain, other = (measure_loss(SampleLoss(n, sample, DOUBLE), tuple(MEASURES), Probing()) for n in (network, rescaled))
+    plain, other = (
+        measure_loss(SampleLoss(n, sample, DOUBLE), tuple(MEASURES), Probing()) for n in (network, rescaled)
+    )
     for name in ("eigenvalue", "trace"):
         assert abs(other[name] / plain[name] - 1) > 0.5, name
     for name in ("adaptive_sharpness", "adaptive_trace"):
@@ -258,7 +260,11 @@ def test_a_sample_is_drawn_once_and_for_all_by_its_seed() -> None:
     one, again, other = (draw_sample(images, whole.labels, 100, seed) for seed in (0, 0, 1))
     assert torch.equal(one.images, again.images)
     assert not torch.equal(one.images, other.images)
-    rows = {tuple(image.flatten().tolist()): int(label) for image, label in zip(whole.images, whole.labels, strict=True)}
+    rows = {
+        tuple(image.flatten().tolist()): int(label) for image, label in zip(whole.images, whole.labels, strict=True)
+    }
     assert len({tuple(image.flatten().tolist()) for image in one.images}) == 100
-    assert all(rows[tuple(image.flatten().tolist())] == label for image, label in zip(one.images, one.labels, strict=True))
+    assert all(
+        rows[tuple(image.flatten().tolist())] == label for image, label in zip(one.images, one.labels, strict=True)
+    )
     assert len(draw_sample(images, whole.labels, 1000, 0).images) == 300

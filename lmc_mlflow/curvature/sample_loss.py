@@ -101,7 +101,7 @@ class SampleLoss:
         return total
 
     def adaptive_products(self, directions: Tensor) -> Tensor:
-        """Multiply |w| H |w| with vectors (K, P): the Hessian with rows and columns scaled by the sizes of parameters."""
+        """Multiply |w| H |w| with vectors (K, P): the Hessian scaled by the sizes of parameters."""
         sizes = self.weights.abs()
         return sizes * self.hessian_products(sizes * directions.to(sizes))
 

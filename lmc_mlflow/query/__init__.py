@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from lmc_mlflow.query.curvatures import curvatures
 from lmc_mlflow.query.curves import ensemble_scores, ensemble_sizes, learning_curves, path_curves, with_points
 from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
@@ -14,6 +15,7 @@ ELSEWHERE = {
 """Function -> its module."""
 __all__ = [
     "alignments",
+    "curvatures",
     "endpoints",
     "ensemble_scores",
     "ensemble_sizes",

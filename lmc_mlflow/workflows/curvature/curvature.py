@@ -104,9 +104,7 @@ def _with_ends_of_path(store: Store, config: CurvatureConfig) -> CurvatureConfig
     return replace(config, curved=curved, bending=replace(config.bending, bn=bn))
 
 
-def _load(
-    store: Store, ends: Ends, config: CurvatureConfig, device: torch.device
-) -> tuple[_Measured, Images | None]:
+def _load(store: Store, ends: Ends, config: CurvatureConfig, device: torch.device) -> tuple[_Measured, Images | None]:
     bending = config.bending
     loaded = load_splits(store, ends, config.curved.data_root, device)
     names = check_splits(bending.splits, loaded, ends)

@@ -53,23 +53,23 @@ def log_curvature(
 
 
 def curvature_metrics(whole: pd.DataFrame, measures: tuple[str, ...]) -> dict[str, float]:
-    """Name the numbers at both ends and in the middle; `ends/` are means over the ends, each on its own images.
+    """Name the numbers at both ends and in the middle; `ends/` are means over both ends, each on its own images.
+
+    Where one of the training subsets was not measured, both are on the first split.
 
     Args:
         whole: alpha, split and numbers of all parameters together.
         measures: that were taken.
     """
-    metrics, columns = {}, [name for name in whole if name not in ("alpha", "split")]
+    metrics: dict[str, float] = {}
+    columns = [str(name) for name in whole if name not in ("alpha", "split")]
     for row in whole.to_dict(orient="records"):
         if row["alpha"] in PLACES:
             metrics |= {f"{row['split']}/{name}_{PLACES[row['alpha']]}": float(row[name]) for name in columns}
     splits = list(dict.fromkeys(whole["split"]))
+    own = ("train_a", "train_b") if {"train_a", "train_b"} <= set(splits) else (splits[0], splits[0])
     for name in measures:
-        own = []
-        for place in "ab":
-            split = f"train_{place}" if f"train_{place}" in splits else splits[0]
-            own.append(metrics[f"{split}/{name}_{place}"])
-        metrics[f"ends/{name}"] = sum(own) / len(own)
+        metrics[f"ends/{name}"] = (metrics[f"{own[0]}/{name}_a"] + metrics[f"{own[1]}/{name}_b"]) / 2
     metrics[HEADLINE] = metrics[f"ends/{measures[0]}"]
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
@@ -81,14 +81,12 @@ def _log_table(run: TrackedRun, table: pd.DataFrame, path: str) -> None:
 
 def _first(metrics: dict[str, float], config: BendingConfig) -> str:
     return ", ".join(
-        f"{MEASURES[name].words} {metrics[f'ends/{name}']:.4g}"
-        for name in config.measures
-        if f"ends/{name}" in metrics
+        f"{MEASURES[name].words} {metrics[f'ends/{name}']:.4g}" for name in config.measures if f"ends/{name}" in metrics
     )
 
 
 def _description(config: BendingConfig, ends: Ends, whole: pd.DataFrame, metrics: dict[str, float]) -> str:
-    names = [name for name in whole if name not in ("alpha", "split")]
+    names = [str(name) for name in whole if name not in ("alpha", "split")]
     lines = [f"| alpha | split | {' | '.join(names)} |", f"|{'---|' * (len(names) + 2)}"]
     for row in whole.to_dict(orient="records"):
         values = " | ".join(f"{row[name]:.4g}" for name in names)
