@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from lmc_mlflow.alignment import derive_symmetry, permute
 from lmc_mlflow.batches import ResidentImages
-from lmc_mlflow.curvature.eigenvalues import largest_eigenvalue
-from lmc_mlflow.curvature.measures import MEASURES, Probing, layers_of, measure_loss
-from lmc_mlflow.curvature.sample_loss import Sample, SampleLoss, draw_sample
+from lmc_mlflow.hessian.eigenvalues import largest_eigenvalue
+from lmc_mlflow.hessian.measures import MEASURES, Probing, layers_of, measure_loss
+from lmc_mlflow.hessian.sample_loss import Sample, SampleLoss, draw_sample
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 
 DOUBLE = torch.float64

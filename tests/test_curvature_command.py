@@ -114,7 +114,7 @@ def test_an_interrupted_measurement_goes_on_after_its_last_piece(
         (["--pair=x", "--measures="], "measures=: name at least one"),
         (["--pair=x", "--splits=test,test"], "splits=test,test: name at least one, each once"),
         (["--path=x", "--bn=nearest"], "bn=nearest: a path has its own"),
-        (["--pair=x", "--measures=flatness"], "measures='flatness'"),
+        (["--pair=x", "--measures=flatness"], "measures 'flatness' is unknown"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_loaded(

@@ -7,7 +7,7 @@ from lmc_mlflow.config.options import Section, option
 from lmc_mlflow.config.runtime import RuntimeConfig, TerminalConfig
 
 MEASURES = ("eigenvalue", "trace", "adaptive_sharpness", "adaptive_trace")
-"""The names of `curvature.measures.MEASURES`, which a configuration cannot import: PyTorch would come with it."""
+"""The names of `hessian.measures.MEASURES`, which a configuration cannot import: PyTorch would come with it."""
 ENDS, MIDPOINT, WHOLE = "ends", "midpoint", "path"
 """Choices of `points`."""
 PLAIN_BN = "interpolate"

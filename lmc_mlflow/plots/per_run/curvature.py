@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lmc_mlflow.curvature.measures import MEASURES
+from lmc_mlflow.hessian.measures import MEASURES
 from lmc_mlflow.plots.missing import blank_figure
 from lmc_mlflow.plots.split_styles import split_styles
 from lmc_mlflow.plots.style import ALPHA_AXIS, SPLIT_LABELS, SPLIT_STYLES, grid_of_panels, house_style, shared_legend

@@ -8,9 +8,9 @@ from torch import nn
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.curvature import ENDS, MIDPOINT, BendingConfig
-from lmc_mlflow.curvature.measures import MEASURES, Probing, layers_of, measure_loss
-from lmc_mlflow.curvature.sample_loss import Sample, SampleLoss, draw_sample
 from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.hessian.measures import MEASURES, Probing, layers_of, measure_loss
+from lmc_mlflow.hessian.sample_loss import Sample, SampleLoss, draw_sample
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment

@@ -6,7 +6,7 @@ import pandas as pd
 
 from lmc_mlflow.config.curvature import BendingConfig
 from lmc_mlflow.contract import HEADLINE, Artifact
-from lmc_mlflow.curvature.measures import MEASURES
+from lmc_mlflow.hessian.measures import MEASURES
 from lmc_mlflow.plots.per_run.curvature import curvature_figure, layers_figure
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lmc_mlflow.curvature.eigenvalues import largest_eigenvalue
-from lmc_mlflow.curvature.sample_loss import SampleLoss
-from lmc_mlflow.curvature.traces import Estimate, estimate_trace
+from lmc_mlflow.hessian.eigenvalues import largest_eigenvalue
+from lmc_mlflow.hessian.sample_loss import SampleLoss
+from lmc_mlflow.hessian.traces import Estimate, estimate_trace
 from lmc_mlflow.seeds import stream
 
 NAN = float("nan")
