@@ -130,6 +130,7 @@ class Tag:
     # Sweeps and bundles.
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
+    REFINED = "lmc.refined"
     LEFT_OUT = "lmc.left_out"
     # Published models.
     PUBLISHED = "lmc.published"
@@ -156,6 +157,8 @@ class Artifact:
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    BARRIER_BY_CLASS = "barrier_by_class.json"
+    BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     CURVATURE = "curvature.json"
@@ -165,6 +168,7 @@ class Artifact:
     MATRIX_POINTS = "points.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"

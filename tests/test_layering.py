@@ -86,7 +86,7 @@ HOMES = {
         "lmc_mlflow.hessian",
         "lmc_mlflow.paths.graph",
         "lmc_mlflow.findings.differences",
-        "lmc_mlflow.predictions.temperature",
+        "lmc_mlflow.predictions",
     ),
 }
 """Heavy dependency -> the rooms that may import it."""

@@ -35,7 +35,7 @@ from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportComman
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
 from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
-from lmc_mlflow.config.sweep import GridConfig, WorkConfig
+from lmc_mlflow.config.sweep import GridConfig, RefineConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
@@ -156,6 +156,7 @@ class SweepConfig:
     """Run a grid of experiments on the cores and GPUs of this machine or of a cluster."""
 
     grid: GridConfig = field(default_factory=GridConfig)
+    refining: RefineConfig = field(default_factory=RefineConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
