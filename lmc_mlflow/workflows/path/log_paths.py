@@ -18,6 +18,7 @@ from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
+from lmc_mlflow.workflows.path.agreement import agreement_metrics
 from lmc_mlflow.workflows.path.beside import AS_LOGGED, SEGMENT_BESIDE, BesidePath, log_samples, path_beside
 from lmc_mlflow.workflows.path.measured_paths import Paths
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
@@ -105,7 +106,7 @@ def log_paths(
         beside.log(run, config.path)
     if paths.alignment is not None:
         log_matching(run, paths.alignment, "alignment/")
-    metrics |= log_who_pays(run, path, classes, name)
+    metrics |= agreement_metrics(path) | log_who_pays(run, path, classes, name)
     log_calibrated(run, path, table, name, (short_name(ends[0]), short_name(ends[1])))
     run.log_metrics(metrics) if curve is None else run.log_once(metrics)  # a curve's run may be one that was resumed
     run.log_curves(curves)
