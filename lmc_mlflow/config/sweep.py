@@ -34,7 +34,7 @@ class RefineConfig(Section):
 
     refine: str = option(
         NO_REFINEMENT,
-        "lmc.connected: when the grid is measured, add cells between neighbours whose verdicts differ",
+        f"{Tag.CONNECTED}: when the grid is measured, add cells between neighbours whose verdicts differ",
         choices=(NO_REFINEMENT, Tag.CONNECTED),
     )
     refine_cells: int = option(
@@ -55,6 +55,20 @@ class RefineConfig(Section):
     def is_on(self) -> bool:
         """Whether cells are added."""
         return self.refine != NO_REFINEMENT
+
+
+@dataclass(frozen=True)
+class StopConfig(Section):
+    """Which pairs are not trained to their end."""
+
+    stop_hopeless: bool = option(
+        False,
+        "true: stop pairs that will hardly end connected, by a forecast from the store's other pairs; the first seed "
+        "of each configuration goes on",
+    )
+    stop_epoch: int = option(
+        5, "stop_hopeless: the epoch after which the forecast is made", minimum=1, only_with={"stop_hopeless": True}
+    )
 
 
 @dataclass(frozen=True)
