@@ -25,6 +25,7 @@ class Kind:
     STAR = "star"
     MATRIX = "matrix"
     PLANE = "plane"
+    CURVATURE = "curvature"
     PRUNED = "pruned"
     TRAJECTORY = "trajectory"
     SWEEP = "sweep"
@@ -45,6 +46,7 @@ SEALED_KINDS = (
     Kind.TRAJECTORY,
     Kind.MATRIX,
     Kind.PLANE,
+    Kind.CURVATURE,
 )
 """Kinds whose artifacts are closed by a manifest."""
 
@@ -160,11 +162,14 @@ class Artifact:
     BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
+    CURVATURE = "curvature.json"
+    CURVATURE_BY_LAYER = "curvature_by_layer.json"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"

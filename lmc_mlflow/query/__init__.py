@@ -3,9 +3,11 @@
 import importlib
 from typing import Any
 
+from lmc_mlflow.query.curvatures import curvatures
 from lmc_mlflow.query.curves import (
     barrier_by_class,
     ensemble_scores,
+    ensemble_scores_on_other_data,
     ensemble_sizes,
     learning_curves,
     path_curves,
@@ -23,8 +25,10 @@ ELSEWHERE = {
 __all__ = [
     "alignments",
     "barrier_by_class",
+    "curvatures",
     "endpoints",
     "ensemble_scores",
+    "ensemble_scores_on_other_data",
     "ensemble_sizes",
     "ensembles",
     "learning_curves",

@@ -36,6 +36,7 @@ CLASS_COLUMNS = [
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
+OTHER_SCORE_COLUMNS = ["split", "score", "value", "low", "high"]
 SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
 
 
@@ -86,6 +87,15 @@ def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataF
     return _from_artifact(
         _with_artifact(ensembles, Artifact.SCORES_BY_SIZE, uri), Artifact.SCORES_BY_SIZE, SCORE_COLUMNS, uri
     )
+
+
+def ensemble_scores_on_other_data(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Read the scores of the given ensembles (rows of `query.ensembles()`) on further test sets: a row a score and set.
+
+    Ensembles that were scored without `test_on` are passed over.
+    """
+    kept = _with_artifact(ensembles, Artifact.OTHER_SCORES, uri)
+    return _from_artifact(kept, Artifact.OTHER_SCORES, OTHER_SCORE_COLUMNS, uri)
 
 
 def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
