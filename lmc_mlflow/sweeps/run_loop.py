@@ -29,7 +29,6 @@ from lmc_mlflow.sweeps.progress import (
 from lmc_mlflow.sweeps.schedule import Portion, Schedule, WorkItem
 from lmc_mlflow.sweeps.status import item_name, log_files, update_run
 from lmc_mlflow.sweeps.worker import Task
-from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.pair.stopping import StopRule
 
 POLL_SECONDS = 0.5
@@ -85,7 +84,6 @@ class RunLoop:
         digests: Mapping[DataConfig, str],
         schedule: Schedule,
         sweep_run: SweepRun,
-        store: Store,
         runtime: RuntimeConfig,
         stopping: StopConfig,
     ) -> None:
@@ -93,7 +91,7 @@ class RunLoop:
         self._digests = digests
         self._schedule = schedule
         self._sweep_run = sweep_run
-        self._store = store
+        self._store = sweep_run.store
         self._runtime = runtime
         self._stopping = stopping
         self._portions: dict[str, Portion] = {}

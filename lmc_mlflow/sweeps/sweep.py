@@ -105,7 +105,7 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
             statuses = resume_stopped(statuses_of(grid, read_snapshot(store), digests), config.stopping)
             statuses = retry_earlier_failures(statuses, sweep_run.since)
             schedule = Schedule(grid, statuses, engine.workers, config.work.seeds_together, config.work.retries)
-            loop = RunLoop(grid, digests, schedule, sweep_run, store, worker_runtime(config, engine), config.stopping)
+            loop = RunLoop(grid, digests, schedule, sweep_run, worker_runtime(config, engine), config.stopping)
             try:
                 grid, schedule = _run_rounds(config, loop, engine, tell, (grid, schedule, digests), store)
             finally:
