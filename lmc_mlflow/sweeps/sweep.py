@@ -129,6 +129,8 @@ def _run_rounds(
     A process that leaves cells to others knows no verdict of theirs, and adds none.
     """
     grid, schedule, digests = begun
+    if any(job.refinement for job in grid.jobs):
+        tell(round_line(grid))
     while True:
         loop.run(engine, tell)
         if not config.refining.is_on or schedule.elsewhere():
