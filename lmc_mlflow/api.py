@@ -147,8 +147,7 @@ def ensemble(
     with at(uri, experiment):
         from lmc_mlflow.workflows.ensemble.ensemble import ensemble as score
 
-        of_kind = {Star: "star", Path: "curve"}
-        name = "runs" if isinstance(members, list | tuple) else of_kind.get(type(members), "pair")
+        name = {list: "runs", tuple: "runs", Star: "star", Path: "curve"}.get(type(members), "pair")
         return make_result(Ensemble, score(configure("ensemble", options, {name: members})))
 
 
