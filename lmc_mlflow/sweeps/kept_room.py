@@ -15,6 +15,7 @@ from lmc_mlflow.sweeps.grid import Cell, Grid
 from lmc_mlflow.sweeps.progress import FINISHED, Status
 from lmc_mlflow.sweeps.schedule import WorkItem
 from lmc_mlflow.training.optimizers import NUM_SLOTS
+from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.runs import network_spec
 
 
@@ -31,29 +32,28 @@ def kept_bytes(grid: Grid, statuses: Mapping[WorkItem, Status]) -> int:
         cell
         for number, job in enumerate(grid.jobs)
         for cell in job.cells
-        if statuses[number, cell.config.model.seed].word != FINISHED and _num_states(cell)
+        if statuses[number, cell.config.model.seed].word != FINISHED and _keeps_states(cell)
     ]
     total, trunks = 0, set()
     for section in dict.fromkeys(cell.config.data for cell in cells):
         data = load_shifted(section, torch.device("cpu"))
         sizes: dict[NetworkSpec, int] = {}
-        for cell in (cell for cell in cells if cell.config.data == section):
-            spec = network_spec(cell.config, data)
+        for config in (with_epochs(cell.config, data) for cell in cells if cell.config.data == section):
+            spec = network_spec(config, data)
             if spec not in sizes:
                 sizes[spec] = sum(value.numel() * value.element_size() for value in empty_state(spec).values())
-            own = cell.config.optimization
+            own = config.optimization
             size = sizes[spec] * (1 + NUM_SLOTS[own.optimizer](own.momentum))
-            total += 2 * len(kept_epochs(cell.config.starting, own.epochs)) * size
-            trunk = _trunk(cell.config)
+            total += 2 * len(kept_epochs(config.starting, own.epochs)) * size
+            trunk = _trunk(config)
             if trunk and trunk not in trunks:
                 trunks.add(trunk)
                 total += size
     return total
 
 
-def _num_states(cell: Cell) -> int:
-    starting = cell.config.starting
-    return len(kept_epochs(starting, cell.config.optimization.epochs)) + bool(starting.shared_epochs)
+def _keeps_states(cell: Cell) -> bool:
+    return bool(cell.config.starting.keep_epochs or cell.config.starting.shared_epochs)
 
 
 def _trunk(config: TrainPairConfig) -> str:

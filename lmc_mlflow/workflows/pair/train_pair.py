@@ -185,7 +185,7 @@ def _train_untrained(
         _train_together(list(group), data, devices)
     for training in trainings:
         session, runs = training.wanted.session, training.runs
-        training.recorder.kept.close(runs.pair)
+        training.recorder.close_kept(runs.pair)
         runs.pair.log_once({**training.recorder.shares(), **peak_memory(devices[0])})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee, training.recorder.epochs_of(trainee.side))

@@ -19,6 +19,7 @@ from lmc_mlflow.query.kept_states import kept_sizes
 from lmc_mlflow.query.runs import Run, latest_metrics, search
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.budget import without_budget
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
@@ -70,7 +71,7 @@ class Trunk:
         starting = StartConfig(
             start=own.start, start_digest=own.start_digest, start_head=own.start_head, freeze=own.freeze
         )
-        optimization = config.optimization
+        optimization = without_budget(config.optimization)
         if self.is_prefix and optimization.warmup_epochs < self.epochs:
             optimization = replace(optimization, epochs=self.epochs)
         return replace(config, noise=noise, starting=starting, optimization=optimization)
@@ -135,8 +136,8 @@ def _train(store: Store, session: RunSession, wanted: WantedRun, trunk: Trunk) -
     with save_when_stopped(recorder.progress):
         epochs = range(recorder.progress.epoch + 1, trunk.epochs + 1)
         engine = train_on(
-            [trainee], (data.test.images, data.test.labels), trunk.config.optimization, data.flips, epochs,
-            recorder.on_epoch, trunk.devices,
+            [trainee], (data.test.images, data.test.labels), without_budget(trunk.config.optimization), data.flips,
+            epochs, recorder.on_epoch, trunk.devices,
         )  # fmt: skip
     run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(trunk.devices))})
     own = data.side(trunk.side)
