@@ -25,6 +25,7 @@ class Kind:
     STAR = "star"
     MATRIX = "matrix"
     PLANE = "plane"
+    CURVATURE = "curvature"
     PRUNED = "pruned"
     TRAJECTORY = "trajectory"
     SWEEP = "sweep"
@@ -45,6 +46,7 @@ SEALED_KINDS = (
     Kind.TRAJECTORY,
     Kind.MATRIX,
     Kind.PLANE,
+    Kind.CURVATURE,
 )
 """Kinds whose artifacts are closed by a manifest."""
 
@@ -129,6 +131,7 @@ class Tag:
     # Sweeps and bundles.
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
+    REFINED = "lmc.refined"
     LEFT_OUT = "lmc.left_out"
     # Published models.
     PUBLISHED = "lmc.published"
@@ -155,13 +158,18 @@ class Artifact:
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    BARRIER_BY_CLASS = "barrier_by_class.json"
+    BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
+    CURVATURE = "curvature.json"
+    CURVATURE_BY_LAYER = "curvature_by_layer.json"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"

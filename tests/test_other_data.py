@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
+from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
@@ -20,7 +21,9 @@ from lmc_mlflow.data.loading import LabelledImages, load_shifted
 from lmc_mlflow.data.other_tests import Raw, labels_in_order, load_other_tests
 from lmc_mlflow.data.pixels import ArraySource
 from lmc_mlflow.data.readers.digits import read_digits
-from lmc_mlflow.evaluation import evaluate
+from lmc_mlflow.evaluation import evaluate, predict
+from lmc_mlflow.paths.curves import Segment
+from lmc_mlflow.predictions.unlabelled import accuracy_by_agreement, accuracy_on_the_line, pairwise_agreement
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 
@@ -204,3 +207,68 @@ def test_a_broken_further_split_does_not_break_the_connection(store: MlflowClien
     plain, new = paths_of(store)
     for name in ("connected", "connected_by_error", "connected_interval"):
         assert new.data.tags[f"lmc.{name}"] == plain.data.tags[f"lmc.{name}"]
+
+
+# ensembles
+
+
+def test_an_ensemble_on_an_equal_data_set_has_its_scores_and_intervals_to_the_last_bit(
+    store: MlflowClient, pair: str, tmp_path: Path
+) -> None:
+    flags = [f"--pair={pair}", "--num_alphas=4", "--num_resamples=20", *HERE]
+    assert ensemble(flags) == 0
+    assert ensemble([*flags, "--test_on=digits,corrupt_noise_5"]) == 0
+    plain, found = sorted(runs_of_kind(store, "ensemble"), key=lambda run: run.data.params["other_data.test_on"])
+    own = {key: value for key, value in plain.data.metrics.items() if key != "num_cached_members"}
+    assert {key: found.data.metrics[key] for key in own} == own
+    assert found.data.metrics["num_cached_members"] == found.data.metrics["num_members"]
+    for name in ("nll", "ece", "wrong_agreement", "mean_prediction_accuracy", "auroc_entropy"):
+        for ending in ("", "_low", "_high"):
+            assert found.data.metrics[f"digits/{name}{ending}"] == own[f"{name}{ending}"]
+    (images,) = load(DataConfig(), "corrupt_noise_5").values()
+    a, b = sorted(
+        (load_network(store, run.info.run_id) for run in runs_of_kind(store, "endpoint")), key=lambda one: one.side
+    )
+    votes = []
+    for alpha in (0, 1 / 3, 0.5, 2 / 3, 1):
+        network = a.network()
+        network.load_state_dict(Segment(a.state, b.state).point(alpha))
+        votes.append(predict(network, images.images).argmax(dim=1).numpy())
+    correct = np.mean([own == images.labels.numpy() for own in votes])
+    agreement = np.mean([(votes[i] == votes[j]).mean() for i in range(5) for j in range(i)])
+    metrics = found.data.metrics
+    assert metrics["corrupt_noise_5/member_accuracy"] == pytest.approx(correct)
+    assert metrics["corrupt_noise_5/estimated_accuracy_gde"] == pytest.approx(agreement)
+    assert metrics["corrupt_noise_5/estimated_accuracy_gde_error"] == pytest.approx(agreement - correct)
+    files = Path(store.download_artifacts(found.info.run_id, "", str(tmp_path)))
+    assert np.load(files / "predictions_corrupt_noise_5.npz")["probabilities"].shape == (5, 355, 10)
+    table = query.ensemble_scores_on_other_data(query.ensembles())
+    assert set(table["split"]) == {"digits", "corrupt_noise_5"}
+    assert set(table["run_id"]) == {found.info.run_id}
+
+
+def test_agreement_is_counted_pair_by_pair() -> None:
+    votes = np.array([[0, 1, 2, 0], [0, 1, 1, 1], [1, 1, 2, 0]])
+    np.testing.assert_allclose(pairwise_agreement(votes), [0.5, 0.75, 0.25])
+    assert accuracy_by_agreement(votes) == 0.5
+
+
+def test_agreement_equals_accuracy_where_members_and_labels_are_drawn_alike() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([0.2] * 5, 4000)
+    draws = np.array([rng.choice(5, size=4, p=own) for own in probabilities]).T
+    votes, labels = draws[:3], draws[3]  # a calibrated ensemble: the label is drawn as a member's vote is
+    assert accuracy_by_agreement(votes) == pytest.approx((votes == labels).mean(), abs=0.02)
+
+
+def test_accuracies_that_lie_on_the_line_of_agreements_are_found() -> None:
+    rng = np.random.default_rng(1)
+
+    def votes_of(noise: float, labels: np.ndarray) -> np.ndarray:
+        wrong = rng.random((6, len(labels))) < noise * np.linspace(0.05, 0.3, 6)[:, None]
+        return np.where(wrong, rng.integers(0, 50, wrong.shape), labels)
+
+    labels, others = rng.integers(0, 50, 4000), rng.integers(0, 50, 4000)
+    known, votes = votes_of(1, labels), votes_of(2, others)
+    assert accuracy_on_the_line(votes, known, labels) == pytest.approx((votes == others).mean(), abs=0.03)
+    assert np.isnan(accuracy_on_the_line(votes[:2], known[:2], labels))

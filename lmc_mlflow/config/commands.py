@@ -10,6 +10,7 @@ from lmc_mlflow.config.alignment import (
     ImageMatchingConfig,
     MatchingConfig,
 )
+from lmc_mlflow.config.curvature import CurvatureConfig as CurvatureConfig
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
 from lmc_mlflow.config.measurement_commands import EnsembleConfig as EnsembleConfig
@@ -34,7 +35,7 @@ from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportComman
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
 from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
-from lmc_mlflow.config.sweep import GridConfig, WorkConfig
+from lmc_mlflow.config.sweep import GridConfig, RefineConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
@@ -155,6 +156,7 @@ class SweepConfig:
     """Run a grid of experiments on the cores and GPUs of this machine or of a cluster."""
 
     grid: GridConfig = field(default_factory=GridConfig)
+    refining: RefineConfig = field(default_factory=RefineConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -195,6 +197,7 @@ COMMANDS: Mapping[str, Command] = {
     "star": Command(StarConfig, "networks"),
     "matrix": Command(MatrixConfig, "measurements"),
     "plane": Command(PlaneConfig, "measurements"),
+    "curvature": Command(CurvatureConfig, "measurements"),
     "publish": Command(PublishCommandConfig, "networks"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),

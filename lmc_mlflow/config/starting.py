@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option, read_value
+from lmc_mlflow.config.options import ARITHMETIC, Section, option, read_value
 from lmc_mlflow.config.train_pair import OWN_LOOP, ModelConfig, OptimizationConfig
 
 KEEP, NEW = "keep", "new"
@@ -146,7 +146,10 @@ class StartConfig(Section):
     )
     freeze: tuple[str, ...] = option((), "patterns of names of tensors that are not trained, as in 0.*,features.*")
     shared_epochs: int = option(
-        0, "epochs that both sides are one network, trained on shared_data, before they part", minimum=0
+        0,
+        "epochs that both sides are one network, trained on shared_data, before they part",
+        minimum=0,
+        axis=ARITHMETIC,
     )
     shared_data: str = option(
         "both", "training subset of the shared epochs: of both sides, or of one", choices=SHARED_DATA

@@ -59,6 +59,7 @@ from lmc_mlflow.workflows.path.results import (
     path_table,
 )
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
+from lmc_mlflow.workflows.path.who_pays import Classes, check_calibrate, classes_of, log_calibrated, log_who_pays
 
 Value = TypeVar("Value")
 
@@ -119,6 +120,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    check_calibrate(config.path, ends)
     others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
     splits |= images_of(others)
     if needs_images(config):
@@ -132,7 +134,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         with work.workers(measured) as workers:
             labels = {name: splits[name].labels for name in measured_splits(config)}
             paths = measure_paths(workers, config.path, symmetry, labels)
-        return _log_paths(run, config, ends, paths)
+        return _log_paths(run, config, ends, paths, classes_of(ends, splits))
 
 
 def measure_paths(
@@ -148,13 +150,14 @@ def measure_paths(
 
 def grid_of(config: PathConfig) -> Grid:
     """Make the points at which a path is measured."""
-    keep_samples = config.keep_samples or config.num_resamples > 0
     if config.alphas == ADAPTIVE:
-        return adaptive_grid(config.alpha_tolerance, keep_samples)
-    return Grid(alpha_grid(config.num_alphas), keep_samples=keep_samples)
+        return adaptive_grid(config.alpha_tolerance, keep_samples=True, calibrate=config.calibrate)
+    return Grid(alpha_grid(config.num_alphas), keep_samples=True, calibrate=config.calibrate)
 
 
-def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths) -> PathOutcome:
+def _log_paths(
+    run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths, classes: Classes | None
+) -> PathOutcome:
     path, name = paths.path, path_name(ends, config)
     verdicts = judge_path(config.path, path)
     ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
@@ -177,6 +180,8 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
             table, other, title, config.aligning.align, (start, end), verdicts.intervals, thresholds
         )
         note = note_of_unaligned(paths.alignment, paths.unaligned, verdicts_unaligned)
+    metrics |= log_who_pays(run, path, classes, name)
+    log_calibrated(run, path, table, name, (start, end))
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)

@@ -1,7 +1,7 @@
 """Measures parts of the path between two logged networks on one device: some of its points, or how B is aligned."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lmc_mlflow.paths.barriers import Values
 from lmc_mlflow.paths.curves import Segment, distances_from_start
 from lmc_mlflow.paths.grid import Grid
 from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.samples import Kept
 from lmc_mlflow.paths.walk import MeasuredPoints, Path, PointMeasurer, walk
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workers.spread import Workers, in_order
@@ -33,12 +34,12 @@ class PathTask:
     Attributes:
         aligned: B with its units permuted towards A; None: B as it was logged.
         alphas: (T,) of the points.
-        keep_samples: whether every sample is kept.
+        kept: what is kept of every point beside its numbers.
     """
 
     aligned: LoggedNetwork | None
     alphas: tuple[float, ...]
-    keep_samples: bool = False
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class PathMeasurer:
         is_aligned = task.aligned is not None
         if is_aligned not in self._points:
             self._points[is_aligned] = self._measurer(self._segment(task))
-        return self._points[is_aligned].measure(task.alphas, task.keep_samples)
+        return self._points[is_aligned].measure(task.alphas, task.kept)
 
     def distances(self, task: PathTask) -> tuple[Values, Values]:
         """Compute how far the points of a path are from A; angles and distances as in `walk.Path`."""
@@ -120,7 +121,7 @@ def walk_with(
 
     def measure(alphas: Sequence[float]) -> MeasuredPoints:
         parts = _parts(alphas, workers.num_places)
-        tasks = [PathTask(aligned, part, grid.keep_samples) for part in parts]
+        tasks = [PathTask(aligned, part, Kept(grid.keep_samples, grid.calibrate)) for part in parts]
         found = workers.map(PathMeasurer.part, tasks)
         has_own_bar = True if len(parts) == 1 else None
         bar = tqdm(found, desc="measuring the path", unit="part", total=len(parts), leave=False, disable=has_own_bar)

@@ -35,6 +35,7 @@ from lmc_mlflow.workflows.path.at_epoch import MeasuredEpoch, Row, measure_epoch
 from lmc_mlflow.workflows.path.images import measured_splits, needs_images
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 from lmc_mlflow.workflows.path.names import path_run_name
+from lmc_mlflow.workflows.path.who_pays import check_calibrate
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
     by_epoch = {epoch: _ends_after(store, ends, epoch) for epoch in sorted(config.by_epoch.epochs)}
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    check_calibrate(config.path, ends)
     others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
     splits |= images_of(others)
     if needs_images(config):
