@@ -19,7 +19,8 @@ from entry_points.trajectory import main as trajectory
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.config.starting import Perturbation, StartConfig, missing_epochs, read_epochs, read_perturbation
+from lmc_mlflow.config.perturbation import Perturbation, read_perturbation
+from lmc_mlflow.config.starting import StartConfig, missing_epochs, read_epochs
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.manifest import read_manifest
 from lmc_mlflow.query.kept_states import kept_sizes, load_kept

@@ -3,15 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import ARITHMETIC, Section, option, read_value
+from lmc_mlflow.config.options import ARITHMETIC, Section, option
+from lmc_mlflow.config.perturbation import read_perturbation
 from lmc_mlflow.config.train_pair import OWN_LOOP, ModelConfig, OptimizationConfig
 
 KEEP, NEW = "keep", "new"
 """Choices of `start_head`."""
 EVERY = "every:"
 """Before the distance of kept epochs."""
-GAUSSIAN, BATCH = "gaussian", "batch"
-"""Forms of `perturb`."""
 SHARED_DATA = ("both", "A", "B")
 
 
@@ -51,42 +50,6 @@ def _number(name: str, part: str, text: str) -> int:
     if not part.isascii() or not part.isdigit() or not 0 < int(part) < 10**9:
         raise ValueError(f"{name}={text!r}: give whole numbers from 1 on, as in 1,2,5, or {EVERY}5")
     return int(part)
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """A change of side B's weights where the sides part.
-
-    Attributes:
-        form: `gaussian` or `batch`.
-        size: standard deviation of the noise, or number of images.
-    """
-
-    form: str
-    size: float
-
-
-def read_perturbation(text: str) -> Perturbation | None:
-    """Read `gaussian:<sigma>` or `batch:<n>`; an empty text is no perturbation.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not text:
-        return None
-    form, _, size = text.partition(":")
-    wrong = ValueError(f"perturb={text!r}: give {GAUSSIAN}:<standard deviation> or {BATCH}:<number of images>")
-    if form == BATCH:
-        if not size.isascii() or not size.isdigit() or not 0 < int(size) < 10**9:
-            raise wrong
-        return Perturbation(form, int(size))
-    try:
-        sigma = float(read_value("perturb", float, size))
-    except ValueError:
-        raise wrong from None
-    if form != GAUSSIAN or not 0 <= sigma < 1e30:
-        raise wrong
-    return Perturbation(form, sigma)
 
 
 @dataclass(frozen=True)
