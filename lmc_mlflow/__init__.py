@@ -14,6 +14,7 @@ FUNCTIONS = (
     "ensemble",
     "interpolate",
     "interpolate_epochs",
+    "interpolate_layers",
     "matrix",
     "network",
     "options",

@@ -23,7 +23,7 @@ from lmc_mlflow.calls import (
     option_table,
     refuse_no_text,
 )
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, PathByLayer, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result, as_value
@@ -108,6 +108,8 @@ def interpolate(
         config = configure("interpolate", options, ends(a, b))
         if config.by_epoch.epochs:
             raise ValueError("epochs: interpolate measures one path; call interpolate_epochs(pair, epochs=[1, 2, 5])")
+        if config.by_layer.layers:
+            raise ValueError("layers: interpolate measures one path; call interpolate_layers(a, b, layers=['each'])")
         outcome = measure(config)
         return make_result(
             Path,
@@ -131,6 +133,19 @@ def interpolate_epochs(
         if not config.by_epoch.epochs:
             raise ValueError("give epochs=[...], which the pair has kept; interpolate(pair) measures one path")
         return make_result(PathByEpoch, measure(config))
+
+
+def interpolate_layers(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> PathByLayer:
+    """Measure the paths on which some layers go from A to B (`layers=["each"]`), of a pair or of two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.path.by_layer.interpolate_layers import interpolate_layers as measure
+
+        config = configure("interpolate", {"layers": "each", **options}, ends(a, b))
+        if not config.by_layer.layers:
+            raise ValueError("give layers=[...]; interpolate(a, b) measures one path")
+        return make_result(PathByLayer, measure(config))
 
 
 def align(

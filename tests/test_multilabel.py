@@ -413,6 +413,7 @@ OF_LOSSES = {
     plots.barrier_by_noise_source,
     plots.barrier_by_parting,
     plots.paths_by_epoch_figure,
+    plots.paths_by_layer_figure,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,
     plots.first_batch_figure,

@@ -7,6 +7,7 @@ from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
+from lmc_mlflow.config.path_layers import LayersConfig, check_layers
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
 
 
@@ -19,6 +20,7 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
+    by_layer: LayersConfig = field(default_factory=LayersConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
@@ -27,6 +29,7 @@ class InterpolateConfig:
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
         check_epochs(self.by_epoch, self.ends, self.path)
+        check_layers(self.by_layer, self.by_epoch, self.path)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from lmc_mlflow.query.curves import ensemble_scores, ensemble_sizes, learning_curves, path_curves, with_points
+from lmc_mlflow.query.layers import layer_barriers
 from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
 
@@ -18,6 +19,7 @@ __all__ = [
     "ensemble_scores",
     "ensemble_sizes",
     "ensembles",
+    "layer_barriers",
     "learning_curves",
     "matrices",
     "matrix_networks",
