@@ -9,8 +9,9 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, PathByLayer, Plane
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
@@ -117,6 +118,7 @@ def ensemble(
     confidence: float = 0.95,
     num_orders: int = 50,
     scores_seed: int = 0,
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -160,6 +162,7 @@ def interpolate(
     num_resamples: int = 1000,
     confidence: float = 0.95,
     resamples_seed: int = 0,
+    calibrate: bool = False,
     keep_samples: bool = False,
     align: Literal["none", "weights", "activations", "sinkhorn"] = "none",
     num_matching_images: int = 2000,
@@ -170,6 +173,7 @@ def interpolate(
     match_on: Literal["parameters", "kernels"] = "parameters",
     align_seed: int = 0,
     max_sweeps: int = 100,
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -209,6 +213,7 @@ def interpolate_epochs(
     num_resamples: int = 1000,
     confidence: float = 0.95,
     resamples_seed: int = 0,
+    calibrate: bool = False,
     keep_samples: bool = False,
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
@@ -219,6 +224,7 @@ def interpolate_epochs(
     align_seed: int = 0,
     max_sweeps: int = 100,
     epochs: Sequence[int] | str = (),
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -271,6 +277,7 @@ def interpolate_layers(
     max_sweeps: int = 100,
     layers: Sequence[Literal["each", "below", "above", "complement"]] | str = (),
     layer_groups: Sequence[str] | str = (),
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -311,6 +318,7 @@ def matrix(
     barrier: Literal["barrier_over_chord", "barrier", "barrier_in_basin", "error_barrier", "epsilon"] = "barrier_over_chord",
     threshold: float | None = None,
     linkage: Literal["average", "single", "complete"] = "average",
+    test_on: Sequence[str] | str = (),
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
     sinkhorn_steps: int = 200,
@@ -564,6 +572,9 @@ def star(
     max_regular_pairs: int = 25,
     barrier_threshold: float = 0.1,
     star_accuracy_threshold: float = 0.02,
+    start: _Run = "",
+    start_digest: str = "",
+    start_head: Literal["keep", "new"] = "keep",
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -749,6 +760,9 @@ def trajectory(
     engine: Literal["exact", "fast"] | None = None,
     keep_epochs: str = "",
     data_root: str | _FilePath = "",
+    start: _Run = "",
+    start_digest: str = "",
+    start_head: Literal["keep", "new"] = "keep",
     device: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,

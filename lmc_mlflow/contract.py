@@ -131,6 +131,7 @@ class Tag:
     # Sweeps and bundles.
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
+    REFINED = "lmc.refined"
     LEFT_OUT = "lmc.left_out"
     # Published models.
     PUBLISHED = "lmc.published"
@@ -160,6 +161,8 @@ class Artifact:
     PATH_BY_LAYER = "path_by_layer.json"
     BARRIER_BY_LAYER = "barrier_by_layer.json"
     FEATURES_BY_LAYER = "features_by_layer.json"
+    BARRIER_BY_CLASS = "barrier_by_class.json"
+    BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"
@@ -167,6 +170,7 @@ class Artifact:
     MATRIX_POINTS = "points.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"

@@ -25,8 +25,9 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, PathByLayer, Plane
+from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
@@ -46,7 +47,7 @@ LEFT_OUT: Mapping[str, Collection[str]] = {
     "pair": OF_OUR_LOOP,
     "interpolate": ("epochs", "layers", "layer_groups"),
     "interpolate_epochs": ("pair", "run_a", "run_b", "align", "layers", "layer_groups"),
-    "interpolate_layers": ("epochs", "keep_samples", "alphas", "alpha_tolerance"),
+    "interpolate_layers": ("epochs", "keep_samples", "calibrate", "alphas", "alpha_tolerance"),
 }
 """Options of a function's command that it does not take."""
 NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference", "start")

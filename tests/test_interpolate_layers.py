@@ -187,9 +187,10 @@ def test_groups_move_as_one_layer_and_bad_input_leaves_no_run(
 ) -> None:
     pair = trained(store)
     quick = [f"--pair={pair}", "--splits=test", *FAST]
-    assert interpolate([*quick, "--layers=below", "--layer_groups=linear[12],*norm*"]) == 0
+    assert interpolate([*quick, "--layers=below", "--layer_groups=linear[12],*norm*", "--test_on=rotate_10"]) == 0
     (run,) = runs_of_kind(store, "path_by_layer")
-    assert [*table_of(store, run)["layer"]] == ["all layers", "linear[12]", "*norm*", "(rest)"]
+    assert [*table_of(store, run)["layer"]] == 2 * ["all layers", "linear[12]", "*norm*", "(rest)"]
+    assert [*table_of(store, run)["split"].unique()] == ["test", "rotate_10"]
     capsys.readouterr()
     cases = {
         "--layers=each --layer_groups=conv*": "layer_groups=conv*: no layer or tensor is called so; there are linear1",
@@ -199,6 +200,7 @@ def test_groups_move_as_one_layer_and_bad_input_leaves_no_run(
         "--layer_groups=linear1": "layer_groups needs layers",
         "--layers=each --epochs=1": "layers and epochs are two questions",
         "--layers=each --keep_samples=true": "keep_samples is of one path",
+        "--layers=each --calibrate=true": "calibrate=true is of one path",
     }
     for flags, message in cases.items():
         assert interpolate([*quick, *flags.split()]) == 1

@@ -28,13 +28,13 @@ from lmc_mlflow.config.star import (
     StarVerdictConfig,
     matching_of,
 )
-from lmc_mlflow.config.starting import StartConfig, check_start
+from lmc_mlflow.config.starting import GivenStartConfig, StartConfig, check_start
 from lmc_mlflow.config.store_commands import ExportCommandConfig as ExportCommandConfig
 from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportCommandConfig
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
 from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
-from lmc_mlflow.config.sweep import GridConfig, WorkConfig
+from lmc_mlflow.config.sweep import GridConfig, RefineConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
@@ -96,6 +96,7 @@ class StarConfig:
     matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
+    starting: GivenStartConfig = field(default_factory=GivenStartConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -105,6 +106,10 @@ class StarConfig:
     def __post_init__(self) -> None:
         matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
         matching.check_method("match_method", self.segments.match_method)
+        if self.starting.start and self.segments.star_init != SegmentsConfig().star_init:
+            raise ValueError(
+                f"start and star_init={self.segments.star_init} both say where the star starts; leave one out"
+            )
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ class TrajectoryCommandConfig:
     """Train a logged network for more epochs, log it after every epoch, and average all of them (SWA)."""
 
     trajectory: TrajectoryConfig
+    starting: GivenStartConfig = field(default_factory=GivenStartConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
@@ -149,6 +155,7 @@ class SweepConfig:
     """Run a grid of experiments on the cores and GPUs of this machine or of a cluster."""
 
     grid: GridConfig = field(default_factory=GridConfig)
+    refining: RefineConfig = field(default_factory=RefineConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)

@@ -39,7 +39,7 @@ def check_layers(by_layer: LayersConfig, by_epoch: EpochsConfig, path: PathConfi
     """Check that the options of a path are those that are measured layer by layer.
 
     Raises:
-        ValueError: epochs, a grid that differs from path to path, or samples that are to be logged.
+        ValueError: epochs, a grid that differs from path to path, samples that are to be logged, or temperatures.
     """
     if not by_layer.layers:
         return
@@ -49,3 +49,5 @@ def check_layers(by_layer: LayersConfig, by_epoch: EpochsConfig, path: PathConfi
         raise ValueError("alphas=adaptive is of one path; layers are compared on one grid, alphas=even")
     if path.keep_samples:
         raise ValueError("keep_samples is of one path; leave layers out")
+    if path.calibrate:
+        raise ValueError("calibrate=true is of one path; leave layers out")

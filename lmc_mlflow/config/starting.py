@@ -1,9 +1,9 @@
 """Options of a starting point: where both sides start, what they share before they part, and which epochs are kept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option, read_value
+from lmc_mlflow.config.options import ARITHMETIC, Section, option, read_value
 from lmc_mlflow.config.train_pair import BUDGETS, OWN_LOOP, ModelConfig, OptimizationConfig
 
 KEEP, NEW = "keep", "new"
@@ -76,6 +76,37 @@ def read_perturbation(text: str) -> Perturbation | None:
 
 
 @dataclass(frozen=True)
+class GivenStartConfig(Section):
+    """The network whose weights one network starts from, where that is not the command's own choice."""
+
+    start: str = option(
+        "",
+        "network whose weights the training starts from: a run id, a file of weights, or a URI in MLflow; empty: as "
+        "without",
+        identity=False,
+    )
+    start_digest: str = option(
+        "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"
+    )
+    start_head: str = option(
+        KEEP,
+        "with start: keep its last layer, or draw a new one (necessary for another number of classes)",
+        choices=(KEEP, NEW),
+    )
+
+    def check(self) -> None:
+        """Check the rules that tie the fields together."""
+        _check_start_given(self.start, {"start_head": self.start_head == NEW, "start_digest": bool(self.start_digest)})
+
+
+def _check_start_given(start: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that belong to a start where there is none."""
+    for name, is_given in given.items():
+        if is_given and not start:
+            raise ValueError(f"{name} belongs to start: give start=<run id> too, or leave {name} out")
+
+
+@dataclass(frozen=True)
 class StartConfig(Section):
     """Where both sides start, what they share before they part, and the epochs whose states are kept."""
 
@@ -101,7 +132,10 @@ class StartConfig(Section):
     )
     freeze: tuple[str, ...] = option((), "patterns of names of tensors that are not trained, as in 0.*,features.*")
     shared_epochs: int = option(
-        0, "epochs that both sides are one network, trained on shared_data, before they part", minimum=0
+        0,
+        "epochs that both sides are one network, trained on shared_data, before they part",
+        minimum=0,
+        axis=ARITHMETIC,
     )
     shared_data: str = option(
         "both", "training subset of the shared epochs: of both sides, or of one", choices=SHARED_DATA
@@ -119,12 +153,8 @@ class StartConfig(Section):
         """Check the rules that tie the fields together."""
         read_epochs(self.keep_epochs, 10**9)
         read_perturbation(self.perturb)
-        if not self.start:
-            for name, given in (("start_epoch", self.start_epoch is not None), ("start_head", self.start_head == NEW)):
-                if given:
-                    raise ValueError(f"{name} belongs to start: give start=<run id> too, or leave {name} out")
-            if self.start_digest:
-                raise ValueError("start_digest belongs to start: give start=<run id> too, or leave start_digest out")
+        given = {"start_epoch": self.start_epoch is not None, "start_head": self.start_head == NEW}
+        _check_start_given(self.start, {**given, "start_digest": bool(self.start_digest)})
         if self.start_epoch is not None and self.shared_epochs:
             raise ValueError("give either start_epoch or shared_epochs: both say where the sides part")
         if self.start_epoch is not None and self.start_head == NEW:

@@ -18,6 +18,7 @@ from lmc_mlflow.plots.over_seeds.noise_scale import barrier_by_noise_scale as ba
 from lmc_mlflow.plots.over_seeds.noise_source import barrier_by_noise_source as barrier_by_noise_source
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.parting import barrier_by_parting as barrier_by_parting
+from lmc_mlflow.plots.over_seeds.phase_diagram import phase_diagram as phase_diagram
 from lmc_mlflow.plots.over_seeds.polar import polar_over_seeds as polar_over_seeds
 from lmc_mlflow.plots.over_seeds.similarity import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity import angle_of_connected as angle_of_connected
@@ -30,6 +31,7 @@ from lmc_mlflow.plots.per_run.alignment import aligned_path_figure as aligned_pa
 from lmc_mlflow.plots.per_run.first_batch import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure as learning_figure
 from lmc_mlflow.plots.per_run.matrix import matrix_figure as matrix_figure
+from lmc_mlflow.plots.per_run.other_scores import other_scores_figure as other_scores_figure
 from lmc_mlflow.plots.per_run.paths import path_figure as path_figure
 from lmc_mlflow.plots.per_run.paths import polar_figure as polar_figure
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure as paths_by_epoch_figure
@@ -37,5 +39,7 @@ from lmc_mlflow.plots.per_run.paths_by_layer import paths_by_layer_figure as pat
 from lmc_mlflow.plots.per_run.plane import plane_figure as plane_figure
 from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources
+from lmc_mlflow.plots.per_run.who_pays import calibrated_figure as calibrated_figure
+from lmc_mlflow.plots.per_run.who_pays import who_pays_figure as who_pays_figure
 from lmc_mlflow.plots.style import png_bytes as png_bytes
 from lmc_mlflow.plots.style import svg_bytes as svg_bytes

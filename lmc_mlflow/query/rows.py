@@ -43,6 +43,7 @@ PATH_TAGS = (
     "connected_interval_unaligned",
     "bn",
     "align",
+    "refined",
 )
 ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
 ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")

@@ -68,6 +68,38 @@ class Path(Result):
         unaligned = self.frame(unaligned=True)
         return aligned_path_figure(self.frame(), unaligned, title, self.align, thresholds=self.thresholds)
 
+    def by_class(self) -> pd.DataFrame:
+        """Return who pays for the barrier over the chord: a row a split and class, contributions in nats."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.BARRIER_BY_CLASS)
+
+    def by_class_figure(self) -> Figure:
+        """Draw what each class pays, and what the classes of each side pay on every split."""
+        from lmc_mlflow.plots import who_pays_figure
+
+        return who_pays_figure(self.by_class(), self.name)
+
+    def by_sample(self) -> pd.DataFrame:
+        """Return the images of each split that pay most for the barrier over the chord, the first pays most."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.BARRIER_BY_SAMPLE)
+
+    def calibrated_figure(self) -> Figure:
+        """Draw losses at the best temperatures beside those of the path, where it was measured with `calibrate`.
+
+        Raises:
+            ValueError: it was not.
+        """
+        from lmc_mlflow.paths.calibrated import CALIBRATED
+        from lmc_mlflow.plots import calibrated_figure
+
+        table = self.frame()
+        if not set(CALIBRATED) <= set(table):
+            raise ValueError(f"path {self.run_id} was measured without temperatures; measure it with calibrate=true")
+        return calibrated_figure(table, self.name)
+
 
 @dataclass(frozen=True)
 class PathByEpoch(Result):
@@ -91,42 +123,6 @@ class PathByEpoch(Result):
         from lmc_mlflow.plots import paths_by_epoch_figure
 
         return paths_by_epoch_figure(self.frame(), self.name)
-
-
-@dataclass(frozen=True)
-class PathByLayer(Result):
-    """The paths between two networks on which some layers move.
-
-    Attributes:
-        split: that the figure and the summary are of.
-    """
-
-    split: str
-    shown: ClassVar[tuple[str, ...]] = ("headline", "num_layers", "test/barrier")
-
-    def frame(self) -> pd.DataFrame:
-        """Return a row a mode, layer and split: barriers, share of the whole path's rise, contribution of the layer."""
-        from lmc_mlflow.contract import Artifact
-
-        return self._table(Artifact.BARRIER_BY_LAYER)
-
-    def points(self) -> pd.DataFrame:
-        """Return a row a mode, layer, alpha and split: loss, accuracy and the other measures."""
-        from lmc_mlflow.contract import Artifact
-
-        return self._table(Artifact.PATH_BY_LAYER)
-
-    def features(self) -> pd.DataFrame:
-        """Return a row a layer and split: the cosines that say how linear the layer's features are."""
-        from lmc_mlflow.contract import Artifact
-
-        return self._table(Artifact.FEATURES_BY_LAYER)
-
-    def figure(self) -> Figure:
-        """Draw the loss over layer and alpha, contributions, and cosines of features."""
-        from lmc_mlflow.plots import paths_by_layer_figure
-
-        return paths_by_layer_figure(self.points(), self.frame(), self.features(), self.name)
 
 
 @dataclass(frozen=True)
@@ -158,6 +154,12 @@ class Ensemble(Result):
         return accuracy_by_size(
             self.frame().assign(run_id=self.run_id, sampling="", model=self.name, num_members=self.num_members)
         )
+
+    def other_data(self) -> pd.DataFrame:
+        """Return the scores on further test sets, where it was scored with `test_on`: a row a split and score."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.OTHER_SCORES)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.sweeps.estimate import cell_seconds, readable_time
 from lmc_mlflow.sweeps.grid import Cell, Grid
 from lmc_mlflow.sweeps.progress import FAILED, FINISHED, STATUS_WORDS, Snapshot, Status
+from lmc_mlflow.sweeps.rounds import refinement_words
 from lmc_mlflow.sweeps.run_loop import statuses_of
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import table
@@ -34,6 +35,7 @@ def preview_lines(grid: Grid, snapshot: Snapshot, workers: int, config: SweepCon
     words = [status.word for _, status in cells]
     sums = ", ".join(f"{words.count(word)} {word}" for word in STATUS_WORDS if word in words)
     lines = [_cut(f"grid {grid.name}: {' '.join(grid.description.split())}"), f"{counted(len(words), 'cell')}: {sums}"]
+    lines += filter(None, [refinement_words(grid, config.refining)])
     failed = [status.why for status in statuses.values() if status.word == FAILED]
     if failed:
         lines.append(_cut(f"first failure: {failed[0]}"))

@@ -85,13 +85,17 @@ class RunLoop:
         self.tasks: set[str] = set()
         self._next_snapshot = 0.0
 
+    def go_on(self, grid: Grid, schedule: Schedule, digests: Mapping[DataConfig, str]) -> None:
+        """Go on with a grid that has further jobs behind those that it had."""
+        self._grid, self._schedule, self._digests = grid, schedule, digests
+
     def run(self, engine: Engine, tell: Callable[[str], None]) -> None:
         """Hand out what is to be done and record what has ended, until nothing is left that this process may do.
 
         The process that owns the sweep's run waits for what others compute, and takes it over if they
         die; one that has joined leaves it to them.
         """
-        self._update_run(with_files=True)
+        self.update_run(with_files=True)
         total = len(self._schedule.statuses)
         with tqdm(total=total, desc="sweep", unit="cell", disable=None, smoothing=0) as bar:
             while True:
@@ -109,7 +113,7 @@ class RunLoop:
                     for seed in portion[1]:
                         self._tell((portion[0], seed), tell)
                 if results:
-                    self._update_run()
+                    self.update_run()
 
     def _submit(self, engine: Engine, portion: Portion) -> None:
         number, seeds = portion
@@ -146,7 +150,7 @@ class RunLoop:
             self._schedule.update(item, statuses[item])
             self._tell(item, tell)
         if self._schedule.count(FINISHED) != before:
-            self._update_run()
+            self.update_run()
         self._next_snapshot = time.monotonic() + max(SNAPSHOT_SECONDS, 10 * (time.monotonic() - started))
 
     def _tell(self, item: WorkItem, tell: Callable[[str], None]) -> None:
@@ -160,7 +164,8 @@ class RunLoop:
         bar.n = sum(status.word in (FINISHED, FAILED) for status in self._schedule.statuses.values())
         bar.refresh()
 
-    def _update_run(self, with_files: bool = False) -> None:
+    def update_run(self, with_files: bool = False) -> None:
+        """Write how far the grid is into the sweep's run, if this process owns it."""
         if self._sweep_run.is_owner:
             update_run(self._sweep_run.run, self._grid, self._schedule)
             if with_files:

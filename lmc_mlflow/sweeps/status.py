@@ -64,7 +64,8 @@ def _row(number: int, job: Job, schedule: Schedule) -> str:
         for (_, seed), status in statuses.items()
         if status.word == FAILED
     )
-    return f"| {job.name} | {words.count(FINISHED)} of {len(words)} | {words.count(RUNNING)} | {failed} |\n"
+    name = f"{job.name} (refinement {job.refinement})" if job.refinement else job.name
+    return f"| {name} | {words.count(FINISHED)} of {len(words)} | {words.count(RUNNING)} | {failed} |\n"
 
 
 def item_name(seed: int | None) -> str:
@@ -78,6 +79,7 @@ def cell_rows(grid: Grid, schedule: Schedule) -> list[dict[str, Any]]:
     return [
         {
             "job": grid.jobs[job].name,
+            "refinement": grid.jobs[job].refinement,
             "seed": seed,
             "state": status.word,
             "pair": status.pair,

@@ -11,6 +11,7 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.own_code import make_importable
 from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.sweeps.engines.table import (
+    Engine,
     data_root,
     num_workers,
     start_engine,
@@ -23,6 +24,7 @@ from lmc_mlflow.sweeps.ownership import SweepRun, sweeps_of
 from lmc_mlflow.sweeps.preflight import data_digests
 from lmc_mlflow.sweeps.preview import preview_lines
 from lmc_mlflow.sweeps.progress import FINISHED, read_snapshot
+from lmc_mlflow.sweeps.rounds import Digests, known_rounds, next_round, refinable, round_line
 from lmc_mlflow.sweeps.run_loop import (
     RunLoop,
     retry_earlier_failures,
@@ -37,6 +39,7 @@ from lmc_mlflow.sweeps.status import (
     result_table,
     update_run,
 )
+from lmc_mlflow.sweeps.verdicts import mark_refined
 from lmc_mlflow.terminal.style import strip_paint
 from lmc_mlflow.tracking.connection.client import WRITE_FAILURES, impatient_client
 from lmc_mlflow.tracking.connection.store import Store, open_store
@@ -73,17 +76,18 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
     make_importable(config.runtime.code)
     grid = read_grid(config.grid.grid, {"data_root": data_root(config)}, config.grid.only, config.grid.override)
     store = open_store()
-    grid = with_starts(store, grid)
+    grid = refinable(with_starts(store, grid), config.refining)
     if config.grid.dry_run:
         snapshot = read_snapshot(store)
+        grid, statuses, _ = known_rounds(grid, snapshot, config.refining, None)
         lines = preview_lines(grid, snapshot, num_workers(config, len(grid.cells)), config)
-        lines += [said] if (said := check_room(store, kept_bytes(grid, statuses_of(grid, snapshot, None)))) else []
+        lines += [said] if (said := check_room(store, kept_bytes(grid, statuses))) else []
         name_launcher_run(
             store, f"dry run of {grid.name}", "\n".join(f"    {strip_paint(line)}" for line in lines)[:MAX_NOTE], {}
         )
         return SweepOutcome("", tuple(lines), store.experiment_id)
-    digests = data_digests(grid)
-    before = statuses_of(grid, read_snapshot(store), digests)
+    grid, before, digests = known_rounds(grid, read_snapshot(store), config.refining, data_digests(grid))
+    assert digests is not None
     if said := check_room(store, kept_bytes(grid, before)):
         tell(said)
     is_finished = all(status.word == FINISHED for status in before.values())
@@ -98,13 +102,44 @@ def sweep(config: SweepConfig, tell: Tell) -> SweepOutcome:
             schedule = Schedule(grid, statuses, engine.workers, config.work.seeds_together, config.work.retries)
             loop = RunLoop(grid, digests, schedule, sweep_run, store, worker_runtime(config, engine))
             try:
-                loop.run(engine, tell)
+                grid, schedule = _run_rounds(config, loop, engine, tell, (grid, schedule, digests), store)
             finally:
                 engine.close()
                 _end_runs_of_lost_workers(store, loop.tasks)
             return _conclude(store, grid, schedule, sweep_run)
     finally:
         engine.close()
+
+
+def _run_rounds(
+    config: SweepConfig,
+    loop: RunLoop,
+    engine: Engine,
+    tell: Tell,
+    begun: tuple[Grid, Schedule, Digests],
+    store: Store,
+) -> tuple[Grid, Schedule]:
+    """Compute a grid, then the cells that refinement adds to it, round by round; give what it has become.
+
+    A process that leaves cells to others knows no verdict of theirs, and adds none.
+    """
+    grid, schedule, digests = begun
+    while True:
+        loop.run(engine, tell)
+        if not config.refining.is_on or schedule.elsewhere():
+            return grid, schedule
+        further = next_round(grid, schedule.statuses, read_snapshot(store), config.refining)
+        if further is grid:
+            return grid, schedule
+        tell(round_line(further))
+        grid, digests = further, data_digests(further, digests)
+        fresh = retry_earlier_failures(statuses_of(grid, read_snapshot(store), digests), 0)
+        if said := check_room(store, kept_bytes(grid, fresh)):
+            tell(said)
+        schedule = Schedule(
+            grid, fresh | schedule.statuses, engine.workers, config.work.seeds_together, config.work.retries
+        )
+        loop.go_on(grid, schedule, digests)
 
 
 def _end_runs_of_lost_workers(store: Store, tasks: set[str]) -> None:
@@ -130,6 +165,7 @@ def _conclude(store: Store, grid: Grid, schedule: Schedule, sweep_run: SweepRun)
         ValueError: cells failed; names them.
     """
     if sweep_run.is_owner:
+        mark_refined(store, grid, schedule.statuses)
         update_run(sweep_run.run, grid, schedule)
         log_files(sweep_run.run, grid, schedule)
         sweep_run.run.seal()

@@ -33,7 +33,8 @@ from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, network_spec, open_pair
 from lmc_mlflow.workflows.pair.shift_test import log_shift
 from lmc_mlflow.workflows.pair.starting.kept_epochs import check_room, needed_bytes
-from lmc_mlflow.workflows.pair.starting.start import StartingPoint, perturb, put_at_start
+from lmc_mlflow.workflows.pair.starting.perturbation import perturb
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, put_at_start
 from lmc_mlflow.workflows.pair.starting.trunk import Trunk, trunk_start
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 

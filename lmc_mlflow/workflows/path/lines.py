@@ -70,10 +70,10 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
     for before, label in (("", ""), ("unaligned/", ", not aligned")):
-        for split in ("test", "train_a", "train_b", "unseen"):
-            if f"{before}{split}/barrier" in metrics:
-                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
-                rows.append([f"{split}{label}", *cells])
+        measured = [key.removeprefix(before).removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
+        for split in dict.fromkeys(split for split in measured if f"{before}{split}/barrier" in metrics):
+            cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+            rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
     angle = f"  angle {metrics['angle_deg']:.1f} degrees"
     if "unaligned/angle_deg" in metrics:

@@ -1,5 +1,6 @@
 """Measures the paths between two logged networks on which some layers move, and logs them as one run."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.layers.find import Layer, find_layers
 from lmc_mlflow.paths.layers.walk import layers_to_move
 from lmc_mlflow.query.run_tables import read_table
@@ -30,6 +32,7 @@ from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_session
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -77,6 +80,7 @@ def interpolate_layers(config: InterpolateConfig, parent: TrackedRun | None = No
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
@@ -84,12 +88,17 @@ def interpolate_layers(config: InterpolateConfig, parent: TrackedRun | None = No
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     if needs_images(config):
         require_training(ends)
     layers = _layers_of(config, ends, splits[config.path.splits[0]])
     name = path_run_name(ends, config, "by layer")
     identity = {Tag.RUN_A: ends[0].run.info.run_id, Tag.RUN_B: ends[1].run.info.run_id}
     identity[Tag.FINGERPRINT] = path_fingerprint(config)
+    if others:  # a folder may hold other images than before
+        digests = ",".join(used.images.digest for used in others.values())
+        identity[Tag.DATA_DIGEST] = hashlib.sha256(digests.encode()).hexdigest()[:32]
     with run_session(store) as session:
         wanted = session.find(Kind.PATH_BY_LAYER, identity)
         if wanted.finished is not None and _has_resampling(wanted.finished, config):
@@ -97,7 +106,7 @@ def interpolate_layers(config: InterpolateConfig, parent: TrackedRun | None = No
             return _outcome(wanted.finished, FINISHED_BEFORE)
         start = RunStart(name, _tags(ends, config), to_params(config), ("layers.txt", _listed(layers)))
         run = wanted.open(start, parent)
-        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}))
+        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}) | others)
         measured = MeasuredLayers(config, ends, layers, needed_splits(config, splits))
         with work.workers(measured) as workers:
             found = _measure(run, config, workers, layers, symmetry)

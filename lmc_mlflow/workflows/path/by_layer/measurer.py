@@ -24,6 +24,7 @@ from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workflows.alignment.find_alignment import Alignment, find_alignment
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends, both_training_sides
+from lmc_mlflow.workflows.path.images import measured_splits
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,14 @@ class LayersMeasurer:
             self._network,
             segment,
             Grid(alpha_grid(config.num_alphas), keep_samples=config.num_resamples > 0),
-            {name: (splits[name].images, splits[name].labels) for name in config.splits},
+            {name: (splits[name].images, splits[name].labels) for name in measured_splits(self._measured.config)},
             config.bn,
             self._calibration,
             config.path_engine,
         )
         bootstrap = Bootstrap(config.num_resamples, config.confidence, config.resamples_seed)
         curves: dict[str, Curves] = {}
-        for split in config.splits:
+        for split in measured_splits(self._measured.config):
             losses, scores = path.losses[split][None], path.scores[split][None]
             if path.samples is not None:
                 resampled = resampled_curves(path.samples[split], bootstrap, split)
@@ -118,7 +119,7 @@ class LayersMeasurer:
         config, splits = self._measured.config.path, self._measured.splits
         load = point_loader(copy.deepcopy(self._network), self._segment(task), config.bn, self._calibration)
         a, middle, b = (copy.deepcopy(load(alpha)) for alpha in (0.0, 0.5, 1.0))
-        images = {name: splits[name].images for name in config.splits}
+        images = {name: splits[name].images for name in measured_splits(self._measured.config)}
         return list(feature_rows((a, middle, b), self._measured.layers, images))
 
     def _segment(self, task: LayersTask) -> Segment:

@@ -18,6 +18,7 @@ from lmc_mlflow.plots.per_run.paths_by_layer import paths_by_layer_figure
 from lmc_mlflow.predictions.scores import SCORE_NAMES
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.path.by_layer.arrays import LayerNumbers
+from lmc_mlflow.workflows.path.images import measured_splits
 
 Row = dict[str, Any]
 WHOLE = "all layers"
@@ -54,7 +55,7 @@ def barrier_rows(config: InterpolateConfig, measured: LayersMeasurement) -> list
     layers, rows = measured.layers, []
     sides = ("low", "high") if config.path.num_resamples else ()
     everything = tuple(range(len(layers)))
-    for split in config.path.splits:
+    for split in measured_splits(config):
         of_split = {moved: own.numbers[split] for moved, own in measured.found.items()}
         values = {
             moved: {name: np.array(one.value) for name, one in own.items()}
@@ -87,7 +88,7 @@ def point_rows(config: InterpolateConfig, measured: LayersMeasurement) -> list[R
         {"mode": mode, "number": number, "layer": layer, "alpha": float(alpha), "split": split}
         | {name: float(curve[t]) for name, curve in measured.found[moved].values[split].items()}
         for mode, number, layer, moved in paths
-        for split in config.path.splits
+        for split in measured_splits(config)
         for t, alpha in enumerate(alphas)
     ]
 
