@@ -9,7 +9,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
@@ -96,6 +96,48 @@ def align(
     code: str = "",
 ) -> Network:
     """Permute the units of B towards A, and log the permuted network; of a pair, side B towards side A."""
+
+def curvature(
+    a: _Run | None = None,
+    b: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    run_a: _Run = "",
+    run_b: _Run = "",
+    pair: _Run = "",
+    path: _Run = "",
+    data_root: str | _FilePath = "",
+    force: bool = False,
+    points: Literal["ends", "midpoint", "path"] = "midpoint",
+    num_alphas: int = 11,
+    measures: Sequence[Literal["eigenvalue", "trace", "adaptive_sharpness", "adaptive_trace"]] | str = ('eigenvalue', 'trace', 'adaptive_sharpness'),
+    layers: bool = False,
+    splits: Sequence[Literal["train_a", "train_b", "test"]] | str = ('train_a', 'train_b'),
+    num_images: int = 500,
+    num_probes: int = 30,
+    confidence: float = 0.95,
+    sample_seed: int = 0,
+    precision: Literal["float64", "float32"] = "float64",
+    bn: Literal["interpolate", "recalibrate", "nearest"] = "interpolate",
+    dataset: str = "",
+    image_size: int | None = None,
+    channels: Literal["auto", "1", "3"] = "auto",
+    shift: str = "none",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit", "given"] = "centered",
+    mean: Sequence[float] | str = (),
+    std: Sequence[float] | str = (),
+    output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+) -> Curvature:
+    """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
 
 def ensemble(
     members: _Run | _Runs | None = None,

@@ -16,28 +16,24 @@ from lmc_mlflow.api_paths import interpolate_epochs as interpolate_epochs
 from lmc_mlflow.api_paths import interpolate_layers as interpolate_layers
 from lmc_mlflow.calls import (
     OF_OUR_LOOP,
-    as_text,
     at,
     configure,
     ends,
+    load_module,
     make_network,
     make_pair,
     make_result,
     option_table,
-    refuse_no_text,
 )
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
-from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
     from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
-
-SEVERAL = (list, tuple)
 
 
 def train_pair(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> Pair:
@@ -118,7 +114,7 @@ def ensemble(
     with at(uri, experiment):
         from lmc_mlflow.workflows.ensemble.ensemble import ensemble as score
 
-        name = "runs" if isinstance(members, SEVERAL) else "star" if isinstance(members, Star) else "pair"
+        name = "runs" if isinstance(members, list | tuple) else "star" if isinstance(members, Star) else "pair"
         return make_result(Ensemble, score(configure("ensemble", options, {name: members})))
 
 
@@ -155,6 +151,17 @@ def plane(
         from lmc_mlflow.workflows.plane.plane import plane as measure
 
         return make_result(Plane, measure(configure("plane", options, {"run_a": a, "run_b": b, "run_c": c})))
+
+
+def curvature(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Curvature:
+    """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.curvature.curvature import curvature as measure
+
+        named = {"path": a} if isinstance(a, Path) and b is None else ends(a, b)
+        return make_result(Curvature, measure(configure("curvature", options, named)))
 
 
 def prune(
@@ -198,13 +205,7 @@ def network(run: Any, /, *, uri: str | None = None) -> nn.Module:
     Raises:
         ValueError: no such run, or one without a network that can be loaded.
     """
-    from lmc_mlflow.query.networks import load_network
-    from lmc_mlflow.query.runs import default_client
-
-    refuse_no_text(uri=uri)
-    if uri is None and isinstance(run, Result):
-        uri = run.uri
-    return load_network(default_client(uri), as_text("run", as_value(run))).network()
+    return load_module(run, uri)
 
 
 def options(command: str) -> pd.DataFrame:

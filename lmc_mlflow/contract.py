@@ -26,6 +26,7 @@ class Kind:
     STAR = "star"
     MATRIX = "matrix"
     PLANE = "plane"
+    CURVATURE = "curvature"
     PRUNED = "pruned"
     TRAJECTORY = "trajectory"
     SWEEP = "sweep"
@@ -47,6 +48,7 @@ SEALED_KINDS = (
     Kind.TRAJECTORY,
     Kind.MATRIX,
     Kind.PLANE,
+    Kind.CURVATURE,
 )
 """Kinds whose artifacts are closed by a manifest."""
 
@@ -165,6 +167,8 @@ class Artifact:
     BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
+    CURVATURE = "curvature.json"
+    CURVATURE_BY_LAYER = "curvature_by_layer.json"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"

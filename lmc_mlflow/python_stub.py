@@ -25,7 +25,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
@@ -50,7 +50,7 @@ LEFT_OUT: Mapping[str, Collection[str]] = {
     "interpolate_layers": ("epochs", "keep_samples", "calibrate", "alphas", "alpha_tolerance"),
 }
 """Options of a function's command that it does not take."""
-NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference", "start")
+NETWORKS = ("run_a", "run_b", "run_c", "pair", "path", "run", "star", "reference", "start")
 LISTS_OF_NETWORKS = ("runs", "sources", "held_out")
 TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
 

@@ -39,6 +39,7 @@ FLOORS = {
     "lmc_mlflow.tracking": 2,
     "lmc_mlflow.paths": 4,
     "lmc_mlflow.paths.curves": 2,
+    "lmc_mlflow.hessian": 4,
     "lmc_mlflow.training": 4,
     "lmc_mlflow.star_domains": 5,
     "lmc_mlflow.workers": 4,
@@ -83,6 +84,7 @@ HOMES = {
     "ray": ("lmc_mlflow.workers.ray_pool",),
     "scipy": (
         "lmc_mlflow.alignment",
+        "lmc_mlflow.hessian",
         "lmc_mlflow.paths.graph",
         "lmc_mlflow.findings.differences",
         "lmc_mlflow.predictions",

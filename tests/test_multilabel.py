@@ -419,6 +419,8 @@ OF_LOSSES = {
     plots.error_barrier_by_slope,
     plots.first_batch_figure,
     plots.barriers_of_zoo,
+    plots.curvature_figure,
+    plots.layers_figure,
     plots.matrix_figure,
     plots.segments_of_zoo,
 }

@@ -10,6 +10,7 @@ from lmc_mlflow.config.alignment import (
     ImageMatchingConfig,
     MatchingConfig,
 )
+from lmc_mlflow.config.curvature import CurvatureConfig as CurvatureConfig
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
 from lmc_mlflow.config.measurement_commands import EnsembleConfig as EnsembleConfig
@@ -196,6 +197,7 @@ COMMANDS: Mapping[str, Command] = {
     "star": Command(StarConfig, "networks"),
     "matrix": Command(MatrixConfig, "measurements"),
     "plane": Command(PlaneConfig, "measurements"),
+    "curvature": Command(CurvatureConfig, "measurements"),
     "publish": Command(PublishCommandConfig, "networks"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from lmc_mlflow.query.curvatures import curvatures
 from lmc_mlflow.query.curves import (
     barrier_by_class,
     ensemble_scores,
@@ -25,6 +26,7 @@ ELSEWHERE = {
 __all__ = [
     "alignments",
     "barrier_by_class",
+    "curvatures",
     "endpoints",
     "ensemble_scores",
     "ensemble_scores_on_other_data",

@@ -216,3 +216,35 @@ class Plane(Result):
         from lmc_mlflow.query.run_tables import read_points
 
         return plane_figure(self.frame(), read_points(self.run_id, self.uri), self.name)
+
+
+@dataclass(frozen=True)
+class Curvature(Result):
+    """How sharp the loss is around two networks and between them."""
+
+    shown: ClassVar[tuple[str, ...]] = (
+        "ends/eigenvalue",
+        "ends/trace",
+        "ends/adaptive_sharpness",
+        "ends/adaptive_trace",
+    )
+
+    def summary(self) -> dict[str, str]:
+        """Return the means over both networks, with four digits."""
+        return {name: f"{self.metrics[name]:.4g}" for name in self.shown if name in self.metrics}
+
+    def frame(self, layers: bool = False) -> pd.DataFrame:
+        """Return a row a point and split: loss, eigenvalue, trace with its interval, sharpness.
+
+        Args:
+            layers: whether the blocks of the layers are read, where they were measured (`layers=True`).
+        """
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.CURVATURE_BY_LAYER if layers else Artifact.CURVATURE)
+
+    def figure(self) -> Figure:
+        """Draw loss, eigenvalue, trace and sharpness against alpha."""
+        from lmc_mlflow.plots import curvature_figure
+
+        return curvature_figure(self.frame(), self.name)
