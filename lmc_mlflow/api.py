@@ -25,7 +25,7 @@ from lmc_mlflow.calls import (
     make_result,
     option_table,
 )
-from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 

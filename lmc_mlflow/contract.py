@@ -172,6 +172,8 @@ class Artifact:
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
+    MATRIX_OTHER_PAIRS = "pairs_on_other_data.csv"
+    MATRIX_OTHER_POINTS = "points_on_other_data.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
     OTHER_SCORES = "scores_on_other_data.json"

@@ -14,7 +14,7 @@ from lmc_mlflow.query.curves import (
     with_points,
 )
 from lmc_mlflow.query.layers import layer_barriers
-from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_points
+from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_pairs_on_other_data, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
 
 ELSEWHERE = {
@@ -37,6 +37,7 @@ __all__ = [
     "matrices",
     "matrix_networks",
     "matrix_pairs",
+    "matrix_pairs_on_other_data",
     "matrix_points",
     "pairs",
     "path_curves",
