@@ -121,6 +121,7 @@ class Tag:
     PID_NAMESPACE = "lmc.pid_namespace"
     HEARTBEAT = "lmc.heartbeat"
     TASK = "lmc.task"
+    STOPPED = "lmc.stopped"
     ERROR = "lmc.error"
     SEE = "lmc.see"
     OPENED = "lmc.opened"
