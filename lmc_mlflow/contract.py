@@ -20,6 +20,7 @@ class Kind:
     ENDPOINT = "endpoint"
     PATH = "path"
     PATH_BY_EPOCH = "path_by_epoch"
+    PATH_BY_LAYER = "path_by_layer"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
@@ -39,6 +40,7 @@ SEALED_KINDS = (
     Kind.ENDPOINT,
     Kind.PATH,
     Kind.PATH_BY_EPOCH,
+    Kind.PATH_BY_LAYER,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -90,6 +92,7 @@ class Tag:
     WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
     KEPT_EPOCHS = "lmc.kept_epochs"
+    LAST_EPOCH = "lmc.last_epoch"
     # How it was measured.
     ALIGN = "lmc.align"
     PATH = "lmc.path"
@@ -108,6 +111,7 @@ class Tag:
     CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
     CONNECTED_INTERVAL_STRAIGHT = "lmc.connected_interval_straight"
     CONVERGED = "lmc.converged"
+    LAYER = "lmc.layer"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
     CLUSTERS = "lmc.clusters"
@@ -164,6 +168,9 @@ class Artifact:
     PATH_UNALIGNED = "path_unaligned.json"
     PATH_STRAIGHT = "path_straight.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    PATH_BY_LAYER = "path_by_layer.json"
+    BARRIER_BY_LAYER = "barrier_by_layer.json"
+    FEATURES_BY_LAYER = "features_by_layer.json"
     BARRIER_BY_CLASS = "barrier_by_class.json"
     BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
@@ -196,6 +203,8 @@ HEADLINE = "headline"
 """Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
 BY_EPOCH = "_by_epoch"
 """End of the metrics of paths between kept epochs of a pair; their step is the epoch."""
+BY_LAYER = "_by_layer"
+"""In the metrics of paths on which some layers move; their step is the number of the layer."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
 STRAIGHT = "straight/"

@@ -49,11 +49,13 @@ class CurveConfig(Section):
                 raise ValueError(f"{name} belongs to path={'|'.join(FORMS)}; leave it out with path={SEGMENT}")
 
 
-def check_curve(curve: CurveConfig, by_epoch: EpochsConfig, aligning: PathAligningConfig) -> None:
-    """Check that nothing else is asked of a curve than what is measured on one.
+def check_curve(
+    curve: CurveConfig, by_epoch: EpochsConfig, aligning: PathAligningConfig, by_layer: bool = False
+) -> None:
+    """Check that nothing else is asked of a curve than what is measured on one; `by_layer`: layers, one by one.
 
     Raises:
-        ValueError: an alignment, or paths between kept epochs.
+        ValueError: an alignment, layers, or paths between kept epochs.
     """
     if curve.is_straight:
         return
@@ -62,6 +64,8 @@ def check_curve(curve: CurveConfig, by_epoch: EpochsConfig, aligning: PathAligni
             f"align={aligning.align} and path={curve.path} are two steps; align the pair first (command align), then "
             "give the alignment run as run_b"
         )
+    if by_layer:
+        raise ValueError(f"layers are interpolated on the segment; leave path={curve.path} out")
     if by_epoch.epochs:
         raise ValueError(f"path={curve.path} is trained between trained networks; leave epochs out")
 

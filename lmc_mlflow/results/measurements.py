@@ -51,30 +51,22 @@ class Path(Result):
         return {"connected": f"{self.verdict} ({self.decided_by})"} | super().summary()
 
     def frame(self, unaligned: bool = False, straight: bool = False) -> pd.DataFrame:
-        """Return the points: a row an alpha and split, with loss, accuracy and the other measures.
-
-        Args:
-            unaligned: whether the path to B as it was logged is read, where B's units were permuted.
-            straight: whether the segment is read that was measured beside a curve.
-        """
+        """Return the points: a row an alpha and split; or those `unaligned`, or `straight` beside a curve."""
         from lmc_mlflow.contract import Artifact
 
-        if straight:
-            return self._table(Artifact.PATH_STRAIGHT)
-        return self._table(Artifact.PATH_UNALIGNED if unaligned else Artifact.PATH)
+        beside = Artifact.PATH_STRAIGHT if straight else Artifact.PATH_UNALIGNED
+        return self._table(beside if straight or unaligned else Artifact.PATH)
 
     def figure(self) -> Figure:
         """Draw loss, accuracy and the other measures against alpha; with an alignment, or a curve, both paths."""
         from lmc_mlflow.plots import aligned_path_figure, curve_figure, path_figure
 
-        title = f"{self.name}\nconnected: {self.verdict} ({self.decided_by})"
+        title, limits = f"{self.name}\nconnected: {self.verdict} ({self.decided_by})", self.thresholds
         if self.path != "segment":
-            straight = self.frame(straight=True)
-            return curve_figure(self.frame(), straight, title, self.path, thresholds=self.thresholds)
+            return curve_figure(self.frame(), self.frame(straight=True), title, self.path, thresholds=limits)
         if self.align == "none":
-            return path_figure(self.frame(), title, thresholds=self.thresholds)
-        unaligned = self.frame(unaligned=True)
-        return aligned_path_figure(self.frame(), unaligned, title, self.align, thresholds=self.thresholds)
+            return path_figure(self.frame(), title, thresholds=limits)
+        return aligned_path_figure(self.frame(), self.frame(unaligned=True), title, self.align, thresholds=limits)
 
     def by_class(self) -> pd.DataFrame:
         """Return who pays for the barrier over the chord: a row a split and class, contributions in nats."""

@@ -1,11 +1,11 @@
 """Computes one task of a sweep: trains its pairs, then makes the paths and ensembles that follow, each once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.query.networks import endpoints_of_pair
@@ -25,9 +25,16 @@ from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
+from lmc_mlflow.workflows.path.by_layer.interpolate_layers import interpolate_layers
 from lmc_mlflow.workflows.path.interpolate import interpolate
 from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs
 
+MEASURE: Mapping[str, Callable[[InterpolateConfig, TrackedRun], object]] = {
+    Kind.PATH: interpolate,
+    Kind.PATH_BY_EPOCH: interpolate_epochs,
+    Kind.PATH_BY_LAYER: interpolate_layers,
+}
+"""Kind of the run of a step -> what makes it."""
 ELSEWHERE = "elsewhere"
 """The word of an outcome whose cell another process computes."""
 
@@ -158,7 +165,7 @@ def _make_step(
         if not _is_finished(store, identity):
             config = step_config(step, pair, members, cell.config)
             if isinstance(config, InterpolateConfig):
-                (interpolate_epochs if step.epochs else interpolate)(config, parent)
+                MEASURE[step.run_kind](config, parent)
             else:
                 ensemble(config, parent)
     return FINISHED
