@@ -119,6 +119,13 @@ def log_paths(
     run.set_tags(_verdict_tags(verdicts) | {Tag.ENGINE: path.engine})
     note = _note(config, paths, beside, curve, metrics)
     run.describe(describe_path(ends, config.path, path, verdicts, metrics, note))
+    return _listed(run, config, ends, verdicts, metrics)
+
+
+def _listed(
+    run: TrackedRun, config: InterpolateConfig, ends: Ends, verdicts: Verdicts, metrics: dict[str, float]
+) -> PathOutcome:
+    """List the run on the pairs of its networks, and give the outcome."""
     for pair in dict.fromkeys(end.split_run for end in ends):
         line = (
             f"path `{run.run_id}` {path_run_name(ends, config)}: connected {verdicts.connected} ({verdicts.decided_by})"
