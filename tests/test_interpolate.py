@@ -75,6 +75,8 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS | INTERVALS} | ONCE
     expected |= {f"against_alpha/test_{name}" for name in ("loss", "accuracy", "ece")}
     expected |= {f"{split}/paid_by_{who}_classes" for split in ("test", "train_a", "train_b") for who in ("a", "b")}
+    names = ("agreement", "wrong_agreement", "wrong_disagreement", "agreement_minus_accuracy")
+    expected |= {f"{split}/ends_{name}" for split in ("test", "train_a", "train_b") for name in names}
     paths_with_heights = {f"{split}/half_paid_by" for split in ("test", "train_a", "train_b")}
     assert set(run.data.metrics) - paths_with_heights == expected
     curve = metric_curve(store, run.info.run_id, "test/path_loss")

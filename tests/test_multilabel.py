@@ -414,6 +414,7 @@ OF_LOSSES = {
     plots.barrier_by_parting,
     plots.phase_diagram,
     plots.paths_by_epoch_figure,
+    plots.paths_by_layer_figure,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,
     plots.first_batch_figure,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import QUICK, runs_of_kind
@@ -13,6 +14,7 @@ from PIL import Image
 
 from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main
+from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.config.data import DataConfig
@@ -26,6 +28,7 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.predictions.unlabelled import accuracy_by_agreement, accuracy_on_the_line, pairwise_agreement
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
+from lmc_mlflow.workflows.matrix import matrix as matrix_command
 
 CPU = torch.device("cpu")
 HERE = ["--device=cpu", "--threads=1"]
@@ -159,10 +162,11 @@ def test_folders_of_another_size_or_fewer_classes_are_refused(tmp_path: Path) ->
 
 
 def test_a_path_on_the_logged_test_set_by_another_name_has_its_numbers_to_the_last_bit(
-    store: MlflowClient, pair: str
+    store: MlflowClient, pair: str, tmp_path: Path
 ) -> None:
-    assert main([f"--pair={pair}", "--num_alphas=5", *HERE]) == 0
-    assert main([f"--pair={pair}", "--num_alphas=5", "--test_on=digits,rotate_30,corrupt_noise_5", *HERE]) == 0
+    flags = [f"--pair={pair}", "--num_alphas=5", "--keep_samples=true", *HERE]
+    assert main(flags) == 0
+    assert main([*flags, "--test_on=digits,rotate_30,corrupt_noise_5"]) == 0
     plain, new = paths_of(store)
     assert {"test", "digits", "rotate_30", "corrupt_noise_5"} <= {key.split("/")[0] for key in new.data.metrics}
     for key, value in plain.data.metrics.items():
@@ -174,9 +178,21 @@ def test_a_path_on_the_logged_test_set_by_another_name_has_its_numbers_to_the_la
         assert curves[0] == curves[1]
     assert new.data.tags["lmc.connected"] == plain.data.tags["lmc.connected"]
     assert new.data.tags["lmc.fingerprint"] != plain.data.tags["lmc.fingerprint"]
-    assert {key.split("/")[1] for key in new.data.metrics if key.startswith("rotate_30/")} == {
-        key.split("/")[1] for key in new.data.metrics if key.startswith("test/")
+    names = {
+        split: {key.split("/")[1] for key in new.data.metrics if key.startswith(f"{split}/")} - {"half_paid_by"}
+        for split in ("test", "rotate_30")  # half of no barrier is paid by nobody
     }
+    assert names["rotate_30"] == names["test"]
+    samples = np.load(store.download_artifacts(new.info.run_id, "samples.npz", str(tmp_path)))
+    for split in ("test", "rotate_30"):
+        (a, b), labels = samples[f"{split}_predicted"][[0, -1]], samples[f"{split}_labels"]
+        accuracy = ((a == labels).mean() + (b == labels).mean()) / 2
+        wrong = (a != labels) & (b != labels)
+        expected = {"agreement": (a == b).mean(), "wrong_agreement": (wrong & (a == b)).mean()}
+        expected |= {"wrong_disagreement": (wrong & (a != b)).mean()}
+        expected |= {"agreement_minus_accuracy": (a == b).mean() - accuracy}
+        for name, value in expected.items():
+            assert new.data.metrics[f"{split}/ends_{name}"] == pytest.approx(value), name
     points = query.path_curves(query.paths().query("run_id == @new.info.run_id"))
     assert set(points["split"]) == {"test", "train_a", "train_b", "digits", "rotate_30", "corrupt_noise_5"}
 
@@ -272,3 +288,31 @@ def test_accuracies_that_lie_on_the_line_of_agreements_are_found() -> None:
     known, votes = votes_of(1, labels), votes_of(2, others)
     assert accuracy_on_the_line(votes, known, labels) == pytest.approx((votes == others).mean(), abs=0.03)
     assert np.isnan(accuracy_on_the_line(votes[:2], known[:2], labels))
+
+
+# matrices
+
+
+def test_a_matrix_on_an_equal_data_set_has_its_barriers_and_is_resumed_and_found_again(
+    store: MlflowClient, pair: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ",".join(run.info.run_id for run in runs_of_kind(store, "endpoint"))
+    flags = [f"--runs={ids}", "--num_alphas=3", "--split=test", "--test_on=digits,rotate_-30", *HERE]
+    logged = matrix_command.log_other_matrices
+    monkeypatch.setattr(matrix_command, "log_other_matrices", lambda *_: raise_interrupt())
+    assert matrix(flags) != 0
+    monkeypatch.setattr(matrix_command, "log_other_matrices", logged)
+    assert matrix(flags) == 0
+    assert matrix(flags) == 0
+    (run,) = [run for run in runs_of_kind(store, "matrix") if run.info.status == "FINISHED"]
+    found = query.matrix_pairs_on_other_data(query.matrices())
+    plain = query.matrix_pairs(query.matrices())
+    own = found[found["test_on"] == "digits"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own[plain.columns], plain)
+    rotated = found[found["test_on"] == "rotate_-30"]
+    assert run.data.metrics["rotate_-30/mean_barrier"] == pytest.approx(rotated["barrier_over_chord"].mean())
+    assert run.data.metrics["digits/max_barrier"] == run.data.metrics["max_barrier"]
+
+
+def raise_interrupt() -> dict[str, float]:
+    raise KeyboardInterrupt

@@ -39,6 +39,7 @@ from lmc_mlflow.plots.per_run.other_scores import other_scores_figure as other_s
 from lmc_mlflow.plots.per_run.paths import path_figure as path_figure
 from lmc_mlflow.plots.per_run.paths import polar_figure as polar_figure
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure as paths_by_epoch_figure
+from lmc_mlflow.plots.per_run.paths_by_layer import paths_by_layer_figure as paths_by_layer_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure as plane_figure
 from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources

@@ -26,6 +26,9 @@ class Recorder:
         budget: what they have trained, and how much is left.
         kept: the epochs that are kept.
         is_at_start: whether no epoch was trained before.
+        run_id: of the pair.
+        seed: of its initialization.
+        stopped: why it is not trained to its end; empty: it is.
     """
 
     def __init__(self, runs: PairRuns, trainees: list[Trainee], config: TrainPairConfig, resumed: bool) -> None:
@@ -49,6 +52,7 @@ class Recorder:
                 self.budget.restore(tensors)
         self.is_at_start = self.progress.epoch == parting
         self.trainees = trainees
+        self.run_id, self.seed, self.stopped = runs.pair.run_id, config.model.seed, ""
         self._endpoints = runs.endpoints
         self._latest: dict[str, dict[str, float]] = {}
         self._pair_curves = LearningCurves(runs.pair, resumed)
@@ -86,8 +90,14 @@ class Recorder:
             self.progress.save()
         self._logging_seconds += time.perf_counter() - started
 
+    def stop(self, why: str) -> None:
+        """Train the pair no further."""
+        self.stopped = why
+
     def unfinished(self) -> list[Trainee]:
         """List the sides that are to be trained further."""
+        if self.stopped:
+            return []
         sides = self.budget.unfinished(self.progress.epoch)
         return [trainee for trainee in self.trainees if trainee.side in sides]
 

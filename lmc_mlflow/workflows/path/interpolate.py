@@ -47,6 +47,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
+from lmc_mlflow.workflows.path.agreement import agreement_metrics
 from lmc_mlflow.workflows.path.images import measured_splits, needed_splits, needs_images
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
@@ -180,7 +181,7 @@ def _log_paths(
             table, other, title, config.aligning.align, (start, end), verdicts.intervals, thresholds
         )
         note = note_of_unaligned(paths.alignment, paths.unaligned, verdicts_unaligned)
-    metrics |= log_who_pays(run, path, classes, name)
+    metrics |= agreement_metrics(path) | log_who_pays(run, path, classes, name)
     log_calibrated(run, path, table, name, (start, end))
     run.log_metrics(metrics)
     run.log_curves(curves)
