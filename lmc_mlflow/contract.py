@@ -91,6 +91,7 @@ class Tag:
     WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
     KEPT_EPOCHS = "lmc.kept_epochs"
+    LAST_EPOCH = "lmc.last_epoch"
     # How it was measured.
     ALIGN = "lmc.align"
     BN = "lmc.bn"

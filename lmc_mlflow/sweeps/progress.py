@@ -125,8 +125,9 @@ def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status
 
 def _lacks_epochs(config: TrainPairConfig, pair: Run) -> bool:
     """Tell whether a finished pair has not kept an epoch that a cell is to keep."""
-    wanted = kept_epochs(config.starting, config.optimization.epochs)
-    return bool(missing_epochs(wanted, pair.data.tags.get(Tag.KEPT_EPOCHS, "")))
+    last, tags = int(pair.data.params.get("optimization.epochs", config.optimization.epochs)), pair.data.tags
+    wanted = kept_epochs(config.starting, last)  # of steps, the epochs are known when the data are
+    return bool(missing_epochs(wanted, tags.get(Tag.KEPT_EPOCHS, ""), tags.get(Tag.LAST_EPOCH, "")))
 
 
 def status_of_seed_steps(job: Job, pairs: Sequence[str], snapshot: Snapshot) -> Status:

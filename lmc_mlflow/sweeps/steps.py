@@ -189,8 +189,10 @@ def check_epochs_kept(steps: Sequence[GridStep], config: TrainPairConfig) -> Non
     Raises:
         ValueError: naming the epochs that it does not keep, and what to add.
     """
-    starting, last = config.starting, config.optimization.epochs
-    kept = {*kept_epochs(starting, last), last}
+    last = config.optimization.epochs
+    if config.optimization.steps is not None or not any(step.epochs for step in steps):
+        return  # how many epochs so many steps are is known when the data are
+    kept = {*kept_epochs(config.starting, last), last}
     for step in steps:
         if missing := sorted(set(step.epochs) - kept):
             texts = ",".join(map(str, missing))

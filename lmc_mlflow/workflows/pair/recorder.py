@@ -7,10 +7,11 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics
+from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
-from lmc_mlflow.workflows.pair.budgets.budget import PairBudget
+from lmc_mlflow.workflows.pair.budgets.budget import PairBudget, is_until
 from lmc_mlflow.workflows.pair.runs import PairRuns
 from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
 
@@ -44,7 +45,8 @@ class Recorder:
         parting = config.starting.parting
         self.progress = TrainingProgress(runs.pair, trainees, every, epochs, parting)
         self.kept = KeptEpochs(runs.endpoints, kept_epochs(config.starting, epochs), config.optimization)
-        self.budget = PairBudget(trainees, config.optimization)
+        self.budget = PairBudget(trainees, config.optimization, parting)
+        self._is_until = is_until(config.optimization)
         self._started = time.perf_counter()
         if resumed and runs.can_resume:
             tensors = self.progress.restore(accept=self._has_kept)
@@ -104,6 +106,10 @@ class Recorder:
     def epochs_of(self, side: str) -> int:
         """Count the epochs in which a side was trained so far."""
         return self.budget.epochs_of(side, self.progress.epoch)
+
+    def close_kept(self, pair: TrackedRun) -> None:
+        """Tag the runs with the epochs that are kept, and with the last one where a budget has ended the training."""
+        self.kept.close(pair, last=self.progress.epoch if self._is_until else None)
 
     def close(self) -> None:
         """Log how the training of each side ended."""

@@ -197,7 +197,7 @@ def _train_untrained(
         if training.recorder.stopped:
             end_stopped(session, runs, training.recorder)
             continue
-        training.recorder.kept.close(runs.pair)
+        training.recorder.close_kept(runs.pair)
         runs.pair.log_once({**training.recorder.shares(), **peak_memory(devices[0])})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee, training.recorder.epochs_of(trainee.side))
