@@ -147,8 +147,9 @@ def sharpness_by_condition(frames: Frames) -> pd.DataFrame:
     known = known.assign(condition=known["pair"].map(conditions)).dropna(subset=["condition"])
     if known.empty:
         return empty
-    values = known.groupby(["condition", "pair"])[columns].last().apply(pd.to_numeric, errors="coerce")
-    return values.groupby("condition").mean().rename(columns=dict(zip(columns, SHARPNESS, strict=True)))
+    values = known.groupby(["condition", "pair"])[columns].last().astype(float)
+    means: pd.DataFrame = values.groupby("condition").mean()
+    return means.rename(columns=dict(zip(columns, SHARPNESS, strict=True)))
 
 
 def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> Iterator[dict[str, Any]]:

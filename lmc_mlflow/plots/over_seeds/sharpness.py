@@ -1,5 +1,7 @@
 """Draws how sharp the loss is against the angle of both networks, and against the diversity of ensembles."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -99,7 +101,7 @@ def _points(panel: Axes, group: Group, rows: pd.DataFrame, name: str, fill: str)
     panel.set_xscale("log")
 
 
-def _name(panel: Axes, groups: list[Group]) -> None:
+def _name(panel: Axes, groups: Sequence[Group]) -> None:
     for group in groups:
         style = {**group.style, "linestyle": "none", "markersize": 6}
         panel.plot([], [], label=f"{group.label} ({num_text(group.rows, 'pair')})", **style)
