@@ -161,6 +161,7 @@ def ensemble(
     confidence: float = 0.95,
     num_orders: int = 50,
     scores_seed: int = 0,
+    temperature_share: float = 0.2,
     test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,

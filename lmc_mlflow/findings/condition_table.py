@@ -51,6 +51,7 @@ class Frames:
         other_paths: those with exchanged units, and curves.
         left_out: kind -> run ids of those that are in no table, because their networks are gone.
         parted: all paths, also of pairs with a starting point, which the papers' tables have not.
+        curvatures: as read.
     """
 
     pairs: pd.DataFrame
@@ -61,6 +62,7 @@ class Frames:
     other_paths: pd.DataFrame = field(default_factory=_no_rows)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parted: pd.DataFrame = field(default_factory=_no_rows)
+    curvatures: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
@@ -112,7 +114,7 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
 
     pairs, endpoints, paths, ensembles, stars, other_paths = map(prepare_table, frames.tables())
     parted = prepare_table(frames.paths, keep=True)
-    return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, frames.left_out, parted)
+    return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, frames.left_out, parted, frames.curvatures)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -106,6 +106,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         of_all(query.stars),
         paths[~of_papers].reset_index(drop=True),
         left_out,
+        curvatures=of_all(query.curvatures),
     )
 
 
