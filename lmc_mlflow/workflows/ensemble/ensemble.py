@@ -221,10 +221,7 @@ def _tags(members: Members, config: EnsembleConfig) -> dict[str, str]:
     tags[Tag.FINGERPRINT] = ensemble_fingerprint(config)
     if members.sampling == "lmc":
         tags[Tag.PAIR] = members.networks[0].split_run
-    if members.curve is not None:
-        a, b = (network.run.info.run_id for network in members.networks)
-        tags |= {Tag.CURVE: members.curve.run_id, Tag.RUN_A: a, Tag.RUN_B: b}
-    return tags
+    return tags | members.curve_tags
 
 
 def _made_of(members: Members) -> str:

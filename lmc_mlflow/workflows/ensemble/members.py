@@ -71,6 +71,14 @@ class Members:
             return [f"{self.curve.run_id}@{alpha:g}" for alpha in self.alphas]
         return [f"{self.networks[0].split_run}@{alpha:g}" for alpha in self.alphas]
 
+    @property
+    def curve_tags(self) -> dict[str, str]:
+        """The tags that name the curve and its ends; none where there is no curve."""
+        if self.curve is None:
+            return {}
+        a, b = (network.run.info.run_id for network in self.networks)
+        return {Tag.CURVE: self.curve.run_id, Tag.RUN_A: a, Tag.RUN_B: b}
+
     def path_on(self, device: torch.device) -> Curve:
         """Make the segment, or the curve, whose points the members are, on a device."""
         a, b = (network.state for network in self.networks)
