@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 FUNCTIONS = (
     "adopt",
     "align",
+    "diagnose",
     "ensemble",
     "interpolate",
     "interpolate_epochs",

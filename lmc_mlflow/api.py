@@ -23,7 +23,7 @@ from lmc_mlflow.calls import (
     option_table,
     refuse_no_text,
 )
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Diagnosis, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result, as_value
@@ -131,6 +131,20 @@ def interpolate_epochs(
         if not config.by_epoch.epochs:
             raise ValueError("give epochs=[...], which the pair has kept; interpolate(pair) measures one path")
         return make_result(PathByEpoch, measure(config))
+
+
+def diagnose(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Diagnosis:
+    """Find out why there is a barrier between the networks of a pair (one argument), or between two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.diagnose.diagnose import diagnose as find_causes
+
+        outcome = find_causes(configure("diagnose", options, ends(a, b)))
+        found = outcome.diagnosis
+        return make_result(
+            Diagnosis, outcome, answer=found.answer, causes=found.causes, sentence=found.sentence, what=found.what
+        )
 
 
 def align(

@@ -20,6 +20,7 @@ class Kind:
     ENDPOINT = "endpoint"
     PATH = "path"
     PATH_BY_EPOCH = "path_by_epoch"
+    DIAGNOSIS = "diagnosis"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
@@ -38,6 +39,7 @@ SEALED_KINDS = (
     Kind.ENDPOINT,
     Kind.PATH,
     Kind.PATH_BY_EPOCH,
+    Kind.DIAGNOSIS,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -100,6 +102,8 @@ class Tag:
     CONNECTED_BY_ERROR = "lmc.connected_by_error"
     CONNECTED_INTERVAL = "lmc.connected_interval"
     CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
+    DIAGNOSIS = "lmc.diagnosis"
+    CAUSES = "lmc.causes"
     CONVERGED = "lmc.converged"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
@@ -154,6 +158,8 @@ class Artifact:
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    DIAGNOSIS = "diagnosis.json"
+    DIAGNOSIS_CURVES = "diagnosis_curves.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
     MATRIX_PAIRS = "pairs.csv"

@@ -25,7 +25,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Diagnosis, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result

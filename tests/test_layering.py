@@ -38,6 +38,7 @@ FLOORS = {
     "lmc_mlflow.tracking": 2,
     "lmc_mlflow.paths": 4,
     "lmc_mlflow.paths.curves": 2,
+    "lmc_mlflow.diagnosis": 5,
     "lmc_mlflow.training": 4,
     "lmc_mlflow.star_domains": 5,
     "lmc_mlflow.workers": 4,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from lmc_mlflow.config.adopting import ForeignConfig
 from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
+from lmc_mlflow.config.diagnose import DiagnosingConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
@@ -27,6 +28,17 @@ class InterpolateConfig:
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
         check_epochs(self.by_epoch, self.ends, self.path)
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Find out why there is a barrier between two logged networks, and what takes it away."""
+
+    ends: EndsConfig
+    diagnosing: DiagnosingConfig = field(default_factory=DiagnosingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def path_intervals(
         samples: split -> every sample at every alpha.
         bootstrap: with at least one resample.
     """
-    curves = {split: _resampled_curves(own, bootstrap, split) for split, own in samples.items()}
+    curves = {split: resampled_curves(own, bootstrap, split) for split, own in samples.items()}
     found = {}
     for split, (losses, accuracies) in curves.items():
         test_accuracies = curves.get("test", curves[split])[1]
@@ -58,9 +58,10 @@ def _interval(values: Values, confidence: float) -> Interval:
     return Interval(own, float(low), float(high))
 
 
-def _resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
-    """Mean losses and accuracies (1 + R, T) of the split itself and of every resample.
+def resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
+    """Compute mean losses and accuracies (1 + R, T) of the split itself and of every resample.
 
+    The draws depend on seed, name and size of the split alone: two paths on one split meet the same resamples.
     Accuracies are nan with several labels an image.
     """
     num_points, num_samples = samples.losses.shape

@@ -27,6 +27,7 @@ from lmc_mlflow.plots.over_seeds.zoo import segments_of_zoo as segments_of_zoo
 from lmc_mlflow.plots.per_run.alignment import aligned_by_width as aligned_by_width
 from lmc_mlflow.plots.per_run.alignment import aligned_over_seeds as aligned_over_seeds
 from lmc_mlflow.plots.per_run.alignment import aligned_path_figure as aligned_path_figure
+from lmc_mlflow.plots.per_run.diagnosis import diagnosis_figure as diagnosis_figure
 from lmc_mlflow.plots.per_run.first_batch import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure as learning_figure
 from lmc_mlflow.plots.per_run.matrix import matrix_figure as matrix_figure
