@@ -251,7 +251,7 @@ def test_units_behind_other_activations_are_not_rescaled() -> None:
             {"": 1.0, "x": 0.4, "y": 0.7, "xy": 0.3},
             {"y": 0.3, "x": 0.4},
             0.3,
-        ),  # the order whose smallest step is largest
+        ),  # of the two orders the evener
         ({"": 1.0, "x": 1.0, "y": 1.0, "xy": 1.0}, {}, 1.0),  # none helps
         ({"": 1.0, "x": 0.05, "y": 0.04, "xy": 0.0}, {"x": 0.95}, 0.05),  # either is enough: the first
     ],

@@ -20,6 +20,7 @@ from lmc_mlflow.weights import State
 TOLERANCE = 1e-3
 """Largest difference that rescaling may make in outputs, over the largest output."""
 BALANCING_SWEEPS = 20
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 Place = tuple[str, int]
 """A tensor and one of its axes."""
 
@@ -50,7 +51,7 @@ def find_scaled_groups(network: nn.Module, symmetry: Symmetry, state: State, ima
         images: a few (n, C, H, W), on the device of the network.
     """
     network = copy.deepcopy(network).eval()
-    norms = {name for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
+    norms = {name for name, module in network.named_modules() if isinstance(module, NORMS)}
     buffers = {name for name, _ in network.named_buffers()}
     before = functional_call(network, dict(state), (images,))
     found = []
@@ -65,7 +66,7 @@ def find_scaled_groups(network: nn.Module, symmetry: Symmetry, state: State, ima
 
 
 def _group(symmetry: Symmetry, name: str, norms: set[str], buffers: set[str]) -> ScaledGroup:
-    """The tensors of a group; behind batch norms the units are made by the weights of these."""
+    """The tensors of a group; behind a normalization the units are made by the weights of these."""
     places = [place for place in symmetry.tensors(name) if place[0] not in buffers]
     makers = [place for place in places if place[1] == 0]
     of_norms = [place for place in makers if place[0].rpartition(".")[0] in norms]
