@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from entry_points.ensemble import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.ensemble import predictions
+from lmc_mlflow.workflows.ensemble import kinds as kinds_of_members
 
 HERE = ["--device=cpu", "--threads=1", "--num_resamples=50", "--num_orders=5"]
 SCORES = {
@@ -34,13 +34,13 @@ SCORES = {
 def forward(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts forward passes over the test set."""
     calls: list[int] = []
-    original = predictions.predict
+    original = kinds_of_members.predict
 
     def counted(network, images):
         calls.append(images.shape[0])
         return original(network, images)
 
-    monkeypatch.setattr(predictions, "predict", counted)
+    monkeypatch.setattr(kinds_of_members, "predict", counted)
     return calls
 
 
