@@ -15,6 +15,7 @@ FUNCTIONS = (
     "ensemble",
     "interpolate",
     "interpolate_epochs",
+    "interpolate_layers",
     "matrix",
     "network",
     "options",

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lmc_mlflow.api_paths import interpolate as interpolate
+from lmc_mlflow.api_paths import interpolate_epochs as interpolate_epochs
+from lmc_mlflow.api_paths import interpolate_layers as interpolate_layers
 from lmc_mlflow.calls import (
     OF_OUR_LOOP,
     at,
@@ -22,7 +25,7 @@ from lmc_mlflow.calls import (
     make_result,
     option_table,
 )
-from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
 
@@ -92,41 +95,6 @@ def adopt(
         from lmc_mlflow.workflows.adopt.adopt import adopt as log_network
 
         return make_result(Network, log_network(configure("adopt", options, {"model": model_uri})))
-
-
-def interpolate(
-    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
-) -> Path:
-    """Measure the path between the networks of a pair (one argument), or between two networks."""
-    with at(uri, experiment):
-        from lmc_mlflow.workflows.path.interpolate import interpolate as measure
-
-        config = configure("interpolate", options, ends(a, b))
-        if config.by_epoch.epochs:
-            raise ValueError("epochs: interpolate measures one path; call interpolate_epochs(pair, epochs=[1, 2, 5])")
-        outcome = measure(config)
-        return make_result(
-            Path,
-            outcome,
-            verdict=outcome.connected,
-            verdict_by_error=outcome.connected_by_error,
-            verdict_by_intervals=outcome.connected_interval.partition(" ")[0],
-            align=config.aligning.align,
-            thresholds=(config.path.barrier_threshold, config.path.accuracy_delta_threshold),
-        )
-
-
-def interpolate_epochs(
-    pair: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
-) -> PathByEpoch:
-    """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
-    with at(uri, experiment):
-        from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs as measure
-
-        config = configure("interpolate", options, {"pair": pair})
-        if not config.by_epoch.epochs:
-            raise ValueError("give epochs=[...], which the pair has kept; interpolate(pair) measures one path")
-        return make_result(PathByEpoch, measure(config))
 
 
 def align(

@@ -20,6 +20,7 @@ class Kind:
     ENDPOINT = "endpoint"
     PATH = "path"
     PATH_BY_EPOCH = "path_by_epoch"
+    PATH_BY_LAYER = "path_by_layer"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
@@ -39,6 +40,7 @@ SEALED_KINDS = (
     Kind.ENDPOINT,
     Kind.PATH,
     Kind.PATH_BY_EPOCH,
+    Kind.PATH_BY_LAYER,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -89,6 +91,7 @@ class Tag:
     WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
     KEPT_EPOCHS = "lmc.kept_epochs"
+    LAST_EPOCH = "lmc.last_epoch"
     # How it was measured.
     ALIGN = "lmc.align"
     BN = "lmc.bn"
@@ -103,6 +106,7 @@ class Tag:
     CONNECTED_INTERVAL = "lmc.connected_interval"
     CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
     CONVERGED = "lmc.converged"
+    LAYER = "lmc.layer"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
     CLUSTERS = "lmc.clusters"
@@ -118,6 +122,7 @@ class Tag:
     PID_NAMESPACE = "lmc.pid_namespace"
     HEARTBEAT = "lmc.heartbeat"
     TASK = "lmc.task"
+    STOPPED = "lmc.stopped"
     ERROR = "lmc.error"
     SEE = "lmc.see"
     OPENED = "lmc.opened"
@@ -157,6 +162,9 @@ class Artifact:
     PATH = "path.json"
     PATH_UNALIGNED = "path_unaligned.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    PATH_BY_LAYER = "path_by_layer.json"
+    BARRIER_BY_LAYER = "barrier_by_layer.json"
+    FEATURES_BY_LAYER = "features_by_layer.json"
     BARRIER_BY_CLASS = "barrier_by_class.json"
     BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
@@ -187,6 +195,8 @@ HEADLINE = "headline"
 """Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
 BY_EPOCH = "_by_epoch"
 """End of the metrics of paths between kept epochs of a pair; their step is the epoch."""
+BY_LAYER = "_by_layer"
+"""In the metrics of paths on which some layers move; their step is the number of the layer."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
 

@@ -141,3 +141,31 @@ def test_one_training_subset_is_measured_once(store: MlflowClient) -> None:
     (run,) = runs_of_kind(store, "curvature")
     assert len(run.inputs.dataset_inputs) == 1
     assert json.loads(json.dumps(found.summary()))["ends/eigenvalue"]
+
+
+def test_pairs_and_their_curvatures_are_joined_in_figures_and_in_table_i(store: MlflowClient) -> None:
+    from lmc_mlflow import plots, query
+    from lmc_mlflow.findings.condition_table import prepare
+    from lmc_mlflow.papers.hepburn.ensemble_tables import table_i
+    from lmc_mlflow.plots.missing import missing_command
+    from lmc_mlflow.workflows.report.report import read_frames
+
+    blank = plots.angle_against_sharpness(query.paths(), curvatures())
+    assert "curvature -P pair=" in missing_command(blank)
+    eigenvalues = []
+    for seed in (1, 2):
+        pair = lmc.train_pair(shift="label_2080", model="mlp_l1_w8", **OPTIONS | {"epochs": 8}, seed=seed)
+        lmc.interpolate(pair, num_alphas=3, device="cpu", threads=1)
+        lmc.ensemble(pair, num_alphas=3, device="cpu", threads=1)
+        eigenvalues.append(lmc.curvature(pair, **FAST).metrics["ends/eigenvalue"])
+    angles = plots.angle_against_sharpness(query.paths(), curvatures(), "eigenvalue")
+    drawn = sorted(float(x) for line in angles.axes[0].lines for x in line.get_xdata())
+    assert drawn == pytest.approx(sorted(eigenvalues))
+    assert len(plots.diversity_against_sharpness(query.ensembles(), curvatures()).axes) == 3
+    rows = table_i(prepare(read_frames(()), {}))
+    (row,) = rows[rows["n"] > 0].to_dict(orient="records")
+    assert row["recipe"] == "LMC, B <= 512"
+    assert row["eigenvalue"] == pytest.approx(sum(eigenvalues) / 2)
+    assert row["adaptive_sharpness"] > 0
+    with pytest.raises(ValueError, match="there are eigenvalue, trace"):
+        plots.angle_against_sharpness(query.paths(), curvatures(), "flatness")

@@ -53,8 +53,9 @@ FLOORS = {
     "lmc_mlflow.sweeps": 9,
     "lmc_mlflow.results": 8,
     "lmc_mlflow.calls": 9,
-    "lmc_mlflow.api": 10,
-    "lmc_mlflow.python_stub": 11,
+    "lmc_mlflow.api_paths": 10,
+    "lmc_mlflow.api": 11,
+    "lmc_mlflow.python_stub": 12,
     "entry_points": 10,
 }
 """Every top-level module and folder; a module inside one may stand on a floor of its own."""

@@ -35,7 +35,7 @@ from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportComman
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
 from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
-from lmc_mlflow.config.sweep import GridConfig, RefineConfig, WorkConfig
+from lmc_mlflow.config.sweep import GridConfig, RefineConfig, StopConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
@@ -157,6 +157,7 @@ class SweepConfig:
 
     grid: GridConfig = field(default_factory=GridConfig)
     refining: RefineConfig = field(default_factory=RefineConfig)
+    stopping: StopConfig = field(default_factory=StopConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)

@@ -8,6 +8,7 @@ from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.other_data import OtherDataConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
+from lmc_mlflow.config.path_layers import LayersConfig, check_layers
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
 
 
@@ -20,6 +21,7 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
+    by_layer: LayersConfig = field(default_factory=LayersConfig)
     other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -29,6 +31,7 @@ class InterpolateConfig:
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
         check_epochs(self.by_epoch, self.ends, self.path)
+        check_layers(self.by_layer, self.by_epoch, self.path)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Option:
     above: float | None = None
     maximum: float | None = None
     identity: bool = True
-    only_with: Mapping[str, str] = field(default_factory=dict)
+    only_with: Mapping[str, Any] = field(default_factory=dict)
     before: Any = None
     logged: bool = True
     own_code: bool = False
@@ -145,7 +145,7 @@ class Section:
             value, rule = getattr(self, spec.name), option_of(spec)
             check_value(spec.name, value, rule)
             if value != spec.default and not rule.says_something(vars(self)):
-                needed = " and ".join(f"{name}={needed}" for name, needed in rule.only_with.items())
+                needed = " and ".join(f"{name}={write_value(needed)}" for name, needed in rule.only_with.items())
                 raise ValueError(f"{spec.name}={write_value(value)} belongs to {needed}; leave it out")
         self.check()
 

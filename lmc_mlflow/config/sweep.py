@@ -58,6 +58,20 @@ class RefineConfig(Section):
 
 
 @dataclass(frozen=True)
+class StopConfig(Section):
+    """Which pairs are not trained to their end."""
+
+    stop_hopeless: bool = option(
+        False,
+        "true: stop pairs that will hardly end connected, by a forecast from the store's other pairs; the first seed "
+        "of each configuration goes on",
+    )
+    stop_epoch: int = option(
+        5, "stop_hopeless: the epoch after which the forecast is made", minimum=1, only_with={"stop_hopeless": True}
+    )
+
+
+@dataclass(frozen=True)
 class WorkConfig(Section):
     """Who computes the cells."""
 

@@ -39,18 +39,18 @@ def path_intervals(
         samples: split -> every sample at every alpha.
         bootstrap: with at least one resample.
     """
-    curves = {split: _resampled_curves(own, bootstrap, split) for split, own in samples.items()}
+    curves = {split: resampled_curves(own, bootstrap, split) for split, own in samples.items()}
     found = {}
     for split, (losses, accuracies) in curves.items():
         test_accuracies = curves.get("test", curves[split])[1]
         rows = summarize_rows(alphas, losses, accuracies, test_accuracies)
         names = OF_LOSSES if samples[split].correct is None else (*OF_LOSSES, *OF_ACCURACIES)
-        found[split] = {name: _interval(rows[name], bootstrap.confidence) for name in names}
+        found[split] = {name: interval_of(rows[name], bootstrap.confidence) for name in names}
     return found
 
 
-def _interval(values: Values, confidence: float) -> Interval:
-    """The first of the values (1 + R,), which is the path's own, and percentiles of the others."""
+def interval_of(values: Values, confidence: float) -> Interval:
+    """Give the first of the values (1 + R,), which is the split's own, and percentiles of the others."""
     own, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
     if not np.isfinite(own) or not len(resampled):
         return Interval(own, np.nan, np.nan)
@@ -58,8 +58,8 @@ def _interval(values: Values, confidence: float) -> Interval:
     return Interval(own, float(low), float(high))
 
 
-def _resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
-    """Mean losses and accuracies (1 + R, T) of the split itself and of every resample.
+def resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
+    """Compute mean losses and accuracies (1 + R, T) of a split itself and of every resample, which its name decides.
 
     Accuracies are nan with several labels an image.
     """

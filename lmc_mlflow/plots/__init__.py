@@ -20,6 +20,8 @@ from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.parting import barrier_by_parting as barrier_by_parting
 from lmc_mlflow.plots.over_seeds.phase_diagram import phase_diagram as phase_diagram
 from lmc_mlflow.plots.over_seeds.polar import polar_over_seeds as polar_over_seeds
+from lmc_mlflow.plots.over_seeds.sharpness import angle_against_sharpness as angle_against_sharpness
+from lmc_mlflow.plots.over_seeds.sharpness import diversity_against_sharpness as diversity_against_sharpness
 from lmc_mlflow.plots.over_seeds.similarity import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity import angle_of_connected as angle_of_connected
 from lmc_mlflow.plots.over_seeds.zoo import barriers_of_zoo as barriers_of_zoo
@@ -37,6 +39,7 @@ from lmc_mlflow.plots.per_run.other_scores import other_scores_figure as other_s
 from lmc_mlflow.plots.per_run.paths import path_figure as path_figure
 from lmc_mlflow.plots.per_run.paths import polar_figure as polar_figure
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure as paths_by_epoch_figure
+from lmc_mlflow.plots.per_run.paths_by_layer import paths_by_layer_figure as paths_by_layer_figure
 from lmc_mlflow.plots.per_run.plane import plane_figure as plane_figure
 from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources

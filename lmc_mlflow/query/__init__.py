@@ -13,6 +13,7 @@ from lmc_mlflow.query.curves import (
     path_curves,
     with_points,
 )
+from lmc_mlflow.query.layers import layer_barriers
 from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_pairs_on_other_data, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
 
@@ -31,6 +32,7 @@ __all__ = [
     "ensemble_scores_on_other_data",
     "ensemble_sizes",
     "ensembles",
+    "layer_barriers",
     "learning_curves",
     "matrices",
     "matrix_networks",

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lmc_mlflow.config.commands import SweepConfig
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.sweep import RefineConfig
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.sweeps.preflight import data_digests
-from lmc_mlflow.sweeps.progress import FINISHED, Snapshot, Status
+from lmc_mlflow.sweeps.progress import FINISHED, STOPPED, Snapshot, Status
 from lmc_mlflow.sweeps.refinement import check_refinable, next_jobs, with_jobs
-from lmc_mlflow.sweeps.run_loop import statuses_of
+from lmc_mlflow.sweeps.run_loop import resume_stopped, statuses_of
 from lmc_mlflow.sweeps.schedule import WorkItem
 from lmc_mlflow.sweeps.verdicts import job_verdicts
 
+SETTLED = (FINISHED, STOPPED)
+"""Words of cells for which nothing is left to do."""
 Digests = Mapping[DataConfig, str]
 
 
@@ -36,24 +39,24 @@ def next_round(grid: Grid, statuses: Mapping[WorkItem, Status], snapshot: Snapsh
 
 
 def known_rounds(
-    grid: Grid, snapshot: Snapshot, config: RefineConfig, digests: Digests | None
+    grid: Grid, snapshot: Snapshot, config: SweepConfig, digests: Digests | None
 ) -> tuple[Grid, dict[WorkItem, Status], Digests | None]:
     """Add every round that follows from finished ones: the grid as an earlier sweep has left it.
 
     Args:
         grid: of the file.
         snapshot: of the store.
-        config: how it is refined.
+        config: how it is refined, and whether pairs that were stopped are left as they are.
         digests: of its data; None: no data are loaded, and pairs on any data count.
 
     Returns:
         The grid, the statuses of its cells, and the digests of its data.
     """
     while True:
-        statuses = statuses_of(grid, snapshot, digests)
-        if any(status.word != FINISHED for status in statuses.values()):
+        statuses = resume_stopped(statuses_of(grid, snapshot, digests), config.stopping)
+        if any(status.word not in SETTLED for status in statuses.values()):
             return grid, statuses, digests
-        further = next_round(grid, statuses, snapshot, config)
+        further = next_round(grid, statuses, snapshot, config.refining)
         if further is grid:
             return grid, statuses, digests
         grid = further

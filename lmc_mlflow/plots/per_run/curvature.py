@@ -34,7 +34,9 @@ def curvature_figure(table: pd.DataFrame, title: str) -> Figure:
                 rows = part.sort_values("alpha")
                 panel.plot(rows["alpha"], rows[name], **style)
                 if f"{name}_low" in rows:
-                    panel.vlines(rows["alpha"], rows[f"{name}_low"], rows[f"{name}_high"], color=style["color"])
+                    panel.vlines(
+                        rows["alpha"], rows[f"{name}_low"], rows[f"{name}_high"], color=style["color"], alpha=0.6
+                    )
             panel.set(xlabel=ALPHA_AXIS, ylabel=LOSS_LABEL if name == LOSS else MEASURES[name].words)
         shared_legend(figure, panels)
     return figure
@@ -62,7 +64,7 @@ def layers_figure(table: pd.DataFrame, title: str) -> Figure:
             for number, (alpha, part) in enumerate(rows.groupby("alpha")):
                 _draw_layers(panel, part.set_index("layer")[name].reindex(layers), number, PLACES[float(str(alpha))])
             panel.set_yticks(range(len(layers)), layers)
-            panel.invert_yaxis()
+            panel.set_ylim(len(layers) - 0.5, -0.5)
             panel.set_xlabel(MEASURES[name].words)
         shared_legend(figure, panels)
     return figure

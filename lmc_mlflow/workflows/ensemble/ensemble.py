@@ -23,6 +23,7 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.adopt.given import with_runs
+from lmc_mlflow.workflows.ensemble.calibrated_scores import score_calibrated
 from lmc_mlflow.workflows.ensemble.members import Members, find_members
 from lmc_mlflow.workflows.ensemble.other_scores import log_other_scores
 from lmc_mlflow.workflows.ensemble.predictions import predict_members
@@ -102,9 +103,11 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
             config.scores.confidence,
             np.random.default_rng(derive_seed(config.scores.scores_seed, "bootstrap")),
         )
+        temperature, calibrated = score_calibrated(log_probabilities, truth, config.scores)
+        scores |= calibrated
         _log_sizes(run, members, size_tables(log_probabilities, truth, config.scores))
         run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
-        metrics = _log_scores(run, members, scores, predictions.num_kept)
+        metrics = _log_scores(run, members, scores, predictions.num_kept, temperature)
         metrics |= log_other_scores(run, config.scores, predictions, name)
     counts = len(members.names), predictions.num_kept
     return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, *counts)
@@ -167,8 +170,10 @@ def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
     run.log_figure(scores_figure(sizes.scores.assign(**own)), "figures/scores_against_size.png")
 
 
-def _log_scores(run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int) -> dict[str, float]:
-    metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept}
+def _log_scores(
+    run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int, temperature: dict[str, float]
+) -> dict[str, float]:
+    metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept, **temperature}
     metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in members.networks)
     metrics[HEADLINE] = scores["mean_prediction_accuracy"].value
     for name, interval in scores.items():

@@ -97,7 +97,8 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
 
 def _ends_after(store: Store, ends: Ends, epoch: int) -> Ends:
     """Load both networks as they were after an epoch; after the last one they are those of the checkpoints."""
-    if epoch == ends[0].config.optimization.epochs:
+    last = ends[0].run.data.tags.get(Tag.LAST_EPOCH, str(ends[0].config.optimization.epochs))
+    if str(epoch) == last:
         return ends
     a, b = (replace(end, state=load_kept(store.client, end.run, epoch).network) for end in ends)
     return a, b

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.starting import GAUSSIAN, read_perturbation
+from lmc_mlflow.config.perturbation import GAUSSIAN, read_perturbation
 from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.seeds import global_stream, stream
 from lmc_mlflow.training.trainee import Trainee
