@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 FUNCTIONS = (
     "adopt",
     "align",
+    "curvature",
     "diagnose",
     "ensemble",
     "interpolate",
     "interpolate_epochs",
+    "interpolate_layers",
     "matrix",
     "network",
     "options",

@@ -9,8 +9,10 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Diagnosis, Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.diagnosis import Diagnosis
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
@@ -97,6 +99,48 @@ def align(
 ) -> Network:
     """Permute the units of B towards A, and log the permuted network; of a pair, side B towards side A."""
 
+def curvature(
+    a: _Run | None = None,
+    b: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    run_a: _Run = "",
+    run_b: _Run = "",
+    pair: _Run = "",
+    path: _Run = "",
+    data_root: str | _FilePath = "",
+    force: bool = False,
+    points: Literal["ends", "midpoint", "path"] = "midpoint",
+    num_alphas: int = 11,
+    measures: Sequence[Literal["eigenvalue", "trace", "adaptive_sharpness", "adaptive_trace"]] | str = ('eigenvalue', 'trace', 'adaptive_sharpness'),
+    layers: bool = False,
+    splits: Sequence[Literal["train_a", "train_b", "test"]] | str = ('train_a', 'train_b'),
+    num_images: int = 500,
+    num_probes: int = 30,
+    confidence: float = 0.95,
+    sample_seed: int = 0,
+    precision: Literal["float64", "float32"] = "float64",
+    bn: Literal["interpolate", "recalibrate", "nearest"] = "interpolate",
+    dataset: str = "",
+    image_size: int | None = None,
+    channels: Literal["auto", "1", "3"] = "auto",
+    shift: str = "none",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit", "given"] = "centered",
+    mean: Sequence[float] | str = (),
+    std: Sequence[float] | str = (),
+    output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+) -> Curvature:
+    """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
+
 def diagnose(
     a: _Run | None = None,
     b: _Run | None = None,
@@ -154,6 +198,8 @@ def ensemble(
     confidence: float = 0.95,
     num_orders: int = 50,
     scores_seed: int = 0,
+    temperature_share: float = 0.2,
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -197,6 +243,7 @@ def interpolate(
     num_resamples: int = 1000,
     confidence: float = 0.95,
     resamples_seed: int = 0,
+    calibrate: bool = False,
     keep_samples: bool = False,
     align: Literal["none", "weights", "activations", "sinkhorn"] = "none",
     num_matching_images: int = 2000,
@@ -207,6 +254,7 @@ def interpolate(
     match_on: Literal["parameters", "kernels"] = "parameters",
     align_seed: int = 0,
     max_sweeps: int = 100,
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -246,6 +294,7 @@ def interpolate_epochs(
     num_resamples: int = 1000,
     confidence: float = 0.95,
     resamples_seed: int = 0,
+    calibrate: bool = False,
     keep_samples: bool = False,
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
@@ -256,6 +305,7 @@ def interpolate_epochs(
     align_seed: int = 0,
     max_sweeps: int = 100,
     epochs: Sequence[int] | str = (),
+    test_on: Sequence[str] | str = (),
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -275,6 +325,59 @@ def interpolate_epochs(
     address: str = "",
 ) -> PathByEpoch:
     """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
+
+def interpolate_layers(
+    a: _Run | None = None,
+    b: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    run_a: _Run = "",
+    run_b: _Run = "",
+    pair: _Run = "",
+    data_root: str | _FilePath = "",
+    num_alphas: int = 21,
+    splits: Sequence[Literal["test", "train_a", "train_b", "unseen"]] | str = ('test', 'train_a', 'train_b'),
+    bn: Literal["interpolate", "recalibrate", "nearest", "repair"] = "interpolate",
+    path_engine: Literal["fast", "exact"] = "fast",
+    barrier_threshold: float = 0.1,
+    accuracy_delta_threshold: float = -0.06,
+    error_barrier_threshold: float = 0.02,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    resamples_seed: int = 0,
+    align: Literal["none", "weights", "activations", "sinkhorn"] = "none",
+    num_matching_images: int = 2000,
+    sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
+    sinkhorn_steps: int = 200,
+    sinkhorn_lr: float = 0.1,
+    sinkhorn_temperature: float = 1.0,
+    match_on: Literal["parameters", "kernels"] = "parameters",
+    align_seed: int = 0,
+    max_sweeps: int = 100,
+    layers: Sequence[Literal["each", "below", "above", "complement"]] | str = (),
+    layer_groups: Sequence[str] | str = (),
+    test_on: Sequence[str] | str = (),
+    dataset: str = "",
+    image_size: int | None = None,
+    channels: Literal["auto", "1", "3"] = "auto",
+    shift: str = "none",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit", "given"] = "centered",
+    mean: Sequence[float] | str = (),
+    std: Sequence[float] | str = (),
+    output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+    devices: Sequence[str] | str = (),
+    address: str = "",
+) -> PathByLayer:
+    """Measure the paths on which some layers go from A to B (`layers=["each"]`), of a pair or of two networks."""
 
 def matrix(
     networks: _Runs | None = None,
@@ -296,6 +399,7 @@ def matrix(
     barrier: Literal["barrier_over_chord", "barrier", "barrier_in_basin", "error_barrier", "epsilon"] = "barrier_over_chord",
     threshold: float | None = None,
     linkage: Literal["average", "single", "complete"] = "average",
+    test_on: Sequence[str] | str = (),
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
     sinkhorn_steps: int = 200,
@@ -549,6 +653,9 @@ def star(
     max_regular_pairs: int = 25,
     barrier_threshold: float = 0.1,
     star_accuracy_threshold: float = 0.02,
+    start: _Run = "",
+    start_digest: str = "",
+    start_head: Literal["keep", "new"] = "keep",
     dataset: str = "",
     image_size: int | None = None,
     channels: Literal["auto", "1", "3"] = "auto",
@@ -734,6 +841,9 @@ def trajectory(
     engine: Literal["exact", "fast"] | None = None,
     keep_epochs: str = "",
     data_root: str | _FilePath = "",
+    start: _Run = "",
+    start_digest: str = "",
+    start_head: Literal["keep", "new"] = "keep",
     device: str = "auto",
     deterministic: bool = False,
     threads: int | None = None,

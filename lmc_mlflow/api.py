@@ -11,30 +11,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lmc_mlflow.api_paths import diagnose as diagnose
+from lmc_mlflow.api_paths import interpolate as interpolate
+from lmc_mlflow.api_paths import interpolate_epochs as interpolate_epochs
+from lmc_mlflow.api_paths import interpolate_layers as interpolate_layers
 from lmc_mlflow.calls import (
     OF_OUR_LOOP,
-    as_text,
     at,
     configure,
     ends,
+    load_module,
     make_network,
     make_pair,
     make_result,
     option_table,
-    refuse_no_text,
 )
-from lmc_mlflow.results.measurements import Diagnosis, Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.published_model import PublishedModel
-from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
     from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
-
-SEVERAL = (list, tuple)
 
 
 def train_pair(*, uri: str | None = None, experiment: str | None = None, **options: Any) -> Pair:
@@ -98,55 +98,6 @@ def adopt(
         return make_result(Network, log_network(configure("adopt", options, {"model": model_uri})))
 
 
-def interpolate(
-    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
-) -> Path:
-    """Measure the path between the networks of a pair (one argument), or between two networks."""
-    with at(uri, experiment):
-        from lmc_mlflow.workflows.path.interpolate import interpolate as measure
-
-        config = configure("interpolate", options, ends(a, b))
-        if config.by_epoch.epochs:
-            raise ValueError("epochs: interpolate measures one path; call interpolate_epochs(pair, epochs=[1, 2, 5])")
-        outcome = measure(config)
-        return make_result(
-            Path,
-            outcome,
-            verdict=outcome.connected,
-            verdict_by_error=outcome.connected_by_error,
-            verdict_by_intervals=outcome.connected_interval.partition(" ")[0],
-            align=config.aligning.align,
-            thresholds=(config.path.barrier_threshold, config.path.accuracy_delta_threshold),
-        )
-
-
-def interpolate_epochs(
-    pair: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
-) -> PathByEpoch:
-    """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
-    with at(uri, experiment):
-        from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs as measure
-
-        config = configure("interpolate", options, {"pair": pair})
-        if not config.by_epoch.epochs:
-            raise ValueError("give epochs=[...], which the pair has kept; interpolate(pair) measures one path")
-        return make_result(PathByEpoch, measure(config))
-
-
-def diagnose(
-    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
-) -> Diagnosis:
-    """Find out why there is a barrier between the networks of a pair (one argument), or between two networks."""
-    with at(uri, experiment):
-        from lmc_mlflow.workflows.diagnose.diagnose import diagnose as find_causes
-
-        outcome = find_causes(configure("diagnose", options, ends(a, b)))
-        found = outcome.diagnosis
-        return make_result(
-            Diagnosis, outcome, answer=found.answer, causes=found.causes, sentence=found.sentence, what=found.what
-        )
-
-
 def align(
     a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
 ) -> Network:
@@ -164,7 +115,7 @@ def ensemble(
     with at(uri, experiment):
         from lmc_mlflow.workflows.ensemble.ensemble import ensemble as score
 
-        name = "runs" if isinstance(members, SEVERAL) else "star" if isinstance(members, Star) else "pair"
+        name = "runs" if isinstance(members, list | tuple) else "star" if isinstance(members, Star) else "pair"
         return make_result(Ensemble, score(configure("ensemble", options, {name: members})))
 
 
@@ -201,6 +152,17 @@ def plane(
         from lmc_mlflow.workflows.plane.plane import plane as measure
 
         return make_result(Plane, measure(configure("plane", options, {"run_a": a, "run_b": b, "run_c": c})))
+
+
+def curvature(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Curvature:
+    """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.curvature.curvature import curvature as measure
+
+        named = {"path": a} if isinstance(a, Path) and b is None else ends(a, b)
+        return make_result(Curvature, measure(configure("curvature", options, named)))
 
 
 def prune(
@@ -244,13 +206,7 @@ def network(run: Any, /, *, uri: str | None = None) -> nn.Module:
     Raises:
         ValueError: no such run, or one without a network that can be loaded.
     """
-    from lmc_mlflow.query.networks import load_network
-    from lmc_mlflow.query.runs import default_client
-
-    refuse_no_text(uri=uri)
-    if uri is None and isinstance(run, Result):
-        uri = run.uri
-    return load_network(default_client(uri), as_text("run", as_value(run))).network()
+    return load_module(run, uri)
 
 
 def options(command: str) -> pd.DataFrame:

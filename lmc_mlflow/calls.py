@@ -19,6 +19,7 @@ from lmc_mlflow.results.result import Result, as_value
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
@@ -157,6 +158,17 @@ def make_network(run_id: str, how: str) -> Network:
 
     run = default_client().get_run(run_id)
     return make_result(Network, Outcome.of(run, how))
+
+
+def load_module(run: Any, uri: str | None) -> nn.Module:
+    """Load the network of a run as `lmc_mlflow.network` does."""
+    from lmc_mlflow.query.networks import load_network
+    from lmc_mlflow.query.runs import default_client
+
+    refuse_no_text(uri=uri)
+    if uri is None and isinstance(run, Result):
+        uri = run.uri
+    return load_network(default_client(uri), as_text("run", as_value(run))).network()
 
 
 def option_table(command: str) -> pd.DataFrame:

@@ -21,11 +21,13 @@ class Kind:
     PATH = "path"
     PATH_BY_EPOCH = "path_by_epoch"
     DIAGNOSIS = "diagnosis"
+    PATH_BY_LAYER = "path_by_layer"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
     STAR = "star"
     MATRIX = "matrix"
     PLANE = "plane"
+    CURVATURE = "curvature"
     PRUNED = "pruned"
     TRAJECTORY = "trajectory"
     SWEEP = "sweep"
@@ -40,6 +42,7 @@ SEALED_KINDS = (
     Kind.PATH,
     Kind.PATH_BY_EPOCH,
     Kind.DIAGNOSIS,
+    Kind.PATH_BY_LAYER,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
     Kind.STAR,
@@ -47,6 +50,7 @@ SEALED_KINDS = (
     Kind.TRAJECTORY,
     Kind.MATRIX,
     Kind.PLANE,
+    Kind.CURVATURE,
 )
 """Kinds whose artifacts are closed by a manifest."""
 
@@ -89,6 +93,7 @@ class Tag:
     WEIGHTS_DIGEST = "lmc.weights_digest"
     SWA = "lmc.swa"
     KEPT_EPOCHS = "lmc.kept_epochs"
+    LAST_EPOCH = "lmc.last_epoch"
     # How it was measured.
     ALIGN = "lmc.align"
     BN = "lmc.bn"
@@ -105,6 +110,7 @@ class Tag:
     DIAGNOSIS = "lmc.diagnosis"
     CAUSES = "lmc.causes"
     CONVERGED = "lmc.converged"
+    LAYER = "lmc.layer"
     STAR = "lmc.star"
     STAR_CANDIDATE = "lmc.star_candidate"
     CLUSTERS = "lmc.clusters"
@@ -120,6 +126,7 @@ class Tag:
     PID_NAMESPACE = "lmc.pid_namespace"
     HEARTBEAT = "lmc.heartbeat"
     TASK = "lmc.task"
+    STOPPED = "lmc.stopped"
     ERROR = "lmc.error"
     SEE = "lmc.see"
     OPENED = "lmc.opened"
@@ -132,6 +139,7 @@ class Tag:
     # Sweeps and bundles.
     GRID = "lmc.grid"
     GRID_DIGEST = "lmc.grid_digest"
+    REFINED = "lmc.refined"
     LEFT_OUT = "lmc.left_out"
     # Published models.
     PUBLISHED = "lmc.published"
@@ -160,13 +168,23 @@ class Artifact:
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
     DIAGNOSIS = "diagnosis.json"
     DIAGNOSIS_CURVES = "diagnosis_curves.json"
+    PATH_BY_LAYER = "path_by_layer.json"
+    BARRIER_BY_LAYER = "barrier_by_layer.json"
+    FEATURES_BY_LAYER = "features_by_layer.json"
+    BARRIER_BY_CLASS = "barrier_by_class.json"
+    BARRIER_BY_SAMPLE = "barrier_by_sample.json"
     SAMPLES = "samples.npz"
     SAMPLES_UNALIGNED = "samples_unaligned.npz"
+    CURVATURE = "curvature.json"
+    CURVATURE_BY_LAYER = "curvature_by_layer.json"
     MATRIX_PAIRS = "pairs.csv"
     MATRIX_NETWORKS = "networks.csv"
     MATRIX_POINTS = "points.csv"
+    MATRIX_OTHER_PAIRS = "pairs_on_other_data.csv"
+    MATRIX_OTHER_POINTS = "points_on_other_data.csv"
     MEMBERS = "members.json"
     SIZES = "sizes.json"
+    OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"
@@ -183,6 +201,8 @@ HEADLINE = "headline"
 """Metric of kinds without a barrier of their own: the number that answers their question (docs/tracking.md)."""
 BY_EPOCH = "_by_epoch"
 """End of the metrics of paths between kept epochs of a pair; their step is the epoch."""
+BY_LAYER = "_by_layer"
+"""In the metrics of paths on which some layers move; their step is the number of the layer."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
 

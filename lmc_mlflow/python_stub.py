@@ -25,8 +25,10 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
-from lmc_mlflow.results.measurements import Diagnosis, Ensemble, Matrix, Path, PathByEpoch, Plane
+from lmc_mlflow.results.diagnosis import Diagnosis
+from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
+from lmc_mlflow.results.path_by_layer import PathByLayer
 from lmc_mlflow.results.published_model import PublishedModel
 from lmc_mlflow.results.result import Result
 from lmc_mlflow.workflows.pair.own_loop.own_pair import OwnPair
@@ -37,16 +39,19 @@ ROOMS: tuple[str, ...]
 _Run = str | Result
 _Runs = Sequence[_Run]
 """
-COMMAND_OF = {"train_pairs": "train_pair", "pair": "train_pair", "interpolate_epochs": "interpolate"}
+COMMAND_OF = {"train_pairs": "train_pair", "pair": "train_pair"} | dict.fromkeys(
+    ("interpolate_epochs", "interpolate_layers"), "interpolate"
+)
 """Functions that are called otherwise than their command."""
 LEFT_OUT: Mapping[str, Collection[str]] = {
     "train_pair": ("seeds",),
     "pair": OF_OUR_LOOP,
-    "interpolate": ("epochs",),
-    "interpolate_epochs": ("pair", "run_a", "run_b", "align"),
+    "interpolate": ("epochs", "layers", "layer_groups"),
+    "interpolate_epochs": ("pair", "run_a", "run_b", "align", "layers", "layer_groups"),
+    "interpolate_layers": ("epochs", "keep_samples", "calibrate", "alphas", "alpha_tolerance"),
 }
 """Options of a function's command that it does not take."""
-NETWORKS = ("run_a", "run_b", "run_c", "pair", "run", "star", "reference", "start")
+NETWORKS = ("run_a", "run_b", "run_c", "pair", "path", "run", "star", "reference", "start")
 LISTS_OF_NETWORKS = ("runs", "sources", "held_out")
 TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
 

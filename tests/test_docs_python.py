@@ -21,7 +21,9 @@ FILE = re.compile(r"# (\w+\.py)\n")
     "ignore::UserWarning:lightning",
     "ignore:.*AnyType:UserWarning",
 )
-@pytest.mark.parametrize("page", ["python.md", "bring-your-own.md", "any-two-models.md", "publish.md", "starts.md"])
+@pytest.mark.parametrize(
+    "page", ["python.md", "bring-your-own.md", "any-two-models.md", "publish.md", "starts.md", "layers.md"]
+)
 def test_every_block_of_the_page_works(
     page: str, store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

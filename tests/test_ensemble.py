@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from entry_points.ensemble import main
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.query.runs import metric_curve
-from lmc_mlflow.workflows.ensemble import predictions
+from lmc_mlflow.workflows.ensemble import kinds
 
 HERE = ["--device=cpu", "--threads=1", "--num_resamples=50", "--num_orders=5"]
 SCORES = {
@@ -25,6 +25,10 @@ SCORES = {
     "nll",
     "brier",
     "ece",
+    "ace",
+    "aurc",
+    "mutual_information",
+    *(f"{name}_{when}" for name in ("nll", "brier", "ece") for when in ("calibrated", "uncalibrated")),
     "auroc_max_probability",
     "auroc_entropy",
 }
@@ -34,13 +38,13 @@ SCORES = {
 def forward(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts forward passes over the test set."""
     calls: list[int] = []
-    original = predictions.predict
+    original = kinds.predict
 
     def counted(network, images):
         calls.append(images.shape[0])
         return original(network, images)
 
-    monkeypatch.setattr(predictions, "predict", counted)
+    monkeypatch.setattr(kinds, "predict", counted)
     return calls
 
 
@@ -66,6 +70,7 @@ def test_points_of_a_path_are_an_lmc_ensemble(store: MlflowClient, pair: str, tm
     wanted = {f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")}
     assert wanted <= set(run.data.metrics)
     assert run.data.metrics["num_members"] == 5
+    assert run.data.metrics["temperature"] > 0
     endpoints = [r.data.metrics["cost/train_seconds"] for r in runs_of_kind(store, "endpoint")]
     assert run.data.metrics["cost/train_seconds"] == pytest.approx(sum(endpoints))
     files = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path / "out")))

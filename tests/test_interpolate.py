@@ -74,7 +74,11 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     assert query.paths()["connected_by_error"].tolist() == [run.data.tags["lmc.connected_by_error"]]
     expected = {f"{split}/{key}" for split in ("test", "train_a", "train_b") for key in SPLIT_KEYS | INTERVALS} | ONCE
     expected |= {f"against_alpha/test_{name}" for name in ("loss", "accuracy", "ece")}
-    assert set(run.data.metrics) == expected
+    expected |= {f"{split}/paid_by_{who}_classes" for split in ("test", "train_a", "train_b") for who in ("a", "b")}
+    names = ("agreement", "wrong_agreement", "wrong_disagreement", "agreement_minus_accuracy")
+    expected |= {f"{split}/ends_{name}" for split in ("test", "train_a", "train_b") for name in names}
+    paths_with_heights = {f"{split}/half_paid_by" for split in ("test", "train_a", "train_b")}
+    assert set(run.data.metrics) - paths_with_heights == expected
     curve = metric_curve(store, run.info.run_id, "test/path_loss")
     assert metric_curve(store, run.info.run_id, "against_alpha/test_loss") == curve
     groups = {key.partition("/")[0] for key in run.data.metrics if "/" in key}
@@ -82,6 +86,7 @@ def test_a_path_is_logged_as_the_contract_says(store: MlflowClient, pair: str, t
     assert sorted(curve) == [0, 200, 400, 500, 600, 800, 1000]
     files = Path(store.download_artifacts(run.info.run_id, "", str(tmp_path / "path")))
     names = {str(f.relative_to(files)) for f in files.rglob("*") if f.is_file()}
+    assert {"barrier_by_class.json", "barrier_by_sample.json", "figures/who_pays.png"} <= names
     assert {"path.json", "figures/path.png", "figures/polar.png", "manifest.json"} <= names
     content = json.loads((files / "path.json").read_text())
     table = pd.DataFrame(content["data"], columns=content["columns"])

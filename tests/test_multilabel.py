@@ -412,18 +412,34 @@ OF_LOSSES = {
     plots.barrier_by_noise_scale,
     plots.barrier_by_noise_source,
     plots.barrier_by_parting,
+    plots.phase_diagram,
     plots.paths_by_epoch_figure,
+    plots.paths_by_layer_figure,
     plots.error_barrier_by_model,
     plots.error_barrier_by_slope,
     plots.first_batch_figure,
     plots.barriers_of_zoo,
+    plots.angle_against_sharpness,
+    plots.curvature_figure,
+    plots.layers_figure,
     plots.matrix_figure,
     plots.segments_of_zoo,
 }
 """Figures of barriers, losses and images, which name no score."""
-OF_ONE_LABEL = {plots.boundaries, plots.paths_of_zoo}
-"""Figures of moons, and of a score that the caller names."""
-OF_ENSEMBLES = {plots.accuracy_by_size, plots.scores_by_size, plots.ensemble_comparison}
+OF_ONE_LABEL = {
+    plots.boundaries,
+    plots.calibrated_figure,
+    plots.other_scores_figure,
+    plots.paths_of_zoo,
+    plots.who_pays_figure,
+}
+"""Figures of moons, of a score that the caller names, and of classes."""
+OF_ENSEMBLES = {
+    plots.diversity_against_sharpness,
+    plots.accuracy_by_size,
+    plots.scores_by_size,
+    plots.ensemble_comparison,
+}
 
 
 def of_a_star() -> pd.DataFrame:

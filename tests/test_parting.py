@@ -19,6 +19,9 @@ def parted(shared: int, **more: Any) -> dict[str, Any]:
     return {"shared_epochs": shared, "shared_data": "both", "perturb": "", "start_digest": "", "freeze": ()} | more
 
 
+PRETRAINED = parted(0) | {"start_digest": "digest of mnist", "start_head": "new"}
+
+
 def falling(**more: Any) -> list[dict[str, Any]]:
     """Broken up to 2 shared epochs, connected from 5 on."""
     return [parted(k, **more, **(LOST if k < 5 else {})) for k in (0, 2, 5, 10)]
@@ -62,9 +65,10 @@ def test_seeds_that_differ_give_an_interval() -> None:
             [*falling(**UNEQUAL), parted(0, **EQUAL), parted(5, **EQUAL)],
             [*falling(**EQUAL), parted(0, **UNEQUAL), parted(5, **UNEQUAL)],
         ),
+        ("F-03", [parted(0, **LOST), PRETRAINED], [parted(0), PRETRAINED | LOST]),
     ],
 )
-def test_both_claims_are_judged_both_ways(
+def test_all_claims_are_judged_both_ways(
     name: str, supporting: list[dict[str, Any]], contradicting: list[dict[str, Any]]
 ) -> None:
     assert answer(name, paths(*supporting)) == "supported"
@@ -99,3 +103,28 @@ def test_the_conclusion_is_computed_and_says_when_nothing_can_fall() -> None:
     assert "nothing can fall" in when_chosen(paths(*flat))
     assert "not enough runs yet" in when_chosen(paths(*falling(), seeds=(1,)))
     assert "not enough runs yet" in when_chosen(pd.DataFrame())
+
+
+def evidence(*rows: dict[str, Any]) -> tuple[str, list[str]]:
+    claims = [claim for claim in CLAIMS if claim.name == "F-03"]
+    verdict = judge_all(frames(paths(*rows)), 2, claims)["F-03"]["interpolate"]
+    return verdict.answer, [str(line) for line in verdict.evidence]
+
+
+def test_a_pretrained_start_is_held_against_random_starts_of_its_own_condition_alone() -> None:
+    answer, lines = evidence(parted(0, **LOST), PRETRAINED)
+    assert answer == "supported"
+    assert "0.001 nats" in lines[0]
+    assert "connected in 2 of 2 seeds" in lines[0]
+    assert evidence(parted(0, lr=0.1, **LOST), PRETRAINED)[0] == "insufficient"  # no random start with this rate
+    assert evidence(parted(2, **LOST), PRETRAINED)[0] == "insufficient"  # shared epochs are no random start
+    assert evidence(parted(0, **LOST), PRETRAINED | {"start_epoch": 5})[0] == "insufficient"  # nor is a resumed one
+    assert evidence(parted(0), PRETRAINED)[0] == "insufficient"  # random starts are connected as well
+    half = PRETRAINED | {"connected": "no", "test/barrier_in_basin": 0.3}
+    assert evidence(parted(0, **LOST), half)[0] == "contradicted"  # lower, and broken all the same
+
+
+def test_two_pretrained_starts_are_two_comparisons() -> None:
+    answer, lines = evidence(parted(0, **LOST), PRETRAINED, PRETRAINED | {"start_digest": "another"} | LOST)
+    assert answer in ("undecided", "contradicted")
+    assert len(lines) == 2

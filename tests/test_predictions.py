@@ -5,15 +5,24 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from lmc_mlflow.predictions.agreement import pair_shares
-from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
+from lmc_mlflow.predictions.calibration import (
+    entropy,
+    mutual_information,
+    weighted_ace,
+    weighted_aurc,
+    weighted_auroc,
+    weighted_ece,
+)
 from lmc_mlflow.predictions.combination import majority_vote, mean_probabilities
 from lmc_mlflow.predictions.ensembles import score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
+from lmc_mlflow.predictions.temperature_scaling import scale_prediction
 
 # Three samples and five members with the counts of Hepburn et al., Appendix E: of 10 pairs a sample, 30 in all,
 # 12 agree and are wrong and 7 differ and are both wrong. Class 0 is right everywhere.
@@ -229,3 +238,79 @@ def test_accuracy_by_size_begins_with_the_members_and_ends_with_the_ensemble() -
     scores = score_ensemble(logs, labels, 0, 0.95, np.random.default_rng(0))
     assert set(sizes["mean_prediction"][:, -1]) == {scores["mean_prediction_accuracy"].value}
     assert set(sizes["majority_vote"][:, -1]) == {scores["majority_vote_accuracy"].value}
+
+
+def test_mutual_information_adaptive_error_and_area_are_those_of_torch_uncertainty() -> None:
+    metrics = pytest.importorskip("torch_uncertainty.metrics.classification")
+    logs, labels = random_members(n=400)
+    scores = score_ensemble(logs, labels, 0, 0.95, np.random.default_rng(0))
+    members = torch.from_numpy(np.exp(logs.astype(np.float64)))
+    mean, truth = members.mean(dim=0), torch.from_numpy(labels)
+    information = metrics.MutualInformation()
+    information.update(members.transpose(0, 1))
+    assert scores["mutual_information"].value == pytest.approx(float(information.compute()), abs=1e-6)
+    error = metrics.AdaptiveCalibrationError(task="multiclass", num_classes=4, num_bins=15)
+    error.update(mean, truth)
+    assert scores["ace"].value == pytest.approx(float(error.compute()), abs=1e-5)
+    area = metrics.AURC()
+    area.update(mean, truth)
+    rates = area.partial_compute()  # theirs is the trapezoids' area from coverage 1 / N on, ours the mean
+    trapezoids = float(area.compute()) * (1 - 1 / 400) + float(rates[0] + rates[-1]) / 2 / 400
+    assert scores["aurc"].value == pytest.approx(trapezoids, abs=1e-6)
+
+
+def test_members_that_agree_have_no_mutual_information_and_certain_ones_that_differ_have_that_of_a_coin() -> None:
+    one = np.log(np.array([[[0.9, 0.1]]], dtype=np.float32))
+    assert mutual_information(np.repeat(one, 3, axis=0), np.exp(one[0].astype(np.float64))) == pytest.approx([0])
+    with np.errstate(divide="ignore"):
+        sure = np.log(np.array([[[1, 0]], [[0, 1]]], dtype=np.float32))
+    assert mutual_information(sure, np.array([[0.5, 0.5]])) == pytest.approx([np.log(2)])
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40))
+def test_the_area_and_the_adaptive_error_are_those_of_plain_loops(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    score, correct = rng.permutation(n) / n, rng.random(n) < 0.5
+    weights = rng.integers(0, 3, size=(2, n)).astype(np.float64)
+    weights[:, 0] += 1
+    areas = weighted_aurc(score, correct, weights)
+    for row, area in zip(weights, areas, strict=True):
+        drawn = [bool(correct[i]) for i in np.argsort(-score) for _ in range(int(row[i]))]
+        risks = [drawn[: k + 1].count(False) / (k + 1) for k in range(len(drawn))]
+        assert area == pytest.approx(sum(risks) / len(risks))
+    bins = np.array_split(np.argsort(score), 15)
+    gap = sum(abs(sum(score[i] - correct[i] for i in part)) for part in bins) / n
+    assert weighted_ace(score, correct, np.ones((1, n)))[0] == pytest.approx(gap)
+
+
+def test_a_temperature_that_others_have_chosen_mends_what_was_too_sure() -> None:
+    logs, labels = random_members(m=1, n=3000)
+    sharp = 5 * np.repeat(logs, 2, axis=0)  # an average of different ones has no one temperature
+    sharp -= np.log(np.exp(sharp).sum(axis=2, keepdims=True))
+    scaled = scale_prediction(sharp, labels, 0.3, np.random.default_rng(0))
+    assert scaled is not None
+    assert (scaled.num_samples, scaled.temperature > 1.5) == (2100, True)
+    scores = {name: float(value[0]) for name, value in scaled.weighted(np.ones((1, 2100))).items()}
+    for name in ("nll", "ece", "brier"):
+        assert scores[f"{name}_calibrated"] < scores[f"{name}_uncalibrated"], name
+    order = np.random.default_rng(0).permutation(3000)
+    p = np.exp(sharp.astype(np.float64)).mean(axis=0)
+    others = np.sort(order[900:])
+    assert scores["nll_uncalibrated"] == pytest.approx(-np.log(p[others, labels[others]]).mean())
+    powers = p[others] ** (1 / scaled.temperature)
+    calibrated = powers / powers.sum(axis=1, keepdims=True)
+    assert scores["nll_calibrated"] == pytest.approx(-np.log(calibrated[np.arange(2100), labels[others]]).mean())
+    best = min(
+        np.exp(np.linspace(-2, 3, 2001)),
+        key=lambda t: (
+            -np.log((p ** (1 / t) / (p ** (1 / t)).sum(1, keepdims=True))[order[:900], labels[order[:900]]]).mean()
+        ),
+    )
+    assert scaled.temperature == pytest.approx(best, rel=0.01)
+
+
+def test_a_temperature_needs_samples_on_both_sides() -> None:
+    logs, labels = random_members(n=3)
+    assert scale_prediction(logs, labels, 0.0, np.random.default_rng(0)) is None
+    assert scale_prediction(logs, labels, 0.1, np.random.default_rng(0)) is None
+    assert scale_prediction(logs, labels, 0.4, np.random.default_rng(0)) is not None

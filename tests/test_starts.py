@@ -1,6 +1,7 @@
 """Pairs start where a network is, part where they are told, and keep the epochs that are asked for."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,9 @@ from entry_points.trajectory import main as trajectory
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
-from lmc_mlflow.config.starting import Perturbation, missing_epochs, read_epochs, read_perturbation
+from lmc_mlflow.config.perturbation import Perturbation, read_perturbation
+from lmc_mlflow.config.starting import StartConfig, missing_epochs, read_epochs
+from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.manifest import read_manifest
 from lmc_mlflow.query.kept_states import kept_sizes, load_kept
 from lmc_mlflow.query.networks import load_network
@@ -107,6 +110,9 @@ def test_what_starts_at_random_has_the_fingerprint_of_earlier_versions() -> None
             "begins after epoch 3, so epoch 2 is not one of its",
         ),
         (["--keep_epochs=1,200"], "epoch 200 comes after epochs=100"),
+        (["--shared_epochs=2", "--steps=50", "--schedule=cosine"], "give epochs, or schedule=constant"),
+        (["--steps=50", "--keep_epochs=9", *QUICK[:1], *QUICK[2:]], "epoch 9 comes after epochs=3"),
+        (["--steps=50", "--shared_epochs=1", "--epochs=9", *QUICK[:1], *QUICK[2:]], "are 4 epochs of batch_size=32"),
         (["--perturb=batch:x"], "perturb='batch:x'"),
     ],
 )
@@ -380,3 +386,11 @@ def test_a_pair_starts_from_the_weights_of_a_model_in_mlflow(store: MlflowClient
     plain = lmc.train_pair(**small)
     model = lmc.publish(plain.a, input="scaled")
     assert lmc.train_pair(start=model.model_uri, **small).run_id == lmc.train_pair(start=plain.a, **small).run_id
+
+
+def test_distances_of_kept_epochs_are_checked_without_listing_a_thousand_million_epochs() -> None:
+    tracemalloc.start()
+    StartConfig(keep_epochs="every:1")
+    TrajectoryConfig(run="x", keep_epochs="every:1")
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()

@@ -5,10 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import QUICK, runs_of_kind
+from mlflow import MlflowClient
 from torch.nn import functional
 
+from entry_points.interpolate import main
+from entry_points.train_pair import main as train_pair
+from lmc_mlflow import query
+from lmc_mlflow.batches import ResidentImages
+from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.data.loading import load_shifted
+from lmc_mlflow.evaluation import predict
+from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import barrier_over_chord
 from lmc_mlflow.paths.calibrated import calibrated_barrier
+from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.excess import (
     barrier_by_class,
     barrier_by_sample,
@@ -16,9 +27,13 @@ from lmc_mlflow.paths.excess import (
     sample_excess,
     share_that_pays_half,
 )
+from lmc_mlflow.paths.grid import Grid
 from lmc_mlflow.paths.samples import PathSamples
+from lmc_mlflow.paths.walk import measure_path
 from lmc_mlflow.predictions.temperature import HIGHEST, LOWEST, best_temperature
+from lmc_mlflow.query.networks import load_network
 
+HERE = ["--device=cpu", "--threads=1"]
 ALPHAS = np.array([0.0, 0.25, 0.5, 1.0])
 LOSSES = np.array(
     [
@@ -166,3 +181,72 @@ def test_overconfidence_between_two_sound_ends_is_no_barrier_after_calibration()
     assert path.barrier_over_chord == pytest.approx(0, abs=1e-6)
     assert path.temperatures[1] == pytest.approx(5 * path.temperatures[0], rel=1e-3)
     assert all(path.losses <= plain)
+
+
+# a logged path
+
+
+@pytest.fixture
+def pair(store: MlflowClient) -> str:
+    assert train_pair([*QUICK, "--model=mlp_l1_w16_bn", "--shift=label_2080"]) == 0
+    return str(runs_of_kind(store, "pair")[0].info.run_id)
+
+
+def test_a_path_logs_who_pays_and_its_sides_add_up_to_its_height(store: MlflowClient, pair: str) -> None:
+    assert main([f"--pair={pair}", "--num_alphas=5", "--num_resamples=0", *HERE]) == 0
+    paths = query.paths()
+    table = query.barrier_by_class(paths)
+    points = query.path_curves(paths)
+    assert set(table["split"]) == {"test", "train_a", "train_b"}
+    for split, rows in table.groupby("split"):
+        own = points[points["split"] == split].sort_values("alpha")
+        alphas, losses = own["alpha"].to_numpy(), own["loss"].to_numpy()
+        heights = losses - ((1 - alphas) * losses[0] + alphas * losses[-1])
+        assert rows["contribution"].sum() == pytest.approx(heights[1:-1].max(), abs=1e-6)
+        assert (alphas == rows["alpha"].iloc[0]).argmax() == 1 + heights[1:-1].argmax()
+        sides = rows.groupby("seen_more")["contribution"].sum()
+        for side, name in (("A", "a"), ("B", "b")):
+            assert paths[f"{split}/paid_by_{name}_classes"][0] == pytest.approx(sides[side], abs=1e-12)
+    lower = table[(table["split"] == "test") & (table["label"] < 5)]
+    assert set(lower["seen_more"]) == {"B"}  # label_2080: A holds 20 % of the lower classes
+    assert table[table["split"] == "test"]["num_samples"].sum() == 355
+
+
+def test_the_calibrated_barrier_is_logged_and_other_numbers_stay(store: MlflowClient, pair: str) -> None:
+    flags = [f"--pair={pair}", "--num_alphas=3", "--splits=test,train_a", *HERE]
+    assert main(flags) == 0
+    assert main([*flags, "--calibrate=true"]) == 0
+    plain, found = sorted(runs_of_kind(store, "path"), key=lambda run: run.data.params["path.calibrate"])
+    assert {key: found.data.metrics[key] for key in plain.data.metrics} == plain.data.metrics
+    assert found.data.tags["lmc.fingerprint"] != plain.data.tags["lmc.fingerprint"]
+    points = query.path_curves(query.paths().query("run_id == @found.info.run_id"))
+    assert (points["calibrated_loss"] <= points["loss"] + 1e-9).all()
+    a = load_network(store, found.data.tags["lmc.run_a"]).network()
+    test = load_shifted(DataConfig(), torch.device("cpu")).test
+    expected = best_temperature(predict(a, test.images), test.labels)
+    assert found.data.metrics["test/temperature_a"] == pytest.approx(expected.temperature, rel=1e-4)
+    own = points[points["split"] == "test"].sort_values("alpha")["calibrated_loss"].to_numpy()
+    assert own[0] == pytest.approx(expected.loss, abs=1e-7)
+    assert found.data.metrics["test/calibrated_barrier"] == pytest.approx(own.max() - (own[0] + own[-1]) / 2)
+
+
+def test_both_engines_find_the_same_temperatures() -> None:
+    images, labels = ResidentImages(torch.randn(300, 1, 4, 4)), torch.randint(0, 3, (300,))
+    spec = NetworkSpec("mlp_l1_w8", 1, 4, 4, 3)
+    network, other = build_network(spec, 0), build_network(spec, 1)
+    grid = Grid(np.array([0, 0.5, 1]), calibrate=True)
+    found = [
+        measure_path(
+            network,
+            Segment(network.state_dict(), other.state_dict()),
+            grid,
+            {"test": (images, labels)},
+            "interpolate",
+            engine=engine,
+        )
+        for engine in ("fast", "exact")
+    ]
+    fast, exact = (path.calibrated["test"] for path in found if path.calibrated is not None)
+    np.testing.assert_allclose(fast.losses, exact.losses, atol=1e-5)
+    np.testing.assert_allclose(fast.temperatures, exact.temperatures, rtol=1e-2)
+    assert (fast.losses <= found[0].losses["test"] + 1e-9).all()

@@ -10,6 +10,7 @@ from lmc_mlflow.config.alignment import (
     ImageMatchingConfig,
     MatchingConfig,
 )
+from lmc_mlflow.config.curvature import CurvatureConfig as CurvatureConfig
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
 from lmc_mlflow.config.measurement_commands import DiagnoseConfig as DiagnoseConfig
@@ -29,13 +30,13 @@ from lmc_mlflow.config.star import (
     StarVerdictConfig,
     matching_of,
 )
-from lmc_mlflow.config.starting import StartConfig, check_start
+from lmc_mlflow.config.starting import GivenStartConfig, StartConfig, check_start
 from lmc_mlflow.config.store_commands import ExportCommandConfig as ExportCommandConfig
 from lmc_mlflow.config.store_commands import ImportCommandConfig as ImportCommandConfig
 from lmc_mlflow.config.store_commands import PrepareDataConfig as PrepareDataConfig
 from lmc_mlflow.config.store_commands import RemoveCommandConfig as RemoveCommandConfig
 from lmc_mlflow.config.store_commands import RepairCommandConfig as RepairCommandConfig
-from lmc_mlflow.config.sweep import GridConfig, WorkConfig
+from lmc_mlflow.config.sweep import GridConfig, RefineConfig, StopConfig, WorkConfig
 from lmc_mlflow.config.train_pair import ModelConfig, NoiseConfig, OptimizationConfig, ResumeConfig, TogetherConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 
@@ -97,6 +98,7 @@ class StarConfig:
     matching: ImageMatchingConfig = field(default_factory=ImageMatchingConfig)
     training: StarTrainingConfig = field(default_factory=StarTrainingConfig)
     judging: StarVerdictConfig = field(default_factory=StarVerdictConfig)
+    starting: GivenStartConfig = field(default_factory=GivenStartConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     publishing: PublishingConfig = field(default_factory=PublishingConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -106,6 +108,10 @@ class StarConfig:
     def __post_init__(self) -> None:
         matching = replace(matching_of(self.segments, self.matching), align_seed=0)  # the star's, and no option of it
         matching.check_method("match_method", self.segments.match_method)
+        if self.starting.start and self.segments.star_init != SegmentsConfig().star_init:
+            raise ValueError(
+                f"start and star_init={self.segments.star_init} both say where the star starts; leave one out"
+            )
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,7 @@ class TrajectoryCommandConfig:
     """Train a logged network for more epochs, log it after every epoch, and average all of them (SWA)."""
 
     trajectory: TrajectoryConfig
+    starting: GivenStartConfig = field(default_factory=GivenStartConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
@@ -150,6 +157,8 @@ class SweepConfig:
     """Run a grid of experiments on the cores and GPUs of this machine or of a cluster."""
 
     grid: GridConfig = field(default_factory=GridConfig)
+    refining: RefineConfig = field(default_factory=RefineConfig)
+    stopping: StopConfig = field(default_factory=StopConfig)
     work: WorkConfig = field(default_factory=WorkConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)
@@ -191,6 +200,7 @@ COMMANDS: Mapping[str, Command] = {
     "star": Command(StarConfig, "networks"),
     "matrix": Command(MatrixConfig, "measurements"),
     "plane": Command(PlaneConfig, "measurements"),
+    "curvature": Command(CurvatureConfig, "measurements"),
     "publish": Command(PublishCommandConfig, "networks"),
     "prepare_data": Command(PrepareDataConfig, "stores"),
     "repair": Command(RepairCommandConfig, "stores"),

@@ -62,7 +62,15 @@ class ScoresConfig(Section):
         minimum=1,
         maximum=10_000,
     )
-    scores_seed: int = option(0, "seed of the resamples and the orders", minimum=0)
+    scores_seed: int = option(0, "seed of the resamples, the orders and the images of the temperature", minimum=0)
+    temperature_share: float = option(
+        0.2,
+        "share of the test images by which the softmax temperature of the averaged prediction is chosen; the scores "
+        "<name>_calibrated are of the others; 0: none",
+        minimum=0.0,
+        maximum=0.9,
+        before=0.0,
+    )
 
 
 @dataclass(frozen=True)

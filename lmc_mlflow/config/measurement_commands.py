@@ -7,7 +7,9 @@ from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.diagnose import DiagnosingConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
+from lmc_mlflow.config.other_data import OtherDataConfig
 from lmc_mlflow.config.path import EndsConfig, EpochsConfig, PathConfig, check_epochs
+from lmc_mlflow.config.path_layers import LayersConfig, check_layers
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig, TerminalConfig
 
 
@@ -20,6 +22,8 @@ class InterpolateConfig:
     aligning: PathAligningConfig = field(default_factory=PathAligningConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     by_epoch: EpochsConfig = field(default_factory=EpochsConfig)
+    by_layer: LayersConfig = field(default_factory=LayersConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)
@@ -28,6 +32,7 @@ class InterpolateConfig:
     def __post_init__(self) -> None:
         self.matching.check_method("align", self.aligning.align)
         check_epochs(self.by_epoch, self.ends, self.path)
+        check_layers(self.by_layer, self.by_epoch, self.path)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class MatrixConfig:
 
     surveyed: SurveyedConfig
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
@@ -79,6 +85,7 @@ class EnsembleConfig:
 
     members: MembersConfig
     scores: ScoresConfig = field(default_factory=ScoresConfig)
+    other_data: OtherDataConfig = field(default_factory=OtherDataConfig)
     foreign: ForeignConfig = field(default_factory=ForeignConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     sharing: DevicesConfig = field(default_factory=DevicesConfig)

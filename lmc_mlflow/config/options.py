@@ -11,6 +11,8 @@ from typing import Any
 from lmc_mlflow.config.choices import unknown_name
 
 AUTO = "auto"
+ARITHMETIC, GEOMETRIC = "arithmetic", "geometric"
+"""How the values of an option that is an axis are spaced, where its values do not say."""
 LARGEST_WHOLE = 2**64 - 1
 """The largest seed of a random stream."""
 LARGEST = 1e30
@@ -31,6 +33,8 @@ class Option:
         logged: whether the option is a param of the run; not so what concerns the terminal alone.
         follows_from: another option of the section; where that one is given this one follows from it, and is no part of
             the identity.
+        axis: whether a sweep may take values between those of a grid (`ARITHMETIC`), by their ratios (`GEOMETRIC`);
+            empty: values between say nothing.
         own_code: whether a value may name a user's own function, whose source then is part of the fingerprint.
     """
 
@@ -40,11 +44,12 @@ class Option:
     above: float | None = None
     maximum: float | None = None
     identity: bool = True
-    only_with: Mapping[str, str] = field(default_factory=dict)
+    only_with: Mapping[str, Any] = field(default_factory=dict)
     before: Any = None
     logged: bool = True
     own_code: bool = False
     follows_from: str = ""
+    axis: str = ""
 
     def says_something(self, section: Mapping[str, Any]) -> bool:
         """Tell whether the other fields of the section have the values that the option needs."""
@@ -140,7 +145,7 @@ class Section:
             value, rule = getattr(self, spec.name), option_of(spec)
             check_value(spec.name, value, rule)
             if value != spec.default and not rule.says_something(vars(self)):
-                needed = " and ".join(f"{name}={needed}" for name, needed in rule.only_with.items())
+                needed = " and ".join(f"{name}={write_value(needed)}" for name, needed in rule.only_with.items())
                 raise ValueError(f"{spec.name}={write_value(value)} belongs to {needed}; leave it out")
         self.check()
 

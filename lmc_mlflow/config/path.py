@@ -101,6 +101,11 @@ class PathConfig(Section):
         0.95, "share of the resamples that an interval holds", above=0.0, maximum=0.9999, identity=False
     )
     resamples_seed: int = option(0, "seed of the resamples", minimum=0, identity=False)
+    calibrate: bool = option(
+        False,
+        "true: find the best softmax temperature at every alpha, and log the barrier that is left at it; every output "
+        "of a point is kept in memory for it",
+    )
     keep_samples: bool = option(
         False, "true: log the loss and the predicted class of every image at every alpha", identity=False
     )

@@ -1,17 +1,16 @@
 """Options of a starting point: where both sides start, what they share before they part, and which epochs are kept."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option, read_value
-from lmc_mlflow.config.train_pair import BUDGETS, OWN_LOOP, ModelConfig, OptimizationConfig
+from lmc_mlflow.config.options import ARITHMETIC, Section, option
+from lmc_mlflow.config.perturbation import read_perturbation
+from lmc_mlflow.config.train_pair import OWN_LOOP, ModelConfig, OptimizationConfig
 
 KEEP, NEW = "keep", "new"
 """Choices of `start_head`."""
 EVERY = "every:"
 """Before the distance of kept epochs."""
-GAUSSIAN, BATCH = "gaussian", "batch"
-"""Forms of `perturb`."""
 SHARED_DATA = ("both", "A", "B")
 
 
@@ -33,6 +32,20 @@ def read_epochs(text: str, last: int) -> tuple[int, ...]:
     return epochs
 
 
+def check_epochs_text(text: str) -> None:
+    """Check the form of epochs that are kept, whatever the last epoch is.
+
+    Raises:
+        ValueError: as in `read_epochs`.
+    """
+    read_epochs(text, _any_last(text))
+
+
+def _any_last(text: str) -> int:
+    """Give a last epoch that no list comes after, and up to which `every:` lists next to nothing."""
+    return 1 if text.startswith(EVERY) else 10**9
+
+
 def _number(name: str, part: str, text: str) -> int:
     if not part.isascii() or not part.isdigit() or not 0 < int(part) < 10**9:
         raise ValueError(f"{name}={text!r}: give whole numbers from 1 on, as in 1,2,5, or {EVERY}5")
@@ -40,39 +53,34 @@ def _number(name: str, part: str, text: str) -> int:
 
 
 @dataclass(frozen=True)
-class Perturbation:
-    """A change of side B's weights where the sides part.
+class GivenStartConfig(Section):
+    """The network whose weights one network starts from, where that is not the command's own choice."""
 
-    Attributes:
-        form: `gaussian` or `batch`.
-        size: standard deviation of the noise, or number of images.
-    """
+    start: str = option(
+        "",
+        "network whose weights the training starts from: a run id, a file of weights, or a URI in MLflow; empty: as "
+        "without",
+        identity=False,
+    )
+    start_digest: str = option(
+        "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"
+    )
+    start_head: str = option(
+        KEEP,
+        "with start: keep its last layer, or draw a new one (necessary for another number of classes)",
+        choices=(KEEP, NEW),
+    )
 
-    form: str
-    size: float
+    def check(self) -> None:
+        """Check the rules that tie the fields together."""
+        _check_start_given(self.start, {"start_head": self.start_head == NEW, "start_digest": bool(self.start_digest)})
 
 
-def read_perturbation(text: str) -> Perturbation | None:
-    """Read `gaussian:<sigma>` or `batch:<n>`; an empty text is no perturbation.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not text:
-        return None
-    form, _, size = text.partition(":")
-    wrong = ValueError(f"perturb={text!r}: give {GAUSSIAN}:<standard deviation> or {BATCH}:<number of images>")
-    if form == BATCH:
-        if not size.isascii() or not size.isdigit() or not 0 < int(size) < 10**9:
-            raise wrong
-        return Perturbation(form, int(size))
-    try:
-        sigma = float(read_value("perturb", float, size))
-    except ValueError:
-        raise wrong from None
-    if form != GAUSSIAN or not 0 <= sigma < 1e30:
-        raise wrong
-    return Perturbation(form, sigma)
+def _check_start_given(start: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that belong to a start where there is none."""
+    for name, is_given in given.items():
+        if is_given and not start:
+            raise ValueError(f"{name} belongs to start: give start=<run id> too, or leave {name} out")
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,10 @@ class StartConfig(Section):
     )
     freeze: tuple[str, ...] = option((), "patterns of names of tensors that are not trained, as in 0.*,features.*")
     shared_epochs: int = option(
-        0, "epochs that both sides are one network, trained on shared_data, before they part", minimum=0
+        0,
+        "epochs that both sides are one network, trained on shared_data, before they part",
+        minimum=0,
+        axis=ARITHMETIC,
     )
     shared_data: str = option(
         "both", "training subset of the shared epochs: of both sides, or of one", choices=SHARED_DATA
@@ -117,14 +128,10 @@ class StartConfig(Section):
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
-        read_epochs(self.keep_epochs, 10**9)
+        check_epochs_text(self.keep_epochs)
         read_perturbation(self.perturb)
-        if not self.start:
-            for name, given in (("start_epoch", self.start_epoch is not None), ("start_head", self.start_head == NEW)):
-                if given:
-                    raise ValueError(f"{name} belongs to start: give start=<run id> too, or leave {name} out")
-            if self.start_digest:
-                raise ValueError("start_digest belongs to start: give start=<run id> too, or leave start_digest out")
+        given = {"start_epoch": self.start_epoch is not None, "start_head": self.start_head == NEW}
+        _check_start_given(self.start, {**given, "start_digest": bool(self.start_digest)})
         if self.start_epoch is not None and self.shared_epochs:
             raise ValueError("give either start_epoch or shared_epochs: both say where the sides part")
         if self.start_epoch is not None and self.start_head == NEW:
@@ -177,18 +184,16 @@ def check_start(starting: StartConfig, model: ModelConfig, optimization: Optimiz
     Raises:
         ValueError: they contradict each other.
     """
-    if starting.parting > optimization.epochs:
+    counts_steps = optimization.steps is not None  # then epochs follow, when the data are known
+    if counts_steps and starting.parting and optimization.schedule != "constant":
+        raise ValueError(
+            f"schedule={optimization.schedule} falls over all steps, and steps counts those after the sides part; give "
+            "epochs, or schedule=constant"
+        )
+    if starting.parting > optimization.epochs and not counts_steps:
         name = "shared_epochs" if starting.shared_epochs else "start_epoch"
         raise ValueError(f"{name}={starting.parting}: must be at most epochs={optimization.epochs}")
-    kept_epochs(starting, optimization.epochs)
-    budget = next((name for name in BUDGETS if getattr(optimization, name) is not None), "")
-    for name, given in (
-        ("start_epoch", starting.start_epoch is not None),
-        ("shared_epochs", starting.shared_epochs > 0),
-        ("keep_epochs", bool(starting.keep_epochs)),
-    ):
-        if budget and given:
-            raise ValueError(f"{name} counts epochs, and {budget} ends a training otherwise; give epochs instead")
+    kept_epochs(starting, _any_last(starting.keep_epochs) if counts_steps else optimization.epochs)
     if starting.is_common and model.init != "same":
         raise ValueError("start, shared_epochs and perturb need one start for both sides; leave init=different out")
     if optimization.loop == OWN_LOOP:
@@ -197,7 +202,13 @@ def check_start(starting: StartConfig, model: ModelConfig, optimization: Optimiz
                 raise ValueError(f"{name}: a loop of your own trains every epoch itself; leave it out")
 
 
-def missing_epochs(wanted: Collection[int], kept: str) -> list[int]:
-    """List the wanted epochs that a tag of kept epochs does not name."""
+def missing_epochs(wanted: Collection[int], kept: str, last: str = "") -> list[int]:
+    """List the wanted epochs that a tag of kept epochs does not name, up to the last one of the training.
+
+    Args:
+        wanted: epochs.
+        kept: the tag.
+        last: tag of the last epoch of a training that ended at a loss or an accuracy; empty: any.
+    """
     there = {int(part) for part in kept.split(",") if part.strip().isdigit()}
-    return sorted(set(wanted) - there)
+    return sorted(epoch for epoch in set(wanted) - there if not last.isdigit() or epoch <= int(last))

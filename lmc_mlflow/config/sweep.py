@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.contract import Tag
 
 SWEEP_ENGINES: Mapping[str, tuple[str, ...]] = {
     "local": ("processes",),
     "ray": ("address", "cpus_per_job", "gpus_per_job"),
 }
 """Name of a sweep engine -> the options that only this engine takes; sweeps/engines/table.py starts them."""
+
+NO_REFINEMENT = "none"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,49 @@ class GridConfig(Section):
         (), "name=value,...: set in every cell, as in epochs=2,batch_size=256; equal cells are computed once"
     )
     dry_run: bool = option(False, "true: print the cells, what the store holds of them and how long the rest may take")
+
+
+@dataclass(frozen=True)
+class RefineConfig(Section):
+    """Which cells are added to those of the grid."""
+
+    refine: str = option(
+        NO_REFINEMENT,
+        f"{Tag.CONNECTED}: when the grid is measured, add cells between neighbours whose verdicts differ",
+        choices=(NO_REFINEMENT, Tag.CONNECTED),
+    )
+    refine_cells: int = option(
+        60,
+        "refine: cells that are added at most; each configuration counts once for each seed",
+        minimum=1,
+        only_with={"refine": Tag.CONNECTED},
+    )
+    refine_halvings: int = option(
+        2,
+        "refine: how often a gap between neighbours of the grid is halved at most",
+        minimum=1,
+        maximum=10,
+        only_with={"refine": Tag.CONNECTED},
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether cells are added."""
+        return self.refine != NO_REFINEMENT
+
+
+@dataclass(frozen=True)
+class StopConfig(Section):
+    """Which pairs are not trained to their end."""
+
+    stop_hopeless: bool = option(
+        False,
+        "true: stop pairs that will hardly end connected, by a forecast from the store's other pairs; the first seed "
+        "of each configuration goes on",
+    )
+    stop_epoch: int = option(
+        5, "stop_hopeless: the epoch after which the forecast is made", minimum=1, only_with={"stop_hopeless": True}
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from lmc_mlflow.config.options import Section, option
+from lmc_mlflow.config.options import ARITHMETIC, GEOMETRIC, Section, option
 from lmc_mlflow.own_code import FORM, LIBRARIES, is_own
 
 OUR_LOOP, OWN_LOOP, ELSEWHERE = "lmc_mlflow", "own", "elsewhere"
@@ -21,7 +21,7 @@ class ModelConfig(Section):
         "", "further arguments of a network of your own or of a library, as JSON: '{\"depth\": 4}'"
     )
     dropout_rate: float = option(
-        0.5, "share of units dropped, for networks named ..._dropout", minimum=0.0, maximum=0.95
+        0.5, "share of units dropped, for networks named ..._dropout", minimum=0.0, maximum=0.95, axis=ARITHMETIC
     )
     seed: int = option(1, "seed of the initialization", minimum=0)
     init: str = option("same", "whether the two sides start from one initialization", choices=("same", "different"))
@@ -99,13 +99,17 @@ class NoiseConfig(Section):
 class OptimizationConfig(Section):
     """The training of the networks: optimizer, schedule, engine and precision."""
 
-    epochs: int = option(100, "passes over a side's training subset", minimum=1, follows_from="steps")
-    batch_size: int = option(32, "images per step; the last batch of an epoch holds what is left", minimum=1)
+    epochs: int = option(100, "passes over a side's training subset", minimum=1, follows_from="steps", axis=ARITHMETIC)
+    batch_size: int = option(
+        32, "images per step; the last batch of an epoch holds what is left", minimum=1, axis=GEOMETRIC
+    )
     optimizer: str = option("adam", "update rule", choices=("adam", "adamw", "rmsprop", "sgd"))
-    lr: float = option(1e-3, "learning rate", above=0.0)
-    momentum: float = option(0.0, "momentum (sgd only)", minimum=0.0, maximum=0.9999)
+    lr: float = option(1e-3, "learning rate", above=0.0, axis=GEOMETRIC)
+    momentum: float = option(0.0, "momentum (sgd only)", minimum=0.0, maximum=0.9999, axis=ARITHMETIC)
     nesterov: bool = option(False, "Nesterov momentum (sgd only)")
-    weight_decay: float = option(0.0, "weight decay (decoupled in adamw, L2 in all others)", minimum=0.0)
+    weight_decay: float = option(
+        0.0, "weight decay (decoupled in adamw, L2 in all others)", minimum=0.0, axis=GEOMETRIC
+    )
     schedule: str = option("constant", "learning rate over the steps", choices=("constant", "cosine"))
     engine: str = option(
         "exact",
@@ -122,18 +126,24 @@ class OptimizationConfig(Section):
         "who trains: lmc_mlflow; own: a loop of yours, which lmc_mlflow.pair logs; elsewhere: networks that adopt logs",
         choices=(OUR_LOOP, OWN_LOOP, ELSEWHERE),
     )
-    warmup_epochs: float = option(0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0)
+    warmup_epochs: float = option(
+        0.0, "linear warm-up from 0, per step, over this many epochs", minimum=0.0, axis=ARITHMETIC
+    )
     clip_norm: float = option(
         0.0, "a gradient whose norm over all parameters is larger is scaled down to this norm; 0: none is", minimum=0.0
     )
     steps: int | None = option(
-        None, "instead of epochs: the training of each side ends after so many steps; auto: epochs says when", minimum=1
+        None,
+        "instead of epochs: the training of each side ends after so many steps; auto: epochs says when",
+        minimum=1,
+        axis=GEOMETRIC,
     )
     until_train_loss: float | None = option(
         None,
         "the training ends when the loss of both sides on their own training images, measured after every epoch, is at "
         "most this, or after epochs",
         above=0.0,
+        axis=GEOMETRIC,
     )
     until_train_accuracy: float | None = option(
         None,
@@ -141,6 +151,7 @@ class OptimizationConfig(Section):
         "epoch, is at least this fraction, or after epochs",
         above=0.0,
         maximum=1.0,
+        axis=ARITHMETIC,
     )
 
     def check(self) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option, option_of
-from lmc_mlflow.config.starting import read_epochs
+from lmc_mlflow.config.starting import check_epochs_text
 from lmc_mlflow.config.train_pair import OptimizationConfig
 
 _CHOICES = {spec.name: option_of(spec).choices for spec in dataclasses.fields(OptimizationConfig)}
@@ -37,4 +37,4 @@ class TrajectoryConfig(Section):
         """Check the rules that tie the fields together."""
         if not self.run:
             raise ValueError("give run=<run id of a trained network>")
-        read_epochs(self.keep_epochs, 10**9)
+        check_epochs_text(self.keep_epochs)

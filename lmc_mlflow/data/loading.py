@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,18 +28,19 @@ BOTH = "both"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, and the digest of what they are."""
+    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, the digest of what they are, names of classes."""
 
     images: Images
     labels: Tensor
     digest: str
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "LabelledImages":
         """Give the same images and labels on another device."""
-        return LabelledImages(self.images.to(device), self.labels.to(device), self.digest)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 def move_all(named: Mapping[str, LabelledImages], device: torch.device) -> dict[str, LabelledImages]:
@@ -52,7 +53,7 @@ def move_all(named: Mapping[str, LabelledImages], device: torch.device) -> dict[
         own = _resident(one)
         copy = copies.get(id(own.whole)) if own else None
         images = one.images.to(device) if own is None or copy is None else own.of_copy(copy)
-        return LabelledImages(images, one.labels.to(device), one.digest)
+        return replace(one, images=images, labels=one.labels.to(device))
 
     moved = {key: move(one) for key, one in different.items()}
     return {name: moved[id(one)] for name, one in named.items()}
@@ -149,7 +150,7 @@ def load_shifted(
     return ShiftedData(
         a=side_a,
         b=side_b,
-        test=_on_device(test, device, config.memory_gb),
+        test=replace(_on_device(test, device, config.memory_gb), classes=dataset.classes),
         sides=sides,
         classes=dataset.classes,
         flips=row.flips if config.augmentation == "auto" else config.augmentation in ("flip", "flip_translate"),

@@ -50,6 +50,7 @@ class Frames:
     Attributes:
         left_out: kind -> run ids of those that are in no table, because their networks are gone.
         parted: all paths, also of pairs with a starting point, which the papers' tables have not.
+        curvatures: as read.
     """
 
     pairs: pd.DataFrame
@@ -60,6 +61,7 @@ class Frames:
     aligned: pd.DataFrame = field(default_factory=_no_rows)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parted: pd.DataFrame = field(default_factory=_no_rows)
+    curvatures: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
@@ -111,7 +113,7 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
 
     pairs, endpoints, paths, ensembles, stars, aligned = map(prepare_table, frames.tables())
     parted = prepare_table(frames.paths, keep=True)
-    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out, parted)
+    return Frames(pairs, endpoints, paths, ensembles, stars, aligned, frames.left_out, parted, frames.curvatures)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -18,6 +18,7 @@ GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii"
     "interventions": "altintas_interventions",
     "head_to_head": "hepburn_against_altintas",
     "instability": "instability",
+    "pretrained_starts": "pretrained_starts",
 }
 """Table, or group of claims -> the grid that makes its runs."""
 

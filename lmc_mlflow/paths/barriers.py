@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 """(T,) one number for each alpha."""
 UNSEEN = "unseen"
-"""The split of images that neither network was trained on and that are no test set; no verdict looks at it."""
+"""The split of images that neither network was trained on and that are no test set."""
+JUDGED = ("test", "train_a", "train_b")
+"""The splits that verdicts look at; of others only where there is none of these."""
 OF_LOSSES = ("barrier", "barrier_over_chord", "barrier_in_basin")
 OF_ACCURACIES = ("error_barrier", "error_barrier_normalized", "accuracy_delta", "min_accuracy_delta")
 """Fields of `PathSummary` that have an interval: those of the loss on all data, those of accuracies where labels are
@@ -201,7 +203,7 @@ def judge(broken: Mapping[str, bool | None]) -> str:
     Args:
         broken: split -> whether it breaks the connection; None: its data do not tell.
     """
-    broken = {split: is_broken for split, is_broken in broken.items() if split != UNSEEN} or broken
+    broken = {split: is_broken for split, is_broken in broken.items() if split in JUDGED} or broken
     first = broken["test"] if "test" in broken else _any(broken.values())
     if first is not False:
         return "no" if first else "undecided"

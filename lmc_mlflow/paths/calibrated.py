@@ -13,6 +13,9 @@ from torch import Tensor
 from lmc_mlflow.paths.barriers import Values, barrier, barrier_in_basin, barrier_over_chord
 from lmc_mlflow.predictions.temperature import Calibrated, best_temperature
 
+CALIBRATED = ("calibrated_loss", "temperature")
+"""Columns of a path's table."""
+
 
 @dataclass(frozen=True)
 class CalibratedPath:

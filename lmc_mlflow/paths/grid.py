@@ -22,16 +22,19 @@ class Grid:
         alphas: (T,) from 0 to 1, the points that are measured first.
         tolerance: nats by which what lies between two points may raise a barrier; None: no points are added.
         keep_samples: whether the loss and the class of every sample are kept.
+        calibrate: whether the best softmax temperature is found at every point; for one label an image alone.
     """
 
     alphas: Values
     tolerance: float | None = None
     keep_samples: bool = False
+    calibrate: bool = False
 
 
-def adaptive_grid(tolerance: float, keep_samples: bool = False) -> Grid:
+def adaptive_grid(tolerance: float, keep_samples: bool = False, calibrate: bool = False) -> Grid:
     """Make the grid that begins with `FIRST_POINTS` even points; arguments as in `Grid`."""
-    return Grid(np.arange(0, RESOLUTION + 1, RESOLUTION // (FIRST_POINTS - 1)) / RESOLUTION, tolerance, keep_samples)
+    alphas = np.arange(0, RESOLUTION + 1, RESOLUTION // (FIRST_POINTS - 1)) / RESOLUTION
+    return Grid(alphas, tolerance, keep_samples, calibrate)
 
 
 def next_points(alphas: Values, losses: Mapping[str, Values], tolerance: float) -> Values:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmc_mlflow.paths.barriers import UNSEEN, PathSummary, judge
+from lmc_mlflow.paths.barriers import JUDGED, PathSummary, judge
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.predictions.ensembles import Interval
 
@@ -96,7 +96,7 @@ def connected_by_intervals(
     broken = {split: _split_breaks(own) for split, own in readings.items()}
     answer = judge(broken)
     wanted = {"no": True, "apparent": True, "yes": False, "undecided": None}[answer]
-    deciding = [split for split in broken if split != UNSEEN] or list(broken)
+    deciding = [split for split in broken if split in JUDGED] or list(broken)
     first = sorted(deciding, key=lambda split: split != "test")
     return IntervalVerdict(answer, next(r for split in first for r in readings[split] if r.breaks is wanted))
 

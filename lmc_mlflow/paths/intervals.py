@@ -45,12 +45,12 @@ def path_intervals(
         test_accuracies = curves.get("test", curves[split])[1]
         rows = summarize_rows(alphas, losses, accuracies, test_accuracies)
         names = OF_LOSSES if samples[split].correct is None else (*OF_LOSSES, *OF_ACCURACIES)
-        found[split] = {name: _interval(rows[name], bootstrap.confidence) for name in names}
+        found[split] = {name: interval_of(rows[name], bootstrap.confidence) for name in names}
     return found
 
 
-def _interval(values: Values, confidence: float) -> Interval:
-    """The first of the values (1 + R,), which is the path's own, and percentiles of the others."""
+def interval_of(values: Values, confidence: float) -> Interval:
+    """Give the first of the values (1 + R,), which is the split's own, and percentiles of the others."""
     own, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
     if not np.isfinite(own) or not len(resampled):
         return Interval(own, np.nan, np.nan)
@@ -59,7 +59,7 @@ def _interval(values: Values, confidence: float) -> Interval:
 
 
 def resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
-    """Compute mean losses and accuracies (1 + R, T) of the split itself and of every resample.
+    """Compute mean losses and accuracies (1 + R, T) of a split itself and of every resample, which its name decides.
 
     The draws depend on seed, name and size of the split alone: two paths on one split meet the same resamples.
     Accuracies are nan with several labels an image.

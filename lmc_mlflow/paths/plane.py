@@ -19,6 +19,7 @@ from lmc_mlflow.paths.curves import Corners, Segment, Shares, barycentric_point
 from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.measures import LOSS, Splits
 from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.samples import Kept
 from lmc_mlflow.paths.walk import values_of
 from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import SCORE_NAMES
@@ -175,7 +176,7 @@ class RowMeasurer:
             self._set_statistics(of_step[step], self._calibration)
             return self._scratch
 
-        found, used = PATH_ENGINES["fast"](self._scratch, segment, steps, load_point, self._data, False)
+        found, used = PATH_ENGINES["fast"](self._scratch, segment, steps, load_point, self._data, Kept())
         (points,) = found.values()
         values = values_of(points)
         (score,) = (name for name in SCORE_NAMES if name in values)

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lmc_mlflow.paths.measures import Row, RowBuilder
+from lmc_mlflow.paths.measures import Row, RowBuilder, Splits
 from lmc_mlflow.predictions.scores import sample_losses
+from lmc_mlflow.predictions.temperature import Calibrated, best_temperature
 
 Classes = NDArray[np.unsignedinteger[Any]]
 """Class indices, in one byte if there are at most 256 classes."""
@@ -45,25 +46,46 @@ class PathSamples:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What is kept of a point beside the numbers of every measure.
+
+    Attributes:
+        samples: the loss and the class of every sample.
+        calibrated: the best softmax temperature and the loss at it; every output is kept until it is found.
+    """
+
+    samples: bool = False
+    calibrated: bool = False
+
+    def num_bytes(self, splits: Splits) -> int:
+        """Count the memory that the outputs of one network take until its temperature is found."""
+        if not self.calibrated:
+            return 0
+        return max(4 * len(labels) * (1 + int(labels.max())) for _, labels in splits.values())
+
+
+@dataclass(frozen=True)
 class Point:
-    """What is measured at one point on one split: the numbers, and the samples if they are asked for."""
+    """What is measured at one point on one split: the numbers, and what else is asked for."""
 
     row: Row
     samples: PointSamples | None
+    calibrated: Calibrated | None = None
 
 
 class PointBuilder:
     """Collects what is measured of one network's outputs, batch by batch; reads nothing back before `point`."""
 
-    def __init__(self, labels: Tensor, keep_samples: bool) -> None:
+    def __init__(self, labels: Tensor, kept: Kept) -> None:
         """Start with nothing.
 
         Args:
             labels: of the split, for their kind.
-            keep_samples: whether every sample is kept beside the numbers.
+            kept: what is kept beside the numbers.
         """
         self._rows = RowBuilder(labels)
-        self._keep_samples = keep_samples
+        self._kept = kept
+        self._outputs: list[tuple[Tensor, Tensor]] = []
         self._losses: list[Tensor] = []
         self._predicted: list[Tensor] = []
         self._num_classes = 0
@@ -71,7 +93,9 @@ class PointBuilder:
     def add(self, outputs: Tensor, labels: Tensor) -> None:
         """Take in the outputs (n, K) and the labels of a batch."""
         self._rows.add(outputs, labels)
-        if self._keep_samples:
+        if self._kept.calibrated:
+            self._outputs.append((outputs, labels))
+        if self._kept.samples:
             self._num_classes = outputs.shape[1]
             self._losses.append(sample_losses(outputs, labels).float())
             if labels.ndim == 1:
@@ -79,10 +103,16 @@ class PointBuilder:
 
     def point(self) -> Point:
         """Compute the numbers over all batches, and join the samples."""
-        if not self._keep_samples:
-            return Point(self._rows.row(), None)
+        calibrated = None
+        if self._outputs:
+            outputs, labels = (torch.cat(columns) for columns in zip(*self._outputs, strict=True))
+            calibrated = best_temperature(outputs, labels)
+            self._outputs = []
+        if not self._kept.samples:
+            return Point(self._rows.row(), None, calibrated)
         predicted = _as_classes(torch.cat(self._predicted), self._num_classes) if self._predicted else None
-        return Point(self._rows.row(), PointSamples(torch.cat(self._losses).cpu().numpy(), predicted))
+        samples = PointSamples(torch.cat(self._losses).cpu().numpy(), predicted)
+        return Point(self._rows.row(), samples, calibrated)
 
 
 def join_points(points: Sequence[Point], labels: Tensor) -> PathSamples | None:

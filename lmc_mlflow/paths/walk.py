@@ -14,12 +14,13 @@ from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.evaluation import check_state
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import PathSummary, Values, summarize
+from lmc_mlflow.paths.calibrated import CalibratedPath, calibrated_path
 from lmc_mlflow.paths.curves import Curve, distances_from_start
 from lmc_mlflow.paths.engines.table import PATH_ENGINES
 from lmc_mlflow.paths.grid import Grid, next_points
 from lmc_mlflow.paths.measures import LOSS, MEASURES, Row, Splits
 from lmc_mlflow.paths.points import point_loader
-from lmc_mlflow.paths.samples import PathSamples, Point, join_points
+from lmc_mlflow.paths.samples import Kept, PathSamples, Point, join_points
 from lmc_mlflow.paths.variance import Deviations, VarianceRatio, ratio_of_last_layer
 from lmc_mlflow.precision import products
 from lmc_mlflow.predictions.scores import ACCURACY, SCORE_NAMES
@@ -38,6 +39,7 @@ class Path:
         variance_ratio: mean standard deviation of the last hidden layer's units at alpha 0.5 over the mean of both
             ends', on up to 1,000 images; None without hidden units or without these alphas.
         samples: split -> every sample at every alpha; None unless they were asked for.
+        calibrated: split -> losses at the best softmax temperature of every alpha; None unless they were asked for.
     """
 
     alphas: Values
@@ -47,6 +49,7 @@ class Path:
     engine: str
     variance_ratio: float | None = None
     samples: Mapping[str, PathSamples] | None = None
+    calibrated: Mapping[str, CalibratedPath] | None = None
 
     def __post_init__(self) -> None:
         """Put the measures into the order of their table, which what is read back may not have."""
@@ -110,7 +113,7 @@ def measure_path(
     return walk(
         grid,
         labels,
-        lambda wanted: measurer.measure(wanted, grid.keep_samples),
+        lambda wanted: measurer.measure(wanted, Kept(grid.keep_samples, grid.calibrate)),
         lambda measured: distances_from_start(curve, trainable(network), measured),
     )
 
@@ -148,9 +151,9 @@ class PointMeasurer:
         self._ratio = VarianceRatio(splits)
 
     @products("float32")
-    def measure(self, alphas: Sequence[float], keep_samples: bool) -> MeasuredPoints:
-        """Measure at these alphas, together as far as the engine can; `keep_samples` as in `Grid`."""
-        found, used = self._engine(self._scratch, self._curve, alphas, self._load, self._splits, keep_samples)
+    def measure(self, alphas: Sequence[float], kept: Kept) -> MeasuredPoints:
+        """Measure at these alphas, together as far as the engine can; `kept` is what a point has beside its numbers."""
+        found, used = self._engine(self._scratch, self._curve, alphas, self._load, self._splits, kept)
         points = {alpha: {split: found[split][i] for split in self._splits} for i, alpha in enumerate(alphas)}
         return MeasuredPoints(points, used, dict(self._ratio.deviations))
 
@@ -186,7 +189,13 @@ def walk(
     values = {split: values_of(own) for split, own in by_split.items()}
     joined = {split: join_points(own, labels[split]) for split, own in by_split.items()}
     samples = {split: own for split, own in joined.items() if own is not None}
-    return Path(ordered, values, *distances(ordered), found.engine, ratio_of_last_layer(deviations), samples or None)
+    calibrated = {
+        split: calibrated_path(ordered, [point.calibrated for point in own if point.calibrated is not None])
+        for split, own in by_split.items()
+        if own[0].calibrated is not None
+    }
+    ratio = ratio_of_last_layer(deviations)
+    return Path(ordered, values, *distances(ordered), found.engine, ratio, samples or None, calibrated or None)
 
 
 def _further_points(grid: Grid, points: Mapping[float, Mapping[str, Point]]) -> Values:

@@ -19,6 +19,7 @@ ALIGNED = (
 )
 STARS = f"No star with this in the store yet: {RUN} star -P source_query=<filter>"
 MATRICES = f"No matrix with this in the store yet: {RUN} matrix -P runs=<run id>,<run id>"
+CURVATURES = f"No pair with this in the store yet: {RUN} curvature -P pair=<pair run id>"
 ENSEMBLES = f"No ensemble with this in the store yet: {RUN} ensemble -P pair=<pair run id>"
 
 

@@ -1,13 +1,22 @@
 """Scores an ensemble: every score by its logged name, with bootstrap intervals over test samples."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lmc_mlflow.predictions.agreement import pair_shares
-from lmc_mlflow.predictions.calibration import entropy, weighted_auroc, weighted_ece
+from lmc_mlflow.predictions.calibration import (
+    entropy,
+    mutual_information,
+    weighted_ace,
+    weighted_aurc,
+    weighted_auroc,
+    weighted_ece,
+)
 from lmc_mlflow.predictions.combination import check_predictions, majority_vote, mean_probabilities
 from lmc_mlflow.predictions.scores import check_outputs
 
@@ -36,10 +45,10 @@ def score_ensemble(
 ) -> dict[str, Interval]:
     """Compute every score of an ensemble, under its logged name.
 
-    `nll`, `brier`, `ece` and both AUROCs are of the averaged probabilities. `nll` averages them as logarithms: it has
-    no upper limit, and is infinite where every member gives the label the probability 0. `brier` is the squared
-    distance from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions by the
-    highest probability and by (minus) the entropy.
+    `nll`, `brier`, `ece`, `ace`, `aurc` and both AUROCs are of the averaged probabilities. `nll` averages them as
+    logarithms: it has no upper limit, and is infinite where every member gives the label the probability 0. `brier` is
+    the squared distance from the one-hot label, summed over classes. The AUROCs separate correct from wrong predictions
+    by the highest probability and by (minus) the entropy.
 
     Args:
         log_probabilities: (M, N, K) of M >= 2 members.
@@ -55,14 +64,32 @@ def score_ensemble(
     for member in log_probabilities[:, :CHECKED]:
         check_outputs(torch.from_numpy(member), torch.from_numpy(labels[:CHECKED]))
     means, ranked = _per_sample(log_probabilities, labels)
-    num_samples = len(labels)
-    plain = _weighted(means, ranked, np.ones((1, num_samples)))
+    return bootstrap(partial(_weighted, means, ranked), len(labels), num_resamples, confidence, rng)
+
+
+def bootstrap(
+    weighted: Callable[[Floats], dict[str, Floats]],
+    num_samples: int,
+    num_resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, Interval]:
+    """Compute scores and the percentiles of their resamples.
+
+    Args:
+        weighted: weights (R, N), how often each resample holds each sample -> score -> (R,).
+        num_samples: N.
+        num_resamples: as in `score_ensemble`.
+        confidence: as in `score_ensemble`.
+        rng: draws the resamples.
+    """
+    plain = weighted(np.ones((1, num_samples)))
     resampled: dict[str, list[Floats]] = {name: [] for name in plain}
     for start in range(0, num_resamples, RESAMPLES_AT_ONCE):
         rows = min(RESAMPLES_AT_ONCE, num_resamples - start)
         drawn = rng.integers(0, num_samples, size=(rows, num_samples)) + num_samples * np.arange(rows)[:, None]
         weights = np.bincount(drawn.reshape(-1), minlength=rows * num_samples).reshape(rows, num_samples)
-        for name, values in _weighted(means, ranked, weights.astype(np.float64)).items():
+        for name, values in weighted(weights.astype(np.float64)).items():
             resampled[name].append(values)
     scores = {}
     for name, (value,) in plain.items():
@@ -103,6 +130,7 @@ def _per_sample(log_probabilities: NDArray[np.float32], labels: Ints) -> tuple[d
         "member_accuracy": (votes == labels).mean(axis=0),
         "nll": np.log(len(votes)) - np.logaddexp.reduce(log_probabilities[:, samples, labels].astype(np.float64)),
         "brier": (probabilities**2).sum(axis=1) - 2 * of_label + 1,
+        "mutual_information": mutual_information(log_probabilities, probabilities),
     }
     return means, _Ranked(probabilities.max(axis=1), -entropy(probabilities), correct)
 
@@ -112,6 +140,8 @@ def _weighted(means: dict[str, Floats], ranked: _Ranked, weights: Floats) -> dic
         averaged = weights @ np.stack(list(means.values()), axis=1) / weights.sum(axis=1, keepdims=True)
     scores = dict(zip(means, averaged.T, strict=True))
     scores["ece"] = weighted_ece(ranked.confidence, ranked.correct, weights)
+    scores["ace"] = weighted_ace(ranked.confidence, ranked.correct, weights)
+    scores["aurc"] = weighted_aurc(ranked.confidence, ranked.correct, weights)
     scores["auroc_max_probability"] = weighted_auroc(ranked.confidence, ranked.correct, weights)
     scores["auroc_entropy"] = weighted_auroc(ranked.certainty, ranked.correct, weights)
     return scores

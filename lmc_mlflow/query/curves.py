@@ -10,17 +10,33 @@ from tqdm import tqdm
 
 from lmc_mlflow.contract import Artifact
 from lmc_mlflow.errors import first_line
+from lmc_mlflow.paths.calibrated import CALIBRATED
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.predictions.scores import ACCURACY, AVERAGE_PRECISION
 from lmc_mlflow.query.runs import default_client, metric_curve
 from lmc_mlflow.query.verified_artifacts import download_verified
 from lmc_mlflow.schema import read_json
 
-PATH_COLUMNS = ["alpha", "split", *MEASURES, "angle_deg", "manhattan"]
+PATH_COLUMNS = ["alpha", "split", *MEASURES, *CALIBRATED, "angle_deg", "manhattan"]
 """A table has those measures that are defined for its labels and that its version measured."""
+CLASS_COLUMNS = [
+    "split",
+    "class",
+    "label",
+    "num_samples",
+    "num_a",
+    "num_b",
+    "seen_more",
+    "alpha",
+    "excess",
+    "contribution",
+    "own_barrier",
+    "own_alpha",
+]
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
+OTHER_SCORE_COLUMNS = ["split", "score", "value", "low", "high"]
 SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
 
 
@@ -49,6 +65,15 @@ def with_points(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     return _with_artifact(paths, Artifact.PATH, uri)
 
 
+def barrier_by_class(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Read who pays for the barriers of the given paths (rows of `query.paths()`): one row a split and class.
+
+    Paths that were logged before this was measured, or whose images have several labels each, are passed over.
+    """
+    kept = _with_artifact(paths, Artifact.BARRIER_BY_CLASS, uri)
+    return _from_artifact(kept, Artifact.BARRIER_BY_CLASS, CLASS_COLUMNS, uri)
+
+
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Read accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns too."""
     return _from_artifact(ensembles, Artifact.SIZES, SIZE_COLUMNS, uri)
@@ -62,6 +87,15 @@ def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataF
     return _from_artifact(
         _with_artifact(ensembles, Artifact.SCORES_BY_SIZE, uri), Artifact.SCORES_BY_SIZE, SCORE_COLUMNS, uri
     )
+
+
+def ensemble_scores_on_other_data(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Read the scores of the given ensembles (rows of `query.ensembles()`) on further test sets: a row a score and set.
+
+    Ensembles that were scored without `test_on` are passed over.
+    """
+    kept = _with_artifact(ensembles, Artifact.OTHER_SCORES, uri)
+    return _from_artifact(kept, Artifact.OTHER_SCORES, OTHER_SCORE_COLUMNS, uri)
 
 
 def learning_curves(endpoints: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:

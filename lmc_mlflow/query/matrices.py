@@ -29,6 +29,20 @@ def matrix_pairs(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame
     return _rows(matrices, Artifact.MATRIX_PAIRS, PAIR_COLUMNS, uri)
 
 
+def matrix_pairs_on_other_data(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Read every pair of the given matrices on further test sets, which `test_on` names: as `matrix_pairs`.
+
+    Matrices that were measured without `test_on` are passed over.
+    """
+    client = default_client(uri)
+    kept = [
+        any(file.path == Artifact.MATRIX_OTHER_PAIRS for file in client.list_artifacts(run_id))
+        for run_id in matrices["run_id"]
+    ]
+    chosen = matrices[pd.Series(kept, index=matrices.index, dtype=bool)]
+    return _rows(chosen, Artifact.MATRIX_OTHER_PAIRS, [*PAIR_COLUMNS, "test_on"], uri)
+
+
 def matrix_networks(matrices: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Read every network of the given matrices: `network` is its run, `constant` whether it is at chance level."""
     return _rows(matrices, Artifact.MATRIX_NETWORKS, NETWORK_COLUMNS, uri)

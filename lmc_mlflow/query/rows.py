@@ -43,6 +43,7 @@ PATH_TAGS = (
     "connected_interval_unaligned",
     "bn",
     "align",
+    "refined",
 )
 ENSEMBLE_TAGS = ("sampling", "pair", "dataset", "model", "shift", "seed", "side", "lr", "batch_size")
 ALIGNMENT_TAGS = ("run_a", "run_b", "method", "converged", "dataset", "model", "shift", "seed", "side")
@@ -106,7 +107,7 @@ def training_row(run: Run) -> dict[str, Any]:
         own = {"pair": tags.get("mlflow.parentRunId", ""), "side": tags.get(Tag.SIDE, "")}
         own["trajectory"] = tags.get(Tag.TRAJECTORY, "")
     own["data_digest"] = tags.get(Tag.DATA_DIGEST, "")
-    settings = _settings(run, parameters(TrainPairConfig), SETTINGS)
+    settings = settings_of_run(run, parameters(TrainPairConfig), SETTINGS)
     if settings["loop"] == ELSEWHERE:  # of a network that was adopted only some is known
         known = parameters(TrainPairConfig)
         settings = {
@@ -119,12 +120,12 @@ def training_row(run: Run) -> dict[str, Any]:
 def star_row(run: Run) -> dict[str, Any]:
     """Return the columns of a star."""
     own = _tags(run, STAR_TAGS) | {"num_sources": int(run.data.tags.get(Tag.NUM_SOURCES, 0))}
-    return training_row(run) | _settings(run, parameters(StarConfig), STAR_SETTINGS) | own
+    return training_row(run) | settings_of_run(run, parameters(StarConfig), STAR_SETTINGS) | own
 
 
 def path_row(run: Run) -> dict[str, Any]:
     """Return the columns of a path; ends of intervals that it has not are nan, and `num_alphas` counts its points."""
-    settings = _settings(run, parameters(InterpolateConfig), ("num_alphas", "alphas", "error_barrier_threshold"))
+    settings = settings_of_run(run, parameters(InterpolateConfig), ("num_alphas", "alphas", "error_barrier_threshold"))
     ending = "/error_barrier"
     barriers = {
         name.removesuffix(ending): value
@@ -149,7 +150,7 @@ def _without_intervals(metrics: Mapping[str, float]) -> dict[str, float]:
 def ensemble_row(run: Run) -> dict[str, Any]:
     """Return the columns of an ensemble."""
     own = {"normalization": "", "num_members": math.nan}
-    return _tags(run, ENSEMBLE_TAGS) | _settings(run, parameters(EnsembleConfig), ("bn",)) | own
+    return _tags(run, ENSEMBLE_TAGS) | settings_of_run(run, parameters(EnsembleConfig), ("bn",)) | own
 
 
 def alignment_row(run: Run) -> dict[str, Any]:
@@ -159,12 +160,12 @@ def alignment_row(run: Run) -> dict[str, Any]:
 
 def matrix_row(run: Run) -> dict[str, Any]:
     """Return the columns of a matrix."""
-    return _tags(run, MATRIX_TAGS) | _settings(run, parameters(MatrixConfig), MATRIX_SETTINGS)
+    return _tags(run, MATRIX_TAGS) | settings_of_run(run, parameters(MatrixConfig), MATRIX_SETTINGS)
 
 
 def pruned_row(run: Run) -> dict[str, Any]:
     """Return the columns of a pruned network."""
-    return _tags(run, PRUNED_TAGS) | _settings(run, parameters(PruneCommandConfig), RULES)
+    return _tags(run, PRUNED_TAGS) | settings_of_run(run, parameters(PruneCommandConfig), RULES)
 
 
 def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _tags(run: Run, names: Sequence[str]) -> dict[str, Any]:
     return {name: run.data.tags.get(tag(name), "") for name in names}
 
 
-def _settings(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
+def settings_of_run(run: Run, known: Mapping[str, Parameter], names: Sequence[str]) -> dict[str, Any]:
     """Read these settings of the logged configuration, typed, a list as text; what was not logged means what it did."""
     return {name: _setting(run, known[name]) for name in known if name in names}
 

@@ -68,6 +68,38 @@ class Path(Result):
         unaligned = self.frame(unaligned=True)
         return aligned_path_figure(self.frame(), unaligned, title, self.align, thresholds=self.thresholds)
 
+    def by_class(self) -> pd.DataFrame:
+        """Return who pays for the barrier over the chord: a row a split and class, contributions in nats."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.BARRIER_BY_CLASS)
+
+    def by_class_figure(self) -> Figure:
+        """Draw what each class pays, and what the classes of each side pay on every split."""
+        from lmc_mlflow.plots import who_pays_figure
+
+        return who_pays_figure(self.by_class(), self.name)
+
+    def by_sample(self) -> pd.DataFrame:
+        """Return the images of each split that pay most for the barrier over the chord, the first pays most."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.BARRIER_BY_SAMPLE)
+
+    def calibrated_figure(self) -> Figure:
+        """Draw losses at the best temperatures beside those of the path, where it was measured with `calibrate`.
+
+        Raises:
+            ValueError: it was not.
+        """
+        from lmc_mlflow.paths.calibrated import CALIBRATED
+        from lmc_mlflow.plots import calibrated_figure
+
+        table = self.frame()
+        if not set(CALIBRATED) <= set(table):
+            raise ValueError(f"path {self.run_id} was measured without temperatures; measure it with calibrate=true")
+        return calibrated_figure(table, self.name)
+
 
 @dataclass(frozen=True)
 class PathByEpoch(Result):
@@ -91,41 +123,6 @@ class PathByEpoch(Result):
         from lmc_mlflow.plots import paths_by_epoch_figure
 
         return paths_by_epoch_figure(self.frame(), self.name)
-
-
-@dataclass(frozen=True)
-class Diagnosis(Result):
-    """What was found out about the barrier between two networks.
-
-    Attributes:
-        answer: `connected`, `explained`, `another basin` or `undecided`.
-        causes: names, the one that explains most first.
-        sentence: the answer in one or two sentences.
-        what: the number that is explained: barrier, barrier_in_basin or error_barrier.
-    """
-
-    answer: str
-    causes: tuple[str, ...]
-    sentence: str
-    what: str
-    shown: ClassVar[tuple[str, ...]] = ("to_explain", "unexplained")
-
-    def summary(self) -> dict[str, str]:
-        """Return the answer and the causes before the numbers."""
-        return {"answer": self.sentence, "causes": ", ".join(self.causes) or "none"} | super().summary()
-
-    def frame(self) -> pd.DataFrame:
-        """Return a row a cause: what it explains with its interval, the reason, and the command that removes it."""
-        from lmc_mlflow.contract import Artifact
-
-        return self._table(Artifact.DIAGNOSIS)
-
-    def figure(self) -> Figure:
-        """Draw the paths that were measured beside what each cause explains."""
-        from lmc_mlflow.contract import Artifact
-        from lmc_mlflow.plots import diagnosis_figure
-
-        return diagnosis_figure(self._table(Artifact.DIAGNOSIS_CURVES), self.frame(), self.name, self.what)
 
 
 @dataclass(frozen=True)
@@ -157,6 +154,12 @@ class Ensemble(Result):
         return accuracy_by_size(
             self.frame().assign(run_id=self.run_id, sampling="", model=self.name, num_members=self.num_members)
         )
+
+    def other_data(self) -> pd.DataFrame:
+        """Return the scores on further test sets, where it was scored with `test_on`: a row a split and score."""
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.OTHER_SCORES)
 
 
 @dataclass(frozen=True)
@@ -213,3 +216,35 @@ class Plane(Result):
         from lmc_mlflow.query.run_tables import read_points
 
         return plane_figure(self.frame(), read_points(self.run_id, self.uri), self.name)
+
+
+@dataclass(frozen=True)
+class Curvature(Result):
+    """How sharp the loss is around two networks and between them."""
+
+    shown: ClassVar[tuple[str, ...]] = (
+        "ends/eigenvalue",
+        "ends/trace",
+        "ends/adaptive_sharpness",
+        "ends/adaptive_trace",
+    )
+
+    def summary(self) -> dict[str, str]:
+        """Return the means over both networks, with four digits."""
+        return {name: f"{self.metrics[name]:.4g}" for name in self.shown if name in self.metrics}
+
+    def frame(self, layers: bool = False) -> pd.DataFrame:
+        """Return a row a point and split: loss, eigenvalue, trace with its interval, sharpness.
+
+        Args:
+            layers: whether the blocks of the layers are read, where they were measured (`layers=True`).
+        """
+        from lmc_mlflow.contract import Artifact
+
+        return self._table(Artifact.CURVATURE_BY_LAYER if layers else Artifact.CURVATURE)
+
+    def figure(self) -> Figure:
+        """Draw loss, eigenvalue, trace and sharpness against alpha."""
+        from lmc_mlflow.plots import curvature_figure
+
+        return curvature_figure(self.frame(), self.name)

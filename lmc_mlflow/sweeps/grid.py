@@ -32,20 +32,36 @@ class Cell:
 
 @dataclass(frozen=True)
 class Job:
-    """The cells that differ in their seed alone, and the steps that need all of them."""
+    """The cells that differ in their seed alone, and the steps that need all of them.
+
+    Attributes:
+        name: what a person calls it.
+        cells: one for each seed.
+        seed_steps: the steps that need all cells.
+        refinement: the round of refinement that has added it to its grid; 0: the grid's file.
+    """
 
     name: str
     cells: tuple[Cell, ...]
     seed_steps: tuple[GridStep, ...]
+    refinement: int = 0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All jobs of a grid, in order."""
+    """All jobs of a grid, in order.
+
+    Attributes:
+        name: of its file.
+        description: what it is for.
+        jobs: those of its file, then those that refinement has added.
+        refining: how jobs are added, as text; empty: none is.
+    """
 
     name: str
     description: str
     jobs: tuple[Job, ...]
+    refining: str = ""
 
     @property
     def cells(self) -> list[Cell]:
@@ -54,11 +70,17 @@ class Grid:
 
     @property
     def digest(self) -> str:
-        """Compute the digest of the cells and the steps that follow: the same for the same work."""
+        """Compute the digest of the cells and the steps that follow: the same for the same work.
+
+        Cells that refinement has added follow from the others and from how they are added.
+        """
         lines = [
             [[cell.key for cell in job.cells], _digest_text(job.cells[0].then), _digest_text(job.seed_steps)]
             for job in self.jobs
+            if not job.refinement
         ]
+        if self.refining:
+            lines.append([self.refining])
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
 
 

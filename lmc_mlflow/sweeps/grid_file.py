@@ -1,6 +1,6 @@
 """Reads a YAML grid and validates all of it, by the same rules as flags, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def read_grid(grid: str, machine: Mapping[str, str], only: tuple[str, ...], over
         ]
         if not jobs:
             raise ValueError(f"only={','.join(only)}: none of its {sum(len(j.cells) for j in all_jobs)} cells is so")
-        return Grid(path.stem, str(content.get("description", "")), _name_jobs(_merge_equal(jobs)))
+        return Grid(path.stem, str(content.get("description", "")), name_jobs(_merge_equal(jobs)))
     except ValueError as error:
         raise ValueError(f"grid {path.stem}: {error}") from None
 
@@ -192,8 +192,8 @@ def _merge_equal(jobs: list[Job]) -> list[Job]:
     return kept
 
 
-def _name_jobs(jobs: list[Job]) -> tuple[Job, ...]:
-    """Name each job by the parameters in which the jobs differ."""
+def name_jobs(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Name each job by the parameters in which the jobs differ, and number their cells."""
     known = [p for p in parameters(TrainPairConfig).values() if p.rule.identity and p.name != "seed"]
     texts = [
         {p.name: write_value(getattr(getattr(job.cells[0].config, p.section), p.name)) for p in known} for job in jobs
@@ -206,7 +206,7 @@ def _name_jobs(jobs: list[Job]) -> tuple[Job, ...]:
             [*(text[key] for key in always), *(f"{p.name}={text[p.name]}" for p in varied if _counts(p, text))]
         )
         cells = tuple(replace(cell, job=number) for cell in job.cells)
-        named.append(Job(name, cells, job.seed_steps))
+        named.append(replace(job, name=name, cells=cells))
     return tuple(named)
 
 

@@ -1,21 +1,19 @@
 """Estimates how much room the kept epochs of a grid take, those that pairs share included."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 
-from lmc_mlflow.config.canonical import fingerprint
-from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.starting import StartConfig, kept_epochs
-from lmc_mlflow.config.train_pair import NoiseConfig
+from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.models.registry import NetworkSpec, empty_state
 from lmc_mlflow.sweeps.grid import Cell, Grid
 from lmc_mlflow.sweeps.progress import FINISHED, Status
 from lmc_mlflow.sweeps.schedule import WorkItem
 from lmc_mlflow.training.optimizers import NUM_SLOTS
+from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.runs import network_spec
+from lmc_mlflow.workflows.pair.starting.trunk import Trunk
 
 
 def kept_bytes(grid: Grid, statuses: Mapping[WorkItem, Status]) -> int:
@@ -31,36 +29,25 @@ def kept_bytes(grid: Grid, statuses: Mapping[WorkItem, Status]) -> int:
         cell
         for number, job in enumerate(grid.jobs)
         for cell in job.cells
-        if statuses[number, cell.config.model.seed].word != FINISHED and _num_states(cell)
+        if statuses[number, cell.config.model.seed].word != FINISHED and _keeps_states(cell)
     ]
-    total, trunks = 0, set()
+    total, trunks = 0, list[dict[str, str]]()
     for section in dict.fromkeys(cell.config.data for cell in cells):
         data = load_shifted(section, torch.device("cpu"))
         sizes: dict[NetworkSpec, int] = {}
-        for cell in (cell for cell in cells if cell.config.data == section):
-            spec = network_spec(cell.config, data)
+        for config in (with_epochs(cell.config, data) for cell in cells if cell.config.data == section):
+            spec = network_spec(config, data)
             if spec not in sizes:
                 sizes[spec] = sum(value.numel() * value.element_size() for value in empty_state(spec).values())
-            own = cell.config.optimization
+            own = config.optimization
             size = sizes[spec] * (1 + NUM_SLOTS[own.optimizer](own.momentum))
-            total += 2 * len(kept_epochs(cell.config.starting, own.epochs)) * size
-            trunk = _trunk(cell.config)
-            if trunk and trunk not in trunks:
-                trunks.add(trunk)
+            total += 2 * len(kept_epochs(config.starting, own.epochs)) * size
+            trunk = Trunk(config, data, ()).identities()[0] if config.starting.shared_epochs else None
+            if trunk is not None and trunk not in trunks:
+                trunks.append(trunk)
                 total += size
     return total
 
 
-def _num_states(cell: Cell) -> int:
-    starting = cell.config.starting
-    return len(kept_epochs(starting, cell.config.optimization.epochs)) + bool(starting.shared_epochs)
-
-
-def _trunk(config: TrainPairConfig) -> str:
-    """Digest what the shared epochs of a pair depend on; empty: it has none."""
-    own = config.starting
-    if not own.shared_epochs:
-        return ""
-    shared = StartConfig(shared_epochs=own.shared_epochs, shared_data=own.shared_data, freeze=own.freeze)
-    noise = NoiseConfig(noise_seed=config.noise.noise_seed)
-    return fingerprint(replace(config, starting=shared, noise=noise), beside=(own.start, own.start_head))
+def _keeps_states(cell: Cell) -> bool:
+    return bool(cell.config.starting.keep_epochs or cell.config.starting.shared_epochs)

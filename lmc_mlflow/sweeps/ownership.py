@@ -32,6 +32,7 @@ class SweepRun:
     Attributes:
         run: the run that is the parent of all others.
         is_owner: whether this process describes it and ends it.
+        store: where it is.
         since: when it was opened, in milliseconds since 1970; 0 in the process that opened it.
     """
 
@@ -43,7 +44,7 @@ class SweepRun:
         lock: Callable[[str], None],
         runs: OpenRuns,
     ) -> None:
-        self._store = store
+        self.store = store
         self._grid = grid
         self._lock = lock
         self._runs = runs
@@ -59,7 +60,7 @@ class SweepRun:
 
     @property
     def _key(self) -> str:
-        return f"sweep-{self._store.experiment_id}-{self._grid.digest}"
+        return f"sweep-{self.store.experiment_id}-{self._grid.digest}"
 
     def take_over_if_free(self) -> None:
         """Become the owner of the run if the process that owned it is gone."""
@@ -67,20 +68,20 @@ class SweepRun:
             self._lock(self._key)
         except LockedError:
             return
-        run = self._store.client.get_run(self.run.run_id)
+        run = self.store.client.get_run(self.run.run_id)
         self.is_owner = True
         if run.info.status != "FINISHED":
-            self.run = self._runs.reopen(self._store, run)
+            self.run = self._runs.reopen(self.store, run)
 
     def _open(self, config: SweepConfig) -> TrackedRun:
         """Reopen the run of an interrupted sweep of this grid, or open a new one."""
         tags = {Tag.GRID: self._grid.name, Tag.GRID_DIGEST: self._grid.digest}
-        interrupted = [run for run in sweeps_of(self._store, self._grid) if run.info.status != "FINISHED"]
+        interrupted = [run for run in sweeps_of(self.store, self._grid) if run.info.status != "FINISHED"]
         if interrupted:
-            opened = self._runs.reopen(self._store, interrupted[-1])
-            point_launcher_at(self._store, opened.run_id, "went on with a sweep")
+            opened = self._runs.reopen(self.store, interrupted[-1])
+            point_launcher_at(self.store, opened.run_id, "went on with a sweep")
         else:
-            opened = self._runs.open(self._store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
+            opened = self._runs.open(self.store, Kind.SWEEP, f"sweep {self._grid.name}", tags)
         opened.set_tags({Tag.OPENED: str(time.time_ns() // 1_000_000)})
         opened.log_params(to_params(config))
         return opened
@@ -93,10 +94,10 @@ class SweepRun:
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            for run in sweeps_of(self._store, self._grid):
+            for run in sweeps_of(self.store, self._grid):
                 opened = run.data.tags.get(Tag.OPENED)
                 if run.info.status == "RUNNING" and opened and is_alive(run.data.tags):
-                    point_launcher_at(self._store, run.info.run_id, "joined a sweep")
-                    return TrackedRun(self._store.client, run.info.run_id, run.info.experiment_id), int(opened)
+                    point_launcher_at(self.store, run.info.run_id, "joined a sweep")
+                    return TrackedRun(self.store.client, run.info.run_id, run.info.experiment_id), int(opened)
             time.sleep(0.2)
         raise taken

@@ -12,14 +12,20 @@ from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.runs import network_spec
 
 
-def data_digests(grid: Grid) -> Mapping[DataConfig, str]:
+def data_digests(grid: Grid, known: Mapping[DataConfig, str] | None = None) -> Mapping[DataConfig, str]:
     """Load each data set of a grid once, build each of its networks once, and return the digests of the data.
+
+    Args:
+        grid: read and validated.
+        known: digests of data that need not be loaded.
 
     Raises:
         ValueError: naming the cells whose data or network are not available.
     """
-    digests: dict[DataConfig, str] = {}
+    digests: dict[DataConfig, str] = dict(known or {})
     for section in dict.fromkeys(job.cells[0].config.data for job in grid.jobs):
+        if section in digests:
+            continue
         jobs = [job for job in grid.jobs if job.cells[0].config.data == section]
         job = jobs[0]
         try:

@@ -7,7 +7,8 @@ from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.sweeps.estimate import cell_seconds, readable_time
 from lmc_mlflow.sweeps.grid import Cell, Grid
 from lmc_mlflow.sweeps.progress import FAILED, FINISHED, STATUS_WORDS, Snapshot, Status
-from lmc_mlflow.sweeps.run_loop import statuses_of
+from lmc_mlflow.sweeps.rounds import SETTLED, refinement_words
+from lmc_mlflow.sweeps.run_loop import resume_stopped, statuses_of
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import table
 
@@ -27,26 +28,27 @@ def preview_lines(grid: Grid, snapshot: Snapshot, workers: int, config: SweepCon
         workers: how many cells are computed at once.
         config: of the sweep.
     """
-    statuses = statuses_of(grid, snapshot, None)
+    statuses = resume_stopped(statuses_of(grid, snapshot, None), config.stopping)
     cells = [
         (cell, statuses[number, cell.config.model.seed]) for number, job in enumerate(grid.jobs) for cell in job.cells
     ]
     words = [status.word for _, status in cells]
     sums = ", ".join(f"{words.count(word)} {word}" for word in STATUS_WORDS if word in words)
     lines = [_cut(f"grid {grid.name}: {' '.join(grid.description.split())}"), f"{counted(len(words), 'cell')}: {sums}"]
+    lines += filter(None, [refinement_words(grid, config.refining)])
     failed = [status.why for status in statuses.values() if status.word == FAILED]
     if failed:
         lines.append(_cut(f"first failure: {failed[0]}"))
     left = _left(cells, snapshot, workers)
     last = [f"left: {left}"] if left else []
-    if not all(status.word == FINISHED for status in statuses.values()):
+    if not all(status.word in SETTLED for status in statuses.values()):
         last += next_step("run it", "sweep", **_given(config))
     return [*lines, *_rows(cells, snapshot, workers, MAX_LINES - len(lines) - len(last)), *last]
 
 
 def _left(cells: list[tuple[Cell, Status]], snapshot: Snapshot, workers: int) -> str:
     """Say how long cells take by all workers together; empty where none is left."""
-    open_cells = [(cell, status) for cell, status in cells if status.word != FINISHED]
+    open_cells = [(cell, status) for cell, status in cells if status.word not in SETTLED]
     seconds = [cell_seconds(cell, status, snapshot) for cell, status in open_cells]
     known, unknown = [value for value in seconds if value is not None], seconds.count(None)
     if not open_cells:

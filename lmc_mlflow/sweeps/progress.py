@@ -12,9 +12,11 @@ from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import LMC, PATHS, GridStep, Identity, identity_of_run, identity_of_step
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
+from lmc_mlflow.workflows.pair.stopping import STOPPED as STOPPED
 
 FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO = "finished", "running", "interrupted", "failed", "to do"
-STATUS_WORDS = (FINISHED, RUNNING, INTERRUPTED, FAILED, TO_DO)
+STATUS_WORDS = (FINISHED, STOPPED, RUNNING, INTERRUPTED, FAILED, TO_DO)
+"""A pair that was stopped is an interrupted one that a sweep with `stop_hopeless` leaves as it is."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Status:
 
     Attributes:
         word: one of STATUS_WORDS.
-        why: where it failed, the reason.
+        why: where it failed or was stopped, the reason.
         ended: where it failed, the time in milliseconds since 1970.
         pair: run id of the finished pair, if there is one.
     """
@@ -97,6 +99,8 @@ def status_of_runs(runs: Sequence[Run]) -> Status:
         return Status(TO_DO)
     if last.info.status == "FAILED":
         return Status(FAILED, last.data.tags.get(Tag.ERROR, ""), int(last.info.end_time or 0))
+    if last.info.status == "KILLED" and last.data.tags.get(Tag.STOPPED):
+        return Status(STOPPED, last.data.tags[Tag.STOPPED])
     return Status(INTERRUPTED)
 
 
@@ -121,8 +125,9 @@ def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status
 
 def _lacks_epochs(config: TrainPairConfig, pair: Run) -> bool:
     """Tell whether a finished pair has not kept an epoch that a cell is to keep."""
-    wanted = kept_epochs(config.starting, config.optimization.epochs)
-    return bool(missing_epochs(wanted, pair.data.tags.get(Tag.KEPT_EPOCHS, "")))
+    last, tags = int(pair.data.params.get("optimization.epochs", config.optimization.epochs)), pair.data.tags
+    wanted = kept_epochs(config.starting, last)  # of steps, the epochs are known when the data are
+    return bool(missing_epochs(wanted, tags.get(Tag.KEPT_EPOCHS, ""), tags.get(Tag.LAST_EPOCH, "")))
 
 
 def status_of_seed_steps(job: Job, pairs: Sequence[str], snapshot: Snapshot) -> Status:

@@ -9,6 +9,7 @@ from lmc_mlflow.sweeps.progress import (
     FINISHED,
     INTERRUPTED,
     RUNNING,
+    STOPPED,
     TO_DO,
     Status,
 )
@@ -73,6 +74,8 @@ class Schedule:
             item = (job, outcome.seed)
             if outcome.word == FINISHED:
                 self.statuses[item] = Status(FINISHED, pair=outcome.pair)
+            elif outcome.word == STOPPED:
+                self.statuses[item] = Status(STOPPED, outcome.why)
             elif outcome.word == ELSEWHERE:
                 self._elsewhere.add(item)
             elif len(seeds) > 1 and not outcome.pair:  # another seed of the portion may be the cause

@@ -7,9 +7,11 @@ import yaml
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.options import write_value
+from lmc_mlflow.config.sweep import StopConfig
 from lmc_mlflow.findings.conditions import counted
+from lmc_mlflow.findings.hopeless import hopeless
 from lmc_mlflow.sweeps.grid import Grid, Job
-from lmc_mlflow.sweeps.progress import FAILED, FINISHED, RUNNING
+from lmc_mlflow.sweeps.progress import FAILED, FINISHED, RUNNING, STOPPED
 from lmc_mlflow.sweeps.schedule import Schedule, WorkItem
 from lmc_mlflow.sweeps.steps import PATH, GridStep
 from lmc_mlflow.terminal.style import table
@@ -23,11 +25,19 @@ MAX_WHY = 150
 def headline(schedule: Schedule) -> str:
     """Write the numbers in one line."""
     words = [status.word for (_, seed), status in schedule.statuses.items() if seed is None]
+    stopped = schedule.count(STOPPED)
     more = f", {words.count(FINISHED)} of {counted(len(words), 'ensemble')} of seeds" if words else ""
     return (
         f"{schedule.count(FINISHED)} of {counted(len(schedule.cells), 'cell')} finished{more}; "
         f"{schedule.count(RUNNING)} at work, {schedule.count(FAILED)} failed"
+        + (f", {stopped} stopped as hopeless" if stopped else "")
     )
+
+
+def stop_line(config: StopConfig) -> str:
+    """Say whether hopeless pairs are stopped now, and on which grounds."""
+    found = hopeless((), config.stop_epoch)
+    return f"stop_hopeless: {'active' if found.is_active else 'not active'}; {found.why}"
 
 
 def result_table(grid: Grid, schedule: Schedule) -> list[str]:
@@ -64,7 +74,8 @@ def _row(number: int, job: Job, schedule: Schedule) -> str:
         for (_, seed), status in statuses.items()
         if status.word == FAILED
     )
-    return f"| {job.name} | {words.count(FINISHED)} of {len(words)} | {words.count(RUNNING)} | {failed} |\n"
+    name = f"{job.name} (refinement {job.refinement})" if job.refinement else job.name
+    return f"| {name} | {words.count(FINISHED)} of {len(words)} | {words.count(RUNNING)} | {failed} |\n"
 
 
 def item_name(seed: int | None) -> str:
@@ -78,6 +89,7 @@ def cell_rows(grid: Grid, schedule: Schedule) -> list[dict[str, Any]]:
     return [
         {
             "job": grid.jobs[job].name,
+            "refinement": grid.jobs[job].refinement,
             "seed": seed,
             "state": status.word,
             "pair": status.pair,
@@ -92,6 +104,8 @@ def update_run(run: TrackedRun, grid: Grid, schedule: Schedule) -> None:
     """Write the current description and counts into the sweep's run."""
     run.describe(description(grid, schedule))
     counts = {"finished": schedule.count(FINISHED), "failed": schedule.count(FAILED), "total": len(schedule.cells)}
+    if stopped := schedule.count(STOPPED):
+        counts["stopped"] = stopped
     run.log_metrics({f"cells/{name}": float(value) for name, value in counts.items()})
 
 

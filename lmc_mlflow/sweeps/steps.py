@@ -33,10 +33,12 @@ GIVEN_BY_SWEEP = (
 )
 """Parameters of `interpolate` and `ensemble` that the sweep sets itself."""
 PATH, LMC, SEEDS = "path", "lmc", "seeds"
-PATHS = (Kind.PATH, Kind.PATH_BY_EPOCH)
+PATHS = (Kind.PATH, Kind.PATH_BY_EPOCH, Kind.PATH_BY_LAYER)
 """Kinds of runs between the two networks of a pair."""
-EPOCHS = "epochs"
-"""Parameter of a path whose list is one value: all its epochs are one run."""
+EPOCHS, LAYERS = "epochs", "layers"
+"""Parameters of a path that make a run of another kind."""
+ONE_VALUE = (EPOCHS, LAYERS, "layer_groups")
+"""Parameters of a path whose list is one value: all its epochs, or layers, are one run."""
 _SAMPLINGS = {LMC: LMC, SEEDS: SEEDS}
 _SIDES = {"A": "A", "B": "B"}
 Identity = tuple[str, ...]
@@ -71,6 +73,8 @@ class GridStep:
         """Return the kind of run that it makes."""
         if self.kind != PATH:
             return Kind.ENSEMBLE
+        if dict(self.texts).get(LAYERS):
+            return Kind.PATH_BY_LAYER
         return Kind.PATH_BY_EPOCH if self.epochs else Kind.PATH
 
     @property
@@ -130,8 +134,9 @@ def read_steps(then: Any, override: Texts) -> tuple[GridStep, ...]:
             if not isinstance(given, dict | None):
                 raise ValueError("give its parameters as {name: value}, or nothing")
             given = {**(given or {})}
-            if isinstance(given.get(EPOCHS), list):
-                given[EPOCHS] = ",".join(values_of(EPOCHS, given[EPOCHS]))
+            given |= {
+                key: ",".join(values_of(key, given[key])) for key in ONE_VALUE if isinstance(given.get(key), list)
+            }
             num_steps = count_products(given)
             if num_steps > MOST_STEPS:
                 raise ValueError(f"{num_steps:,} combinations, a step has at most {MOST_STEPS}")
@@ -184,8 +189,10 @@ def check_epochs_kept(steps: Sequence[GridStep], config: TrainPairConfig) -> Non
     Raises:
         ValueError: naming the epochs that it does not keep, and what to add.
     """
-    starting, last = config.starting, config.optimization.epochs
-    kept = {*kept_epochs(starting, last), last}
+    last = config.optimization.epochs
+    if config.optimization.steps is not None or not any(step.epochs for step in steps):
+        return  # how many epochs so many steps are is known when the data are
+    kept = {*kept_epochs(config.starting, last), last}
     for step in steps:
         if missing := sorted(set(step.epochs) - kept):
             texts = ",".join(map(str, missing))

@@ -1,10 +1,11 @@
 """Computes one task of a sweep: trains its pairs, then makes the paths and ensembles that follow, each once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lmc_mlflow.config.commands import InterpolateConfig
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.gpus import release_gpu
 from lmc_mlflow.query.networks import endpoints_of_pair
@@ -22,10 +23,18 @@ from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
+from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
+from lmc_mlflow.workflows.path.by_layer.interpolate_layers import interpolate_layers
 from lmc_mlflow.workflows.path.interpolate import interpolate
 from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs
 
+MEASURE: Mapping[str, Callable[[InterpolateConfig, TrackedRun], object]] = {
+    Kind.PATH: interpolate,
+    Kind.PATH_BY_EPOCH: interpolate_epochs,
+    Kind.PATH_BY_LAYER: interpolate_layers,
+}
+"""Kind of the run of a step -> what makes it."""
 ELSEWHERE = "elsewhere"
 """The word of an outcome whose cell another process computes."""
 
@@ -40,6 +49,7 @@ class Task:
         pairs: the finished pair of each cell, where the job's ensembles of seeds are to be made.
         sweep: run id of the sweep, the parent of all that is made.
         experiment_id: where runs go.
+        stop: stops hopeless pairs; None: all train to their end.
     """
 
     name: str
@@ -47,6 +57,7 @@ class Task:
     pairs: tuple[str, ...]
     sweep: str
     experiment_id: str
+    stop: StopRule | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +108,14 @@ def compute(task: Task) -> list[CellOutcome]:
 def _make_cells(task: Task) -> list[CellOutcome]:
     store, cells = open_store(), task.job.cells
     parent = TrackedRun(store.client, task.sweep, task.experiment_id)
-    pairs = train_free_pairs([cell.config for cell in cells], parent)
+    pairs = train_free_pairs([cell.config for cell in cells], parent, task.stop)
     outcomes = []
     for cell, pair in zip(cells, pairs, strict=True):
         outcome = CellOutcome(cell.config.model.seed, ELSEWHERE)
-        if pair is not None:
+        if pair is not None and pair.how == STOPPED:
+            why = store.client.get_run(pair.run_id).data.tags.get(Tag.STOPPED, "")
+            outcome = replace(outcome, word=STOPPED, why=why)
+        elif pair is not None:
             ends = (pair.endpoints["A"], pair.endpoints["B"])
             steps = [(step, ends) for step in cell.then]
             outcome = _make_steps(store, parent, replace(outcome, pair=pair.run_id), steps, cell)
@@ -151,7 +165,7 @@ def _make_step(
         if not _is_finished(store, identity):
             config = step_config(step, pair, members, cell.config)
             if isinstance(config, InterpolateConfig):
-                (interpolate_epochs if step.epochs else interpolate)(config, parent)
+                MEASURE[step.run_kind](config, parent)
             else:
                 ensemble(config, parent)
     return FINISHED

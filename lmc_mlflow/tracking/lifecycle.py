@@ -185,6 +185,7 @@ def _new_run(
 
 def _interrupted_run(store: Store, run: Run) -> TrackedRun:
     store.client.update_run(run.info.run_id, status="RUNNING")
-    for key, value in {Tag.TASK: "", **process_tags(), **provenance_tags(), Tag.ERROR: ""}.items():
+    cleared = dict.fromkeys([Tag.ERROR, *([Tag.STOPPED] if Tag.STOPPED in run.data.tags else [])], "")
+    for key, value in {Tag.TASK: "", **process_tags(), **provenance_tags(), **cleared}.items():
         store.client.set_tag(run.info.run_id, key, value)
     return TrackedRun(store.client, run.info.run_id, run.info.experiment_id)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.train_pair import BUDGETS, OptimizationConfig
 from lmc_mlflow.training.noise import EpochDraws, NoiseStream
 
 
@@ -16,9 +17,21 @@ def steps_per_epoch(config: OptimizationConfig, num_samples: int) -> int:
     return -(-num_samples // config.batch_size)
 
 
-def num_epochs(config: OptimizationConfig, num_samples: int) -> int:
-    """Count the epochs of a network, of which the last may end after some of its steps."""
-    return config.epochs if config.steps is None else -(-config.steps // steps_per_epoch(config, num_samples))
+def num_epochs(config: OptimizationConfig, num_samples: int, before: int = 0) -> int:
+    """Count the epochs of a network up to its last, which may end after some of its steps.
+
+    Args:
+        config: of its training.
+        num_samples: of its side.
+        before: epochs that it does not count its steps in: those before the sides part.
+    """
+    return config.epochs if config.steps is None else before + -(-config.steps // steps_per_epoch(config, num_samples))
+
+
+def without_budget(config: OptimizationConfig) -> OptimizationConfig:
+    """Give a training that ends after its epochs alone."""
+    open_ended: dict[str, Any] = dict.fromkeys(BUDGETS)
+    return replace(config, **open_ended)
 
 
 def num_images(config: OptimizationConfig, num_samples: int, epochs: int) -> int:
@@ -36,10 +49,12 @@ class LimitedNoise:
     Attributes:
         noise: of a training without end.
         steps: that are made in all.
+        before: epochs before the first of these steps.
     """
 
     noise: NoiseStream
     steps: int
+    before: int = 0
 
     @property
     def translate(self) -> int:
@@ -49,7 +64,7 @@ class LimitedNoise:
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
         """Draw the noise of an epoch, as `NoiseStream` says; what belongs to later batches is left out."""
-        left = self.steps - (epoch - 1) * -(-num_samples // batch_size)
+        left = self.steps - (epoch - 1 - self.before) * -(-num_samples // batch_size)
         with self.noise.epoch(epoch, num_samples, batch_size, flips) as draws:
             end = min(max(left, 0) * batch_size, num_samples)
             moves = None if draws.moves is None else draws.moves[:end]
@@ -68,6 +83,6 @@ class LimitedNoise:
         return replace(self, noise=self.noise.on(device))
 
 
-def limit_steps(noise: NoiseStream, config: OptimizationConfig) -> NoiseStream:
-    """Let the noise of a network end after the steps of a configuration, if it counts steps."""
-    return noise if config.steps is None else LimitedNoise(noise, config.steps)
+def limit_steps(noise: NoiseStream, config: OptimizationConfig, before: int = 0) -> NoiseStream:
+    """Let the noise of a network end after the steps of a configuration, if it counts steps; `before` as above."""
+    return noise if config.steps is None else LimitedNoise(noise, config.steps, before)

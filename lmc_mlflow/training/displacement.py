@@ -43,5 +43,5 @@ class Displacement:
 
 
 def _distance(first: list[Tensor], second: list[Tensor]) -> Tensor:
-    squares = [(b.double() - a.double()).square().sum() for a, b in zip(first, second, strict=True)]
+    squares = [(b.double() - a.to(b.device).double()).square().sum() for a, b in zip(first, second, strict=True)]
     return torch.stack(squares).sum().sqrt()

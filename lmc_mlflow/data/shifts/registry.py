@@ -14,6 +14,7 @@ from lmc_mlflow.data.shifts.renderings import (
     other_bands,
     rotation,
 )
+from lmc_mlflow.data.shifts.severity import Place, Severity, text_of
 from lmc_mlflow.data.shifts.sides import (
     Labels,
     Sides,
@@ -40,6 +41,8 @@ class Shift:
         render: makes what the sides see of an image; None, or what returns None: both see it as it is.
         divides_by_class: whether every image must have one class.
         chooses_bands: whether the images must be of bands, of which the shift chooses.
+        severity: the number in its names that says how strong it is; None: there is none.
+        renders_tests: whether what side B sees of an image makes sense as a test set of its own, for any network.
     """
 
     form: str
@@ -49,6 +52,8 @@ class Shift:
     render: Callable[[re.Match[str]], Rendering | None] | None = None
     divides_by_class: bool = False
     chooses_bands: bool = False
+    severity: Severity | None = None
+    renders_tests: bool = False
 
 
 def split_sides(shift: str, labels: Labels, num_classes: int, split_seed: int) -> Sides:
@@ -97,6 +102,37 @@ def shift_row(shift: str) -> Shift:
     return _match(shift)[0]
 
 
+def place_of(shift: str) -> Place | None:
+    """Find the place of a shift among those of its kind; None where its name has no number.
+
+    Raises:
+        ValueError: unknown shift.
+    """
+    family, found = _match(shift)
+    severity = family.severity
+    if severity is None:
+        return None
+    kind = severity.name(found, 1)
+    return Place(kind, severity.number(found), severity.is_whole, severity.is_geometric)
+
+
+def shift_with(shift: str, number: float) -> str:
+    """Name the shift of the same kind with another number.
+
+    Raises:
+        ValueError: a shift whose name has no number.
+    """
+    family, found = _match(shift)
+    if family.severity is None:
+        raise ValueError(f"shift {shift!r} has no number that says how strong it is")
+    return family.severity.name(found, number)
+
+
+def renders_tests(name: str) -> bool:
+    """Tell whether a name is that of a shift whose rendering makes a test set of its own, as in `rotate_30`."""
+    return any(row.renders_tests and row.pattern.fullmatch(name) for row in SHIFTS.values())
+
+
 def _match(shift: str) -> tuple[Shift, re.Match[str]]:
     for family in SHIFTS.values():
         if family is SHIFTS[FORM] and not is_own("shift", shift):
@@ -115,12 +151,18 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"label_(\d\d)(\d\d)"),
         label_split,
         divides_by_class=True,
+        severity=Severity(
+            lambda found: float(found[2]),  # label_5050 is the weakest: both sides hold half of each class
+            lambda _, number: f"label_{100 - round(number):02d}{round(number):02d}",
+            is_whole=True,
+        ),
     ),
     "subset": Shift(
         "subset_<fraction>",
         "side A holds this fraction of every class, side B the rest: sides of unequal size, as in subset_0.25",
         re.compile(r"subset_(\d+(?:\.\d+)?)"),
         subset_split,
+        severity=Severity(lambda found: float(found[1]), lambda _, number: f"subset_{text_of(number)}"),
     ),
     "dirichlet": Shift(
         "dirichlet_<concentration>",
@@ -128,6 +170,9 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"dirichlet_(\d+(?:\.\d+)?)"),
         dirichlet_split,
         divides_by_class=True,
+        severity=Severity(
+            lambda found: float(found[1]), lambda _, number: f"dirichlet_{text_of(number)}", is_geometric=True
+        ),
     ),
     "corrupt": Shift(
         "corrupt_<kind>_<severity>",
@@ -135,6 +180,10 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"corrupt_([a-z]+)_(\d+)"),
         halves,
         corruption,
+        severity=Severity(
+            lambda found: float(found[2]), lambda found, number: f"corrupt_{found[1]}_{round(number)}", is_whole=True
+        ),
+        renders_tests=True,
     ),
     "rotate": Shift(
         "rotate_<degrees>",
@@ -142,6 +191,8 @@ SHIFTS: Mapping[str, Shift] = {
         re.compile(r"rotate_(-?\d+(?:\.\d+)?)"),
         halves,
         rotation,
+        severity=Severity(lambda found: float(found[1]), lambda _, number: f"rotate_{text_of(number)}"),
+        renders_tests=True,
     ),
     "bands": Shift(
         "bands_<x>_<y>",

@@ -9,6 +9,7 @@ from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.parting import PARTING, Parting, partings
 from lmc_mlflow.findings.thresholds import NEGLIGIBLE
 from lmc_mlflow.papers.commands import sweep_command
+from lmc_mlflow.papers.frankle.pretrained_claims import pretrained_starts_are_connected
 
 BARRIER = "test/barrier_in_basin"
 MARGIN = NEGLIGIBLE["barrier"]
@@ -82,5 +83,11 @@ FRANKLE_CLAIMS = (
         "Under label imbalance two sides must share more epochs to stay connected than under covariate shift",
         imbalance_needs_more_shared_epochs,
         f"`{sweep_command('instability')}`",
+    ),
+    Claim(
+        "F-03",
+        "Sides that start from a pretrained network are connected although they part at once, unlike random starts",
+        pretrained_starts_are_connected,
+        f"`{sweep_command('pretrained_starts')}`, and again with `-P override=start=<run id>` of the pretrained one",
     ),
 )

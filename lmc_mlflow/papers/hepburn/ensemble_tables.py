@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.config.commands import RUN
-from lmc_mlflow.findings.condition_table import POLICIES, Frames
+from lmc_mlflow.findings.condition_table import KEYS, POLICIES, Frames, condition_texts, with_columns
 from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.findings.families import family_of
 from lmc_mlflow.models.families import has_batch_norm
@@ -40,6 +40,8 @@ RECIPES = {
 }
 """Row of Table I -> sampling, smallest and largest batch size, what the paper says of it."""
 MAX_LMC_LR = 1e-3
+SHARPNESS = ("eigenvalue", "adaptive_sharpness")
+"""What Table I calls flat and sharp, measured by `curvature`: means over the networks of its condition."""
 
 
 def table_iii(frames: Frames, min_n: int) -> pd.DataFrame:
@@ -121,12 +123,33 @@ def table_i(frames: Frames) -> pd.DataFrame:
     """Compute Table I: one row a recipe, data set and network that has ensembles.
 
     Of several conditions the one with most ensembles is shown. `networks` is how many are trained for one
-    ensemble, `holds` the share of paths without a break on test data.
+    ensemble, `holds` the share of paths without a break on test data; `eigenvalue` and `adaptive_sharpness` are means
+    over pairs of the same condition whose curvature was measured.
     """
     rows = comparable_ensembles(frames.ensembles)
     paths = frames.conditions[POLICIES[0]].set_index("condition")["holds"]
-    found = [row for recipe in RECIPES for row in _recipe_rows(recipe, rows, paths)]
-    return pd.DataFrame(found)
+    found = pd.DataFrame([row for recipe in RECIPES for row in _recipe_rows(recipe, rows, paths)])
+    sharpness = sharpness_by_condition(frames)
+    for name in SHARPNESS:
+        found.insert(len(found.columns) - 3, name, found["key"].map(sharpness[name]))
+    return found.drop(columns="key")
+
+
+def sharpness_by_condition(frames: Frames) -> pd.DataFrame:
+    """Average the measured curvatures of the pairs of each condition: index condition, columns `SHARPNESS`."""
+    measured, columns = frames.curvatures, [f"ends/{name}" for name in SHARPNESS]
+    empty = pd.DataFrame(columns=list(SHARPNESS), dtype=float)
+    if measured.empty or frames.pairs.empty:
+        return empty
+    pairs = with_columns(frames.pairs, KEYS)
+    conditions = pd.Series(condition_texts(pairs).to_numpy(), index=pairs["run_id"])
+    known = with_columns(measured, columns).sort_values("start_time")
+    known = known.assign(condition=known["pair"].map(conditions)).dropna(subset=["condition"])
+    if known.empty:
+        return empty
+    values = known.groupby(["condition", "pair"])[columns].last().astype(float)
+    means: pd.DataFrame = values.groupby("condition").mean()
+    return means.rename(columns=dict(zip(columns, SHARPNESS, strict=True)))
 
 
 def _recipe_rows(recipe: str, rows: pd.DataFrame, holds: "pd.Series[float]") -> Iterator[dict[str, Any]]:
@@ -161,6 +184,7 @@ def _recipe_row(
         row[name] = float("nan") if best is None else scale * float(best.scores(name).mean())
     row["train_seconds"] = float("nan") if best is None else float(best.scores("cost/train_seconds").mean())
     row["holds"] = holds
+    row["key"] = "" if best is None else best.rows["condition"].iloc[0]
     row["condition"] = "" if best is None else _condition(best.rows.iloc[0])
     row["command"] = sweep_command("table_iii") if best is None else ""
     return row | {"run_ids": "" if best is None else " ".join(best.run_ids)}

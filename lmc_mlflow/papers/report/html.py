@@ -36,6 +36,8 @@ _HEADS = {
     "mean_prediction_accuracy": "averaged (%)",
     "member_accuracy": "members alone (%)",
     "train_seconds": "training (s)",
+    "eigenvalue": "largest eigenvalue",
+    "adaptive_sharpness": "adaptive sharpness",
     "holds": "paths without a break",
 }
 

@@ -50,7 +50,7 @@ def page(
     style = files("lmc_mlflow.papers.report").joinpath("page.css").read_text()
     full = names_with_data(content)
     sections = {
-        "my runs": my_runs_section(content, overview, link),
+        "my runs": my_runs_section(content, overview, pictures, link),
         "claims": f"{_papers(content)}{claims_section(content, link)}",
         "batch norm": _question(content, link),
         **{_short(name): table_section(name, content, pictures, link) for name in full},

@@ -30,6 +30,8 @@ MOST_CONDITIONS = 12
 """Conditions of the first section that are shown at once; further ones are folded."""
 MOST_CELLS = 20
 """Rows of a paper's table that are shown at once."""
+MY_RUNS = "mine"
+"""The first section, where a figure says what it stands below."""
 _DRAWN = {"table_iii": ensemble_table}
 
 
@@ -54,11 +56,12 @@ class Picture:
     narrow: bytes = b""
 
 
-def my_runs_section(content: Content, overview: Picture | None, link: Link) -> str:
-    """Write the first section: what this store holds."""
+def my_runs_section(content: Content, overview: Picture | None, pictures: Sequence[Picture], link: Link) -> str:
+    """Write the first section: what this store holds, with the figures that belong below `MY_RUNS`."""
     mine = content.mine
     parts = ['<h2 id="mine">My runs</h2>', f'<div class="answer">{prose(mine.summary)}</div>']
     parts += [figure(overview.svg, overview.title, overview.caption, overview.narrow)] if overview else []
+    parts += [figure(p.svg, p.title, p.caption) for p in pictures if p.below == MY_RUNS and p.svg]
     parts += [_commands({mine.command: ["Next"]})] if mine.command else []
     parts += [f"<h3>{head}</h3>{_conditions(rows, link)}" for head, rows in _tables_of(content) if len(rows)]
     return "".join(parts)

@@ -18,10 +18,10 @@ from lmc_mlflow.evaluation import BATCH_SIZE
 from lmc_mlflow.paths.curves import Curve
 from lmc_mlflow.paths.measures import Splits
 from lmc_mlflow.paths.points import LoadPoint
-from lmc_mlflow.paths.samples import Point, PointBuilder
+from lmc_mlflow.paths.samples import Kept, Point, PointBuilder
 
-ENDPOINT_SPLIT = "test"
-"""Endpoints log their own metrics on it: the ends of a path must equal them to the last bit."""
+INEXACT_SPLITS = ("train", "train_a", "train_b", "unseen")
+"""On all others, which are test sets, the ends of a path equal what endpoints measure, to the last bit."""
 MEMORY_BUDGET = 2**31
 """Bytes for the weights and outputs of the networks that are measured together (51 VGG19 fill 4 GB)."""
 
@@ -59,7 +59,7 @@ def measure_together(
     load_point: LoadPoint,
     splits: Splits,
     memory_budget: int,
-    keep_samples: bool = False,
+    kept: Kept,
 ) -> dict[str, list[Point]]:
     """Measure the networks at all alphas: split -> one point an alpha.
 
@@ -69,9 +69,9 @@ def measure_together(
         load_point: of the path.
         splits: name -> images and labels.
         memory_budget: bytes; the alphas are taken in as many passes as it asks for, one a pass at least.
-        keep_samples: whether the loss and the class of every sample are kept.
+        kept: what is kept of every point beside the numbers.
     """
-    together = max(1, memory_budget // plan.num_bytes())
+    together = max(1, memory_budget // (plan.num_bytes() + kept.num_bytes(splits)))
     groups = [alphas[start : start + together] for start in range(0, len(alphas), together)]
     num_batches = sum(-(-images.shape[0] // BATCH_SIZE) for images, _ in splits.values())
     found: dict[str, list[Point]] = {split: [] for split in splits}
@@ -81,8 +81,8 @@ def measure_together(
         for group in groups:
             points = plan.points(group, load_point)
             for split, (images, labels) in splits.items():
-                builders = [PointBuilder(labels, keep_samples) for _ in group]
-                _measure(points, builders, images, labels, split == ENDPOINT_SPLIT, progress.update)
+                builders = [PointBuilder(labels, kept) for _ in group]
+                _measure(points, builders, images, labels, split not in INEXACT_SPLITS, progress.update)
                 found[split] += [builder.point() for builder in builders]
     return found
 

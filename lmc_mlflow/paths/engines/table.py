@@ -13,14 +13,14 @@ from lmc_mlflow.paths.engines.mlp import plan_mlp
 from lmc_mlflow.paths.engines.one_pass import MEMORY_BUDGET, Plan, Planner, measure_together
 from lmc_mlflow.paths.measures import Splits
 from lmc_mlflow.paths.points import LoadPoint
-from lmc_mlflow.paths.samples import Point, PointBuilder
+from lmc_mlflow.paths.samples import Kept, Point, PointBuilder
 
 PLANNERS: tuple[Planner, ...] = (plan_mlp, plan_folding)
 Engine = Callable[
-    [nn.Module, Curve, Sequence[float], LoadPoint, Splits, bool],
+    [nn.Module, Curve, Sequence[float], LoadPoint, Splits, Kept],
     tuple[dict[str, list[Point]], str],
 ]
-"""Gives split -> one point an alpha (with every sample, if the last argument says so), and the row of `PATH_ENGINES`
+"""Gives split -> one point an alpha (with what the last argument asks for), and the row of `PATH_ENGINES`
 that was used."""
 
 
@@ -30,14 +30,14 @@ def _exact(
     alphas: Sequence[float],
     load_point: LoadPoint,
     splits: Splits,
-    keep_samples: bool,
+    kept: Kept,
 ) -> tuple[dict[str, list[Point]], str]:
     """Measure each network by itself, in the batches of `evaluate`, which the endpoints went through too."""
     points: dict[str, list[Point]] = {split: [] for split in splits}
     for alpha in tqdm(alphas, desc="measuring the path", unit="alpha", leave=False, disable=None):
         network = load_point(alpha)
         for split, (images, labels) in splits.items():
-            builder = PointBuilder(labels, keep_samples)
+            builder = PointBuilder(labels, kept)
             for outputs, truth in labelled_outputs(network, images, labels):
                 builder.add(outputs, truth)
             points[split].append(builder.point())
@@ -50,13 +50,13 @@ def _fast(
     alphas: Sequence[float],
     load_point: LoadPoint,
     splits: Splits,
-    keep_samples: bool,
+    kept: Kept,
 ) -> tuple[dict[str, list[Point]], str]:
     """Measure all networks in one pass over the images, if the architecture and the curve allow it (`one_pass.py`)."""
     plan = _plan(scratch, curve, splits)
     if plan is None:
-        return _exact(scratch, curve, alphas, load_point, splits, keep_samples)
-    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET, keep_samples), "fast"
+        return _exact(scratch, curve, alphas, load_point, splits, kept)
+    return measure_together(plan, alphas, load_point, splits, MEMORY_BUDGET, kept), "fast"
 
 
 PATH_ENGINES: Mapping[str, Engine] = {"fast": _fast, "exact": _exact}

@@ -76,7 +76,7 @@ def aligned_path_figure(
 
 def _line_style(method: str, split: str, first: str) -> dict[str, Any]:
     """The first split (test) in full, training sides thin and without markers."""
-    style, label = styles()[method], f"{_label(method)}, {SPLIT_LABELS[split]}"
+    style, label = styles()[method], f"{_label(method)}, {SPLIT_LABELS.get(split, split)}"
     if split == first:
         return {**style, "label": label, "markersize": 4, "linewidth": 1.6}
     dashes: Any = {"train_a": (0, (1, 1)), "train_b": (0, (4, 1, 1, 1))}.get(split, "-")

@@ -12,9 +12,8 @@ from lmc_mlflow.paths.barriers import barrier_in_basin
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.measures import MEASURES
 from lmc_mlflow.plots.score_labels import in_words, measures_in, score_in
+from lmc_mlflow.plots.split_styles import split_styles
 from lmc_mlflow.plots.style import (
-    SPLIT_LABELS,
-    SPLIT_STYLES,
     alpha_axis,
     house_style,
     legend_below,
@@ -49,14 +48,10 @@ def path_figure(
     names = measures_in(table)
     with house_style():
         figure, axes = panels(len(names), title)
+        styles = split_styles(table["split"])
         for split, rows in table.groupby("split", sort=False):
             rows = rows.sort_values("alpha")
-            style: dict[str, Any] = {
-                **SPLIT_STYLES[str(split)],
-                "label": SPLIT_LABELS[str(split)],
-                "markersize": 3.5,
-                "linewidth": 1.4,
-            }
+            style: dict[str, Any] = {**styles[str(split)], "markersize": 3.5, "linewidth": 1.4}
             for panel, name in zip(axes, names, strict=True):
                 panel.plot(rows["alpha"], MEASURES[name].factor * rows[name], **style)
         _mark_barrier(axes[0], axes[1], table)

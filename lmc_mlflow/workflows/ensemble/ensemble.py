@@ -12,6 +12,7 @@ from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
 from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
 from lmc_mlflow.contract import HEADLINE, SETTING_TAGS, Artifact, Kind, Tag, tag
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
 from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
@@ -22,7 +23,9 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.adopt.given import with_runs
+from lmc_mlflow.workflows.ensemble.calibrated_scores import score_calibrated
 from lmc_mlflow.workflows.ensemble.members import Members, find_members
+from lmc_mlflow.workflows.ensemble.other_scores import log_other_scores
 from lmc_mlflow.workflows.ensemble.predictions import predict_members
 from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
@@ -77,6 +80,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "members", ("runs",))
     store = open_store()
     members = find_members(store, config.members)
@@ -89,7 +93,7 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
     first_file = (Artifact.MEMBERS, json.dumps(_members(members), indent=1))
     start = RunStart(name, _tags(members, config), to_params(config), first_file)
     with new_run(store, Kind.ENSEMBLE, start, parent) as run:
-        predictions = predict_members(store, members, config.members, work)
+        predictions = predict_members(store, members, config.members, config.other_data, work)
         log_data(run, predictions.inputs)
         log_probabilities, truth = predictions.outputs.numpy(), predictions.labels.numpy()
         scores = score_ensemble(
@@ -99,9 +103,12 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
             config.scores.confidence,
             np.random.default_rng(derive_seed(config.scores.scores_seed, "bootstrap")),
         )
+        temperature, calibrated = score_calibrated(log_probabilities, truth, config.scores)
+        scores |= calibrated
         _log_sizes(run, members, size_tables(log_probabilities, truth, config.scores))
         run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
-        metrics = _log_scores(run, members, scores, predictions.num_kept)
+        metrics = _log_scores(run, members, scores, predictions.num_kept, temperature)
+        metrics |= log_other_scores(run, config.scores, predictions, name)
     counts = len(members.names), predictions.num_kept
     return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, *counts)
 
@@ -163,8 +170,10 @@ def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
     run.log_figure(scores_figure(sizes.scores.assign(**own)), "figures/scores_against_size.png")
 
 
-def _log_scores(run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int) -> dict[str, float]:
-    metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept}
+def _log_scores(
+    run: TrackedRun, members: Members, scores: dict[str, Interval], num_kept: int, temperature: dict[str, float]
+) -> dict[str, float]:
+    metrics: dict[str, float] = {"num_members": len(members.names), "num_cached_members": num_kept, **temperature}
     metrics["cost/train_seconds"] = sum(n.run.data.metrics.get("cost/train_seconds", 0.0) for n in members.networks)
     metrics[HEADLINE] = scores["mean_prediction_accuracy"].value
     for name, interval in scores.items():

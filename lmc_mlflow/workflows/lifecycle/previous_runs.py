@@ -8,7 +8,10 @@ from lmc_mlflow.query.runs import Run, search
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.processes.process import is_alive
 
-RESUMED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY, Kind.MATRIX, Kind.PLANE)
+RESUMED_KINDS = (
+    *(Kind.PAIR, Kind.STAR, Kind.TRAJECTORY, Kind.MATRIX, Kind.PLANE),
+    *(Kind.CURVATURE, Kind.PATH_BY_LAYER),
+)
 """Kinds whose interrupted runs are continued, from the progress that is written with them."""
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from lmc_mlflow.contract import Artifact
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.resume import newest_state
 from lmc_mlflow.query.runs import metric_curve
@@ -174,6 +175,14 @@ class LearningCurves:
         if self._resumed and key not in self._logged:
             self._logged[key] = set(metric_curve(self._run.client, self._run.run_id, key))
         return self._logged.get(key, set())
+
+
+def delete_progress(run: TrackedRun) -> None:
+    """Delete what a finished run was resumed from, where the store allows that."""
+    try:
+        run.delete_artifacts(Artifact.RESUME_FOLDER)
+    except WRITE_FAILURES as error:
+        logger.warning("run %s keeps its folder %s/ (%s)", run.run_id, Artifact.RESUME_FOLDER, first_line(error))
 
 
 class _Slots:

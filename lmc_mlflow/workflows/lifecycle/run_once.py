@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.client import WRITE_FAILURES
@@ -39,6 +39,7 @@ from lmc_mlflow.workflows.lifecycle.previous_runs import (
     dead_runs,
     find_previous,
 )
+from lmc_mlflow.workflows.lifecycle.progress import delete_progress
 
 logger = logging.getLogger(__name__)
 LOCKED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY)
@@ -176,7 +177,14 @@ class RunSession:
             for run in runs:
                 del self._open[run.run_id]
                 if run.run_id in self.resumed:
-                    _delete_progress(run)
+                    delete_progress(run)
+
+    def leave(self, why: str, *runs: TrackedRun) -> None:
+        """End runs as KILLED that are to be resumed later; the progress that is written with them stays."""
+        with signals_wait():
+            for run in runs:
+                run.end("KILLED", why)
+                del self._open[run.run_id]
 
     def close_all(self) -> None:
         """Close all runs that are open."""
@@ -199,14 +207,6 @@ class RunSession:
             raise AtWorkError(
                 f"another process is at work on this configuration now ({process}); wait for it or stop it"
             ) from None
-
-
-def _delete_progress(run: TrackedRun) -> None:
-    """Delete what a finished run was resumed from, where the store allows that."""
-    try:
-        run.delete_artifacts(Artifact.RESUME_FOLDER)
-    except WRITE_FAILURES as error:
-        logger.warning("run %s keeps its folder %s/ (%s)", run.run_id, Artifact.RESUME_FOLDER, first_line(error))
 
 
 def _threads_with(before: str) -> str:

@@ -9,6 +9,7 @@ from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import MatrixConfig
 from lmc_mlflow.config.network_groups import BEST, PAIRWISE
 from lmc_mlflow.contract import MAX_TAG, Kind, Tag, tag
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.points import BN_POLICIES
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import resolve_run
@@ -20,11 +21,13 @@ from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
 from lmc_mlflow.workflows.lifecycle.progress import Progress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, run_once
+from lmc_mlflow.workflows.matrix.other_results import log_other_matrices
 from lmc_mlflow.workflows.matrix.pair_arrays import pack, unpack
 from lmc_mlflow.workflows.matrix.pairs import MatrixMeasurement, MeasuredNetworks, Pairing
 from lmc_mlflow.workflows.matrix.results import log_matrix
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data, measured_images
 from lmc_mlflow.workflows.networks.network_group import find_networks, identity_of, load_material
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.networks.tags import joined_tags
 
@@ -52,6 +55,7 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "surveyed", ("runs",))
     store = open_store()
     networks, num_left_out = find_networks(store, config.surveyed)
@@ -68,13 +72,16 @@ def matrix(config: MatrixConfig) -> MatrixOutcome:
         needs_sides = needs_images or BN_POLICIES[config.pairwise.bn].needs_images
         split, data_root = config.pairwise.split, config.surveyed.data_root
         material = load_material(store, networks, split, data_root, work.device, needs_sides)
+        others = other_tests(config.other_data, networks[0], material.test, data_root, work.device)
+        material = replace(material, others=images_of(others))
         name, first_file = _name(config, networks), ("runs.txt", "\n".join(n.run.info.run_id for n in networks))
         run_name = _run_name(config, networks)
         run = wanted.open(RunStart(run_name, _tags(config, networks), to_params(config), first_file))
-        log_data(run, {split: measured_images(networks[0], split, material.measured)})
+        log_data(run, {split: measured_images(networks[0], split, material.measured)} | others)
         with work.workers(MeasuredNetworks(config, tuple(networks), symmetry, material)) as workers:
             measured = _measure(run, config, Pairing(workers, len(networks), config.pairwise.reference))
         metrics, candidate = log_matrix(run, measured, name, num_left_out)
+        metrics |= log_other_matrices(run, measured, list(others), name)
     return MatrixOutcome(run.run_id, run_name, wanted.how("measured"), metrics, run.experiment_id, candidate, ids)
 
 

@@ -51,5 +51,5 @@ def _unpack_pair(key: str, arrays: Mapping[str, NDArray[Any]]) -> PairMeasuremen
             # A run that an earlier version interrupted has accuracy or average precision under the name `score`.
             values.setdefault(split, {})[score if measure == "score" else measure] = value
     ratio = float(own["variance_ratio"]) if "variance_ratio" in own else None
-    path = Path(values=values, engine=engine, variance_ratio=ratio, samples=None, **curves)
+    path = Path(curves["alphas"], values, curves["angles_deg"], curves["manhattan"], engine, ratio)
     return PairMeasurement(int(i), int(j), path, *own["lengths"].tolist())

@@ -81,6 +81,7 @@ class MatrixMeasurement:
         pairs: every two of them once.
         reference: run id of the network that all were aligned to; empty: none.
         num_unsettled: matchings that had not settled when their limit was reached.
+        other_split: the further test set that the numbers are of; empty: they are of the split that is judged.
     """
 
     settings: PairwiseConfig
@@ -89,6 +90,12 @@ class MatrixMeasurement:
     pairs: tuple[PairMeasurement, ...]
     reference: str
     num_unsettled: int
+    other_split: str = ""
+
+    @property
+    def split(self) -> str:
+        """The split that the numbers are of."""
+        return self.other_split or self.settings.split
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,7 @@ class PairMeasurer:
         settings, material = self._measured.config.pairwise, self._measured.material
         first, second = ({name: value.to(self._device) for name, value in end.state.items()} for end in (a, b))
         splits = {settings.split: (material.measured.images, material.measured.labels)}
+        splits |= {name: (own.images, own.labels) for name, own in material.others.items() if name != settings.split}
         calibration = material.calibration((a, b)) if BN_POLICIES[settings.bn].needs_images else None
         alphas = alpha_grid(settings.num_alphas)
         return measure_path(self._network, Segment(first, second), alphas, splits, settings.bn, calibration)

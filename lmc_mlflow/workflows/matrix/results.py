@@ -54,7 +54,7 @@ def pair_table(measured: MatrixMeasurement) -> pd.DataFrame:
 
 
 def _pair_row(measured: MatrixMeasurement, pair: PairMeasurement) -> dict[str, object]:
-    path, split = pair.path, measured.settings.split
+    path, split = pair.path, measured.split
     losses, values = path.losses[split], path.values[split]
     middle = int(np.flatnonzero(path.alphas == 0.5)[0])
     a, b = measured.members[pair.i], measured.members[pair.j]
@@ -74,10 +74,10 @@ def _pair_row(measured: MatrixMeasurement, pair: PairMeasurement) -> dict[str, o
 
 def _barrier(measured: MatrixMeasurement, pair: PairMeasurement) -> float:
     """Give the barrier of a pair by the definition that the configuration names."""
-    losses, name = pair.path.losses[measured.settings.split], measured.settings.barrier
+    losses, name = pair.path.losses[measured.split], measured.settings.barrier
     if name == "epsilon":
         return epsilon(losses)
-    return float(getattr(pair.path.summaries[measured.settings.split], name))
+    return float(getattr(pair.path.summaries[measured.split], name))
 
 
 def barrier_matrix(measured: MatrixMeasurement) -> Barriers:
@@ -90,7 +90,7 @@ def barrier_matrix(measured: MatrixMeasurement) -> Barriers:
 
 def point_table(measured: MatrixMeasurement) -> pd.DataFrame:
     """Make the content of `points.csv`: one row an alpha and pair."""
-    split, ids = measured.settings.split, [member.run_id for member in measured.members]
+    split, ids = measured.split, [member.run_id for member in measured.members]
     tables = [
         pd.DataFrame(
             {

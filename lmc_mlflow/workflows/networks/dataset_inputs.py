@@ -20,16 +20,18 @@ class InputImages:
         images: with their digest.
         config: of the data set and the shift.
         side: `A`, `B` or `both`, whose training images they are; empty: they are the test set.
+        rendering: of a test set, how its images were changed, as in `rotate_30`; empty: they are as they were read.
     """
 
     images: LabelledImages
     config: DataConfig
     side: str = ""
+    rendering: str = ""
 
     @property
     def name(self) -> str:
         """Name the images by what they are, whichever run uses them."""
-        part = f"{self.config.shift} {SIDES[self.side]}" if self.side else "test"
+        part = f"{self.config.shift} {SIDES[self.side]}" if self.side else f"test {self.rendering}".rstrip()
         return f"{self.config.dataset} {part}"
 
 

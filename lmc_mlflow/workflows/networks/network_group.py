@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
@@ -85,16 +85,20 @@ class Material:
         test: the test set.
         measured: the split on which paths are measured.
         sides: digest -> training subset, of the networks that were asked for.
+        others: split -> further test set.
     """
 
     test: LabelledImages
     measured: LabelledImages
     sides: dict[str, LabelledImages]
+    others: dict[str, LabelledImages] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Material":
         """Give the same data on another device."""
-        moved = move_all({"test": self.test, "measured": self.measured, **self.sides}, device)
-        return Material(moved.pop("test"), moved.pop("measured"), moved)
+        others = {f"other/{split}": images for split, images in self.others.items()}
+        moved = move_all({"test": self.test, "measured": self.measured, **others, **self.sides}, device)
+        found = {split: moved.pop(f"other/{split}") for split in self.others}
+        return Material(moved.pop("test"), moved.pop("measured"), moved, found)
 
     def side(self, network: LoggedNetwork) -> LabelledImages:
         """Give the training subset of a network."""

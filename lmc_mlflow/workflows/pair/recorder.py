@@ -7,10 +7,11 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.predictions.scores import score_name
 from lmc_mlflow.query.runs import latest_metrics
+from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
-from lmc_mlflow.workflows.pair.budgets.budget import PairBudget
+from lmc_mlflow.workflows.pair.budgets.budget import PairBudget, is_until
 from lmc_mlflow.workflows.pair.runs import PairRuns
 from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
 
@@ -26,6 +27,9 @@ class Recorder:
         budget: what they have trained, and how much is left.
         kept: the epochs that are kept.
         is_at_start: whether no epoch was trained before.
+        run_id: of the pair.
+        seed: of its initialization.
+        stopped: why it is not trained to its end; empty: it is.
     """
 
     def __init__(self, runs: PairRuns, trainees: list[Trainee], config: TrainPairConfig, resumed: bool) -> None:
@@ -41,7 +45,8 @@ class Recorder:
         parting = config.starting.parting
         self.progress = TrainingProgress(runs.pair, trainees, every, epochs, parting)
         self.kept = KeptEpochs(runs.endpoints, kept_epochs(config.starting, epochs), config.optimization)
-        self.budget = PairBudget(trainees, config.optimization)
+        self.budget = PairBudget(trainees, config.optimization, parting)
+        self._is_until = is_until(config.optimization)
         self._started = time.perf_counter()
         if resumed and runs.can_resume:
             tensors = self.progress.restore(accept=self._has_kept)
@@ -49,6 +54,7 @@ class Recorder:
                 self.budget.restore(tensors)
         self.is_at_start = self.progress.epoch == parting
         self.trainees = trainees
+        self.run_id, self.seed, self.stopped = runs.pair.run_id, config.model.seed, ""
         self._endpoints = runs.endpoints
         self._latest: dict[str, dict[str, float]] = {}
         self._pair_curves = LearningCurves(runs.pair, resumed)
@@ -86,14 +92,24 @@ class Recorder:
             self.progress.save()
         self._logging_seconds += time.perf_counter() - started
 
+    def stop(self, why: str) -> None:
+        """Train the pair no further."""
+        self.stopped = why
+
     def unfinished(self) -> list[Trainee]:
         """List the sides that are to be trained further."""
+        if self.stopped:
+            return []
         sides = self.budget.unfinished(self.progress.epoch)
         return [trainee for trainee in self.trainees if trainee.side in sides]
 
     def epochs_of(self, side: str) -> int:
         """Count the epochs in which a side was trained so far."""
         return self.budget.epochs_of(side, self.progress.epoch)
+
+    def close_kept(self, pair: TrackedRun) -> None:
+        """Tag the runs with the epochs that are kept, and with the last one where a budget has ended the training."""
+        self.kept.close(pair, last=self.progress.epoch if self._is_until else None)
 
     def close(self) -> None:
         """Log how the training of each side ended."""

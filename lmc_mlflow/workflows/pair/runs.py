@@ -2,7 +2,7 @@
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.lifecycle import probe_artifacts
 from lmc_mlflow.tracking.run import TrackedRun
-from lmc_mlflow.training.budget import limit_steps
+from lmc_mlflow.training.budget import limit_steps, without_budget
 from lmc_mlflow.training.noise import initialization_seeds, noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer, noise_scale
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
@@ -85,6 +85,7 @@ def make_trunk(config: TrainPairConfig, data: ShiftedData, device: torch.device)
     """
     spec = network_spec(config, data)
     seed, _ = initialization_seeds(config.model.init, config.noise.noise_scope, config.model.seed)
+    config = replace(config, optimization=without_budget(config.optimization))
     return _trainee(config, data, config.starting.shared_data, build_network(spec, seed), device, "A")
 
 
@@ -106,6 +107,7 @@ def _trainee(
         noise=limit_steps(
             noise_stream(config.noise, config.model.seed, noise_side or side, device, data.translate),
             config.optimization,
+            config.starting.parting,
         ),
         images=own.images,
         labels=own.labels,

@@ -33,8 +33,10 @@ from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, network_spec, open_pair
 from lmc_mlflow.workflows.pair.shift_test import log_shift
 from lmc_mlflow.workflows.pair.starting.kept_epochs import check_room, needed_bytes
-from lmc_mlflow.workflows.pair.starting.start import StartingPoint, perturb, put_at_start
+from lmc_mlflow.workflows.pair.starting.perturbation import perturb
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, put_at_start
 from lmc_mlflow.workflows.pair.starting.trunk import Trunk, trunk_start
+from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule, end_stopped, stopped_ends
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 logger = logging.getLogger(__name__)
@@ -109,9 +111,14 @@ def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = 
     return [outcome for outcome in _train_pairs(configs, parent, False) if outcome is not None]
 
 
-def train_free_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None) -> list[PairOutcome | None]:
-    """Train pairs as `train_pairs` does, but give None for a pair that another process is training."""
-    return _train_pairs(configs, parent, True)
+def train_free_pairs(
+    configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None, stop: StopRule | None = None
+) -> list[PairOutcome | None]:
+    """Train pairs as `train_pairs` does, but give None for a pair that another process is training.
+
+    `stop` stops hopeless pairs, whose outcomes are `STOPPED`.
+    """
+    return _train_pairs(configs, parent, True, stop=stop)
 
 
 def _train_pairs(
@@ -119,6 +126,7 @@ def _train_pairs(
     parent: TrackedRun | None,
     pass_over_busy: bool,
     tell: Callable[[str], None] = logger.info,
+    stop: StopRule | None = None,
 ) -> list[PairOutcome | None]:
     first = configs[0]
     if first.optimization.loop != OUR_LOOP:
@@ -144,10 +152,10 @@ def _train_pairs(
             tell(said)
         if untrained and first.publishing.publish:
             check_publishable(network_spec(first, data))
-        trained = iter(_train_untrained(store, untrained, data, parent, devices) if untrained else ())
+        trained = iter(_train_untrained(store, untrained, data, parent, devices, stop) if untrained else ())
     outcomes = [next(trained) if isinstance(item, FoundPair) else item for item in found]
     if first.publishing.publish:
-        outcomes = [one and _published(one, first) for one in outcomes]
+        outcomes = [_published(one, first) if one and one.how != STOPPED else one for one in outcomes]
     if not untrained and outcomes[0] is not None:
         point_launcher_at(store, outcomes[0].run_id, f"this configuration was {FINISHED_BEFORE}")
     return outcomes
@@ -159,10 +167,11 @@ def _published(outcome: PairOutcome, config: TrainPairConfig) -> PairOutcome:
 
 
 def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
-    a, b = endpoints_of_pair(store.client, run_id)
-    endpoints = {"A": a, "B": b}
+    run = store.client.get_run(run_id)
+    ends = stopped_ends(store, run) if how == STOPPED else endpoints_of_pair(store.client, run_id)
+    endpoints = dict(zip("AB", ends, strict=True))
     sides = {side: latest_metrics(store.client, endpoint) for side, endpoint in endpoints.items()}
-    return PairOutcome.of(store.client.get_run(run_id), how, endpoints=endpoints, sides=sides)
+    return PairOutcome.of(run, how, endpoints=endpoints, sides=sides)
 
 
 def _train_untrained(
@@ -171,6 +180,7 @@ def _train_untrained(
     data: ShiftedData,
     parent: TrackedRun | None,
     devices: Sequence[torch.device],
+    stop: StopRule | None = None,
 ) -> list[PairOutcome]:
     starts = [_part(store, item, data, devices) for item in untrained]
     opened = [(item, open_pair(store, item.wanted, item.config, data, parent)) for item in untrained]
@@ -181,17 +191,23 @@ def _train_untrained(
     log_shift([runs.pair for _, runs in opened], untrained[0].config, data)
     trainings = [_start(item, runs, data) for item, runs in opened]
     for _, group in itertools.groupby(sorted(trainings, key=_epoch_of), key=_epoch_of):  # resumed ones keep apart
-        _train_together(list(group), data, devices)
+        _train_together(list(group), data, devices, stop)
     for training in trainings:
         session, runs = training.wanted.session, training.runs
-        training.recorder.kept.close(runs.pair)
+        if training.recorder.stopped:
+            end_stopped(session, runs, training.recorder)
+            continue
+        training.recorder.close_kept(runs.pair)
         runs.pair.log_once({**training.recorder.shares(), **peak_memory(devices[0])})
         for trainee in training.trainees:
             log_endpoint(runs, training.config, data, trainee, training.recorder.epochs_of(trainee.side))
         training.recorder.close()
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
         session.close(*runs.endpoints.values(), runs.pair)
-    return [_outcome(store, one.runs.pair.run_id, one.wanted.how("trained")) for one in trainings]
+    return [
+        _outcome(store, one.runs.pair.run_id, STOPPED if one.recorder.stopped else one.wanted.how("trained"))
+        for one in trainings
+    ]
 
 
 def _part(store: Store, item: FoundPair, data: ShiftedData, devices: Sequence[torch.device]) -> StartingPoint | None:
@@ -222,11 +238,13 @@ def _epoch_of(training: _Training) -> int:
     return training.recorder.progress.epoch
 
 
-def _train_together(trainings: list[_Training], data: ShiftedData, devices: Sequence[torch.device]) -> None:
+def _train_together(
+    trainings: list[_Training], data: ShiftedData, devices: Sequence[torch.device], stop: StopRule | None
+) -> None:
     recorders = [training.recorder for training in trainings]
     with save_when_stopped(*(recorder.progress for recorder in recorders)):
         test, config = (data.test.images, data.test.labels), trainings[0].config.optimization
-        engine = train_in_step(recorders, test, config, data.flips, devices)
+        engine = train_in_step(recorders, test, config, data.flips, devices, stop)
     for training in trainings:
         for run in (training.runs.pair, *training.runs.endpoints.values()):
             run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(devices))})

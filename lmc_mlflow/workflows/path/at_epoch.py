@@ -14,7 +14,7 @@ from lmc_mlflow.paths.gradients import gradient_agreement
 from lmc_mlflow.paths.walk import Path
 from lmc_mlflow.workflows.lifecycle.devices import SharedWork
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends
-from lmc_mlflow.workflows.path.images import needed_splits
+from lmc_mlflow.workflows.path.images import measured_splits, needed_splits
 from lmc_mlflow.workflows.path.interpolate import measure_paths
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds
 from lmc_mlflow.workflows.path.results import path_metrics
@@ -93,7 +93,7 @@ def measure_epoch(
     measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
     with work.workers(measured) as workers:
         paths = measure_paths(
-            workers, config.path, symmetry, {name: splits[name].labels for name in config.path.splits}
+            workers, config.path, symmetry, {name: splits[name].labels for name in measured_splits(config)}
         )
     ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
     metrics, verdicts = _judged(config, ends_of_path, paths.path)

@@ -15,9 +15,14 @@ def needs_images(config: InterpolateConfig) -> bool:
     return BN_POLICIES[config.path.bn].needs_images or (align != NONE and METHODS[align].needs_images)
 
 
+def measured_splits(config: InterpolateConfig) -> tuple[str, ...]:
+    """Name the splits that a path is measured on: its own, then the further test sets."""
+    return tuple(dict.fromkeys((*config.path.splits, *config.other_data.names)))
+
+
 def needed_splits(config: InterpolateConfig, splits: Mapping[str, LabelledImages]) -> dict[str, LabelledImages]:
     """Choose the splits that are measured on, or that batch norm or the alignment needs."""
-    names = {*config.path.splits}
+    names = {*measured_splits(config)}
     if BN_POLICIES[config.path.bn].needs_images:
         names |= {"train_a", "train_b"}
     if config.aligning.align != NONE:

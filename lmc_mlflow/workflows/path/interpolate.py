@@ -13,6 +13,7 @@ from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.config.path import ADAPTIVE, PathConfig
 from lmc_mlflow.contract import UNALIGNED, Artifact, Kind, Tag
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.grid import Grid, adaptive_grid
 from lmc_mlflow.paths.measures import measures_beside
@@ -34,6 +35,7 @@ from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -45,7 +47,8 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 from lmc_mlflow.workflows.networks.run_names import short_name
 from lmc_mlflow.workflows.networks.similarity import reference_angle, similarity_by_tensor
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.images import needed_splits, needs_images
+from lmc_mlflow.workflows.path.agreement import agreement_metrics
+from lmc_mlflow.workflows.path.images import measured_splits, needed_splits, needs_images
 from lmc_mlflow.workflows.path.measurer import MeasuredEnds, PathMeasurer, walk_with
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
 from lmc_mlflow.workflows.path.results import (
@@ -57,6 +60,7 @@ from lmc_mlflow.workflows.path.results import (
     path_table,
 )
 from lmc_mlflow.workflows.path.verdicts import Verdicts, judge_path
+from lmc_mlflow.workflows.path.who_pays import Classes, check_calibrate, classes_of, log_calibrated, log_who_pays
 
 Value = TypeVar("Value")
 
@@ -109,6 +113,7 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     config = with_runs(config, "ends", ("run_a", "run_b"))
     store = open_store()
     ends = load_ends(store, config.ends)
@@ -116,18 +121,21 @@ def interpolate(config: InterpolateConfig, parent: TrackedRun | None = None) -> 
     symmetry = None if config.aligning.align == NONE else find_symmetry(ends[0])
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    check_calibrate(config.path, ends)
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     if needs_images(config):
         require_training(ends)
     name = path_run_name(ends, config)
     first_file = ("ends.txt", f"A {ends[0].run.info.run_id}\nB {ends[1].run.info.run_id}\n")
     start = RunStart(name, _tags(ends, config), to_params(config), first_file)
     with new_run(store, Kind.PATH, start, parent) as run:
-        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}))
+        log_data(run, split_inputs(ends, {name: splits[name] for name in config.path.splits}) | others)
         measured = MeasuredEnds(config, ends, symmetry, needed_splits(config, splits))
         with work.workers(measured) as workers:
-            labels = {name: splits[name].labels for name in config.path.splits}
+            labels = {name: splits[name].labels for name in measured_splits(config)}
             paths = measure_paths(workers, config.path, symmetry, labels)
-        return _log_paths(run, config, ends, paths)
+        return _log_paths(run, config, ends, paths, classes_of(ends, splits))
 
 
 def measure_paths(
@@ -143,13 +151,14 @@ def measure_paths(
 
 def grid_of(config: PathConfig) -> Grid:
     """Make the points at which a path is measured."""
-    keep_samples = config.keep_samples or config.num_resamples > 0
     if config.alphas == ADAPTIVE:
-        return adaptive_grid(config.alpha_tolerance, keep_samples)
-    return Grid(alpha_grid(config.num_alphas), keep_samples=keep_samples)
+        return adaptive_grid(config.alpha_tolerance, keep_samples=True, calibrate=config.calibrate)
+    return Grid(alpha_grid(config.num_alphas), keep_samples=True, calibrate=config.calibrate)
 
 
-def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths) -> PathOutcome:
+def _log_paths(
+    run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Paths, classes: Classes | None
+) -> PathOutcome:
     path, name = paths.path, path_name(ends, config)
     verdicts = judge_path(config.path, path)
     ends_of_path = ends if paths.alignment is None else (ends[0], paths.alignment.network)
@@ -172,6 +181,8 @@ def _log_paths(run: TrackedRun, config: InterpolateConfig, ends: Ends, paths: Pa
             table, other, title, config.aligning.align, (start, end), verdicts.intervals, thresholds
         )
         note = note_of_unaligned(paths.alignment, paths.unaligned, verdicts_unaligned)
+    metrics |= agreement_metrics(path) | log_who_pays(run, path, classes, name)
+    log_calibrated(run, path, table, name, (start, end))
     run.log_metrics(metrics)
     run.log_curves(curves)
     run.log_json(table.to_dict(orient="split", index=False), Artifact.PATH)

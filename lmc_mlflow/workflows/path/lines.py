@@ -5,13 +5,32 @@ from lmc_mlflow.contract import UNALIGNED
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
 from lmc_mlflow.terminal.style import paint_verdict, table
+from lmc_mlflow.workflows.path.by_layer.interpolate_layers import LayersOutcome, interpolate_layers
+from lmc_mlflow.workflows.path.by_layer.results import WHOLE, percent
 from lmc_mlflow.workflows.path.interpolate import PathOutcome, interpolate
 from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
 
 
 def measured_lines(config: InterpolateConfig) -> list[str]:
     """Measure what a configuration asks for, and return the lines to print."""
+    if config.by_layer.layers:
+        return layer_lines(interpolate_layers(config))
     return epoch_lines(interpolate_epochs(config)) if config.by_epoch.epochs else path_lines(interpolate(config))
+
+
+def layer_lines(outcome: LayersOutcome) -> list[str]:
+    """Return the lines for paths layer by layer."""
+    rows = []
+    for row in outcome.rows:
+        number = "" if row["mode"] == WHOLE else str(row["number"])
+        shares = [percent(row[name]) for name in ("share", "contribution")]
+        rows.append([row["mode"], number, row["layer"], with_interval(row, "barrier"), *shares])
+    return [
+        f"paths by layer {outcome.run_id} ({outcome.how}): {outcome.name}",
+        *table(["moves", "number", "layer", f"{outcome.split} barrier", "share", "contribution"], rows),
+        *next_step(REPORT, "report"),
+        *browse_lines(outcome.experiment_id, outcome.run_id),
+    ]
 
 
 def epoch_lines(outcome: EpochsOutcome) -> list[str]:
@@ -51,10 +70,10 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
     for before, label in (("", ""), ("unaligned/", ", not aligned")):
-        for split in ("test", "train_a", "train_b", "unseen"):
-            if f"{before}{split}/barrier" in metrics:
-                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
-                rows.append([f"{split}{label}", *cells])
+        measured = [key.removeprefix(before).removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
+        for split in dict.fromkeys(split for split in measured if f"{before}{split}/barrier" in metrics):
+            cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+            rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
     angle = f"  angle {metrics['angle_deg']:.1f} degrees"
     if "unaligned/angle_deg" in metrics:

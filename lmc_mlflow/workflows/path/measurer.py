@@ -1,7 +1,7 @@
 """Measures parts of the path between two logged networks on one device: some of its points, or how B is aligned."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from lmc_mlflow.paths.barriers import Values
 from lmc_mlflow.paths.curves import Segment, distances_from_start
 from lmc_mlflow.paths.grid import Grid
 from lmc_mlflow.paths.points import BN_POLICIES
+from lmc_mlflow.paths.samples import Kept
 from lmc_mlflow.paths.walk import MeasuredPoints, Path, PointMeasurer, walk
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.workers.spread import Workers, in_order
 from lmc_mlflow.workflows.alignment.find_alignment import Alignment, find_alignment
 from lmc_mlflow.workflows.networks.pair_of_networks import Ends, both_training_sides
+from lmc_mlflow.workflows.path.images import measured_splits
 
 PARTS_OF_A_PLACE = 2
 """Parts of a path for each of several workers: few, because each reads all images; more than one, for a slow device."""
@@ -32,12 +34,12 @@ class PathTask:
     Attributes:
         aligned: B with its units permuted towards A; None: B as it was logged.
         alphas: (T,) of the points.
-        keep_samples: whether every sample is kept.
+        kept: what is kept of every point beside its numbers.
     """
 
     aligned: LoggedNetwork | None
     alphas: tuple[float, ...]
-    keep_samples: bool = False
+    kept: Kept = field(default_factory=Kept)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class PathMeasurer:
         is_aligned = task.aligned is not None
         if is_aligned not in self._points:
             self._points[is_aligned] = self._measurer(self._segment(task))
-        return self._points[is_aligned].measure(task.alphas, task.keep_samples)
+        return self._points[is_aligned].measure(task.alphas, task.kept)
 
     def distances(self, task: PathTask) -> tuple[Values, Values]:
         """Compute how far the points of a path are from A; angles and distances as in `walk.Path`."""
@@ -90,10 +92,11 @@ class PathMeasurer:
 
     def _measurer(self, segment: Segment) -> PointMeasurer:
         splits, config = self._measured.splits, self._measured.config.path
+        names = measured_splits(self._measured.config)
         return PointMeasurer(
             self._network,
             segment,
-            {name: (splits[name].images, splits[name].labels) for name in config.splits},
+            {name: (splits[name].images, splits[name].labels) for name in names},
             config.bn,
             both_training_sides(dict(splits)) if BN_POLICIES[config.bn].needs_images else None,
             config.path_engine,
@@ -118,7 +121,7 @@ def walk_with(
 
     def measure(alphas: Sequence[float]) -> MeasuredPoints:
         parts = _parts(alphas, workers.num_places)
-        tasks = [PathTask(aligned, part, grid.keep_samples) for part in parts]
+        tasks = [PathTask(aligned, part, Kept(grid.keep_samples, grid.calibrate)) for part in parts]
         found = workers.map(PathMeasurer.part, tasks)
         has_own_bar = True if len(parts) == 1 else None
         bar = tqdm(found, desc="measuring the path", unit="part", total=len(parts), leave=False, disable=has_own_bar)

@@ -10,6 +10,7 @@ from lmc_mlflow.config.alignment import NONE
 from lmc_mlflow.config.canonical import to_params
 from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import HEADLINE, UNALIGNED, Artifact, Kind, Tag
+from lmc_mlflow.data.other_tests import check_other_tests
 from lmc_mlflow.plots.per_run.paths_by_epoch import paths_by_epoch_figure
 from lmc_mlflow.query.kept_states import load_kept
 from lmc_mlflow.tracking.connection.store import Store, beside, open_store
@@ -20,6 +21,7 @@ from lmc_mlflow.workflows.lifecycle.devices import share_work
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
+from lmc_mlflow.workflows.networks.other_tests import images_of, other_tests
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
     check_splits,
@@ -30,9 +32,10 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
 )
 from lmc_mlflow.workflows.networks.tags import joined_tags
 from lmc_mlflow.workflows.path.at_epoch import MeasuredEpoch, Row, measure_epoch
-from lmc_mlflow.workflows.path.images import needs_images
+from lmc_mlflow.workflows.path.images import measured_splits, needs_images
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 from lmc_mlflow.workflows.path.names import path_run_name
+from lmc_mlflow.workflows.path.who_pays import check_calibrate
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
         StoreError: the tracking store cannot be used.
     """
     work = share_work(config.runtime, config.sharing)
+    check_other_tests(config.other_data.names)
     store = open_store()
     ends = load_ends(store, config.ends)
     store = beside(store, ends[0].run.info.experiment_id)
@@ -69,6 +73,9 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
     by_epoch = {epoch: _ends_after(store, ends, epoch) for epoch in sorted(config.by_epoch.epochs)}
     splits = load_splits(store, ends, config.ends.data_root, work.device)
     config = replace(config, path=replace(config.path, splits=check_splits(config.path.splits, splits, ends)))
+    check_calibrate(config.path, ends)
+    others = other_tests(config.other_data, ends[0], splits["test"], config.ends.data_root, work.device)
+    splits |= images_of(others)
     if needs_images(config):
         require_training(ends)
     pair, name = ends[0].split_run, path_run_name(ends, config, "by epoch")
@@ -78,7 +85,7 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
         tags[Tag.ALIGN] = config.aligning.align
     start = RunStart(name, tags, to_params(config), ("pair.txt", f"{pair}\n"))
     with new_run(store, Kind.PATH_BY_EPOCH, start, parent) as run:
-        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}))
+        log_data(run, split_inputs(ends, {split: splits[split] for split in config.path.splits}) | others)
         bar = tqdm(by_epoch.items(), desc="paths", unit="epoch", leave=False, disable=None)
         measured = [measure_epoch(work, config, then, symmetry, epoch, splits) for epoch, then in bar]
         first = _log(run, config, measured, name, pair)
@@ -90,7 +97,8 @@ def interpolate_epochs(config: InterpolateConfig, parent: TrackedRun | None = No
 
 def _ends_after(store: Store, ends: Ends, epoch: int) -> Ends:
     """Load both networks as they were after an epoch; after the last one they are those of the checkpoints."""
-    if epoch == ends[0].config.optimization.epochs:
+    last = ends[0].run.data.tags.get(Tag.LAST_EPOCH, str(ends[0].config.optimization.epochs))
+    if str(epoch) == last:
         return ends
     a, b = (replace(end, state=load_kept(store.client, end.run, epoch).network) for end in ends)
     return a, b
@@ -100,7 +108,7 @@ def _log(
     run: TrackedRun, config: InterpolateConfig, measured: Sequence[MeasuredEpoch], name: str, pair: str
 ) -> list[Row]:
     """Log table, curves, figure and description; return the rows of the first split."""
-    table = pd.DataFrame([one.row(split) for one in measured for split in config.path.splits])
+    table = pd.DataFrame([one.row(split) for one in measured for split in measured_splits(config)])
     run.log_json(table.to_dict(orient="split", index=False), Artifact.BARRIER_BY_EPOCH)
     for one in measured:
         run.log_metrics(one.curves(), step=one.epoch)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.paths.barriers import summary_keys
+from lmc_mlflow.paths.barriers import OF_LOSSES, Values, summary_keys
+from lmc_mlflow.paths.calibrated import CALIBRATED
 from lmc_mlflow.paths.grid import barrier_error_bound
 from lmc_mlflow.paths.intervals import Intervals
 from lmc_mlflow.paths.walk import Path
@@ -29,6 +30,10 @@ def path_metrics(ends: Ends, path: Path, config: PathConfig, verdicts: Verdicts)
     for split, losses in path.losses.items():
         metrics[f"{split}/barrier_error_bound"] = barrier_error_bound(path.alphas, losses, config.alpha_tolerance)
         metrics |= _interval_metrics(split, verdicts.intervals.get(split, {}), path.score)
+    for split, calibrated in (path.calibrated or {}).items():
+        for name in OF_LOSSES:
+            metrics[f"{split}/calibrated_{name}"] = getattr(calibrated, name)
+        metrics[f"{split}/temperature_a"], metrics[f"{split}/temperature_b"] = calibrated.temperatures[[0, -1]].tolist()
     metrics["num_points"] = float(len(path.alphas))
     if path.variance_ratio is not None:
         metrics["variance_ratio"] = path.variance_ratio
@@ -50,8 +55,16 @@ def path_curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         f"{split}/path_{name}": _over_alpha(path, values)
         for split, measured in path.values.items()
-        for name, values in measured.items()
+        for name, values in {**measured, **_calibrated(path, split)}.items()
     }
+
+
+def _calibrated(path: Path, split: str) -> dict[str, Values]:
+    """The losses at the best temperatures and these temperatures, where they were asked for."""
+    if path.calibrated is None:
+        return {}
+    found = path.calibrated[split]
+    return dict(zip(CALIBRATED, (found.losses, found.temperatures), strict=True))
 
 
 def first_charts(path: Path, ending: str = "") -> dict[str, list[tuple[int, float]]]:
@@ -73,7 +86,7 @@ def path_table(path: Path) -> pd.DataFrame:
     """Make one row an alpha and split: the content of `path.json`."""
     distances = {"angle_deg": path.angles_deg, "manhattan": path.manhattan}
     tables = [
-        pd.DataFrame({"alpha": path.alphas, "split": split, **measured, **distances})
+        pd.DataFrame({"alpha": path.alphas, "split": split, **measured, **_calibrated(path, split), **distances})
         for split, measured in path.values.items()
     ]
     return pd.concat(tables, ignore_index=True)

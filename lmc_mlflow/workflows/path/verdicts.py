@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmc_mlflow.config.path import PathConfig
-from lmc_mlflow.paths.barriers import UNSEEN, PathSummary, connected, connected_by_error
+from lmc_mlflow.paths.barriers import JUDGED, PathSummary, connected, connected_by_error
 from lmc_mlflow.paths.interval_verdict import IntervalVerdict, connected_by_intervals
 from lmc_mlflow.paths.intervals import Bootstrap, Intervals, path_intervals
 from lmc_mlflow.paths.walk import Path
@@ -76,7 +76,7 @@ def judge_path(config: PathConfig, path: Path) -> Verdicts:
 
 def deciding_error(errors: Mapping[str, float], threshold: float) -> str:
     """Write the first error barrier that is not below the threshold, on test data first; else the first of all."""
-    judged = [split for split in errors if split != UNSEEN] or list(errors)
+    judged = [split for split in errors if split in JUDGED] or list(errors)
     judged.sort(key=lambda split: split != "test")
     split = next((one for one in judged if not errors[one] < threshold), judged[0])
     return f"{split} error barrier {errors[split]:.4f}, threshold {threshold:g}"
@@ -93,7 +93,8 @@ def deciding_number(summaries: Mapping[str, PathSummary], config: PathConfig, sc
         ("accuracy_delta", config.accuracy_delta_threshold, "{:+.2%}", "{:.0%}", -1),
     )
     found: dict[bool, str] = {}
-    for split in sorted((s for s in summaries if s != UNSEEN or len(summaries) == 1), key=lambda s: s != "test"):
+    judged = [split for split in summaries if split in JUDGED] or list(summaries)
+    for split in sorted(judged, key=lambda split: split != "test"):
         for name, threshold, form, limit, sign in rules:
             value = getattr(summaries[split], name)
             breaks = not np.isfinite(value) or sign * value > sign * threshold

@@ -18,8 +18,8 @@ from lmc_mlflow.query.run_tables import read_table
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.workflows.alignment.find_alignment import find_symmetry
+from lmc_mlflow.workflows.ensemble.kinds import KINDS_OF_MEMBERS, MeasuredMembers
 from lmc_mlflow.workflows.ensemble.members import Members
-from lmc_mlflow.workflows.ensemble.predictions import KINDS_OF_MEMBERS, MeasuredMembers
 from lmc_mlflow.workflows.networks.pair_of_networks import both_training_sides, load_ends, load_splits, rebuild
 from lmc_mlflow.workflows.star.sources import load_aligned_sources
 

@@ -11,10 +11,14 @@ from lmc_mlflow.models.families import Facts, facts_of
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns
-from lmc_mlflow.papers.report.sections import Picture
+from lmc_mlflow.papers.report.sections import MY_RUNS, Picture
 
 POLAR_PATHS = 5
 """Paths of each network in the polar figure, as in the paper."""
+PHASE_CAPTION = (
+    "Both sides of each pair, under the first batch-norm policy. The ground has the colour of the nearest cell; the "
+    "line is where interpolation between cells passes 50 %."
+)
 POLAR_ORDER = ("lr", "batch_size", "epochs")
 """Of several conditions with equally many seeds the polar figure shows the one with the lowest values of these."""
 
@@ -30,6 +34,9 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
     ]
+    pictures.append(
+        _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
+    )
     inside = within_pairs(frames.paths)
     paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
     shifted = paths[paths["shift"] != "none"] if len(paths) else paths

@@ -104,6 +104,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         of_all(query.stars),
         paths[paths["align"] != "none"].reset_index(drop=True),
         left_out,
+        curvatures=of_all(query.curvatures),
     )
 
 

@@ -188,5 +188,6 @@ def _training_words(config: StarConfig, inputs: StarInputs) -> str:
     every, method, bn = config.segments.match_every, config.segments.match_method, config.judging.bn
     how = {0: "never aligned", 1: "aligned in every epoch"}.get(every, f"aligned every {every} epochs")
     how += "" if method == "weights" else f" by {method}"
+    how += f", from `{config.starting.start}`" if config.starting.start else ""
     statistics = "" if bn == "recalibrate" else f", batch norm on the segments: {bn}"
     return f"trained on {len(inputs.train):,} images of {whose}, the sources {how}{statistics}"

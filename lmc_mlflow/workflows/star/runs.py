@@ -4,6 +4,7 @@ import json
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import StarConfig, TrainPairConfig
+from lmc_mlflow.config.starting import StartConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.tracking.run import TrackedRun
@@ -30,6 +31,7 @@ def pair_config_of(config: StarConfig, inputs: StarInputs, optimization: Optimiz
         ),
         noise=NoiseConfig(),
         optimization=optimization,
+        starting=StartConfig(**vars(config.starting)),
     )
 
 
@@ -80,4 +82,5 @@ def _tags(config: StarConfig, inputs: StarInputs, optimization: OptimizationConf
         Tag.NUM_SOURCES: str(len(inputs.sources)),
         Tag.SOURCES: members_tag(config.joined.sources),
         Tag.HELD_OUT: members_tag(config.joined.held_out),
+        **({Tag.START: config.starting.start} if config.starting.start else {}),
     }

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lmc_mlflow.alignment import LabelledSample
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.star import matching_of
+from lmc_mlflow.config.starting import StartConfig
 from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.models.registry import build_network
@@ -24,7 +25,7 @@ from lmc_mlflow.star_domains.alignment import (
 from lmc_mlflow.star_domains.measures import Bench
 from lmc_mlflow.star_domains.segments import SegmentNetwork
 from lmc_mlflow.star_domains.training import train_star
-from lmc_mlflow.tracking.connection.store import beside, open_store
+from lmc_mlflow.tracking.connection.store import Store, beside, open_store
 from lmc_mlflow.training.noise import noise_stream
 from lmc_mlflow.training.optimizers import make_optimizer
 from lmc_mlflow.training.trainee import Trainee, check_last_batch
@@ -33,6 +34,7 @@ from lmc_mlflow.workflows.lifecycle.machine import peak_memory, prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import run_once
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, find_given_start, fitted_state
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 from lmc_mlflow.workflows.star.recorder import StarRecorder
 from lmc_mlflow.workflows.star.results import StarTraining, log_star
@@ -83,7 +85,11 @@ def _find_or_train(config: StarConfig) -> StarOutcome:
     inputs = load_inputs(store, config, device)
     store = beside(store, inputs.sources[0].run.info.experiment_id)
     config = with_full_ids(config, inputs)
-    training = prepare_training(config, inputs, device)
+    start = find_star_start(store, config, inputs)
+    if start is not None:
+        given = replace(config.starting, start=start.run_id, start_digest=start.digest())
+        config = replace(config, starting=given)
+    training = prepare_training(config, inputs, device, start)
     with run_once(store, Kind.STAR, star_identity(config, inputs), config.resume.force) as wanted:
         if wanted.finished is not None:
             return _outcome(wanted.finished, wanted.how("trained"))
@@ -114,7 +120,19 @@ def _train(config: StarConfig, inputs: StarInputs, training: StarTraining, recor
         )
 
 
-def prepare_training(config: StarConfig, inputs: StarInputs, device: torch.device) -> StarTraining:
+def find_star_start(store: Store, config: StarConfig, inputs: StarInputs) -> StartingPoint | None:
+    """Load the network that a star starts from; None where `star_init` says it.
+
+    Raises:
+        ValueError: no such network, or weights of another digest than the one given.
+    """
+    first = inputs.sources[0]
+    return find_given_start(store, StartConfig(**vars(config.starting)), first.config.model, lambda: first.spec)
+
+
+def prepare_training(
+    config: StarConfig, inputs: StarInputs, device: torch.device, start: StartingPoint | None = None
+) -> StarTraining:
     """Build the star before its first step, load its sources, and build what measures its segments.
 
     Raises:
@@ -135,7 +153,10 @@ def prepare_training(config: StarConfig, inputs: StarInputs, device: torch.devic
         config.judging.num_alphas,
         config.judging.bn,
     )
-    network.load_state_dict(STARTS[segments.star_init](network, sources))
+    if start is None:
+        network.load_state_dict(STARTS[segments.star_init](network, sources))
+    else:
+        network.load_state_dict(fitted_state(network, first.spec.model, config.starting.start_head, start, "star"))
     check_last_batch(network, inputs.train.images, optimization.batch_size, "star")
     wrapped = SegmentNetwork(network, segments.own_loss_weight)
     trainee = Trainee(

@@ -1,18 +1,20 @@
 """Logs the networks of a trajectory, each in an endpoint run of its own, and its curves."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import pandas as pd
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
-from lmc_mlflow.config.train_pair import OptimizationConfig
+from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Kind, Tag, where
 from lmc_mlflow.models.parameters import num_parameters
 from lmc_mlflow.predictions.scores import Scores, score_name
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.query.runs import latest_metrics, metric_curve, search
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.displacement import Displacement
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress
@@ -28,18 +30,32 @@ from lmc_mlflow.workflows.networks.tags import inherited_tags
 from lmc_mlflow.workflows.pair.starting.kept_epochs import KeptEpochs
 
 SWA = "swa"
+LENGTH = "way/length"
+"""Tensor of the kept progress: how long the way is up to its epoch."""
 
 
-def trajectory_identity(start: LoggedNetwork, optimization: OptimizationConfig) -> dict[str, str]:
+def trajectory_identity(start: LoggedNetwork, trained: TrainPairConfig) -> dict[str, str]:
     """Give the tags that tell a trajectory from all others: where it starts, and how it is trained."""
-    trained = replace(start.config, optimization=optimization)
     return {Tag.START: start.run.info.run_id, Tag.FINGERPRINT: fingerprint(trained)}
 
 
-def trajectory_tags(start: LoggedNetwork, optimization: OptimizationConfig) -> dict[str, str]:
+def trajectory_tags(start: LoggedNetwork, trained: TrainPairConfig) -> dict[str, str]:
     """Give the tags of a trajectory and of all its networks."""
-    own = {Tag.LR: f"{optimization.lr:g}", Tag.BATCH_SIZE: str(optimization.batch_size)}
-    return inherited_tags(start) | trajectory_identity(start, optimization) | own
+    own = {Tag.LR: f"{trained.optimization.lr:g}", Tag.BATCH_SIZE: str(trained.optimization.batch_size)}
+    return inherited_tags(start) | trajectory_identity(start, trained) | own
+
+
+@dataclass(frozen=True)
+class EpochSpan:
+    """The epochs of a trajectory.
+
+    Attributes:
+        first: the epoch after which it starts.
+        kept: epochs whose states are kept with the trajectory.
+    """
+
+    first: int
+    kept: tuple[int, ...] = ()
 
 
 class EpochRuns:
@@ -56,27 +72,28 @@ class EpochRuns:
         session: RunSession,
         run: TrackedRun,
         start: LoggedNetwork,
-        optimization: OptimizationConfig,
+        trained: TrainPairConfig,
         trainee: Trainee,
-        kept: tuple[int, ...] = (),
+        span: EpochSpan,
     ) -> None:
         """Look up which networks and which points of the curves an interrupted process has logged.
 
         Args:
             session: opens the endpoint runs.
             run: of the trajectory.
-            start: where it starts.
-            optimization: how it is trained.
-            trainee: the network in training.
-            kept: epochs whose states are kept with the trajectory.
+            start: the network whose training goes on, or whose data and settings it has.
+            trained: how it is trained.
+            trainee: the network in training, where it starts.
+            span: its epochs.
         """
         self.score = score_name(trainee.labels)
         self._session = session
         self._run = run
         self._start = start
         self._trainee = trainee
-        self._optimization = optimization
-        self._first = start.config.optimization.epochs
+        self._trained = trained
+        self._first = span.first
+        self._way = Displacement(trainee.network)
         runs = search(run.client, where(trajectory=run.run_id), [run.experiment_id])
         by_epoch = {found.data.tags.get(Tag.EPOCH, SWA): found for found in runs}
         self._interrupted = {epoch: found for epoch, found in by_epoch.items() if found.info.status != "FINISHED"}
@@ -84,8 +101,14 @@ class EpochRuns:
             epoch: found.info.run_id for epoch, found in by_epoch.items() if epoch not in self._interrupted
         }
         self._curves = LearningCurves(run, resumed=True)
-        self.progress = TrainingProgress(run, [trainee], 1, optimization.epochs, self._first)
-        self.kept = KeptEpochs({trainee.side: run}, kept, optimization)
+        self.progress = TrainingProgress(run, [trainee], 1, trained.optimization.epochs, self._first)
+        self.kept = KeptEpochs({trainee.side: run}, span.kept, trained.optimization)
+
+    def restore(self) -> None:
+        """Go on from where an interrupted process was, if it has kept all that it should have."""
+        tensors = self.progress.restore(accept=self.kept.has_all_up_to)
+        if tensors:
+            self._way.restore(tensors.get(LENGTH))
 
     def log_start(self, scores: Scores) -> None:
         """Log the network where it starts, as the first point of the curves."""
@@ -94,32 +117,41 @@ class EpochRuns:
     def on_epoch(self, epoch: int, reports: list[EpochReport]) -> None:
         """Log the epoch's network and its scores, then write the state that the next epoch starts from."""
         (report,) = reports
-        trained = replace(self._start.config, optimization=replace(self._optimization, epochs=epoch))
+        trained = replace(self._trained, optimization=replace(self._trained.optimization, epochs=epoch))
+        moved = self._way.advance()
         network = derive_network(self._start, self._trainee.network.state_dict(), trained)
-        self.log_network(str(epoch), network, {"train": report.train, "test": report.test})
-        self._curves.log(epoch, self._named("train", report.train) | self._named("test", report.test))
+        self.log_network(str(epoch), network, {"train": report.train, "test": report.test}, moved)
+        self._curves.log(epoch, self._named("train", report.train) | self._named("test", report.test) | moved)
         self.kept.on_epoch(epoch, [self._trainee])
-        self.progress.add(epoch)
+        self.progress.add(epoch, {} if self._way.length is None else {LENGTH: self._way.length.clone()})
 
-    def log_network(self, epoch: str, network: LoggedNetwork, scores: Mapping[str, Scores]) -> None:
+    def log_network(
+        self,
+        epoch: str,
+        network: LoggedNetwork,
+        scores: Mapping[str, Scores],
+        moved: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         """Log a network as an endpoint run of its own, unless an interrupted process has.
 
         Args:
             epoch: its number, or `SWA` for the average.
             network: as it is to be loaded.
             scores: on `train` and `test`.
+            moved: how far it is from the start of the trajectory.
         """
         if epoch in self._finished:
             return
         name = group_run_name("average" if epoch == SWA else f"epoch {epoch}", (self._start,))
         own = {Tag.SWA: "yes"} if epoch == SWA else {Tag.EPOCH: epoch}
-        tags = trajectory_tags(self._start, self._optimization) | {Tag.TRAJECTORY: self._run.run_id} | own
+        tags = trajectory_tags(self._start, self._trained) | {Tag.TRAJECTORY: self._run.run_id} | own
         start = RunStart(name, tags, to_params(network.config))
         run = self._session.open(Kind.ENDPOINT, start, self._interrupted.get(epoch), self._run)
         log_network(run, network)
         metrics = {key: value for split, of in scores.items() for key, value in self._named(split, of).items()}
-        run.log_metrics(metrics, step=network.config.optimization.epochs)
-        cost = train_seconds(self._start) + self._trainee.train_seconds
+        run.log_metrics({**metrics, **moved}, step=network.config.optimization.epochs)
+        before = train_seconds(self._start) if self._first else 0.0  # from epoch 0 on the weights are others
+        cost = before + self._trainee.train_seconds
         run.log_metrics({TRAIN_SECONDS: cost, "num_parameters": num_parameters(self._trainee.network)})
         test = scores["test"]
         run.describe(
@@ -135,7 +167,7 @@ class EpochRuns:
         Raises:
             ValueError: some were deleted.
         """
-        wanted = {str(epoch) for epoch in range(self._first + 1, self._optimization.epochs + 1)}
+        wanted = {str(epoch) for epoch in range(self._first + 1, self._trained.optimization.epochs + 1)}
         if lost := sorted(wanted - set(self._finished), key=int):
             raise ValueError(
                 f"trajectory {self._run.run_id}: the networks of epochs {', '.join(lost)} were deleted; restore their "

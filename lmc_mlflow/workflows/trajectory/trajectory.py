@@ -7,7 +7,7 @@ import torch
 
 from lmc_mlflow.config.canonical import to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig, TrajectoryCommandConfig
-from lmc_mlflow.config.starting import own_epochs
+from lmc_mlflow.config.starting import GivenStartConfig, StartConfig, own_epochs
 from lmc_mlflow.config.train_pair import BUDGETS, ELSEWHERE, OptimizationConfig
 from lmc_mlflow.config.trajectory import TrajectoryConfig
 from lmc_mlflow.contract import HEADLINE, Kind, Tag, where
@@ -32,7 +32,8 @@ from lmc_mlflow.workflows.networks.pair_of_networks import rebuild
 from lmc_mlflow.workflows.networks.run_names import group_run_name
 from lmc_mlflow.workflows.pair.runs import make_trainees
 from lmc_mlflow.workflows.pair.starting.kept_epochs import refuse_unkept
-from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, trajectory_identity, trajectory_tags
+from lmc_mlflow.workflows.pair.starting.start import StartingPoint, find_given_start, fitted_state, with_digest
+from lmc_mlflow.workflows.trajectory.epoch_runs import SWA, EpochRuns, EpochSpan, trajectory_identity, trajectory_tags
 
 RECALIBRATION_BATCH = 1000
 
@@ -62,10 +63,17 @@ class _Plan:
     trained: TrainPairConfig
     data: ShiftedData
     kept: tuple[int, ...]
+    given: StartingPoint | None
 
     @property
     def name(self) -> str:
-        return f"trajectory {display_name(self.start)} ({self.config.trajectory.epochs} epochs)"
+        given = f" from {self.given.run_id[:8]}" if self.given is not None else ""
+        return f"trajectory {display_name(self.start)}{given} ({self.config.trajectory.epochs} epochs)"
+
+    @property
+    def first(self) -> int:
+        """The epoch after which it starts."""
+        return self.trained.optimization.epochs - self.config.trajectory.epochs
 
 
 def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
@@ -85,15 +93,27 @@ def trajectory(config: TrajectoryCommandConfig) -> TrajectoryOutcome:
             "continues the training of an endpoint, or of a pruned or aligned one"
         )
     store = beside(store, start.run.info.experiment_id)
-    optimization = continue_optimization(start.config.optimization, config.trajectory)
-    trained = replace(start.config, optimization=optimization)
-    kept = own_epochs(config.trajectory.keep_epochs, optimization.epochs, start.config.optimization.epochs)
-    plan = _Plan(config, start, trained, rebuild(store, start, config.trajectory.data_root, device), kept)
-    with run_once(store, Kind.TRAJECTORY, trajectory_identity(start, optimization)) as wanted:
+    data = rebuild(store, start, config.trajectory.data_root, device)
+    plan = _plan(store, config, start, data)
+    with run_once(store, Kind.TRAJECTORY, trajectory_identity(start, plan.trained)) as wanted:
         if wanted.finished is not None:
-            refuse_unkept(wanted.finished, kept, "delete it, and give the same command again")
+            refuse_unkept(wanted.finished, plan.kept, "delete it, and give the same command again")
         run_id = _train(store, plan, wanted) if wanted.finished is None else wanted.finished.info.run_id
     return _outcome(store, run_id, wanted.how("trained"))
+
+
+def _plan(store: Store, config: TrajectoryCommandConfig, start: LoggedNetwork, data: ShiftedData) -> _Plan:
+    optimization = continue_optimization(start.config.optimization, config.trajectory)
+    trained, given = replace(start.config, optimization=optimization), None
+    if config.starting.start:  # the data and settings of the run, other weights: epochs count from 1
+        starting = StartConfig(**vars(config.starting), freeze=start.config.starting.freeze)
+        optimization = replace(optimization, epochs=config.trajectory.epochs)
+        model = replace(start.config.model, init="same")
+        trained = replace(start.config, model=model, optimization=optimization, starting=starting)
+        given = find_given_start(store, starting, trained.model, lambda: start.spec)
+        trained = with_digest(trained, given)
+    plan = _Plan(config, start, trained, data, (), given)
+    return replace(plan, kept=own_epochs(config.trajectory.keep_epochs, optimization.epochs, plan.first))
 
 
 def continue_optimization(own: OptimizationConfig, more: TrajectoryConfig) -> OptimizationConfig:
@@ -126,13 +146,14 @@ def _train(store: Store, plan: _Plan, wanted: WantedRun) -> str:
     trainee, config = _trainee(plan), plan.trained.optimization
     first_file = ("start.txt", f"{plan.start.run.info.run_id}\n")
     run_name = group_run_name(f"trajectory +{plan.config.trajectory.epochs}", (plan.start,))
-    run = wanted.open(RunStart(run_name, trajectory_tags(plan.start, config), to_params(plan.config), first_file))
+    params = to_params(replace(plan.config, starting=_given_config(plan)))
+    run = wanted.open(RunStart(run_name, trajectory_tags(plan.start, plan.trained), params, first_file))
     run.log_json(to_nested(plan.trained), "config.json")
     _log_inputs(run, plan)
-    epochs = EpochRuns(wanted.session, run, plan.start, config, trainee, plan.kept)
+    epochs = EpochRuns(wanted.session, run, plan.start, plan.trained, trainee, EpochSpan(plan.first, plan.kept))
     test = (plan.data.test.images, plan.data.test.labels)
     epochs.log_start(evaluate(trainee.network, *test))
-    epochs.progress.restore(accept=epochs.kept.has_all_up_to)
+    epochs.restore()
     first = epochs.progress.epoch + 1
     engine = train([trainee], test, config, plan.data.flips, first, epochs.on_epoch, config.engine)
     run.set_tags({Tag.ENGINE: engine})
@@ -142,12 +163,22 @@ def _train(store: Store, plan: _Plan, wanted: WantedRun) -> str:
     return run.run_id
 
 
+def _given_config(plan: _Plan) -> GivenStartConfig:
+    own = plan.trained.starting
+    return GivenStartConfig(own.start, own.start_digest, own.start_head) if plan.given else GivenStartConfig()
+
+
 def _trainee(plan: _Plan) -> Trainee:
     """Build the network where its training left it; its optimizer starts anew, as checkpoints do not hold its state."""
     device = plan.data.test.labels.device
     trainees = make_trainees(plan.trained, plan.data, device)
     trainee = next(trainee for trainee in trainees if trainee.side == plan.start.side)
-    trainee.network.load_state_dict(plan.start.state)
+    if plan.given is None:
+        trainee.network.load_state_dict(plan.start.state)
+    else:
+        own = plan.trained
+        state = fitted_state(trainee.network, own.model.model, own.starting.start_head, plan.given, "trajectory")
+        trainee.network.load_state_dict(state)
     return trainee
 
 
@@ -172,6 +203,7 @@ def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
     metrics = epochs.summary()
     run.log_once(metrics | {HEADLINE: metrics[f"test/{score}_swa"]})
     run.log_figure(trajectory_figure(epochs.curves(), metrics, plan.name), "figures/trajectory.png")
+    given = "" if plan.given is None else f" From the weights of `{plan.given.run_id}`, on the data of the run `start`."
     names = {"start": "start", "last": "last epoch", "swa": "average (SWA)"}
     ids = {"start": plan.start.run.info.run_id, "last": epochs.networks()[-1], "swa": epochs.average()}
     rows = "\n".join(
@@ -184,7 +216,7 @@ def _log_results(plan: _Plan, epochs: EpochRuns, run: TrackedRun) -> None:
         f"{metrics[f'test/{score}_last']:.2%}, at the start {metrics[f'test/{score}_start']:.2%}.\n\n"
         f"| network | test {score.replace('_', ' ')} | test loss | run |\n|---|---|---|---|\n{rows}\n\n"
         f"{plan.config.trajectory.epochs} further epochs by {config.optimizer}, constant rate {config.lr:g}, "
-        f"{config.batch_size} images a step. All networks: `tags.\"{Tag.TRAJECTORY}\" = '{run.run_id}'`."
+        f"{config.batch_size} images a step. All networks: `tags.\"{Tag.TRAJECTORY}\" = '{run.run_id}'`.{given}"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lmc_mlflow.config.commands import TrainPairConfig
+from lmc_mlflow.config.starting import kept_epochs
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import SIDES, ShiftedData
@@ -35,13 +36,19 @@ def with_epochs(config: TrainPairConfig, data: ShiftedData) -> TrainPairConfig:
         )
     if optimization.steps is None:
         return config
-    epochs = max(num_epochs(optimization, len(data.side(side))) for side in SIDES)
+    before = config.starting.parting
+    epochs = max(num_epochs(optimization, len(data.side(side)), before) for side in SIDES)
     if optimization.epochs not in (OptimizationConfig.epochs, epochs):
         raise ValueError(
             f"epochs={optimization.epochs}: steps={optimization.steps} are {epochs} epoch{'' if epochs == 1 else 's'} "
-            f"of batch_size={optimization.batch_size} here; leave epochs out"
+            f"of batch_size={optimization.batch_size} here{_said_before(before)}; leave epochs out"
         )
+    kept_epochs(config.starting, epochs)
     return replace(config, optimization=replace(optimization, epochs=epochs))
+
+
+def _said_before(before: int) -> str:
+    return f", with the {before} before the sides part" if before else ""
 
 
 class PairBudget:
@@ -50,8 +57,9 @@ class PairBudget:
     With `until_train_loss` or `until_train_accuracy` both sides go on until both are there, or until `epochs`.
     """
 
-    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig) -> None:
-        """Start where the trainees are, before the first epoch."""
+    def __init__(self, trainees: Sequence[Trainee], config: OptimizationConfig, before: int = 0) -> None:
+        """Start where the trainees are, before the first epoch that they train apart: `before` of them are over."""
+        self._before = before
         self._trainees = {trainee.side: trainee for trainee in trainees}
         self._config = config
         self._ways = {trainee.side: Displacement(trainee.network) for trainee in trainees}
@@ -59,14 +67,14 @@ class PairBudget:
 
     def unfinished(self, epoch: int) -> tuple[str, ...]:
         """List the sides that train on after an epoch."""
-        if _is_until(self._config) and len(self._reached) == len(self._trainees):
+        if is_until(self._config) and len(self._reached) == len(self._trainees):
             return ()
         return tuple(side for side in self._trainees if epoch < self._last(side))
 
     def measure(self, side: str, epoch: int) -> dict[str, float]:
         """Measure a side after an epoch of its training: how far it has moved, and the scores that end it."""
         found = self._ways[side].advance()
-        if not _is_until(self._config):
+        if not is_until(self._config):
             return found
         trainee = self._trainees[side]
         scores = evaluate(trainee.network, trainee.images, trainee.labels)
@@ -79,7 +87,7 @@ class PairBudget:
         """Give metrics and tags of a side after its training, whose last epoch this was; none without such a budget."""
         if self._config.steps is not None:
             return {"epoch_reached": self._last(side)}, {}
-        if not _is_until(self._config):
+        if not is_until(self._config):
             return {}, {}
         if side in self._reached:
             return {"epoch_reached": self._reached[side]}, {Tag.BUDGET_REACHED: "yes"}
@@ -109,10 +117,11 @@ class PairBudget:
                 self._reached[side] = int(reached)
 
     def _last(self, side: str) -> int:
-        return num_epochs(self._config, len(self._trainees[side].labels))
+        return num_epochs(self._config, len(self._trainees[side].labels), self._before)
 
 
-def _is_until(config: OptimizationConfig) -> bool:
+def is_until(config: OptimizationConfig) -> bool:
+    """Tell whether a training ends at a loss or an accuracy."""
     return config.until_train_loss is not None or config.until_train_accuracy is not None
 
 

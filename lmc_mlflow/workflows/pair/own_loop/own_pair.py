@@ -65,6 +65,7 @@ class OwnPair:
         trainee = side.trainee
         others = [one.trainee.network for one in self.sides if one is not side]
         state = loggable_state(f"side {side.name}", network, others, network_spec(self._config, self._data))
+        moved = side.moved.by_epoch(state, self._config.optimization.epochs)
         trainee.network.load_state_dict(state)
         trainee.network.to(side.device).eval()
         scores = {
@@ -75,6 +76,8 @@ class OwnPair:
         run = self._runs.endpoints[side.name]
         known = {*scores, "num_parameters"}
         run.log_metrics({key: value for key, value in (metrics or {}).items() if key not in known})
+        for epoch, found in moved.items():
+            run.log_metrics({key: value for key, value in found.items() if key not in (metrics or {})}, epoch)
         run.log_metrics(scores | {"num_parameters": num_parameters(trainee.network)}, self._config.optimization.epochs)
         log_endpoint(self._runs, self._config, self._data, trainee)
         self._logged[side.name] = scores

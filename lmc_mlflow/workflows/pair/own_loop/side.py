@@ -11,6 +11,7 @@ from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.noise_trace import trace_epoch
 from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.workflows.pair.own_loop.moved import MovedNetwork
 
 MEASURED = ("test/", "train/")
 """Beginnings of the names of scores that are measured on the logged networks."""
@@ -28,6 +29,7 @@ class Side:
         trainee: network, images and noise; a loop reads them by `network`, `images`, `labels` and `loader`.
         flips: whether the loader flips images at random.
         run: of the endpoint.
+        moved: how far the network has moved.
     """
 
     name: str
@@ -38,6 +40,10 @@ class Side:
     flips: bool = field(repr=False)
     run: TrackedRun = field(repr=False)
     _drawn: int = field(default=0, repr=False)
+    moved: MovedNetwork = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.moved = MovedNetwork(self.trainee.network)
 
     @property
     def run_id(self) -> str:
@@ -114,3 +120,4 @@ class Loader:
         with trainee.noise.epoch(epoch, len(side.labels), self.batch_size, side.flips) as draws:
             yield from drawn_batches(trainee, draws)
         trainee.traces.append(trace_epoch(epoch, draws, trainee.host_labels))
+        side.moved.on_epoch(epoch)

@@ -46,11 +46,18 @@ class KeptEpochs:
         early = [kept_path(one) for one in self._epochs if one <= epoch]
         return all(run.remember_file(path) for run in self._runs.values() for path in early)
 
-    def close(self, *others: TrackedRun) -> None:
-        """Tag the runs, and others that stand for them, with the epochs that they keep."""
-        if self._epochs:
-            for run in (*self._runs.values(), *others):
-                run.set_tags({Tag.KEPT_EPOCHS: ",".join(map(str, self._epochs))})
+    def close(self, *others: TrackedRun, last: int | None = None) -> None:
+        """Tag the runs with the epochs that they keep.
+
+        Args:
+            others: runs that stand for them.
+            last: the last epoch, where a loss or an accuracy has ended the training; it is a tag too.
+        """
+        kept = [epoch for epoch in self._epochs if last is None or epoch <= last]
+        tags = {} if last is None else {Tag.LAST_EPOCH: str(last)}
+        tags |= {Tag.KEPT_EPOCHS: ",".join(map(str, kept))} if kept else {}
+        for run in (*self._runs.values(), *others):
+            run.set_tags(tags)
 
 
 def refuse_unkept(finished: Run, wanted: Sequence[int], remedy: str = "force=true trains it again") -> None:
@@ -65,7 +72,7 @@ def refuse_unkept(finished: Run, wanted: Sequence[int], remedy: str = "force=tru
         ValueError: saying which epochs it keeps, and what to do.
     """
     kept, tags = finished.data.tags.get(Tag.KEPT_EPOCHS, ""), finished.data.tags
-    missing = missing_epochs(wanted, kept)
+    missing = missing_epochs(wanted, kept, tags.get(Tag.LAST_EPOCH, ""))
     if missing:
         raise ValueError(
             f"{tags.get(Tag.KIND)} {finished.info.run_id} was finished before and keeps "

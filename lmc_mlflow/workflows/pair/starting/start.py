@@ -4,20 +4,18 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.batches import Images
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.starting import GAUSSIAN, NEW, StartConfig, read_perturbation
+from lmc_mlflow.config.starting import NEW, StartConfig
+from lmc_mlflow.config.train_pair import ModelConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.loading import ShiftedData
+from lmc_mlflow.models.registry import NetworkSpec
 from lmc_mlflow.own_code import GRAPH
-from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.query.kept_states import load_kept
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import Run, resolve_run
-from lmc_mlflow.seeds import global_stream, stream
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.training.kept_state import KeptState, restore_kept
 from lmc_mlflow.training.trainee import Trainee
@@ -74,10 +72,27 @@ def find_start(store: Store, config: TrainPairConfig, data: Callable[[], Shifted
     Raises:
         ValueError: no such run, an epoch that it has not kept, or weights of another digest than the one given.
     """
-    starting = config.starting
+    return find_given_start(store, config.starting, config.model, lambda: network_spec(config, data()))
+
+
+def find_given_start(
+    store: Store, starting: StartConfig, model: ModelConfig, spec: Callable[[], NetworkSpec]
+) -> StartingPoint | None:
+    """Load the network that a training starts from; None without `start`.
+
+    Args:
+        store: where runs and URIs are looked up.
+        starting: names it.
+        model: which network is trained.
+        spec: of that network, for the images; called where a file or URI is given.
+
+    Raises:
+        ValueError: as in `find_start`.
+    """
     if not starting.start:
         return None
-    point = _of_files(store, config, data) if is_given_by_file(starting.start) else _of_run(store, starting)
+    is_file = is_given_by_file(starting.start)
+    point = _of_files(store, starting, model, spec) if is_file else _of_run(store, starting)
     if starting.start_digest and starting.start_digest != point.digest():
         raise ValueError(
             f"start={starting.start} has the digest {point.digest()}, start_digest={starting.start_digest} was given; "
@@ -86,14 +101,15 @@ def find_start(store: Store, config: TrainPairConfig, data: Callable[[], Shifted
     return point
 
 
-def _of_files(store: Store, config: TrainPairConfig, data: Callable[[], ShiftedData]) -> StartingPoint:
-    if config.starting.start_epoch is not None:
+def _of_files(
+    store: Store, starting: StartConfig, model: ModelConfig, spec: Callable[[], NetworkSpec]
+) -> StartingPoint:
+    if starting.start_epoch is not None:
         raise ValueError(
-            f"start_epoch={config.starting.start_epoch}: start={config.starting.start} is no run of a training here, "
+            f"start_epoch={starting.start_epoch}: start={starting.start} is no run of a training here, "
             "which could go on; leave start_epoch out"
         )
-    network = read_start(store, config.starting.start, config.model, network_spec(config, data()))
-    return StartingPoint(config.starting.start, config.model.model, network)
+    return StartingPoint(starting.start, model.model, read_start(store, starting.start, model, spec()))
 
 
 def _of_run(store: Store, starting: StartConfig) -> StartingPoint:
@@ -142,7 +158,7 @@ def put_at_start(trainees: Sequence[Trainee], config: TrainPairConfig, start: St
         ValueError: another architecture, a head of another size that is to be kept, or another optimizer.
     """
     for trainee in trainees:
-        network = _fitting(trainee.network, config, start)
+        network = fitted_state(trainee.network, config.model.model, config.starting.start_head, start)
         state = start.state
         if state is None:
             trainee.network.load_state_dict(network)
@@ -165,8 +181,21 @@ def head_of(network: nn.Module) -> list[str]:
     return [name for name in network.state_dict() if name.startswith(prefix) and "." not in name.removeprefix(prefix)]
 
 
-def _fitting(network: nn.Module, config: TrainPairConfig, start: StartingPoint) -> dict[str, Tensor]:
-    """Give the state that a network starts with: that of the start, with a new head if one is asked for."""
+def fitted_state(
+    network: nn.Module, model: str, head_from: str, start: StartingPoint, what: str = "pair"
+) -> dict[str, Tensor]:
+    """Give the state that a network starts with: that of the start, with a new head if one is asked for.
+
+    Args:
+        network: freshly initialized.
+        model: its name.
+        head_from: `keep` or `new`, the value of `start_head`.
+        start: of the same architecture.
+        what: is trained, for messages.
+
+    Raises:
+        ValueError: the start is of another architecture, or its head has other outputs.
+    """
     own, head = dict(network.state_dict()), head_of(network)
     label = f"start={start.run_id}"
     if start.model.startswith(GRAPH):
@@ -174,10 +203,10 @@ def _fitting(network: nn.Module, config: TrainPairConfig, start: StartingPoint) 
             f"{label} is an adopted network whose code is not here; give start=<its URI, or a file of its weights> and "
             "model=<module>:<function>"
         )
-    if start.model != config.model.model:
-        raise ValueError(f"{label} is a {start.model}, this pair trains {config.model.model}; give the same model")
+    if start.model != model:
+        raise ValueError(f"{label} is a {start.model}, this {what} trains {model}; give the same model")
     found = dict(start.network)
-    if config.starting.start_head == NEW:
+    if head_from == NEW:
         found |= {name: own[name] for name in head}
         logger.warning("%s: its last layer (%s) is drawn anew", label, ", ".join(head))
     else:
@@ -190,51 +219,7 @@ def _fitting(network: nn.Module, config: TrainPairConfig, start: StartingPoint) 
     try:
         check_compatible({name: value.cpu() for name, value in own.items()}, found)
     except ValueError as error:
-        raise ValueError(f"{label} does not fit this pair's network: {error}; choose a start for such images") from None
+        raise ValueError(
+            f"{label} does not fit this {what}'s network: {error}; choose a start for such images"
+        ) from None
     return found
-
-
-def perturb(trainee: Trainee, config: TrainPairConfig) -> None:
-    """Change the weights of side B (in place) as `perturb` says, by draws from a stream of its own.
-
-    `gaussian:<sigma>` adds sigma times a normal draw to every trained number. `batch:<n>` makes one plain gradient step
-    of the learning rate on n images of the side; the optimizer does not notice.
-
-    Raises:
-        ValueError: more images than the side has.
-    """
-    change = read_perturbation(config.starting.perturb)
-    if change is None or change.size == 0:
-        return
-    draws = stream(config.model.seed, "perturb", config.starting.parting)
-    trained = [parameter for parameter in trainee.network.parameters() if parameter.requires_grad]
-    if change.form == GAUSSIAN:
-        with torch.no_grad():
-            for parameter in trained:
-                noise = torch.randn(parameter.shape, generator=draws)
-                parameter.add_(noise.to(parameter.device), alpha=change.size)
-        return
-    number = int(change.size)
-    if number > len(trainee.labels):
-        raise ValueError(f"perturb=batch:{number}: side {trainee.side} has {len(trainee.labels)} images; give less")
-    order = torch.randperm(len(trainee.labels), generator=draws)[:number]
-    gradients = _gradients(trainee.network, trained, trainee.images, trainee.labels, order)
-    with torch.no_grad():
-        for parameter, gradient in zip(trained, gradients, strict=True):
-            parameter.add_(gradient, alpha=-config.optimization.lr)
-
-
-def _gradients(
-    network: nn.Module, trained: Sequence[nn.Parameter], images: Images, labels: Tensor, order: Tensor
-) -> tuple[Tensor, ...]:
-    """Compute the gradients of the mean loss on some images, in evaluation mode: no statistics, no dropout."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        (batch,) = images.batches(order, len(order))
-        with global_stream(0, labels.device):
-            loss = mean_loss(network(batch), labels[order.to(labels.device)])
-        return torch.autograd.grad(loss, list(trained))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

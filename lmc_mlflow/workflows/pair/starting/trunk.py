@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +19,7 @@ from lmc_mlflow.query.kept_states import kept_sizes
 from lmc_mlflow.query.runs import Run, latest_metrics, search
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.run import TrackedRun
+from lmc_mlflow.training.budget import without_budget
 from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
@@ -34,6 +35,8 @@ from lmc_mlflow.workflows.pair.starting.start import StartingPoint, kept_start, 
 
 logger = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0
+CHOOSE_IMAGES = ("shift", "split_seed")
+"""Settings that matter to a trunk by the images that they choose alone."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Trunk:
         starting = StartConfig(
             start=own.start, start_digest=own.start_digest, start_head=own.start_head, freeze=own.freeze
         )
-        optimization = config.optimization
+        optimization = without_budget(config.optimization)
         if self.is_prefix and optimization.warmup_epochs < self.epochs:
             optimization = replace(optimization, epochs=self.epochs)
         return replace(config, noise=noise, starting=starting, optimization=optimization)
@@ -80,15 +83,24 @@ class Trunk:
         """Whether its epochs are the same in trainings of every length."""
         return self.config.optimization.schedule == "constant"
 
-    def family(self) -> dict[str, str]:
-        """Give the tags that it shares with longer and shorter trunks, each of which is the other's beginning."""
-        without = ("epochs",) if self.is_prefix else ()
-        digest = fingerprint(self.trained, without, beside=(f"trunk={self.side}",))
-        return {Tag.FINGERPRINT: digest, Tag.DATA_DIGEST: self.data.digest, Tag.SIDE: self.side}
+    def families(self) -> tuple[dict[str, str], ...]:
+        """Give the tags that it shares with longer and shorter trunks, each of which is the other's beginning.
 
-    def identity(self) -> dict[str, str]:
-        """Give the tags that tell it from all other networks."""
-        return {**self.family(), Tag.EPOCH: str(self.epochs)}
+        The first are those of this version: the images that it sees decide, by their digest, and not the shift that
+        has chosen them. The others are those of earlier versions, in which the shift's name did.
+        """
+        without = ("epochs",) if self.is_prefix else ()
+        images = f"images={self.data.side(self.side).digest}"
+        digests = (
+            fingerprint(self.trained, (*without, *CHOOSE_IMAGES), beside=(f"trunk={self.side}", images)),
+            fingerprint(self.trained, without, beside=(f"trunk={self.side}",)),
+        )
+        other = {Tag.DATA_DIGEST: self.data.digest, Tag.SIDE: self.side}
+        return tuple({Tag.FINGERPRINT: digest, **other} for digest in digests)
+
+    def identities(self) -> tuple[dict[str, str], ...]:
+        """Give the tags that tell it from all other networks, those of earlier versions last."""
+        return tuple({**family, Tag.EPOCH: str(self.epochs)} for family in self.families())
 
 
 def trunk_start(store: Store, session: RunSession, trunk: Trunk) -> StartingPoint:
@@ -100,20 +112,30 @@ def trunk_start(store: Store, session: RunSession, trunk: Trunk) -> StartingPoin
         ValueError: the network cannot take the images, or batches of this size of them.
         FloatingPointError: a loss is not finite.
     """
-    wanted = _find(session, trunk)
+    identity = _known_identity(store, trunk)
+    wanted = _find(session, trunk, identity)
     if wanted.finished is not None:
         if trunk.epochs in kept_sizes(store.client, wanted.finished.info.run_id):
             return kept_start(store, wanted.finished, trunk.epochs)
-        wanted = session.find(Kind.ENDPOINT, trunk.identity(), force=True, alone=True)  # its state was deleted
+        wanted = session.find(Kind.ENDPOINT, identity, force=True, alone=True)  # its state was deleted
     run_id = _train(store, session, wanted, trunk)
     return kept_start(store, store.client.get_run(run_id), trunk.epochs)
 
 
-def _find(session: RunSession, trunk: Trunk) -> WantedRun:
+def _known_identity(store: Store, trunk: Trunk) -> dict[str, str]:
+    """Choose the identity under which the store has the trunk, finished or begun; if it has none, this version's."""
+    identities = trunk.identities()
+    known = (
+        one for one in identities if search(store.client, where_tags({Tag.KIND: Kind.ENDPOINT, **one}), store.searched)
+    )
+    return next(known, identities[0])
+
+
+def _find(session: RunSession, trunk: Trunk, identity: Mapping[str, str]) -> WantedRun:
     is_told = False
     while True:
         try:
-            return session.find(Kind.ENDPOINT, trunk.identity(), alone=True)
+            return session.find(Kind.ENDPOINT, identity, alone=True)
         except AtWorkError as busy:
             if not is_told:
                 logger.warning("waiting for the %d shared epochs: %s", trunk.epochs, busy)
@@ -135,8 +157,8 @@ def _train(store: Store, session: RunSession, wanted: WantedRun, trunk: Trunk) -
     with save_when_stopped(recorder.progress):
         epochs = range(recorder.progress.epoch + 1, trunk.epochs + 1)
         engine = train_on(
-            [trainee], (data.test.images, data.test.labels), trunk.config.optimization, data.flips, epochs,
-            recorder.on_epoch, trunk.devices,
+            [trainee], (data.test.images, data.test.labels), without_budget(trunk.config.optimization), data.flips,
+            epochs, recorder.on_epoch, trunk.devices,
         )  # fmt: skip
     run.set_tags({Tag.ENGINE: engine, Tag.NUM_DEVICES: str(len(trunk.devices))})
     own = data.side(trunk.side)
@@ -152,11 +174,13 @@ def _train(store: Store, session: RunSession, wanted: WantedRun, trunk: Trunk) -
 
 def _longest_beginning(store: Store, trunk: Trunk) -> StartingPoint | None:
     """Load the longest finished trunk that is a beginning of this one, if there is one."""
-    runs = search(
-        store.client,
-        f"{where_tags({Tag.KIND: Kind.ENDPOINT, **trunk.family()})} and {FINISHED}",
-        store.searched,
-    )
+    runs = [
+        run
+        for family in trunk.families()
+        for run in search(
+            store.client, f"{where_tags({Tag.KIND: Kind.ENDPOINT, **family})} and {FINISHED}", store.searched
+        )
+    ]
     for run in sorted(runs, key=_epochs_of, reverse=True):
         epoch = _epochs_of(run)
         if 0 < epoch < trunk.epochs and epoch in kept_sizes(store.client, run.info.run_id):

@@ -1,0 +1,1 @@
+"""Measures paths layer by layer, for the option `layers` of `interpolate`."""
