@@ -1,4 +1,4 @@
-"""Measures and explains paths from Python: functions of `interpolate` and `diagnose`, which `lmc_mlflow.api` gives on."""
+"""Measures and explains paths from Python: functions of `interpolate` and `diagnose`, which `api` gives on."""
 
 from __future__ import annotations
 
