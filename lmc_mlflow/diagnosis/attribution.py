@@ -71,7 +71,7 @@ def _steps(height: HeightUnder, order: Sequence[str]) -> dict[str, Values]:
 
 
 def is_cause(explained: Values, whole: Values, least: float, confidence: float) -> bool:
-    """Whether a part (1 + R,) of a number (1 + R,) is surely above 0, and `least` or `LEAST_SHARE` of the number."""
+    """Judge whether a part (1 + R,) of a number (1 + R,) is surely above 0, and `least` or `LEAST_SHARE` of it."""
     low, _ = interval(explained, confidence)
     return bool(low > 0 and explained[0] >= min(least, LEAST_SHARE * whole[0]))
 

@@ -32,7 +32,7 @@ class Gap:
     own_losses: tuple[float, ...]
 
     def is_undertrained(self, threshold: float) -> bool:
-        """Whether the worse end is worse on its own training images too, by a threshold in nats.
+        """Judge whether the worse end is worse on its own training images too, by a threshold in nats.
 
         Where nobody knows the training images, the test images have to do.
         """
