@@ -12,6 +12,7 @@ FUNCTIONS = (
     "adopt",
     "align",
     "curvature",
+    "diagnose",
     "ensemble",
     "interpolate",
     "interpolate_epochs",

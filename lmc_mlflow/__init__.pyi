@@ -9,6 +9,7 @@ from torch import nn
 
 from lmc_mlflow import plots as plots
 from lmc_mlflow import query as query
+from lmc_mlflow.results.diagnosis import Diagnosis
 from lmc_mlflow.results.measurements import Curvature, Ensemble, Matrix, Path, PathByEpoch, Plane
 from lmc_mlflow.results.networks import Network, Pair, Star, Trajectory
 from lmc_mlflow.results.path_by_layer import PathByLayer
@@ -70,6 +71,7 @@ def align(
     pair: _Run = "",
     data_root: str | _FilePath = "",
     method: Literal["weights", "activations", "sinkhorn"] = "weights",
+    rescale: bool = False,
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
     sinkhorn_steps: int = 200,
@@ -138,6 +140,42 @@ def curvature(
     code: str = "",
 ) -> Curvature:
     """Measure how sharp the loss is around the networks of a pair or path (one argument), or around two networks."""
+
+def diagnose(
+    a: _Run | None = None,
+    b: _Run | None = None,
+    /,
+    *,
+    uri: str | None = None,
+    experiment: str | None = None,
+    run_a: _Run = "",
+    run_b: _Run = "",
+    pair: _Run = "",
+    data_root: str | _FilePath = "",
+    num_alphas: int = 11,
+    num_training_images: int = 2000,
+    barrier_threshold: float = 0.1,
+    accuracy_delta_threshold: float = -0.06,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    resamples_seed: int = 0,
+    dataset: str = "",
+    image_size: int | None = None,
+    channels: Literal["auto", "1", "3"] = "auto",
+    shift: str = "none",
+    split_seed: int = 0,
+    normalization: Literal["centered", "half", "unit", "given"] = "centered",
+    mean: Sequence[float] | str = (),
+    std: Sequence[float] | str = (),
+    output: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    trained_on: Sequence[Literal["A", "B", "both", "unknown"]] | str = ('unknown',),
+    device: str = "auto",
+    deterministic: bool = False,
+    threads: int | None = None,
+    keep_memory: bool = True,
+    code: str = "",
+) -> Diagnosis:
+    """Find out why there is a barrier between the networks of a pair (one argument), or between two networks."""
 
 def ensemble(
     members: _Run | _Runs | None = None,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lmc_mlflow.api_paths import diagnose as diagnose
 from lmc_mlflow.api_paths import interpolate as interpolate
 from lmc_mlflow.api_paths import interpolate_epochs as interpolate_epochs
 from lmc_mlflow.api_paths import interpolate_layers as interpolate_layers

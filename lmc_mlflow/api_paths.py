@@ -1,10 +1,11 @@
-"""Measures paths from Python: the functions of the command `interpolate`, which `lmc_mlflow.api` gives on."""
+"""Measures and explains paths from Python: functions of `interpolate` and `diagnose`, which `api` gives on."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lmc_mlflow.calls import at, configure, ends, make_result
+from lmc_mlflow.results.diagnosis import Diagnosis
 from lmc_mlflow.results.measurements import Path, PathByEpoch
 from lmc_mlflow.results.path_by_layer import PathByLayer
 
@@ -58,3 +59,17 @@ def interpolate_layers(
         if not config.by_layer.layers:
             raise ValueError("give layers=[...]; interpolate(a, b) measures one path")
         return make_result(PathByLayer, measure(config))
+
+
+def diagnose(
+    a: Any = None, b: Any = None, /, *, uri: str | None = None, experiment: str | None = None, **options: Any
+) -> Diagnosis:
+    """Find out why there is a barrier between the networks of a pair (one argument), or between two networks."""
+    with at(uri, experiment):
+        from lmc_mlflow.workflows.diagnose.diagnose import diagnose as find_causes
+
+        outcome = find_causes(configure("diagnose", options, ends(a, b)))
+        found = outcome.diagnosis
+        return make_result(
+            Diagnosis, outcome, answer=found.answer, causes=found.causes, sentence=found.sentence, what=found.what
+        )

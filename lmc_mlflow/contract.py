@@ -20,6 +20,7 @@ class Kind:
     ENDPOINT = "endpoint"
     PATH = "path"
     PATH_BY_EPOCH = "path_by_epoch"
+    DIAGNOSIS = "diagnosis"
     PATH_BY_LAYER = "path_by_layer"
     ALIGNMENT = "alignment"
     ENSEMBLE = "ensemble"
@@ -40,6 +41,7 @@ SEALED_KINDS = (
     Kind.ENDPOINT,
     Kind.PATH,
     Kind.PATH_BY_EPOCH,
+    Kind.DIAGNOSIS,
     Kind.PATH_BY_LAYER,
     Kind.ENSEMBLE,
     Kind.ALIGNMENT,
@@ -110,6 +112,8 @@ class Tag:
     CONNECTED_INTERVAL = "lmc.connected_interval"
     CONNECTED_INTERVAL_UNALIGNED = "lmc.connected_interval_unaligned"
     CONNECTED_INTERVAL_STRAIGHT = "lmc.connected_interval_straight"
+    DIAGNOSIS = "lmc.diagnosis"
+    CAUSES = "lmc.causes"
     CONVERGED = "lmc.converged"
     LAYER = "lmc.layer"
     STAR = "lmc.star"
@@ -168,6 +172,8 @@ class Artifact:
     PATH_UNALIGNED = "path_unaligned.json"
     PATH_STRAIGHT = "path_straight.json"
     BARRIER_BY_EPOCH = "barrier_by_epoch.json"
+    DIAGNOSIS = "diagnosis.json"
+    DIAGNOSIS_CURVES = "diagnosis_curves.json"
     PATH_BY_LAYER = "path_by_layer.json"
     BARRIER_BY_LAYER = "barrier_by_layer.json"
     FEATURES_BY_LAYER = "features_by_layer.json"

@@ -39,6 +39,7 @@ FLOORS = {
     "lmc_mlflow.tracking": 2,
     "lmc_mlflow.paths": 4,
     "lmc_mlflow.paths.curves": 2,
+    "lmc_mlflow.diagnosis": 5,
     "lmc_mlflow.hessian": 4,
     "lmc_mlflow.training": 4,
     "lmc_mlflow.star_domains": 5,

@@ -35,6 +35,10 @@ class AligningConfig(Section):
         "what is compared: the weights, the units' activations on images, or soft permutations that are trained",
         choices=METHOD_OPTIONS,
     )
+    rescale: bool = option(
+        False,
+        "true: bring B's ReLU units to the scales of A's too (one factor a unit, which leaves B's function as it is)",
+    )
 
 
 @dataclass(frozen=True)

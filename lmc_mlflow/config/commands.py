@@ -13,6 +13,7 @@ from lmc_mlflow.config.alignment import (
 from lmc_mlflow.config.curvature import CurvatureConfig as CurvatureConfig
 from lmc_mlflow.config.data import DataConfig, ShiftTestConfig
 from lmc_mlflow.config.ensemble_and_prune import PruneConfig
+from lmc_mlflow.config.measurement_commands import DiagnoseConfig as DiagnoseConfig
 from lmc_mlflow.config.measurement_commands import EnsembleConfig as EnsembleConfig
 from lmc_mlflow.config.measurement_commands import InterpolateConfig as InterpolateConfig
 from lmc_mlflow.config.measurement_commands import MatrixConfig as MatrixConfig
@@ -191,6 +192,7 @@ COMMANDS: Mapping[str, Command] = {
     "train_pair": Command(TrainPairConfig, "networks"),
     "adopt": Command(AdoptConfig, "networks"),
     "interpolate": Command(InterpolateConfig, "measurements"),
+    "diagnose": Command(DiagnoseConfig, "measurements"),
     "align": Command(AlignConfig, "networks"),
     "ensemble": Command(EnsembleConfig, "measurements"),
     "prune": Command(PruneCommandConfig, "networks"),

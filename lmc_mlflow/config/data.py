@@ -6,6 +6,8 @@ from lmc_mlflow.config.options import Section, option, write_value
 
 GIVEN = "given"
 """The normalization by numbers that the user gives."""
+NORMALIZATIONS = ("centered", "half", "unit")
+"""Those that need no numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class DataConfig(Section):
         "centered",
         "centered: per-channel mean 0 and standard deviation 1; half: (x - 0.5) / 0.5; unit: [0, 1]; "
         "given: (x - mean) / std",
-        choices=("centered", "half", "unit", GIVEN),
+        choices=(*NORMALIZATIONS, GIVEN),
     )
     mean: tuple[float, ...] = option(
         (),

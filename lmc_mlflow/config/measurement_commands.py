@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from lmc_mlflow.config.adopting import ForeignConfig
 from lmc_mlflow.config.alignment import MatchingConfig, PathAligningConfig
 from lmc_mlflow.config.curve import CurveConfig, check_curve
+from lmc_mlflow.config.diagnose import DiagnosingConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig, ScoresConfig
 from lmc_mlflow.config.network_groups import CornersConfig, PairwiseConfig, SurfaceConfig, SurveyedConfig
 from lmc_mlflow.config.other_data import OtherDataConfig
@@ -35,6 +36,17 @@ class InterpolateConfig:
         check_epochs(self.by_epoch, self.ends, self.path)
         check_curve(self.curve, self.by_epoch, self.aligning, bool(self.by_layer.layers))
         check_layers(self.by_layer, self.by_epoch, self.path)
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Find out why there is a barrier between two logged networks, and what takes it away."""
+
+    ends: EndsConfig
+    diagnosing: DiagnosingConfig = field(default_factory=DiagnosingConfig)
+    foreign: ForeignConfig = field(default_factory=ForeignConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    terminal: TerminalConfig = field(default_factory=TerminalConfig)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def interval_of(values: Values, confidence: float) -> Interval:
 def resampled_curves(samples: PathSamples, bootstrap: Bootstrap, split: str) -> tuple[Values, Values]:
     """Compute mean losses and accuracies (1 + R, T) of a split itself and of every resample, which its name decides.
 
+    The draws depend on seed, name and size of the split alone: two paths on one split meet the same resamples.
     Accuracies are nan with several labels an image.
     """
     num_points, num_samples = samples.losses.shape

@@ -33,6 +33,7 @@ from lmc_mlflow.plots.per_run.alignment import aligned_path_figure as aligned_pa
 from lmc_mlflow.plots.per_run.beside import curve_figure as curve_figure
 from lmc_mlflow.plots.per_run.curvature import curvature_figure as curvature_figure
 from lmc_mlflow.plots.per_run.curvature import layers_figure as layers_figure
+from lmc_mlflow.plots.per_run.diagnosis import diagnosis_figure as diagnosis_figure
 from lmc_mlflow.plots.per_run.first_batch import first_batch_figure as first_batch_figure
 from lmc_mlflow.plots.per_run.learning import learning_figure as learning_figure
 from lmc_mlflow.plots.per_run.matrix import matrix_figure as matrix_figure

@@ -53,5 +53,5 @@ def other_scores_figure(table: pd.DataFrame, title: str) -> Figure:
         axes[0].set_ylabel("accuracy (%)")
         axes[1].set_ylabel("share (%)")
         legend_below(figure, axes[0], columns=2)
-        axes[1].legend(fontsize="small")
+        axes[1].legend(fontsize="small", loc="best", framealpha=0.6)
     return figure

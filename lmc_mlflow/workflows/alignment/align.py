@@ -18,6 +18,7 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
     matching_sentence,
     output_difference,
 )
+from lmc_mlflow.workflows.alignment.rescaled import find_rescaled_alignment
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
 from lmc_mlflow.workflows.lifecycle.outcome import Outcome
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
@@ -80,8 +81,11 @@ def align(config: AlignConfig) -> AlignOutcome:
     with new_run(store, Kind.ALIGNMENT, RunStart(name, _tags(ends, config), to_params(config), first_file)) as run:
         splits = {"test": data.test} | ({"train_a": images} if images is not None else {})
         log_data(run, split_inputs(ends, splits))
-        alignment = find_alignment(ends, symmetry, config.aligning.method, config.matching, images, device)
         compared = evenly_spaced(data.test.images, IMAGES_COMPARED)
+        if config.aligning.rescale:
+            alignment = find_rescaled_alignment(ends, symmetry, config, images, compared)
+        else:
+            alignment = find_alignment(ends, symmetry, config.aligning.method, config.matching, images, device)
         metrics = {"max_output_difference": output_difference(ends[1], alignment.network, compared)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)

@@ -27,21 +27,26 @@ WAY_OUT = "choose two that agree in this, or train or adopt one again as the oth
 OTHER_SIDE = {"A": "B", "B": "A"}
 
 
-def load_ends(store: Store, config: EndsConfig) -> tuple[LoggedNetwork, LoggedNetwork]:
+def load_ends(store: Store, config: EndsConfig, any_scaling: bool = False) -> tuple[LoggedNetwork, LoggedNetwork]:
     """Load the two networks that a configuration names, verified to fit each other.
+
+    Args:
+        store: where the runs are.
+        config: names them.
+        any_scaling: whether they may have been trained on pixels that are scaled otherwise.
 
     Raises:
         ValueError: a run cannot be used, or the first thing in which the two differ.
     """
     a_id, b_id = endpoints_of_pair(store.client, config.pair) if config.pair else (config.run_a, config.run_b)
     a, b = load_network(store.client, a_id), load_network(store.client, b_id)
-    difference = first_difference(a, b)
+    difference = first_difference(a, b, any_scaling)
     if difference is not None:
         raise ValueError(f"runs {a.run.info.run_id} and {b.run.info.run_id} cannot be joined: {difference}; {WAY_OUT}")
     return a, b
 
 
-def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
+def first_difference(a: LoggedNetwork, b: LoggedNetwork, any_scaling: bool = False) -> str | None:
     """Name the first thing in which two networks, their data or their scaling differ, or give None."""
     pairs = {"dataset": (a.config.data.dataset, b.config.data.dataset)}
     if a.digests["data"] != b.digests["data"]:  # of images as they are read; the options that shape them are the reason
@@ -49,8 +54,9 @@ def first_difference(a: LoggedNetwork, b: LoggedNetwork) -> str | None:
     pairs |= {
         "content of the data set": (a.digests["data"], b.digests["data"]),
         "test set (under their shifts)": (a.digests["test"], b.digests["test"]),
-        "normalization": (a.config.data.scaling, b.config.data.scaling),
     }
+    if not any_scaling:
+        pairs["normalization"] = (a.config.data.scaling, b.config.data.scaling)
     for name, (left, right) in pairs.items():
         if left != right:
             return f"{name}: {left} vs {right}"

@@ -1,0 +1,106 @@
+"""Judges the path as it is, and says which of its numbers there is to explain."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmc_mlflow.diagnosis.findings import Number
+from lmc_mlflow.diagnosis.treated_paths import BARRIER, ERROR, IN_BASIN, NONE, TreatedPaths, interval
+from lmc_mlflow.paths.barriers import Values, judge
+from lmc_mlflow.paths.interval_verdict import Reading
+from lmc_mlflow.predictions.ensembles import Interval
+
+TEST, TRAINING = "test", "training"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a number counts as a barrier.
+
+    Attributes:
+        barrier: threshold of losses, nats.
+        accuracy_delta: threshold, a fraction, 0 or below.
+        confidence: share of the resamples that an interval holds.
+    """
+
+    barrier: float = 0.1
+    accuracy_delta: float = -0.06
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """What there is to explain.
+
+    Attributes:
+        answer: the verdict by intervals: yes, no, apparent or undecided.
+        what: the number to explain, a field of `PathSummary`; None: there is nothing, or it is undecided.
+        shown: the number that decided, where there is nothing to explain.
+        split: `test` or `training`.
+        threshold: above which the number is a barrier.
+        reading: the number that decided, in words.
+        barrier: the barrier over the mean of both ends on the test images (1 + R,).
+    """
+
+    answer: str
+    what: str | None
+    shown: str
+    split: str
+    threshold: float
+    reading: str
+    barrier: Values
+
+
+def find_symptom(paths: TreatedPaths, rules: Rules) -> Symptom:
+    """Judge the path between the networks as they are, on test and on training images.
+
+    There is something to explain where the path breaks by intervals, and where the barrier over the mean of both ends
+    is surely above the threshold: an end that is much worse than the other breaks no basin, and yet needs a reason.
+    """
+    splits = [TEST, *([TRAINING] if paths.treatable.subject.own_training else [])]
+    readings = {split: _readings(paths, split, rules) for split in splits}
+    broken = {split: _breaks(own) for split, own in readings.items()}
+    answer = judge(broken)
+    barrier = paths.rows()[BARRIER]
+    low, _ = interval(barrier, rules.confidence)
+    split = TRAINING if answer == "apparent" else TEST
+    wanted = {"no": True, "apparent": True, "yes": False, "undecided": None}[answer]
+    deciding = [reading for own in (readings[split], *readings.values()) for reading in own if reading.breaks is wanted]
+    said = deciding[0].sentence("accuracy")
+    if split == TEST and low > rules.barrier:
+        return Symptom(answer, BARRIER, BARRIER, TEST, rules.barrier, said, barrier)
+    if answer in ("yes", "undecided"):
+        return Symptom(answer, None, BARRIER, TEST, rules.barrier, said, barrier)
+    if deciding[0].name == IN_BASIN:
+        return Symptom(answer, IN_BASIN, IN_BASIN, split, rules.barrier, said, barrier)
+    return Symptom(answer, ERROR, ERROR, split, -rules.accuracy_delta, said, barrier)
+
+
+def _readings(paths: TreatedPaths, split: str, rules: Rules) -> list[Reading]:
+    rows = paths.rows(NONE, split)
+    thresholds = {IN_BASIN: rules.barrier, "accuracy_delta": rules.accuracy_delta}
+    return [
+        Reading(split, name, Interval(float(rows[name][0]), *interval(rows[name], rules.confidence)), threshold)
+        for name, threshold in thresholds.items()
+        if not np.isnan(rows[name][0]) or name == IN_BASIN
+    ]
+
+
+def _breaks(readings: list[Reading]) -> bool | None:
+    answers = [reading.breaks for reading in readings]
+    return True if True in answers else None if None in answers else False
+
+
+def images_needed(symptom: Symptom, paths: TreatedPaths, number: Number | None = None) -> str:
+    """Say how many test images would decide, from how the width of an interval falls with their number."""
+    if number is None:
+        rows = paths.rows()
+        name = max((BARRIER, IN_BASIN), key=lambda field: float(rows[field][0]))
+        number = Number(float(rows[name][0]), *interval(rows[name], 0.95))
+    now = paths.samples().plain.losses.shape[1]
+    width, distance = (number.high - number.low) / 2, abs(number.value - symptom.threshold)
+    if not np.isfinite(width) or distance == 0:
+        return f"more test images than the {now} there are"
+    needed = math.ceil(now * max(1.0, width / distance) ** 2 * 1.1)
+    return f"about {needed} test images instead of {now}"

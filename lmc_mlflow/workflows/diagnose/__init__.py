@@ -1,0 +1,1 @@
+"""Diagnoses two logged networks, and logs a page that names the causes."""
