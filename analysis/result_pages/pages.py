@@ -14,6 +14,7 @@ from analysis.result_pages.numbers import Tables
 from analysis.result_pages.pairs_and_ensembles import ensembles_tables, pairs_tables
 from analysis.result_pages.paper import STAND_INS, paper_tables
 from analysis.result_pages.permutation import permutation_tables
+from analysis.result_pages.when import when_tables
 from lmc_mlflow.papers.report.markdown import markdown_table
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
@@ -56,6 +57,7 @@ SOURCES = (
     Source("permutation.md", ("permutation.zip",), permutation_tables),
     Source("pairs.md", ("pairs.zip",), pairs_tables),
     Source("ensembles.md", ("pairs.zip",), ensembles_tables),
+    Source("when.md", ("when.zip",), when_tables),
 )
 
 REPORTS = {"paper": STAND_INS, "breaks": {}}
