@@ -422,6 +422,7 @@ OF_LOSSES = {
     plots.barriers_of_zoo,
     plots.angle_against_sharpness,
     plots.curvature_figure,
+    plots.diagnosis_figure,
     plots.layers_figure,
     plots.matrix_figure,
     plots.segments_of_zoo,

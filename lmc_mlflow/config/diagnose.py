@@ -13,7 +13,9 @@ class DiagnosingConfig(Section):
         11, "evenly spaced points of each path; more where a barrier may hide between them", minimum=3, maximum=101
     )
     num_training_images: int = option(
-        2000, "images of each side's training subset that are looked at, always the same ones", minimum=10
+        2000,
+        "images of each side's training subset that are looked at and that recalibrate batch norm; always the same ones",
+        minimum=10,
     )
     barrier_threshold: float = option(0.1, "nats: a larger barrier needs a reason", minimum=0.0)
     accuracy_delta_threshold: float = option(

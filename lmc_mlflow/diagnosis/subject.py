@@ -23,7 +23,7 @@ class Subject:
         b: state at alpha 1, on the device.
         test: images on which the barrier is explained.
         own_training: a sample of the training images of A and one of B's; empty where nobody knows them.
-        calibration: images of both training sides together, for batch norm; None where nobody knows them.
+        calibration: training images of both sides together, for batch norm; None where nobody knows them.
         symmetry: of the architecture; None where none could be derived.
         rescaled_inputs: loads the test images in other scalings, in the same order: name -> images.
         epochs: of the training of A and of B; None where nobody knows.

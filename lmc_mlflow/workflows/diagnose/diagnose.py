@@ -36,7 +36,6 @@ from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
 from lmc_mlflow.workflows.networks.dataset_inputs import log_data
 from lmc_mlflow.workflows.networks.pair_of_networks import (
     Ends,
-    both_training_sides,
     load_ends,
     load_splits,
     split_inputs,
@@ -113,7 +112,7 @@ def make_subject(
         of_b,
         (splits["test"].images, splits["test"].labels),
         tuple(training),
-        both_training_sides(splits) if knows_training else None,
+        _joined(training),
         _symmetry(a),
         partial(_scalings, config, ends, device),
         (_epochs(a), _epochs(b)),
@@ -124,6 +123,13 @@ def _sample(images: LabelledImages, most: int) -> Split:
     """Draw some of the images, always the same ones."""
     chosen = torch.randperm(len(images.labels), generator=stream(0, "diagnosis/training"))[:most]
     return ResidentImages(next(images.images.batches(chosen, most))), images.labels[chosen.to(images.labels.device)]
+
+
+def _joined(parts: list[Split]) -> Images | None:
+    """Join the samples of both sides, on which batch norm is recalibrated."""
+    if not parts:
+        return None
+    return ResidentImages(torch.cat([next(images.batches(None, len(labels))) for images, labels in parts]))
 
 
 def _symmetry(end: LoggedNetwork) -> Symmetry | None:
