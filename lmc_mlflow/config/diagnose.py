@@ -14,7 +14,7 @@ class DiagnosingConfig(Section):
     )
     num_training_images: int = option(
         2000,
-        "images of each side's training subset that are looked at and that recalibrate batch norm; always the same ones",
+        "images of each side's training subset that are looked at and recalibrate batch norm; always the same ones",
         minimum=10,
     )
     barrier_threshold: float = option(0.1, "nats: a larger barrier needs a reason", minimum=0.0)
