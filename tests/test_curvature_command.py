@@ -75,6 +75,13 @@ def test_a_path_gives_its_networks_and_its_policy(store: MlflowClient) -> None:
     aligned = lmc.interpolate(pair, num_alphas=3, align="weights", device="cpu", threads=1)
     with pytest.raises(ValueError, match=f"align run_a={pair.a.run_id} run_b={pair.b.run_id} method=weights"):
         lmc.curvature(aligned, **FAST)
+    curve = lmc.interpolate(pair, num_alphas=3, path="bezier", bn="nearest", curve_epochs=1, device="cpu", threads=1)
+    with pytest.raises(
+        ValueError, match="is a bezier curve, and curvature is measured between the networks on the seg"
+    ):
+        lmc.curvature(curve, **FAST)
+    ends = lmc.curvature(curve, measures=["eigenvalue"], points="ends", **FAST)
+    assert ends.metrics["ends/eigenvalue"] == other.metrics["ends/eigenvalue"]
 
 
 def test_an_interrupted_measurement_goes_on_after_its_last_piece(

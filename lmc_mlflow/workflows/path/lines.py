@@ -73,9 +73,9 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
+    splits = [key.removesuffix("/barrier") for key in metrics if key.endswith("/barrier") and key.count("/") == 1]
     for before, label in (("", ""), (UNALIGNED, ", not aligned"), (STRAIGHT, ", straight")):
-        measured = [key.removeprefix(before).removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
-        for split in dict.fromkeys(split for split in measured if f"{before}{split}/barrier" in metrics):
+        for split in (split for split in splits if f"{before}{split}/barrier" in metrics):
             cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
             rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
@@ -86,7 +86,9 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         distance = math.sqrt(metrics["euclidean_squared"])
         lines.append(f"  the curve is {metrics[ARC_LENGTH]:.2f} long (L2), its ends {distance:.2f} apart")
     lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
-    if outcome.pair and score == "accuracy":
+    if ARC_LENGTH in metrics and score == "accuracy":
+        lines += next_step("score the ensemble of points of this curve", "ensemble", curve=outcome.run_id)
+    elif outcome.pair and score == "accuracy":
         lines += next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)
     else:
         lines += next_step(REPORT, "report")
