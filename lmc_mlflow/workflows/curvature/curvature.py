@@ -99,8 +99,8 @@ def _with_ends_of_path(store: Store, config: CurvatureConfig) -> CurvatureConfig
         )
     if Tag.PATH in tags and config.bending.points != ENDS:
         raise ValueError(
-            f"path={config.curved.path}: run {run_id} is a {tags[Tag.PATH]} curve, and curvature is measured between the "
-            f"networks on the segment; give points=ends, or run_a={tags[Tag.RUN_A]} run_b={tags[Tag.RUN_B]}"
+            f"path={config.curved.path}: run {run_id} is a {tags[Tag.PATH]} curve, and curvature is measured on the "
+            f"segment; give points=ends, or run_a={tags[Tag.RUN_A]} run_b={tags[Tag.RUN_B]}"
         )
     bn = tags[Tag.BN]
     if bn not in BN_POLICIES or bn == "repair":
