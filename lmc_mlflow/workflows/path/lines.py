@@ -76,12 +76,11 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
-    splits = [key.removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
+    splits = [key.removesuffix("/barrier") for key in metrics if key.endswith("/barrier") and key.count("/") == 1]
     for before, label in (("", ""), (UNALIGNED, ", not aligned"), (STRAIGHT, ", straight")):
-        for split in splits:
-            if not split.startswith((UNALIGNED, STRAIGHT)) and f"{before}{split}/barrier" in metrics:
-                cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
-                rows.append([f"{split}{label}", *cells])
+        for split in (split for split in splits if f"{before}{split}/barrier" in metrics):
+            cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
+            rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
     angle = f"  angle {metrics['angle_deg']:.1f} degrees"
     if "unaligned/angle_deg" in metrics:
