@@ -22,5 +22,5 @@ def diagnosis_lines(outcome: DiagnosisOutcome) -> list[str]:
     if found.findings:
         first = found.findings[0].cause
         command = retyped(command_of(first, (outcome.run_a, outcome.run_b)))
-        lines += [f"next: {CAUSES[first].title}", f"  {paint(command, 'bold')}"]
+        lines += [f"next: the command for {CAUSES[first].title}", f"  {paint(command, 'bold')}"]
     return [*lines, *browse_lines(outcome.experiment_id, outcome.run_id)]
