@@ -85,6 +85,8 @@ def refuse_no_text(**given: object) -> None:
 def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] | None = None) -> Any:
     """Make the configuration of a command from keyword arguments and from networks that are given by position.
 
+    Networks that are None are left out.
+
     Raises:
         ValueError: an unknown option, a value that is not allowed, or a network that is given twice.
     """
@@ -92,7 +94,7 @@ def configure(command: str, given: Mapping[str, Any], named: Mapping[str, Any] |
     twice = by_position.keys() & given.keys()
     if twice:
         raise ValueError(f"{min(twice)} is given twice: as an argument without a name, and by its name")
-    values = {**given, **by_position}
+    values = {n: value for n, value in {**given, **by_position}.items() if value is not None or n not in NETWORKS}
     _refuse_terminal_options(command, given)
     for name in NETWORKS & values.keys() if command not in OF_ANY_KIND else ():
         _check_networks(name, values[name])
@@ -108,8 +110,10 @@ def _refuse_terminal_options(command: str, given: Mapping[str, Any]) -> None:
 
 
 def _check_networks(name: str, given: Any) -> None:
-    """Refuse results that are no network where networks are named."""
+    """Refuse results that are no network where networks are named, and None among several."""
     for one in given if isinstance(given, list | tuple) else (given,):
+        if one is None:
+            raise ValueError(f"{name}: one of them is None; give networks, or run ids")
         if isinstance(one, Result) and not isinstance(one, Network):
             kind = type(one).__name__.lower()
             raise ValueError(f"{name}: a {kind} is no network; give one, such as pair.a, pair.b or trajectory.average")

@@ -75,6 +75,11 @@ def test_a_path_gives_its_networks_and_its_policy(store: MlflowClient) -> None:
     aligned = lmc.interpolate(pair, num_alphas=3, align="weights", device="cpu", threads=1)
     with pytest.raises(ValueError, match=f"align run_a={pair.a.run_id} run_b={pair.b.run_id} method=weights"):
         lmc.curvature(aligned, **FAST)
+    curve = lmc.interpolate(pair, num_alphas=3, path="bezier", bn="nearest", curve_epochs=1, device="cpu", threads=1)
+    with pytest.raises(ValueError, match="is a bezier curve, and curvature is measured on the segment"):
+        lmc.curvature(curve, **FAST)
+    ends = lmc.curvature(curve, measures=["eigenvalue"], points="ends", **FAST)
+    assert ends.metrics["ends/eigenvalue"] == other.metrics["ends/eigenvalue"]
 
 
 def test_an_interrupted_measurement_goes_on_after_its_last_piece(
@@ -161,6 +166,12 @@ def test_pairs_and_their_curvatures_are_joined_in_figures_and_in_table_i(store: 
     angles = plots.angle_against_sharpness(query.paths(), curvatures(), "eigenvalue")
     drawn = sorted(float(x) for line in angles.axes[0].lines for x in line.get_xdata())
     assert drawn == pytest.approx(sorted(eigenvalues))
+    others = query.paths().assign(connected="no", path="bezier", start_time=0)  # measured before, along curves
+    both = pd.concat([others, query.paths()], ignore_index=True)
+    again = plots.angle_against_sharpness(both, curvatures(), "eigenvalue")
+    assert [line.get_fillstyle() for line in again.axes[0].lines] == [
+        line.get_fillstyle() for line in angles.axes[0].lines
+    ]
     assert len(plots.diversity_against_sharpness(query.ensembles(), curvatures()).axes) == 3
     rows = table_i(prepare(read_frames(()), {}))
     (row,) = rows[rows["n"] > 0].to_dict(orient="records")

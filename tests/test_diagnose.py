@@ -35,6 +35,8 @@ def test_the_command_logs_a_page_that_names_causes(
     causes = run.data.tags[Tag.CAUSES].split(",")
     assert "permutation" in causes  # two random initializations
     assert f"explained/{causes[0]}" in run.data.metrics
+    (typed_next,) = [line for line in said.splitlines() if "entry_points." in line]
+    assert "mlflow run" not in typed_next  # as this command was started
     page = Path(store.download_artifacts(run_id, "diagnosis.html", str(tmp_path))).read_text()
     assert "permutation of units" in page
     assert "-P align=weights" in page

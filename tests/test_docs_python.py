@@ -35,6 +35,8 @@ def test_every_block_of_the_page_works(
     names: dict[str, object] = {}
     for language, text in blocks:
         file = FILE.match(text)
+        if language == "sh" and "=<run id" in text:
+            continue  # commands on a run of the reader's own
         if language == "sh":
             words = shlex.split(text)
             assert words[0] == "lmc"

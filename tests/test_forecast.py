@@ -126,8 +126,8 @@ def test_fewer_than_thirty_pairs_are_no_ground_for_a_forecast(store: MlflowClien
     pair_of(store, 0.1, 2, barrier=0.0)
     found = forecast(query.pairs(), epoch=5)
     assert found.text == (
-        "no forecast after epoch 5: of 30 pairs that are needed the store has 1, with a verdict of `interpolate` and "
-        "more epochs than that"
+        "no forecast after epoch 5: it needs 30 pairs of more epochs than that, each with a path measured by "
+        "`interpolate`; the store has 1"
     )
     assert math.isnan(found.area)
     assert found.frame["probability"].isna().all()

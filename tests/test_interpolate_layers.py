@@ -116,7 +116,7 @@ def test_points_and_features_are_those_of_a_plain_loop(store: MlflowClient) -> N
     assert [*features["layer"]] == ["linear1", "linear2", "linear3"]
     assert ((features["feature_cosine"] > 0.5) & (features["feature_cosine"] <= 1)).all()
     assert [axes.get_title() for axes in found.figure().axes][:3] == [
-        "each layer alone",
+        "each: this layer alone",
         "contribution",
         "cosine of features",
     ]
@@ -304,5 +304,6 @@ def test_the_figure_has_a_panel_for_each_mode_and_takes_losses_that_are_no_numbe
     barriers = points.drop_duplicates(["mode", "number"]).assign(contribution=np.nan)
     features = pd.DataFrame(columns=["number", "layer", "split", "feature_cosine", "feature_scale", "ends_cosine"])
     figure = plots.paths_by_layer_figure(points, barriers, features, "title")
-    assert [axes.get_title() for axes in figure.axes[:3]] == ["each layer alone", "up to this layer", "contribution"]
+    titles = ["each: this layer alone", "below: up to this layer", "contribution"]
+    assert [axes.get_title() for axes in figure.axes[:3]] == titles
     figure.canvas.draw()

@@ -193,6 +193,10 @@ def test_a_wrong_option_is_one_line(given: dict[str, object], message: str) -> N
 def test_a_network_is_given_once(pair: Pair) -> None:
     with pytest.raises(ValueError, match="run_a is given twice"):
         lmc.interpolate(pair.a, pair.b, run_a=pair.a)
+    with pytest.raises(ValueError, match="runs: one of them is None"):
+        lmc.ensemble(["abc", None])
+    with pytest.raises(ValueError, match="give either pair"):
+        lmc.interpolate(run_a=None)
     with pytest.raises(ValueError, match="give either pair"):
         lmc.interpolate()
 

@@ -169,6 +169,11 @@ def test_the_digest_of_a_refined_grid_stays_while_cells_are_added(tmp_path: Path
     ("text", "message"),
     [
         ("cells: [{lr: [0.1, 1]}]", "has cells without one; list '- interpolate: {}' under then"),
+        (
+            "then: [interpolate: {layers: each}, interpolate: {epochs: 1}]\n"
+            "cells: [{lr: [0.1, 1], epochs: 1, keep_epochs: 1}]",
+            "has cells without one; list '- interpolate: {}' under then",
+        ),
         ("then: [interpolate: ]\ncells: [{model: [mlp_l1_w8, mlp_l1_w9]}]", "no two cells differ in one number alone"),
     ],
 )
@@ -186,6 +191,15 @@ def test_options_of_refinement_belong_to_it(store: MlflowClient, capsys: pytest.
     assert "refine_cells=5 belongs to refine=lmc.connected; leave it out" in capsys.readouterr().err
     assert sweep(["--refine=connected"]) != 0
     assert "refine 'connected' is unknown (did you mean 'lmc.connected'?)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_verdict_is_that_of_a_path_and_not_of_layers_that_are_listed_before_it(store: MlflowClient) -> None:
+    layers = LINE.replace("then:\n", "then:\n  - interpolate: {layers: each, num_alphas: 3, num_resamples: 0}\n")
+    Path("mine.yaml").write_text(layers)
+    assert sweep(["--grid=mine.yaml", *ONE, *REFINE, "--refine_halvings=1"]) == 0
+    assert_whole(store, 3, {"path": 3, "path_by_layer": 3})
+    assert 0.000316 in rates(store)
 
 
 def rates(store: MlflowClient) -> list[float]:

@@ -22,6 +22,8 @@ from lmc_mlflow.paths.barriers import PathSummary
 from lmc_mlflow.terminal.hints import launcher_words, next_command
 from lmc_mlflow.terminal.streams import PatientStream, patient_streams, say
 from lmc_mlflow.terminal.style import paint, strip_paint, table
+from lmc_mlflow.workflows.path.lines import path_lines
+from lmc_mlflow.workflows.path.log_paths import PathOutcome
 from lmc_mlflow.workflows.path.names import path_run_name
 from lmc_mlflow.workflows.path.verdicts import deciding_error, deciding_number
 
@@ -214,3 +216,19 @@ def test_the_name_of_a_path_says_that_an_end_was_aligned() -> None:
     ]
     assert path_run_name((ends[0], ends[1]), config).startswith("s1 A-A aligned e100")  # type: ignore[arg-type]
     assert path_run_name((ends[0], ends[0]), config).startswith("s1 A-A e100")  # type: ignore[arg-type]
+
+
+def test_the_step_after_a_path_with_a_barrier_is_its_diagnosis() -> None:
+    metrics = {"test/barrier": 1.0, "test/accuracy_delta": -0.2, "angle_deg": 90.0, "angle_reference_deg": 90.0}
+    metrics |= dict.fromkeys(("test/barrier_in_basin", "test/error_barrier"), 1.0)
+    for connected, pair, step in (
+        ("no", "pair1", "diagnose pair=pair1"),
+        ("apparent", "", "diagnose run_a=run1 run_b=run2"),
+        ("yes", "pair1", "ensemble pair=pair1"),
+        ("yes", "", "report"),
+    ):
+        decided = (connected, "no", "", "", "", pair, "run1", "run2")
+        lines = path_lines(PathOutcome("path1", "s1 A-B", "measured", metrics, "0", *decided))
+        step_line = lines[next(i for i, line in enumerate(lines) if line.startswith("next: ")) + 1]
+        words = strip_paint(step_line).replace("--", "").replace("=", " ")
+        assert words.endswith(step.replace("=", " ")), step_line

@@ -139,8 +139,10 @@ def test_a_curve_is_logged_beside_the_segment_and_measured_again_without_trainin
     assert main(flags_of(networks, *BENT, "--curve_bends=2")) == 0
     said = capsys.readouterr().out
     assert "test, straight" in said
+    assert "straight/test" not in said  # as a split of its own
     assert "the curve is" in said
     plain, bent = runs_of_kind(store, "path")
+    assert f"entry_points.ensemble --curve {bent.info.run_id}" in said
     tags, metrics = bent.data.tags, bent.data.metrics
     assert tags["lmc.path"] == bent.data.params["curve.path"] == "bezier"
     assert "lmc.path" not in plain.data.tags

@@ -38,8 +38,8 @@ class EpochsConfig(Section):
 
     epochs: tuple[int, ...] = option(
         (),
-        "with pair: instead of one path those between both sides after each of these epochs, which the pair has kept "
-        "(keep_epochs of train_pair)",
+        "with pair: measure a path between its two sides after each of these epochs, as in 1,2,5; the pair must have "
+        "kept them (keep_epochs of train_pair)",
         minimum=1,
     )
 

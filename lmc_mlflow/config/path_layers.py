@@ -15,9 +15,9 @@ class LayersConfig(Section):
 
     layers: tuple[str, ...] = option(
         (),
-        "instead of one path those on which some layers go to the second network and the others stay as in the first: "
-        "each layer alone; it and all that run before it (below); it and all that run after it (above); all but it "
-        "(complement); one or several of them",
+        "measure, for each layer, a path on which some layers go from A to B and the others stay as in A; "
+        "each: this layer alone; below: it and all before it; above: it and all after it; complement: all but it; one "
+        "or several of them",
         choices=LAYER_MODES,
     )
     layer_groups: tuple[str, ...] = option(

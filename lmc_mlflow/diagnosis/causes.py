@@ -44,50 +44,52 @@ CAUSES: Mapping[str, Cause] = {
     ),
     "batch_norm_statistics": Cause(
         "batch-norm statistics",
-        "The weights between the networks meet running means and variances that are not theirs.",
+        "The running means and variances of batch norm do not fit the weights between the networks.",
         "interpolate -P run_a={a} -P run_b={b} -P bn=recalibrate",
         RECALIBRATE,
     ),
     "permutation": Cause(
         "permutation of units",
-        "B computes with its hidden units in another order; brought into A's order it lies closer to A.",
+        "B has its hidden units in another order than A. In A's order B lies closer to A, and computes the same.",
         "interpolate -P run_a={a} -P run_b={b} -P align=weights",
         ALIGN,
     ),
     "scale_of_units": Cause(
         "scale of units",
-        "B's hidden units have other incoming and outgoing scales than A's, which a ReLU network does not notice.",
+        "B's hidden units have larger or smaller incoming weights than A's, and outgoing weights that make up for it. "
+        "A ReLU network computes the same with both.",
         "align -P run_a={a} -P run_b={b} -P rescale=true",
         RESCALE,
     ),
     "overconfidence": Cause(
         "overconfidence",
-        "Networks on the path choose nearly the same classes with a confidence that their accuracy does not bear; at "
-        "the best softmax temperature of each the loss is lower.",
-        "interpolate -P run_a={a} -P run_b={b}",
+        "Networks on the path are more confident than they are accurate. With the best softmax temperature of each, "
+        "which changes no chosen class, the loss is lower.",
+        "interpolate -P run_a={a} -P run_b={b} -P calibrate=true",
         CALIBRATE,
     ),
     SINGLE_LAYER: Cause(
         "a single layer",
-        "With one layer of B replaced by A's there is hardly a barrier.",
+        "With this one layer of A in B, there is hardly a barrier.",
         "interpolate -P run_a={a} -P run_b={b} -P layers=each,complement",
     ),
     UNDERTRAINED: Cause(
-        "an end that is not trained out",
-        "One of the two networks has a much higher loss than the other on the images that it was trained on itself; a "
-        "barrier over the mean of both ends is at least half of what the ends differ by.",
+        "an end that is not fully trained",
+        "One of the two networks has a much higher loss than the other, even on its own training images. A barrier "
+        "over the mean of both ends is at least half of this difference.",
         "train_pair -P start=<its run> -P epochs=<more>",
     ),
     OVERFITTING: Cause(
         "overfitting",
-        "Test and training images tell different stories: the networks fit their training images, and what is measured "
-        "on test images is about what they do not generalize to.",
+        "The networks fit their training images better than test images, so the barrier on test images differs from "
+        "that on training images.",
         "interpolate -P run_a={a} -P run_b={b} -P splits=test,train_a,train_b",
     ),
     ANOTHER_BASIN: Cause(
         "another basin",
-        "What is left after all remedies: the two networks are different solutions.",
-        "train_pair -P shared_epochs=<k>",
+        "What no remedy takes away: the two networks are different solutions. A curve may connect them: the command "
+        "trains one. Pairs that share their first epochs (shared_epochs of train_pair) more often end in one basin.",
+        "interpolate -P run_a={a} -P run_b={b} -P path=bezier -P bn=recalibrate",
     ),
 }
 """Name -> cause."""

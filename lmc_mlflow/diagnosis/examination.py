@@ -197,12 +197,12 @@ class Examination:
         left, names = self._number(remaining).text(what), " and ".join(finding.title for finding in self.findings)
         if low > threshold:
             self._found(ANOTHER_BASIN, remaining, f"{left} is left after all remedies, threshold {threshold:g}")
-            before = f"Explained in part by {names}; what is left, {left}," if names else f"The barrier, {left},"
-            return self._close(GENUINE, remaining, f"{before} is of two different solutions.", "")
+            before = f"Explained in part by {names}; the rest, {left}," if names else f"The barrier, {left},"
+            return self._close(GENUINE, remaining, f"{before} lies between two different solutions.", "")
         if high <= threshold and self.findings:
             return self._close(EXPLAINED, remaining, f"The barrier is explained by {names}; {left} is left.", "")
         before = f"Explained in part by {names}" if names else "No cause was found"
-        said = f"{before}; whether the rest, {left}, is a barrier is open."
+        said = f"{before}; the images do not tell whether the rest, {left}, is a barrier."
         return self._close(UNDECIDED, remaining, said, images_needed(self.symptom, self.paths, self._number(remaining)))
 
     def _close(self, answer: str, remaining: Values, sentence: str, would_decide: str) -> Diagnosis:

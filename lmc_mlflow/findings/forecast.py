@@ -129,8 +129,8 @@ def _why_none(known: Examples, facts: Sequence[str]) -> str:
     number = len(known.connected)
     if number < FEWEST_PAIRS:
         return (
-            f"of {FEWEST_PAIRS} pairs that are needed the store has {number}, with a verdict of `interpolate` and more "
-            "epochs than that"
+            f"it needs {FEWEST_PAIRS} pairs of more epochs than that, each with a path measured by `interpolate`; the "
+            f"store has {number}"
         )
     if not facts:
         return f"more than half of the {number} pairs have logged nothing of their epochs"

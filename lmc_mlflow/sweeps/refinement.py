@@ -8,11 +8,11 @@ from typing import Any
 from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.sweep import RefineConfig
+from lmc_mlflow.contract import Kind
 from lmc_mlflow.findings.axes import AXES, Axis, axis_of, kind_and_number, value_at
 from lmc_mlflow.findings.verdicts import UNDECIDED
 from lmc_mlflow.sweeps.grid import Grid, Job
 from lmc_mlflow.sweeps.grid_file import name_jobs
-from lmc_mlflow.sweeps.steps import PATH
 
 NARROWEST = 1.5
 """A gap is halved where it is at least this many times as wide as the narrowest that is allowed: rounding moves
@@ -49,7 +49,7 @@ def check_refinable(grid: Grid) -> None:
     Raises:
         ValueError: no path is measured, or no number varies.
     """
-    if not all(any(step.kind == PATH for step in job.cells[0].then) for job in grid.jobs):
+    if not all(any(step.run_kind == Kind.PATH for step in job.cells[0].then) for job in grid.jobs):
         raise ValueError(
             f"grid {grid.name}: refine compares the verdicts of paths, and it has cells without one; "
             "list '- interpolate: {}' under then"

@@ -1,8 +1,8 @@
 """Reads from the store the verdict of each configuration of a grid, and marks the runs that refinement has added."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.findings.verdicts import majority
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.sweeps.grid import Cell, Grid, Job
@@ -16,7 +16,7 @@ from lmc_mlflow.workflows.lifecycle.previous_runs import sort_runs
 def job_verdicts(grid: Grid, statuses: Mapping[WorkItem, Status], snapshot: Snapshot) -> list[str]:
     """Decide for each job by majority over its measured cells whether they are connected.
 
-    The verdict of a cell is that of the first path that its grid lists.
+    The verdict of a cell is that of the first path that its grid lists; those by layer or by epoch have none.
 
     Args:
         grid: whose jobs.
@@ -28,8 +28,8 @@ def job_verdicts(grid: Grid, statuses: Mapping[WorkItem, Status], snapshot: Snap
     """
     found = []
     for number, job in enumerate(grid.jobs):
-        paths = [path for cell in job.cells for path in _paths(cell, _pair(number, cell, statuses), snapshot)[:1]]
-        tags = [path.data.tags for path in paths]
+        of_cells = (_paths(cell, _pair(number, cell, statuses), snapshot) for cell in job.cells)
+        tags = [path.data.tags for paths in of_cells for path in _with_verdict(paths)[:1]]
         found.append(majority([(one.get(Tag.CONNECTED, ""), one.get(Tag.CONNECTED_INTERVAL, "")) for one in tags]))
     return found
 
@@ -55,6 +55,10 @@ def _runs(
         if pair:
             yield by_id[pair]
             yield from _paths(cell, pair, snapshot)
+
+
+def _with_verdict(paths: Sequence[Run]) -> list[Run]:
+    return [path for path in paths if path.data.tags[Tag.KIND] == Kind.PATH]
 
 
 def _pair(number: int, cell: Cell, statuses: Mapping[WorkItem, Status]) -> str:

@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lmc_mlflow.findings.conditions import plain_rows
+from lmc_mlflow.findings.sentences import is_first_policy, measured_last
 from lmc_mlflow.hessian.measures import MEASURES
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, readable, titled
 from lmc_mlflow.plots.missing import CURVATURES, blank_figure, rows_with
@@ -34,8 +36,9 @@ def angle_against_sharpness(
         ValueError: there is no such measure.
     """
     title = "Angle between both sides of a pair against the sharpness of their loss; filled: connected"
-    rows = rows_with(_joined(paths, curvatures, measure), (SHARPNESS, "angle_deg", "connected"))
-    rows, left_out = learnt_only(rows.drop_duplicates("pair") if len(rows) else rows)
+    plain = measured_last(plain_rows(paths))  # whether a curve or an aligned network is connected is another question
+    rows = rows_with(_joined(plain[is_first_policy(plain)], curvatures, measure), (SHARPNESS, "angle_deg", "connected"))
+    rows, left_out = learnt_only(rows.drop_duplicates("pair", keep="last") if len(rows) else rows)
     if rows.empty:
         return blank_figure(title, CURVATURES)
     groups, note = readable(groups_of(rows, leave_out=("bn",), always=("model",)))

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from lmc_mlflow.plots.style import ALPHA_AXIS, LINES, MARKERS, house_style, legend_below, panels
 
 COLORS = ("#1b4f8f", "#c8641a", "#5a9e3a", "#7b4fa3", "#8a6d1d")
-EXPLAINED, LEFT = "#1b4f8f", "#c8641a"
+EXPLAINED, LEFT = "0.55", "0.8"
+"""Of bars: grey, so that no bar looks like one of the paths."""
 
 
 def diagnosis_figure(curves: pd.DataFrame, findings: pd.DataFrame, title: str, what: str) -> Figure:

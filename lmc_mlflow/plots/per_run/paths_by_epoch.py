@@ -11,10 +11,16 @@ from lmc_mlflow.contract import UNALIGNED
 from lmc_mlflow.plots.style import house_style, legend_below, panels
 
 DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
-    "barrier": {"color": "#1b4f8f", "marker": "o", "label": "over the mean of both ends"},
-    "barrier_over_chord": {"color": "#c8641a", "marker": "s", "label": "over the chord"},
+    "barrier": {
+        "color": "#1b4f8f",
+        "marker": "o",
+        "linewidth": 4.0,
+        "alpha": 0.4,
+        "label": "over the mean of both ends",
+    },
+    "barrier_over_chord": {"color": "#c8641a", "marker": "s", "linestyle": "-.", "label": "over the chord"},
     "barrier_in_basin": {"color": "#5a9e3a", "marker": "^", "label": "in the basin"},
-    "error_barrier": {"color": "#7a4a9e", "marker": "d", "linestyle": "--", "label": "of the error"},
+    "error_barrier": {"color": "#7a4a9e", "marker": "d", "linestyle": "--", "label": "of the error (fraction)"},
 }
 NOT_ALIGNED: Mapping[str, Any] = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.7, "markerfacecolor": "none"}
 """Style of the path to B as it was logged, where the other is to B with its units aligned."""
@@ -48,7 +54,7 @@ def paths_by_epoch_figure(table: pd.DataFrame, title: str) -> Figure:
                     x = rows[f"{UNALIGNED}{name}" if f"{UNALIGNED}{name}" in rows else name]
                     label = f"{style['label']}, not aligned"
                     panel.plot(x, rows[f"{UNALIGNED}{key}"], markersize=4, **{**style, **NOT_ALIGNED, "label": label})
-            panel.set(xlabel=label, ylabel=f"barrier on {split} (nats, of the error a share)")
+            panel.set(xlabel=label, ylabel=f"barrier on {split} (nats)")
         axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(figure, axes[0], columns=2)
     return figure

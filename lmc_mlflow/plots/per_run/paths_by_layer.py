@@ -15,10 +15,10 @@ from lmc_mlflow.plots.style import group_style, house_style, rows_of_labels, sha
 
 Values = NDArray[np.float64]
 MODE_LABELS: Mapping[str, str] = {
-    "each": "each layer alone",
-    "below": "up to this layer",
-    "above": "from this layer on",
-    "complement": "all but this layer",
+    "each": "each: this layer alone",
+    "below": "below: up to this layer",
+    "above": "above: from this layer on",
+    "complement": "complement: all but this layer",
 }
 """Title of a panel: what moves."""
 FEATURE_LABELS: Mapping[str, str] = {

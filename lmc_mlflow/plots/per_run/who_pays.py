@@ -45,7 +45,7 @@ def who_pays_figure(table: pd.DataFrame, title: str) -> Figure:
         if max((len(str(name)) for name in rows["class"]), default=0) > 2:
             classes.tick_params(axis="x", rotation=90)
         where = f"{SPLIT_LABELS.get(split, split)}, alpha {rows['alpha'].iloc[0]:.2f}"
-        classes.set(xlabel=f"class ({where})", ylabel="paid of the height (nats)")
+        classes.set(xlabel=f"class ({where})", ylabel="contribution to the height (nats)")
         classes.grid(visible=False, axis="x")
         _draw_sides(sides, table, splits)
         legend_below(figure, classes, columns=3)
@@ -67,7 +67,7 @@ def _draw_sides(panel: Axes, table: pd.DataFrame, splits: list[str]) -> None:
     panel.set_xticks(range(len(splits)), [SPLIT_LABELS.get(split, split) for split in splits])
     panel.tick_params(axis="x", rotation=25 if len(splits) > 2 else 0)
     panel.grid(visible=False, axis="x")
-    panel.set_ylabel("paid (nats); diamond: the height")
+    panel.set_ylabel("contribution (nats); diamond: their sum")
 
 
 def calibrated_figure(table: pd.DataFrame, title: str, ends: tuple[str, str] = ("", "")) -> Figure:

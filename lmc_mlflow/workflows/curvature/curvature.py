@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import to_params
-from lmc_mlflow.config.curvature import BendingConfig, CurvatureConfig
+from lmc_mlflow.config.curvature import ENDS, BendingConfig, CurvatureConfig
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Kind, Tag, tag
 from lmc_mlflow.data.loading import LabelledImages
@@ -96,6 +96,11 @@ def _with_ends_of_path(store: Store, config: CurvatureConfig) -> CurvatureConfig
         raise ValueError(
             f"path={config.curved.path}: the units of its network B were permuted; log that network by "
             f"align run_a={tags[Tag.RUN_A]} run_b={tags[Tag.RUN_B]} method={tags[Tag.ALIGN]}, and give it as run_b"
+        )
+    if Tag.PATH in tags and config.bending.points != ENDS:
+        raise ValueError(
+            f"path={config.curved.path}: run {run_id} is a {tags[Tag.PATH]} curve, and curvature is measured on the "
+            f"segment; give points=ends, or run_a={tags[Tag.RUN_A]} run_b={tags[Tag.RUN_B]}"
         )
     bn = tags[Tag.BN]
     if bn not in BN_POLICIES or bn == "repair":

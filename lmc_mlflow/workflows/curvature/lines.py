@@ -18,9 +18,11 @@ def curvature_lines(outcome: Outcome) -> list[str]:
             if f"{split}/loss_{place}" in metrics:
                 values = [metrics.get(f"{split}/{name}_{place}") for name in ("loss", *names)]
                 rows.append([words, split, *("nan" if value is None else f"{value:.4g}" for value in values)])
+    compare = "  compare networks by the adaptive numbers: the scale of units changes eigenvalue and trace"
     return [
         f"curvature {outcome.run_id} ({outcome.how}): {outcome.name}",
         *table(["network", "split", "loss", *(name.replace("_", " ") for name in names)], rows),
+        *([compare] if any(name.startswith("adaptive") for name in names) else []),
         *next_step(REPORT, "report"),
         *browse_lines(outcome.experiment_id, outcome.run_id),
     ]

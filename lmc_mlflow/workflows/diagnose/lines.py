@@ -2,6 +2,7 @@
 
 from lmc_mlflow.diagnosis.causes import CAUSES
 from lmc_mlflow.terminal.closing import browse_lines
+from lmc_mlflow.terminal.hints import retyped
 from lmc_mlflow.terminal.style import paint, table
 from lmc_mlflow.workflows.diagnose.diagnose import DiagnosisOutcome
 from lmc_mlflow.workflows.diagnose.page import WHAT, command_of
@@ -20,8 +21,6 @@ def diagnosis_lines(outcome: DiagnosisOutcome) -> list[str]:
     ]
     if found.findings:
         first = found.findings[0].cause
-        lines += [
-            f"next: {CAUSES[first].title}",
-            f"  {paint(command_of(first, (outcome.run_a, outcome.run_b)), 'bold')}",
-        ]
+        command = retyped(command_of(first, (outcome.run_a, outcome.run_b)))
+        lines += [f"next: the command for {CAUSES[first].title}", f"  {paint(command, 'bold')}"]
     return [*lines, *browse_lines(outcome.experiment_id, outcome.run_id)]

@@ -20,7 +20,10 @@ STYLE = """body { font-family: system-ui, sans-serif; max-width: 60em; margin: 2
 body { line-height: 1.45 } table { border-collapse: collapse }
 td, th { border: 1px solid #ccc; padding: .3em .6em; text-align: left; vertical-align: top }
 code { background: #f3f3f3; padding: .1em .3em; overflow-wrap: anywhere }
-img { max-width: 100% } .wide { overflow-x: auto }"""
+pre { background: #f3f3f3; padding: .6em; white-space: pre-wrap } pre code { padding: 0 } h1, h2 { line-height: 1.2 }
+.wide { overflow-x: auto; margin: 1em 0 } .wide img { width: 100%; min-width: 44em }
+@media (max-width: 640px) { .wide td, .wide th { padding: .2em .3em; font-size: 85% } }"""
+TITLE = "Why is there a barrier?"
 
 
 def command_of(cause: str, ends: tuple[str, str]) -> str:
@@ -90,15 +93,16 @@ def diagnosis_page(found: Diagnosis, ends: tuple[str, str], name: str, figure: b
         figure: PNG.
     """
     head = ["cause", "explains", "of the whole", "because"]
+    encoded = base64.b64encode(figure).decode()
     parts = [
-        f"<h1>{escape(name)}</h1>",
+        f"<h1>{TITLE}</h1><p>{escape(name)}</p>",
         f"<p><b>{escape(found.sentence)}</b></p>",
         f"<p>{prose(_measured(found, ends))}</p>",
         *([table(head, [[escape(cell) for cell in cells] for cells in _cells(found)])] if found.findings else []),
-        f'<p><img alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(figure).decode()}"></p>',
+        f'<div class="wide"><img alt="{escape(name)}" src="data:image/png;base64,{encoded}"></div>',
         *(
             f"<h2>{escape(f.title)}</h2><p>{escape(CAUSES[f.cause].meaning)}</p>"
-            f"<p><code>{escape(command_of(f.cause, ends))}</code></p>"
+            f"<pre><code>{escape(command_of(f.cause, ends))}</code></pre>"
             for f in found.findings
         ),
         *([f"<p>What would decide: {escape(found.would_decide)}.</p>"] if found.would_decide else []),

@@ -6,9 +6,9 @@ from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import STRAIGHT, UNALIGNED
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
-from lmc_mlflow.terminal.style import paint_verdict, table
+from lmc_mlflow.terminal.style import paint, paint_verdict, table
 from lmc_mlflow.workflows.path.by_layer.interpolate_layers import LayersOutcome, interpolate_layers
-from lmc_mlflow.workflows.path.by_layer.results import WHOLE, percent
+from lmc_mlflow.workflows.path.by_layer.results import WHOLE, percent, top_of, top_sentence
 from lmc_mlflow.workflows.path.interpolate import interpolate
 from lmc_mlflow.workflows.path.log_paths import PathOutcome
 from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
@@ -29,8 +29,11 @@ def layer_lines(outcome: LayersOutcome) -> list[str]:
         number = "" if row["mode"] == WHOLE else str(row["number"])
         shares = [percent(row[name]) for name in ("share", "contribution")]
         rows.append([row["mode"], number, row["layer"], with_interval(row, "barrier"), *shares])
+    moving = [row for row in outcome.rows if row["mode"] != WHOLE]
+    top = top_of([row for row in moving if row["mode"] == moving[0]["mode"]])
     return [
         f"paths by layer {outcome.run_id} ({outcome.how}): {outcome.name}",
+        f"  {paint(top_sentence(top), 'bold')}",
         *table(["moves", "number", "layer", f"{outcome.split} barrier", "share", "contribution"], rows),
         *next_step(REPORT, "report"),
         *browse_lines(outcome.experiment_id, outcome.run_id),
@@ -73,9 +76,9 @@ def path_lines(outcome: PathOutcome) -> list[str]:
     header = ["split", "barrier", "barrier in basin", f"{words(score)} delta", "error barrier"]
     names = ("barrier", "barrier_in_basin", f"{score}_delta", "error_barrier")
     rows = []
+    splits = [key.removesuffix("/barrier") for key in metrics if key.endswith("/barrier") and key.count("/") == 1]
     for before, label in (("", ""), (UNALIGNED, ", not aligned"), (STRAIGHT, ", straight")):
-        measured = [key.removeprefix(before).removesuffix("/barrier") for key in metrics if key.endswith("/barrier")]
-        for split in dict.fromkeys(split for split in measured if f"{before}{split}/barrier" in metrics):
+        for split in (split for split in splits if f"{before}{split}/barrier" in metrics):
             cells = [with_interval(metrics, f"{before}{split}/{name}") for name in names]
             rows.append([f"{split}{label}", *cells])
     lines += table(header, rows)
@@ -86,8 +89,18 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         distance = math.sqrt(metrics["euclidean_squared"])
         lines.append(f"  the curve is {metrics[ARC_LENGTH]:.2f} long (L2), its ends {distance:.2f} apart")
     lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
-    if outcome.pair and score == "accuracy":
-        lines += next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)
-    else:
-        lines += next_step(REPORT, "report")
-    return lines + browse_lines(outcome.experiment_id, outcome.run_id)
+    return [*lines, *_next(outcome, score), *browse_lines(outcome.experiment_id, outcome.run_id)]
+
+
+def _next(outcome: PathOutcome, score: str) -> list[str]:
+    """Write the next step: why there is a barrier, or else the ensemble of the path's points."""
+    if score != "accuracy":
+        return next_step(REPORT, "report")
+    if ARC_LENGTH in outcome.metrics:
+        return next_step("score the ensemble of points of this curve", "ensemble", curve=outcome.run_id)
+    if outcome.connected != "yes":
+        ends = {"pair": outcome.pair} if outcome.pair else {"run_a": outcome.run_a, "run_b": outcome.run_b}
+        return next_step("find out why there is a barrier", "diagnose", **ends)
+    if outcome.pair:
+        return next_step("score the ensemble of points of this path", "ensemble", pair=outcome.pair)
+    return next_step(REPORT, "report")

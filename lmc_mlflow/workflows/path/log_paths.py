@@ -48,6 +48,8 @@ class PathOutcome(Outcome):
         decided_by: the split and the number that decided `connected`.
         decided_by_error: the same of `connected_by_error`.
         pair: the pair of both networks, if they are of one.
+        run_a: run id of A.
+        run_b: run id of B.
     """
 
     connected: str
@@ -56,6 +58,8 @@ class PathOutcome(Outcome):
     decided_by: str = ""
     decided_by_error: str = ""
     pair: str = ""
+    run_a: str = ""
+    run_b: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,9 @@ def _listed(
         list_on(run.client, pair, line)
     said = f"{verdicts.answer_by_intervals} ({verdicts.reason})" if verdicts.by_intervals else ""
     pair = ends[0].split_run if ends[0].split_run == ends[1].split_run else ""
-    outcome = (verdicts.connected, verdicts.by_error, said, verdicts.decided_by, verdicts.decided_by_error, pair)
+    a_and_b = (end.run.info.run_id for end in ends)
+    decided = (verdicts.decided_by, verdicts.decided_by_error)
+    outcome = (verdicts.connected, verdicts.by_error, said, *decided, pair, *a_and_b)
     return PathOutcome(run.run_id, path_run_name(ends, config), "measured", metrics, run.experiment_id, *outcome)
 
 

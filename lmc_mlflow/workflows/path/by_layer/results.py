@@ -106,7 +106,7 @@ def log_layers(
     split, mode = config.path.splits[0], config.by_layer.layers[0]
     whole = next(row for row in rows if (row["mode"], row["split"]) == (WHOLE, split))
     first = [row for row in rows if (row["mode"], row["split"]) == (mode, split)]
-    top = max(first, key=lambda row: -np.inf if np.isnan(row["contribution"]) else row["contribution"])
+    top = top_of(first)
     metrics = {"num_layers": float(len(measured.layers))}
     metrics |= {f"{row['split']}/barrier": row["barrier"] for row in rows if row["mode"] == WHOLE}
     if not np.isnan(top["contribution"]):
@@ -137,15 +137,20 @@ def percent(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.0%}"
 
 
+def top_of(rows: Sequence[Row]) -> Row:
+    """Find the row of the layer that adds most."""
+    return max(rows, key=lambda row: -np.inf if np.isnan(row["contribution"]) else row["contribution"])
+
+
 def top_sentence(top: Row) -> str:
     """Say which layer adds most."""
     if np.isnan(top["contribution"]):
         return "no layer adds to a rise: the whole path is highest at the first network"
     how = {
         "each": "alone makes",
-        "below": "adds, where layers move from the first on,",
-        "above": "adds, where layers move from the last on,",
-        "complement": "takes away, where all others move,",
+        "below": "(layers moved one after the other, from the first on) makes",
+        "above": "(layers moved one after the other, from the last on) makes",
+        "complement": "takes away, if it alone stays as in the first network,",
     }
     return f"{top['layer']} {how[top['mode']]} {top['contribution']:.0%} of the rise of the whole path"
 
