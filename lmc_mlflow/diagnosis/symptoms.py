@@ -61,7 +61,7 @@ def find_symptom(paths: TreatedPaths, rules: Rules) -> Symptom:
     splits = [TEST, *([TRAINING] if paths.treatable.subject.own_training else [])]
     readings = {split: _readings(paths, split, rules) for split in splits}
     broken = {split: _breaks(own) for split, own in readings.items()}
-    answer = judge(broken)
+    answer = judge({{TRAINING: "train_a"}.get(split, split): breaks for split, breaks in broken.items()})
     barrier = paths.rows()[BARRIER]
     low, _ = interval(barrier, rules.confidence)
     split = TRAINING if answer == "apparent" else TEST
