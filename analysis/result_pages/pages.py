@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.result_pages.breaks import breaks_tables
+from analysis.result_pages.doctor import doctor_tables
 from analysis.result_pages.numbers import Tables
 from analysis.result_pages.pairs_and_ensembles import ensembles_tables, pairs_tables
 from analysis.result_pages.paper import STAND_INS, paper_tables
@@ -57,6 +58,7 @@ SOURCES = (
     Source("permutation.md", ("permutation.zip",), permutation_tables),
     Source("pairs.md", ("pairs.zip",), pairs_tables),
     Source("ensembles.md", ("pairs.zip",), ensembles_tables),
+    Source("doctor.md", ("doctor.zip",), doctor_tables),
     Source("when.md", ("when.zip",), when_tables),
 )
 
