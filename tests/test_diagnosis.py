@@ -1,6 +1,7 @@
 """Causes that are planted, each alone and two together, are named; a sound pair and too few images are told apart."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,10 @@ def split(chosen: Tensor, labels: Tensor = LABELS) -> Split:
     return ResidentImages(CENTERED[chosen]), labels[chosen]
 
 
+def other_scalings() -> Mapping[str, Any]:
+    return {"unit": ResidentImages(UNIT[TEST]), "half": ResidentImages(2 * UNIT[TEST] - 1)}
+
+
 def examine(
     network: nn.Module,
     a: State,
@@ -69,12 +74,11 @@ def examine(
     labels: Tensor = LABELS,
     num_alphas: int = 11,
     knows_training: bool = True,
-    scaled: Callable[[], Mapping[str, Any]] = dict,
     epochs: tuple[int, int] = (20, 20),
 ) -> Diagnosis:
     own = (split(TRAIN[:500], labels), split(TRAIN[500:], labels)) if knows_training else ()
     calibration = ResidentImages(CENTERED[TRAIN]) if knows_training else None
-    symmetry = derive_symmetry(network, CENTERED[:2])
+    symmetry, scaled = derive_symmetry(network, CENTERED[:2]), other_scalings if len(test) == len(TEST) else dict
     subject = Subject(network, a, b, split(test), own, calibration, symmetry, scaled, epochs)
     return diagnose(Treatable(subject), num_alphas, Rules(), Bootstrap(300, 0.95, 0))
 
@@ -173,8 +177,7 @@ def test_overfitting_hides_that_networks_part_on_their_training_images() -> None
 
 def test_another_scaling_is_named(network: nn.Module) -> None:
     other = trained(images=UNIT)
-    scaled = {"unit": ResidentImages(UNIT[TEST]), "half": ResidentImages(2 * UNIT[TEST] - 1)}
-    found = examine(network, state_of(network), other.state_dict(), scaled=lambda: scaled)
+    found = examine(network, state_of(network), other.state_dict())
     assert (found.answer, found.causes) == ("undecided", ("other_data",))
     assert "normalization=unit" in found.findings[0].reason
     assert found.would_decide
@@ -209,10 +212,53 @@ def test_fifty_images_decide_nothing(sound: tuple[nn.Module, nn.Module]) -> None
     assert "test images instead of 50" in found.would_decide
 
 
-def test_a_barrier_between_the_points_is_found_and_said(network: nn.Module) -> None:
-    found = examine(network, state_of(network), permuted(network, network.state_dict()), num_alphas=3)
-    assert "permutation" in found.causes
-    assert len(found.curves[0].alphas) >= 3
+class Bump(nn.Module):
+    """Reads the class off its images, less surely the closer its one weight is to 0.35."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([weight]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        bump = torch.exp(-(((self.weight - 0.35) / 0.06) ** 2))
+        return nn.functional.log_softmax(6 * (1 - bump) * images.flatten(1), dim=1)
+
+
+def test_a_barrier_between_the_points_is_too_coarse_a_grid() -> None:
+    a, b = Bump(0.0), Bump(1.0)
+    classes = torch.arange(10).repeat(100)
+    images = ResidentImages(torch.eye(10)[classes].view(-1, 1, 1, 10))
+    subject = Subject(a, a.state_dict(), b.state_dict(), (images, classes))
+    found = diagnose(Treatable(subject), 11, Rules(barrier=0.4, accuracy_delta=-1.0), Bootstrap(300, 0.95, 0))
+    assert found.causes == ("coarse_grid", "another_basin")
+    assert found.findings[0].reason == "11 points showed none of it, 21 do"
+    assert found.whole.value > 1
+
+
+def test_an_end_whose_training_is_unknown_is_worse_and_nothing_more_is_claimed(network: nn.Module) -> None:
+    found = examine(network, state_of(network), trained(epochs=1, lr=0.003).state_dict(), knows_training=False)
+    assert "worse_end" in found.causes
+    assert not {"undertrained_end", "overfitting", "another_basin"} & set(found.causes)
+
+
+def test_an_undertrained_end_with_stale_statistics_has_both_causes_and_they_add_up() -> None:
+    network, early = trained("mlp_l2_w32_32_bn"), trained("mlp_l2_w32_32_bn", epochs=3, lr=0.001)
+    found = examine(network, state_of(network), stale(early.state_dict()))
+    assert {"batch_norm_statistics", "undertrained_end"} <= set(found.causes)
+    explained = sum(finding.explained.value for finding in found.findings if finding.cause != "another_basin")
+    assert explained + found.remaining.value == pytest.approx(found.whole.value, abs=1e-6)
+
+
+def test_how_many_images_would_decide_is_told_of_the_number_that_is_open() -> None:
+    a, b = trained(), trained(noise=1)
+    found = examine(a, a.state_dict(), b.state_dict(), test=TEST[:50], knows_training=False)
+    delta = re.search(r"accuracy delta (\S+)% \((\S+)% to (\S+)%\), threshold -6%", found.sentence)
+    assert delta is not None
+    value, low, high = map(float, delta.groups())
+    needed = 50 * max(1, (high - low) / 2 / abs(value + 6)) ** 2 * 1.1
+    told = re.search(r"about (\d+) test images", found.would_decide)
+    assert told is not None
+    assert int(told[1]) == pytest.approx(needed, abs=1)
 
 
 def test_balancing_forgets_scales_and_rescaling_finds_them_again(network: nn.Module) -> None:

@@ -125,14 +125,16 @@ def test_the_layer_that_was_noised_has_all_of_the_share(noised: int) -> None:
 def test_numbers_of_a_layer_are_those_on_paper() -> None:
     whole = np.array([1.0, 3.0, 2.0]), np.array([0.9, 0.5, 0.7])
     own = np.array([1.0, 2.0, 4.0]), np.array([0.9, 0.6, 0.8])
-    numbers = layer_barriers(ALPHAS, own, whole)
+    numbers = layer_barriers(ALPHAS, own, whole, "accuracy")
     assert {name: float(value) for name, value in numbers.items()} == pytest.approx(
-        {"barrier": 2.5, "barrier_at_middle": 0.5, "error_barrier": 0.2, "min_score_delta": -0.2, "share": 0.5}
+        {"barrier": 2.5, "barrier_at_middle": 0.5, "error_barrier": 0.2, "min_accuracy_delta": -0.2, "share": 0.5}
     )
     flat = np.array([1.0, 0.5, 0.8]), whole[1]
-    assert np.isnan(layer_barriers(ALPHAS, flat, flat)["share"])  # A is the highest point: there is no rise to share
-    assert layer_barriers(ALPHAS, whole, whole)["share"] == 1
-    assert np.isnan(layer_barriers(np.array([0, 0.4, 1]), own, whole)["barrier_at_middle"])
+    assert np.isnan(
+        layer_barriers(ALPHAS, flat, flat, "accuracy")["share"]
+    )  # A is the highest point: there is no rise to share
+    assert layer_barriers(ALPHAS, whole, whole, "accuracy")["share"] == 1
+    assert np.isnan(layer_barriers(np.array([0, 0.4, 1]), own, whole, "accuracy")["barrier_at_middle"])
 
 
 class Backwards(nn.Module):

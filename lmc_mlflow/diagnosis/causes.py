@@ -8,6 +8,7 @@ from lmc_mlflow.diagnosis.remedies import ALIGN, CALIBRATE, RECALIBRATE, RESCALE
 OTHER_DATA = "other_data"
 SINGLE_LAYER = "single_layer"
 UNDERTRAINED = "undertrained_end"
+WORSE_END = "worse_end"
 OVERFITTING = "overfitting"
 COARSE_GRID = "coarse_grid"
 ANOTHER_BASIN = "another_basin"
@@ -35,7 +36,7 @@ CAUSES: Mapping[str, Cause] = {
         "other data or scaling",
         "One network was trained on images that are scaled otherwise than those it is measured on, so that its inputs "
         "are not what it knows. Nothing can be said about basins before both see the same images.",
-        "adopt -P model=<its weights> -P normalization=<its own scaling>",
+        "adopt -P model=<its URI> -P dataset=<its data set> -P normalization=<its own scaling>",
     ),
     COARSE_GRID: Cause(
         "too coarse a grid",
@@ -78,6 +79,12 @@ CAUSES: Mapping[str, Cause] = {
         "One of the two networks has a much higher loss than the other, even on its own training images. A barrier "
         "over the mean of both ends is at least half of this difference.",
         "train_pair -P start=<its run> -P epochs=<more>",
+    ),
+    WORSE_END: Cause(
+        "an end that is worse",
+        "One of the two networks has a much higher loss than the other on test images. Nobody knows what it was "
+        "trained on, so that too little training and overfitting cannot be told apart.",
+        "adopt -P model=<its URI> -P dataset=<its data set> -P shift=<its shift> -P trained_on=<its side>",
     ),
     OVERFITTING: Cause(
         "overfitting",

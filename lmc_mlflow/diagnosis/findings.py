@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from lmc_mlflow.diagnosis.causes import ANOTHER_BASIN, CAUSES
 from lmc_mlflow.diagnosis.treated_paths import ERROR
 from lmc_mlflow.paths.barriers import Values
+from lmc_mlflow.predictions.ensembles import Interval
 
 CONNECTED, EXPLAINED, GENUINE, UNDECIDED = "connected", "explained", "another basin", "undecided"
 """Answers: no barrier to explain; causes that explain all of it; what is left is a barrier; the images are too few."""
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(Interval):
     """A number with the ends of its interval, which are nan where it has none."""
-
-    value: float
-    low: float
-    high: float
 
     def text(self, what: str) -> str:
         """Write it with its interval: errors in percent, losses in nats."""
@@ -49,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Curve:
+class ShownPath:
     """A path that was measured on the way: alphas (T,) and losses (T,) or errors (T,)."""
 
     label: str
@@ -84,7 +81,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     sentence: str
     would_decide: str
-    curves: tuple[Curve, ...]
+    curves: tuple[ShownPath, ...]
     num_paths: int
 
     @property

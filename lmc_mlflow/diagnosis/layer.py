@@ -21,7 +21,7 @@ MOST_LAYERS = 200
 
 
 @dataclass(frozen=True)
-class GuiltyLayer:
+class DecisiveLayer:
     """A layer without which there is hardly a barrier.
 
     Attributes:
@@ -33,7 +33,7 @@ class GuiltyLayer:
     remaining: Values
 
 
-def find_guilty_layer(paths: TreatedPaths, chosen: Chosen, what: str, whole: float) -> GuiltyLayer | None:
+def find_decisive_layer(paths: TreatedPaths, chosen: Chosen, what: str, whole: float) -> DecisiveLayer | None:
     """Give B each layer of A in turn, and measure the path; the layer must be the only one that takes the barrier away.
 
     Args:
@@ -51,7 +51,7 @@ def find_guilty_layer(paths: TreatedPaths, chosen: Chosen, what: str, whole: flo
     others = np.delete(left, first)
     if not (left[first] <= MOST_LEFT * whole and np.nanmin(others, initial=np.inf) >= LEAST_OF_OTHERS * whole):
         return None
-    return GuiltyLayer(layers[first].name, _without(paths, chosen, layers, first, paths.alphas)[what])
+    return DecisiveLayer(layers[first].name, _without(paths, chosen, layers, first, paths.alphas)[what])
 
 
 def _without(

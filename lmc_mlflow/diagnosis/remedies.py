@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
 from torch import nn
 
 from lmc_mlflow.alignment import MatchingInputs, align, permute, units_moved
@@ -132,8 +131,3 @@ def applicable(treatable: Treatable) -> tuple[str, ...]:
 def scratch(network: nn.Module) -> nn.Module:
     """Copy a network into which points of paths are loaded."""
     return copy.deepcopy(network).requires_grad_(False).eval()
-
-
-def on_cpu(permutations: Permutations) -> dict[str, torch.Tensor]:
-    """Move permutations to the CPU."""
-    return {name: order.cpu() for name, order in permutations.items()}

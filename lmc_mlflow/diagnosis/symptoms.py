@@ -5,13 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmc_mlflow.diagnosis.findings import Number
-from lmc_mlflow.diagnosis.treated_paths import BARRIER, ERROR, IN_BASIN, NONE, TreatedPaths, interval
+from lmc_mlflow.diagnosis.treated_paths import BARRIER, ERROR, IN_BASIN, NONE, TEST, TRAINING, TreatedPaths, interval
 from lmc_mlflow.paths.barriers import Values, judge
 from lmc_mlflow.paths.interval_verdict import Reading
 from lmc_mlflow.predictions.ensembles import Interval
-
-TEST, TRAINING = "test", "training"
 
 
 @dataclass(frozen=True)
@@ -36,19 +33,17 @@ class Symptom:
     Attributes:
         answer: the verdict by intervals: yes, no, apparent or undecided.
         what: the number to explain, a field of `PathSummary`; None: there is nothing, or it is undecided.
-        shown: the number that decided, where there is nothing to explain.
         split: `test` or `training`.
         threshold: above which the number is a barrier.
-        reading: the number that decided, in words.
+        reading: the number that decided.
         barrier: the barrier over the mean of both ends on the test images (1 + R,).
     """
 
     answer: str
     what: str | None
-    shown: str
     split: str
     threshold: float
-    reading: str
+    reading: Reading
     barrier: Values
 
 
@@ -67,14 +62,14 @@ def find_symptom(paths: TreatedPaths, rules: Rules) -> Symptom:
     split = TRAINING if answer == "apparent" else TEST
     wanted = {"no": True, "apparent": True, "yes": False, "undecided": None}[answer]
     deciding = [reading for own in (readings[split], *readings.values()) for reading in own if reading.breaks is wanted]
-    said = deciding[0].sentence("accuracy")
+    said = deciding[0]
     if split == TEST and low > rules.barrier:
-        return Symptom(answer, BARRIER, BARRIER, TEST, rules.barrier, said, barrier)
+        return Symptom(answer, BARRIER, TEST, rules.barrier, said, barrier)
     if answer in ("yes", "undecided"):
-        return Symptom(answer, None, BARRIER, TEST, rules.barrier, said, barrier)
-    if deciding[0].name == IN_BASIN:
-        return Symptom(answer, IN_BASIN, IN_BASIN, split, rules.barrier, said, barrier)
-    return Symptom(answer, ERROR, ERROR, split, -rules.accuracy_delta, said, barrier)
+        return Symptom(answer, None, TEST, rules.barrier, said, barrier)
+    if said.name == IN_BASIN:
+        return Symptom(answer, IN_BASIN, split, rules.barrier, said, barrier)
+    return Symptom(answer, ERROR, split, -rules.accuracy_delta, said, barrier)
 
 
 def _readings(paths: TreatedPaths, split: str, rules: Rules) -> list[Reading]:
@@ -92,15 +87,20 @@ def _breaks(readings: list[Reading]) -> bool | None:
     return True if True in answers else None if None in answers else False
 
 
-def images_needed(symptom: Symptom, paths: TreatedPaths, number: Number | None = None) -> str:
-    """Say how many test images would decide, from how the width of an interval falls with their number."""
-    if number is None:
-        rows = paths.rows()
-        name = max((BARRIER, IN_BASIN), key=lambda field: float(rows[field][0]))
-        number = Number(float(rows[name][0]), *interval(rows[name], 0.95))
-    now = paths.samples().plain.losses.shape[1]
-    width, distance = (number.high - number.low) / 2, abs(number.value - symptom.threshold)
+def images_needed(paths: TreatedPaths, split: str, number: Interval, threshold: float) -> str:
+    """Say how many images would decide on which side of a threshold a number lies.
+
+    The width of an interval falls with the square root of the number of images.
+
+    Args:
+        paths: measured.
+        split: of the number.
+        number: with its interval.
+        threshold: that it is held against.
+    """
+    now = paths.samples(split=split).plain.losses.shape[1]
+    width, distance = (number.high - number.low) / 2, abs(number.value - threshold)
     if not np.isfinite(width) or distance == 0:
-        return f"more test images than the {now} there are"
+        return f"more {split} images than the {now} there are"
     needed = math.ceil(now * max(1.0, width / distance) ** 2 * 1.1)
-    return f"about {needed} test images instead of {now}"
+    return f"about {needed} {split} images instead of {now}"

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lmc_mlflow.diagnosis.remedies import CALIBRATE, RECALIBRATE, Chosen, Treatable, scratch
 from lmc_mlflow.diagnosis.subject import Split
@@ -19,6 +21,8 @@ from lmc_mlflow.predictions.scores import check_outputs, sample_losses
 from lmc_mlflow.predictions.temperature import best_temperature
 
 NONE: Chosen = frozenset()
+TEST, TRAINING = "test", "training"
+"""Splits: the test images, and a sample of both sides' training images together."""
 BARRIER, IN_BASIN, ERROR = "barrier", "barrier_in_basin", "error_barrier"
 """What may be explained: fields of `PathSummary`."""
 
@@ -58,25 +62,42 @@ def sample_path(treatable: Treatable, curve: Curve, alphas: Values, split: Split
     subject = treatable.subject
     load = point_loader(scratch(subject.network), curve, bn, subject.calibration)
     truth = labels.cpu()
-    losses, calibrated, predicted, temperatures = [], [], [], []
+    points = []
     for alpha in alphas:
         outputs = predict(load(float(alpha)), images)
         check_outputs(outputs[:1], truth)
-        losses.append(sample_losses(outputs, truth).float())
-        if truth.ndim == 1:
-            found = best_temperature(outputs, truth)
-            scaled = torch.log_softmax(outputs / found.temperature, dim=1) if np.isfinite(found.loss) else outputs
-            calibrated.append(sample_losses(scaled, truth).float())
-            predicted.append(outputs.argmax(dim=1).numpy().astype(np.uint32))
-            temperatures.append(found.temperature)
-    plain = torch.stack(losses).numpy()
-    if not predicted:
-        own = PathSamples(plain)
-        return Samples(own, own, np.full(len(alphas), np.nan))
-    classes = np.stack(predicted), truth.numpy().astype(np.uint32)
-    return Samples(
-        PathSamples(plain, *classes), PathSamples(torch.stack(calibrated).numpy(), *classes), np.array(temperatures)
-    )
+        points.append(losses_of(outputs, truth))
+    plain, calibrated = (np.stack([getattr(point, name) for point in points]) for name in ("plain", "calibrated"))
+    classes = [point.predicted for point in points if point.predicted is not None]
+    known = (np.stack(classes), truth.numpy().astype(np.uint32)) if classes else ()
+    temperatures = np.array([point.temperature for point in points])
+    return Samples(PathSamples(plain, *known), PathSamples(calibrated, *known), temperatures)
+
+
+@dataclass(frozen=True)
+class PointLosses:
+    """Every sample of one network: losses (N,), those at the best temperature, the temperature, chosen classes (N,)."""
+
+    plain: NDArray[np.float32]
+    calibrated: NDArray[np.float32]
+    temperature: float
+    predicted: NDArray[np.uint32] | None
+
+
+def losses_of(outputs: Tensor, labels: Tensor) -> PointLosses:
+    """Compute the loss of every sample, and at the best temperature, which several labels an image do not have.
+
+    Args:
+        outputs: (N, K) on the CPU, as the labels want them.
+        labels: (N,) classes or (N, K) zeros and ones, on the CPU.
+    """
+    plain = sample_losses(outputs, labels).float().numpy()
+    if labels.ndim != 1:
+        return PointLosses(plain, plain, float("nan"), None)
+    found = best_temperature(outputs, labels)
+    scaled = torch.log_softmax(outputs / found.temperature, dim=1) if np.isfinite(found.loss) else outputs
+    predicted = outputs.argmax(dim=1).numpy().astype(np.uint32)
+    return PointLosses(plain, sample_losses(scaled, labels).float().numpy(), found.temperature, predicted)
 
 
 @dataclass
@@ -95,12 +116,12 @@ class TreatedPaths:
     _found: dict[tuple[Chosen, str], Samples] = field(default_factory=dict)
     num_measured: int = 0
 
-    def samples(self, chosen: Chosen = NONE, split: str = "test") -> Samples:
+    def samples(self, chosen: Chosen = NONE, split: str = TEST) -> Samples:
         """Measure the path under remedies on `test`, or on `training`: the samples of both sides together."""
         key = chosen - {CALIBRATE}, split
         if key not in self._found:
             bn = "recalibrate" if RECALIBRATE in chosen else "interpolate"
-            parts = [self.treatable.subject.test] if split == "test" else self.treatable.subject.own_training
+            parts = [self.treatable.subject.test] if split == TEST else self.treatable.subject.own_training
             measured = [
                 sample_path(self.treatable, self.treatable.segment(chosen), self.alphas, part, bn) for part in parts
             ]
@@ -108,7 +129,7 @@ class TreatedPaths:
             self.num_measured += 1
         return self._found[key]
 
-    def rows(self, chosen: Chosen = NONE, split: str = "test") -> dict[str, Values]:
+    def rows(self, chosen: Chosen = NONE, split: str = TEST) -> dict[str, Values]:
         """Compute the barriers and deltas (1 + R,) under remedies: on all images, then on every resample."""
         return rows_of(self.alphas, self.samples(chosen, split).under(chosen), self.bootstrap, split)
 

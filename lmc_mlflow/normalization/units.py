@@ -62,7 +62,7 @@ def unit_layers(network: nn.Module, images: Tensor) -> tuple[str, ...]:
             handles.append(module.register_forward_hook(on_linear))
         elif is_norm(module):
             handles.append(module.register_forward_pre_hook(on_norm))
-    with _evaluation_mode(network), _removal_of(handles):
+    with evaluated(network), _removal_of(handles):
         network(images)
     left_out = followed | {module for module, _ in made[-1:]}
     return tuple(dict.fromkeys(names[module] for module in ran if module not in left_out))
@@ -87,7 +87,7 @@ def record_moments(network: nn.Module, layers: Iterable[str], batches: Iterable[
     def see(name: str, moments: Moments) -> None:
         found[-1][name] = moments
 
-    with _evaluation_mode(network), observe_units(network, layers, see):
+    with evaluated(network), observe_units(network, layers, see):
         for images in batches:
             found.append({})
             network(images)
@@ -178,7 +178,8 @@ def _moments(values: Tensor, axis: int) -> Moments:
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode within the block."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
 from lmc_mlflow.batches import Images
-from lmc_mlflow.paths.layers.find import Layer, evaluated
+from lmc_mlflow.normalization.units import evaluated
+from lmc_mlflow.paths.layers.find import Layer
 from lmc_mlflow.precision import products
 
 BATCH_SIZE = 100

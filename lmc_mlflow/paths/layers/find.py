@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lmc_mlflow.normalization.units import LINEAR
+from lmc_mlflow.normalization.units import LINEAR, evaluated
 
 REST = "(rest)"
 """The group of all tensors that no pattern matches."""
@@ -129,18 +129,6 @@ def _hooks(network: nn.Module, before: Any, after: Any) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def evaluated(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode within the block."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _single_layers(network: nn.Module, run: _Run) -> tuple[Layer, ...]:
