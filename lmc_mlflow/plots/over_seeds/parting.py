@@ -1,5 +1,6 @@
 """Draws barriers against the epoch after which the sides of a pair part (instability analysis, Frankle et al.)."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -57,7 +58,8 @@ def barrier_by_parting(paths: pd.DataFrame, split: str = "test", by: Sequence[st
 def _draw(panel: Axes, group: Group, barrier: str) -> None:
     table, color = over_seeds(group.rows, barrier, PARTING), group.style["color"]
     found = Parting(group.rows).estimate()
-    low, high = found.limits()
+    epochs = float(group.rows["epochs"].astype(float).max())  # no side can share fewer than none, or more than all
+    low, high = (min(max(limit, 0.0), epochs) if math.isfinite(limit) else limit for limit in found.limits())
     label = f"{group.label} ({num_text(group.rows, 'path')}), k* = {found.value:.1f} [{low:.1f}, {high:.1f}]"
     panel.plot(table[PARTING], table["mean"], label=label, **{**group.style, "markersize": 4})
     if table["n"].max() > 1:
@@ -65,4 +67,4 @@ def _draw(panel: Axes, group: Group, barrier: str) -> None:
         panel.fill_between(table[PARTING], below.clip(lower=0), above, color=color, alpha=0.2, linewidth=0)
     panel.axvline(found.value, color=color, linestyle=":", linewidth=1.2)
     top = float(table["mean"].max())
-    panel.plot([max(low, 0), high], [top, top], color=color, linewidth=1.2, marker="|")
+    panel.plot([low, high], [top, top], color=color, linewidth=1.2, marker="|")
