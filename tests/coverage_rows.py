@@ -77,13 +77,20 @@ class Row:
     @property
     def in_report(self) -> list[str]:
         """List the claims, tables and figures of the report that show it, as the report names them."""
-        spans = re.findall(r"\b([HDSPF]-(?:\d\d|H))([a-z]?)(?: to ([a-z]))?", self.how)
+        told = re.sub(r"`[^`]+`", "", self.how)
+        spans = re.findall(r"\b([HDSPF]-(?:\d\d|H))([a-z]?)(?: to ([a-z]))?", told)
         claims = [
             f"{name}{chr(letter)}" if first else name
             for name, first, last in spans
             for letter in range(ord(first or "a"), ord(last or first or "a") + 1)
         ]
-        return [*claims, *re.findall(r"\"([^\"]+)\"", self.how)]
+        printed = re.findall(r"(?:Table|Fig\.|Figs\.) (?:[IVX]+|\d+)\b", self.what) if self.reported else []
+        return [*claims, *printed, *re.findall(r"\"([^\"]+)\"", told)]
+
+    @property
+    def reported(self) -> bool:
+        """Say whether the report is one of the commands."""
+        return any(command.startswith(f"{COMMAND}report") for command in self.commands)
 
 
 def rows_of(paper: str) -> list[Row]:
@@ -102,14 +109,17 @@ def toy_flags(command: str, places: Mapping[str, list[str]]) -> tuple[str, list[
 
     Args:
         command: as printed, with places to fill in: <run id>.
-        places: place -> what fills it, in order of its occurrence.
+        places: place -> what fills it, in order of its occurrence; the last fills all further ones.
     """
-    for place, values in places.items():
-        for value in values:
-            command = command.replace(f"<{place}>", value, 1)
-        command = command.replace(f"<{place}>", values[-1])
-    assert "<" not in command, f"{command}: nothing is known to fill it in"
-    name, *words = shlex.split(command.removeprefix(COMMAND))
+    waiting = {place: list(values) for place, values in places.items()}
+
+    def fill(found: re.Match[str]) -> str:
+        values = waiting[found[1]]
+        return values.pop(0) if len(values) > 1 else values[0]
+
+    name, *words = (
+        re.sub(r"<([^>]+)>", fill, word) for word in shlex.split(command.removeprefix(COMMAND))
+    )
     given = dict(word.split("=", 1) for word in words if word != "-P")
     toy = TOY.get(name, {})
     for option, value in toy.items():

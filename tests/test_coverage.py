@@ -21,12 +21,13 @@ from toy_data import write_all
 from lmc_mlflow import plots, query
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import COMMANDS, TrainPairConfig
+from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.contract import Tag
+from lmc_mlflow.models.families import check_model
 from lmc_mlflow.sweeps import run_loop, sweep
 from lmc_mlflow.sweeps.engines.table import Engine
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.sweeps.grid_file import read_grid
-from lmc_mlflow.sweeps.selection import read_override
 from lmc_mlflow.sweeps.worker import Task, TaskResult, compute
 
 ROWS = {paper: rows_of(paper) for paper in NUMBERS}
@@ -148,16 +149,16 @@ class World:
         return self.made[key]
 
     def places(self, pair: str) -> Mapping[str, list[str]]:
-        one, two, three, four = self.networks
+        one, two, three, _ = self.networks
         return {
             "pair run id": [pair],
             "star run id": [self.star],
             "run id of another seed": [three],
             "run id 2": [two],
             "run id 3": [three],
-            "run id": [one, two, three, four],
+            "run id": [one, two, three],
             "folder": [str(self.data)],
-            "filter": [f"tags.`{Tag.SIDE}`='A'", f"tags.`{Tag.SIDE}`='B'"],
+            "filter": [f"tags.`{Tag.SIDE}` = '{side}' and tags.`{Tag.MODEL}` = 'mlp_l1_w8'" for side in "AB"],
             "file": [str(self.data / f"out_{len(self.made)}")],
         }
 
@@ -168,8 +169,6 @@ def one_cell(flags: Sequence[str]) -> list[str]:
     override = [*filter(None, given.pop("override", "").split(",")), "epochs=1", "c2st_samples=20"]
     grid = read_grid(given["grid"], {"data_root": given.get("data_root", "")}, (), ())
     only = ",".join(f"{name}={value}" for name, value in first_cell(grid).items())
-    known = read_override(("epochs=1",))
-    assert known
     return [f"--{name}={value}" for name, value in given.items()] + [
         f"--override={','.join(override)}",
         f"--only={only}",
@@ -181,10 +180,10 @@ def first_cell(grid: Grid) -> dict[str, object]:
     """Tell the first cell of a grid from all others, by the parameters in which they differ."""
     known = parameters(TrainPairConfig)
     found: dict[str, object] = {"seed": grid.cells[0].config.model.seed}
-    for name in ("dataset", "model", "shift", "lr", "batch_size", "normalization", "noise", "optimizer", "init"):
-        values = [getattr(getattr(cell.config, known[name].section), name) for cell in grid.cells]
-        if len(set(values)) > 1:
-            found[name] = values[0]
+    for name, parameter in known.items():
+        values = [getattr(getattr(cell.config, parameter.section), name) for cell in grid.cells]
+        if parameter.rule.identity and len(set(values)) > 1 and name != "seed":
+            found[name] = write_value(values[0])
     return found
 
 
@@ -234,12 +233,14 @@ TESTED = [row for rows in ROWS.values() for row in rows if row.state != "not yet
 
 @pytest.mark.parametrize("row", TESTED, ids=lambda row: row.name)
 def test_what_a_row_names_is_there_after_its_commands(row: Row, world: World, request: pytest.FixtureRequest) -> None:
-    pair, seen = world.pair, []
+    pair, seen, found = world.pair, [], []
     for command in row.commands:
         made = world.at_toy_size(command, pair)
         seen.append(made)
         pair = next((run.info.run_id for run in made.runs if run.data.tags.get(Tag.KIND) == "pair"), pair)
-    found = [*row.notebooks]
+        name, flags = toy_flags(command, world.places(pair))
+        found += [command] * is_logged(name, flags, made)
+    found += row.notebooks
     for notebook in row.notebooks:
         assert (ROOT / notebook).is_file()
     for name in row.names:
@@ -251,6 +252,28 @@ def test_what_a_row_names_is_there_after_its_commands(row: Row, world: World, re
             found.append(name)
     found += [link for link in re.findall(r"\]\((\w+\.md)", row.how) if (ROOT / "docs" / link).is_file()]
     assert found, f"{row.name} names nothing that can be looked for"
+
+
+def is_logged(name: str, flags: Sequence[str], made: Seen) -> bool:
+    """Find in what a command made a run that was trained or measured as its flags say."""
+    if name not in ("train_pair", "interpolate", "star", "ensemble", "trajectory"):
+        return False
+    known = parameters(COMMANDS[name].config)
+    said = {f.removeprefix("--").partition("=")[0]: f.partition("=")[2] for f in flags}
+    for option, text in said.items():
+        if known[option].rule.identity and option not in ("seeds", "source_query", "held_out_query", "max_sources"):
+            logged = {run.data.params.get(f"{known[option].section}.{option}") for run in made.runs}
+            assert write_value(read_value(option, known[option].kind, text)) in logged, (option, text, logged)
+    return True
+
+
+def is_network(name: str) -> bool:
+    """Say whether a network has this name."""
+    try:
+        check_model(name)
+    except ValueError:
+        return False
+    return True
 
 
 def is_seen(name: str, row: Row, seen: Sequence[Seen]) -> bool:
@@ -268,12 +291,12 @@ def is_seen(name: str, row: Row, seen: Sequence[Seen]) -> bool:
     if name.endswith(FILES):
         assert any(fnmatch(path, pattern) for path in artifacts), f"{row.name}: no artifact {name}; {sorted(artifacts)}"
         return True
-    if any(fnmatch(key, pattern) or (name.startswith("_") and key.endswith(name)) for key in metrics):
+    if any(fnmatch(key, pattern) or key.endswith((f"/{name}", name if name[0] == "_" else "/")) for key in metrics):
         return True
-    if name in words:
+    if {name, f"lmc.{name}"} & words:
         return True
     options = {option for command in COMMANDS.values() for option in parameters(command.config)}
-    known = name.partition("=")[0] in options or name in COMMANDS or name.startswith("tags.")
+    known = name.partition("=")[0] in options or name in COMMANDS or name.startswith(("tags.", "-P ")) or is_network(name)
     assert known, f"{row.name}: neither result nor option: {name}; {sorted(metrics)}"
     return False
 
