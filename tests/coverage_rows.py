@@ -117,9 +117,7 @@ def toy_flags(command: str, places: Mapping[str, list[str]]) -> tuple[str, list[
         values = waiting[found[1]]
         return values.pop(0) if len(values) > 1 else values[0]
 
-    name, *words = (
-        re.sub(r"<([^>]+)>", fill, word) for word in shlex.split(command.removeprefix(COMMAND))
-    )
+    name, *words = (re.sub(r"<([^>]+)>", fill, word) for word in shlex.split(command.removeprefix(COMMAND)))
     given = dict(word.split("=", 1) for word in words if word != "-P")
     toy = TOY.get(name, {})
     for option, value in toy.items():

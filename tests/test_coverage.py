@@ -296,7 +296,9 @@ def is_seen(name: str, row: Row, seen: Sequence[Seen]) -> bool:
     if {name, f"lmc.{name}"} & words:
         return True
     options = {option for command in COMMANDS.values() for option in parameters(command.config)}
-    known = name.partition("=")[0] in options or name in COMMANDS or name.startswith(("tags.", "-P ")) or is_network(name)
+    known = (
+        name.partition("=")[0] in options or name in COMMANDS or name.startswith(("tags.", "-P ")) or is_network(name)
+    )
     assert known, f"{row.name}: neither result nor option: {name}; {sorted(metrics)}"
     return False
 

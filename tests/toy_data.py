@@ -57,9 +57,7 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     ten, hundred = root / CIFAR10.base_folder, root / CIFAR100.base_folder
     fifth = NUM_TRAIN // 5
-    train = [
-        write(ten / f"data_batch_{i + 1}", batch(slice(i * fifth, (i + 1) * fifth), "labels")) for i in range(5)
-    ]
+    train = [write(ten / f"data_batch_{i + 1}", batch(slice(i * fifth, (i + 1) * fifth), "labels")) for i in range(5)]
     last = slice(NUM_TRAIN, None)
     names = [str(i) for i in range(10)]
     for cls, lists in (
