@@ -14,7 +14,7 @@ from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
-from lmc_mlflow.plots.over_seeds.barriers import draw_row_of_paths
+from lmc_mlflow.plots.over_seeds.barriers.by_model import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
 MEANS = "mean over seeds, bars: sample standard deviation"
