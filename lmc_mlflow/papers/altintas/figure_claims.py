@@ -50,7 +50,7 @@ def slope_matters_more_in_deep_networks(tables: ConditionTables) -> Evidence:
         if deep["depth"].iloc[0] > shallow["depth"].iloc[0] and len(slopes) > 1:
             ends = [_at(curve, slope) for curve in (deep, shallow) for slope in (slopes[0], slopes[-1])]
             found = contrast_of((1, -1, -1, 1), [sample(row, "test") for row in ends])
-            falls = [contrast(*pair, "test").text(2, " %") for pair in (ends[2:], ends[:2])]
+            falls = [contrast(first, last, "test").text(2, " %") for first, last in (ends[2:], ends[:2])]
             text = f"{label(ends[0], ('model',))}, from slope {slopes[0]:g} to {slopes[-1]:g}: "
             text += f"{shallow['shape'].iloc[0]} falls by {falls[0]}, {deep['shape'].iloc[0]} by {falls[1]}; "
             text += f"further by {found.text(2, ' %')}, margin {MARGIN:g} %"
