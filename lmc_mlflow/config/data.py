@@ -58,8 +58,8 @@ class DataConfig(Section):
     )
     augmentation: str = option(
         "auto",
-        "flip: random horizontal flips; translate: random translations; flip_crop: flips, and random crops of the image "
-        "with black pixels around it; auto: as is usual for the data set",
+        "flip: random horizontal flips; translate: random translations; flip_crop: flips, and random crops of the "
+        "image with black pixels around it; auto: as is usual for the data set",
         choices=("auto", "none", "flip", "translate", "flip_translate", "flip_crop"),
     )
     translate_pixels: int = option(

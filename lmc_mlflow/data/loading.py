@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.data import DataConfig

@@ -11,8 +11,8 @@ from lmc_mlflow import weights
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
-from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.curve import SEGMENT, CurveConfig, curve_optimization
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.data.datasets import flips_images
 from lmc_mlflow.data.labelled import LabelledImages, common_black, edge_of
@@ -131,9 +131,7 @@ def prepare_training(
     return CurveTraining(trainee, optimization, num_epochs, flips, config.curve_seed, digest)
 
 
-def _joined(
-    splits: dict[str, LabelledImages], data: DataConfig
-) -> tuple[Images, torch.Tensor, torch.Tensor | None]:
+def _joined(splits: dict[str, LabelledImages], data: DataConfig) -> tuple[Images, torch.Tensor, torch.Tensor | None]:
     """Return the images of all splits, their labels, and what comes in where an image is moved."""
     if len(splits) == 1:
         (only,) = splits.values()
