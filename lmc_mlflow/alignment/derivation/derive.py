@@ -73,9 +73,7 @@ def _check_used(traced: Trace) -> None:
             )
 
 
-def _apply_rules(
-    traced: Trace, groups: Groups, layouts: Mapping[str, Layout], held: HeldChannels
-) -> dict[str, Layout]:
+def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], held: HeldChannels) -> dict[str, Layout]:
     """Tie the axes of every operation (in the groups); the layouts of what the graph returns, by name."""
     outputs: dict[fx.Node, Output] = {}
     tensors = iter(layouts.values())
@@ -143,7 +141,9 @@ def _single(output: Output) -> Layout:
     return output
 
 
-def _name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout], held: HeldChannels) -> Symmetry:
+def _name_groups(
+    groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout], held: HeldChannels
+) -> Symmetry:
     """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several)."""
     names: dict[int, str] = {}
     sizes: dict[str, int] = {}

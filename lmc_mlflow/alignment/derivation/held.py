@@ -57,7 +57,9 @@ class HeldChannels:
     def channels(self) -> dict[str, Channels]:
         """Give the hidden channels of each layer."""
         return {
-            name: Channels(layer.total, layer.free, layer.reasons) for name, layer in self._layers.items() if layer.total
+            name: Channels(layer.total, layer.free, layer.reasons)
+            for name, layer in self._layers.items()
+            if layer.total
         }
 
     def _newly_frozen(self) -> Iterator[tuple[_Layer, int]]:
