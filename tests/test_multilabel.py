@@ -442,6 +442,8 @@ OF_ENSEMBLES = {
     plots.accuracy_by_size,
     plots.scores_by_size,
     plots.ensemble_comparison,
+    plots.ensemble_scheme,
+    plots.polar_of_ensembles,
 }
 
 
