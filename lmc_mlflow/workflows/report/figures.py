@@ -6,21 +6,18 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow import plots
-from lmc_mlflow.findings.condition_table import KEYS, Frames, within_pairs
+from lmc_mlflow.findings.condition_table import Frames, within_pairs
+from lmc_mlflow.findings.one_condition import RULE, one_condition
 from lmc_mlflow.models.families import Facts, facts_of
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.sections import MY_RUNS, Picture
 
-POLAR_PATHS = 5
-"""Paths of each network in the polar figure, as in the paper."""
 PHASE_CAPTION = (
     "Both sides of each pair, under the first batch-norm policy. The ground has the colour of the nearest cell; the "
     "line is where interpolation between cells passes 50 %."
 )
-POLAR_ORDER = ("lr", "batch_size", "epochs")
-"""Of several conditions with equally many seeds the polar figure shows the one with the lowest values of these."""
 
 
 def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
@@ -53,18 +50,19 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
             plots.barrier_by_noise_scale(shifted, frames.endpoints),
             "g is the noise scale of SGD; the paper uses it with Adam. Batch norm interpolated.",
         ),
-        "Angle and distance (paper: Fig. 13)": (
-            plots.angle_against_manhattan(shifted),
-            "Angles are over all trainable parameters; with batch norm they are small for random networks too.",
+        **_angles_and_distances(shifted),
+        "Angle of connected pairs by family (paper: Fig. 14)": (
+            plots.angle_by_family(shifted),
+            "The reference of MLPs is that of random networks with and without batch norm apart: 42 and 90 degrees.",
         ),
-        "Angle of connected pairs (paper: Fig. 14)": (
+        "Angle of connected pairs by condition (paper: Fig. 14)": (
             plots.angle_of_connected(shifted),
             "Where an angle is as large as that of two independent initializations it says nothing. The paper chooses "
             "pairs without a barrier that lose at most 6 points.",
         ),
         "Paths in polar coordinates (paper: Fig. 15)": (
             plots.polar_over_seeds(polar),
-            f"One condition of each network, the one with the most seeds; up to {POLAR_PATHS} paths of it.",
+            f"A row is one training condition of a data set and family. {RULE}",
         ),
         "Final training loss (paper: Fig. 16)": (
             plots.final_training_loss(_where(frames.endpoints, shift="label_5050", normalization="centered")),
@@ -88,6 +86,16 @@ def _picture(figure: Any, title: str, caption: str, below: str = "") -> Picture:
     """Make a picture of a figure; of one without data, the command that it names."""
     command = plots.missing_command(figure)
     return Picture(b"" if command else plots.svg_bytes(figure), title, caption, below, command)
+
+
+def _angles_and_distances(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
+    """Draw Fig. 13 for each data set: distances compare within one network, and one figure has room for 12 panels."""
+    text = "Angles are over all trainable parameters; with batch norm they are small for random networks too."
+    parts = list(paths.groupby("dataset", sort=True)) if len(paths) else [("", paths)]
+    return {
+        f"Angle and distance (paper: Fig. 13){', ' if name else ''}{name}": (plots.angle_against_manhattan(rows), text)
+        for name, rows in parts
+    }
 
 
 def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
@@ -121,24 +129,11 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:
-    """Choose the paths whose points the polar figure shows: one condition of every data set and network.
-
-    It is the one with the most seeds; of several, that with the lowest rate, batch size and epochs. Of each of its
-    seeds there is one path, of the first few seeds.
-    """
+    """Choose the paths whose points the polar figure shows (`findings.one_condition`): within 50/50 pairs."""
     inside = within_pairs(frames.paths)
-    if inside.empty:
-        return inside
-    inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
-    chosen = [_one_condition(rows) for _, rows in inside.groupby(["dataset", "model"], sort=True)]
-    return pd.concat(chosen) if chosen else inside
-
-
-def _one_condition(paths: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in KEYS if name in paths]
-    groups = [rows.drop_duplicates("seed") for _, rows in paths.groupby(names, dropna=False, sort=True)]
-    first = min(groups, key=lambda rows: (-len(rows), *(float(rows[name].iloc[0]) for name in POLAR_ORDER)))
-    return first.sort_values(["seed", "run_id"]).head(POLAR_PATHS)
+    if len(inside):
+        inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
+    return one_condition(inside)
 
 
 def _where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
