@@ -71,7 +71,7 @@ class TwiceProjectedAttention(Attention):
 
 def _in_heads(x: Tensor) -> Tensor:
     """Divide (N, P, 384) into heads (N, 8, P, 48)."""
-    return x.unflatten(2, (HEADS, HEAD_WIDTH)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], HEADS, HEAD_WIDTH).transpose(1, 2)
 
 
 class Mean(nn.Module):
