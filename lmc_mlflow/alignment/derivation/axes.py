@@ -53,6 +53,11 @@ class Groups:
         self._bound: dict[int, Axis] = {}
         self._numbers = count()
 
+    @property
+    def num_bound(self) -> int:
+        """Count the groups that are not free any more."""
+        return len(self._bound)
+
     def new_axis(self, size: int) -> Axis:
         """Make an axis of `size` units that may be permuted in any way."""
         return (AxisPart(next(self._numbers), size),) if size > 1 else frozen_axis(size)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from lmc_mlflow.alignment.derivation.axes import Groups, frozen_axis
+from lmc_mlflow.alignment.derivation.held import HeldChannels, layers_of
 from lmc_mlflow.alignment.derivation.operation import (
     Layout,
     Operation,
@@ -35,15 +36,25 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     _check_used(traced)
     groups = Groups()
     layouts = {name: tuple(groups.new_axis(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
-    outputs = _apply_rules(traced, groups, layouts)
+    held = HeldChannels(groups, layers_of(traced.graph, _parameters(network, traced), layouts))
+    outputs = _apply_rules(traced, groups, layouts, held)
     for axis in outputs[""]:
         groups.freeze(axis)
+    held.note_output()
     state = network.state_dict()
-    for name in layouts.keys() - state.keys():  # buffers that no state dict holds cannot be moved
+    for name in [name for name in layouts if name not in state]:
         for axis in layouts[name]:
             groups.freeze(axis)
+        held.note(f"the buffer {name}, which no state dict holds")
     first = _first_names(network)
-    return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs)
+    return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs, held)
+
+
+def _parameters(network: nn.Module, traced: Trace) -> dict[fx.Node, str]:
+    """Name the parameters of the network by their nodes."""
+    nodes = traced.graph.find_nodes(op="placeholder")
+    parameters = {name for name, _ in network.named_parameters()}
+    return {node: name for node, name in zip(nodes, traced.tensors, strict=False) if name in parameters}
 
 
 def _first_names(network: nn.Module) -> dict[str, str]:
@@ -62,7 +73,7 @@ def _check_used(traced: Trace) -> None:
             )
 
 
-def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -> dict[str, Layout]:
+def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], held: HeldChannels) -> dict[str, Layout]:
     """Tie the axes of every operation (in the groups); the layouts of what the graph returns, by name."""
     outputs: dict[fx.Node, Output] = {}
     tensors = iter(layouts.values())
@@ -81,6 +92,7 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -
             outputs[node] = several[index]
         else:
             outputs[node] = _apply_rule(traced, node, groups, outputs)
+            held.note(f"{_operation_name(node)} in {traced.modules.get(node.name) or '(the network itself)'}")
     raise AssertionError("a graph ends with its output")
 
 
@@ -129,7 +141,9 @@ def _single(output: Output) -> Layout:
     return output
 
 
-def _name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout]) -> Symmetry:
+def _name_groups(
+    groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout], held: HeldChannels
+) -> Symmetry:
     """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several)."""
     names: dict[int, str] = {}
     sizes: dict[str, int] = {}
@@ -159,4 +173,5 @@ def _name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping
         sizes,
         {name: named_parts(layout) for name, layout in tensors.items()},
         {name: named_parts(layout) for name, layout in outputs.items() if name},
+        channels=held.channels(),
     )
