@@ -31,6 +31,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
     ]
+    pictures.append(_star_scheme())
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
@@ -96,6 +97,12 @@ def _angles_and_distances(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
         f"Angle and distance (paper: Fig. 13){', ' if name else ''}{name}": (plots.angle_against_manhattan(rows), text)
         for name, rows in parts
     }
+
+
+def _star_scheme() -> Picture:
+    """Draw Fig. 1 of Sonthalia et al., which needs no runs: it stands below their table, where that has any."""
+    title = "Convex set and star domain (Sonthalia et al.: Fig. 1)"
+    return _picture(plots.star_domain_scheme(), title, f"{title}: a drawing, not data.", below="starlight_table_2")
 
 
 def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
