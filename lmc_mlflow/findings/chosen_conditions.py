@@ -15,7 +15,7 @@ RULE = (
 )
 
 
-def one_condition(paths: pd.DataFrame) -> pd.DataFrame:
+def one_of_each_family(paths: pd.DataFrame) -> pd.DataFrame:
     """Select the paths of one training condition of each data set and family, by `RULE`.
 
     Of each network and seed there is one path, of the first few seeds.
