@@ -13,8 +13,10 @@ from lmc_mlflow.papers.cell_conditions import condition_words
 SCORES = ("accuracy", "average_precision")
 """What a star logs of itself, its sources and their ensemble; the second where images have several labels."""
 SECONDS = "cost/train_seconds"
-COLUMNS = ("dataset", "model", "sources", "predictor", "n", "score", "percent", "sd", "trainings")
-COLUMNS += ("stored_networks", "evaluations_per_image", "train_seconds", "condition", "run_ids")
+COLUMNS = (
+    *("dataset", "model", "sources", "predictor", "n", "score", "percent", "sd", "trainings"),
+    *("stored_networks", "evaluations_per_image", "train_seconds", "condition", "run_ids"),
+)
 
 
 class Cost(NamedTuple):

@@ -1,5 +1,7 @@
 """Draws what a convex set and a star domain of solutions are (Sonthalia et al., Fig. 1)."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,7 +53,7 @@ def _draw(panel: Axes, border: np.ndarray, title: str, star: np.ndarray | None) 
     places = solutions()
     panel.add_patch(Polygon(border, facecolor=_LOW, edgecolor="0.5", label="low loss"))
     inside = star is None
-    between = {"color": _BLUE, "linestyle": "-"} if inside else {"color": _RED, "linestyle": "--"}
+    between: dict[str, Any] = {"color": _BLUE, "linestyle": "-"} if inside else {"color": _RED, "linestyle": "--"}
     label = "segment at low loss" if inside else "segment over a barrier"
     for number, (first, second) in enumerate(zip(places, np.roll(places, -1, axis=0), strict=True)):
         panel.plot(*zip(first, second, strict=True), **between, linewidth=1.4, label=label if number == 0 else None)
