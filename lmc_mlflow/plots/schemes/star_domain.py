@@ -45,7 +45,7 @@ def star_border(num_points: int = 361) -> np.ndarray:
     angles = np.linspace(0, 2 * np.pi, num_points)
     apart = np.abs((angles[:, None] - SOLUTIONS[None, :] + np.pi) % (2 * np.pi) - np.pi).min(axis=1)
     radius = WAIST + (1 - WAIST) * np.exp(-((apart / 0.22) ** 2))
-    return radius[:, None] * np.column_stack([np.cos(angles), np.sin(angles)])
+    return np.column_stack([radius * np.cos(angles), radius * np.sin(angles)])
 
 
 def _draw(panel: Axes, border: np.ndarray, title: str, star: np.ndarray | None) -> None:
