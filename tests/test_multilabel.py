@@ -447,6 +447,10 @@ OF_ENSEMBLES = {
 }
 
 
+SCHEMES = {plots.star_domain_scheme}
+"""Drawings that need no runs."""
+
+
 def of_a_star() -> pd.DataFrame:
     """A star as `query.stars` has it where images have several labels."""
     barrier = {"star_source/test/barrier_over_chord": 0.1}
@@ -478,6 +482,7 @@ def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
         *OF_LOSSES,
         *OF_ONE_LABEL,
         *OF_ENSEMBLES,
+        *SCHEMES,
         plots.beside_paper,
         plots.missing_command,
         plots.png_bytes,

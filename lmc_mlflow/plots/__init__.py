@@ -50,5 +50,6 @@ from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources
 from lmc_mlflow.plots.per_run.who_pays import calibrated_figure as calibrated_figure
 from lmc_mlflow.plots.per_run.who_pays import who_pays_figure as who_pays_figure
+from lmc_mlflow.plots.schemes.star_domain import star_domain_scheme as star_domain_scheme
 from lmc_mlflow.plots.style import png_bytes as png_bytes
 from lmc_mlflow.plots.style import svg_bytes as svg_bytes
