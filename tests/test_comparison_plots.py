@@ -90,6 +90,7 @@ DRAWN = {
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
     plots.scores_by_size: "ensemble",
+    plots.polar_of_ensembles: "ensemble",
     plots.star_by_sources: "star",
 }
 COMMANDED = [pytest.param(draw, name, id=draw.__name__) for draw, name in DRAWN.items()]
@@ -473,6 +474,38 @@ def test_scores_by_size_have_a_panel_each_and_a_band() -> None:
     for panel in figure.axes:
         assert panel.lines[0].get_xydata().tolist() == [pytest.approx([k, k / 10]) for k in (1, 2, 3)]
         assert {round(y, 9) for _, y in panel.collections[0].get_paths()[0].vertices} == {0.1, 0.4}
+
+
+def test_members_of_a_path_are_joined_and_those_of_seeds_are_not_and_each_condition_has_a_row() -> None:
+    def members(run_id: str, angles: list[float], **row: Any) -> list[dict[str, Any]]:
+        own = {"run_id": run_id, "num_members": len(angles)} | row
+        return [
+            own | {"member": i, "angle_deg": angle, "manhattan": angle, "loss": 1 + i, "accuracy": 0.5}
+            for i, angle in enumerate(angles)
+        ]
+
+    path = members("a", [0.0, 10.0, 20.0])
+    seeds = members("b", [0.0, 90.0], sampling="seeds")
+    figure = plots.polar_of_ensembles(table(ENSEMBLE, *path, *seeds, *members("c", [0.0, 5.0, 9.0], lr=0.1)))
+    assert [panel.get_title().split("\n")[0] for panel in figure.axes[::3]] == ["lr 0.001", "lr 0.1"]
+    drawn = {line.get_label(): line for line in figure.axes[0].lines}
+    assert set(drawn) == {
+        "mlp_l1_w16, lmc, 3 members (n = 1 ensemble)",
+        "mlp_l1_w16, seeds, 2 members (n = 1 ensemble)",
+    }
+    joined, apart = (drawn[label] for label in sorted(drawn))
+    assert np.degrees(joined.get_xdata()) == pytest.approx([0, 10, 20])
+    assert joined.get_ydata().tolist() == [1, 2, 3]
+    assert (joined.get_linestyle(), apart.get_linestyle()) == ("-", "None")
+
+
+def test_the_scheme_of_ensembles_names_both_samplings_and_what_each_trains() -> None:
+    left, right = plots.ensemble_scheme().axes
+    assert left.get_title() == "lmc: 2 trainings, any number of members (5 here)"
+    assert right.get_title() == "seeds: a training for each of the N members (3 here)"
+    texts = [{text.get_text() for text in panel.texts} for panel in (left, right)]
+    assert {"trained on side A", "trained on side B"} <= texts[0]
+    assert {f"A of seed {seed}" for seed in (1, 20, 100)} <= texts[1]
 
 
 def test_segments_of_a_star_are_a_mean_with_a_band_for_each_kind() -> None:

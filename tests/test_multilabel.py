@@ -442,7 +442,13 @@ OF_ENSEMBLES = {
     plots.accuracy_by_size,
     plots.scores_by_size,
     plots.ensemble_comparison,
+    plots.ensemble_scheme,
+    plots.polar_of_ensembles,
 }
+
+
+SCHEMES = {plots.star_domain_scheme}
+"""Drawings that need no runs."""
 
 
 def of_a_star() -> pd.DataFrame:
@@ -476,6 +482,7 @@ def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
         *OF_LOSSES,
         *OF_ONE_LABEL,
         *OF_ENSEMBLES,
+        *SCHEMES,
         plots.beside_paper,
         plots.missing_command,
         plots.png_bytes,

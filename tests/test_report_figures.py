@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from lmc_mlflow.findings.chosen_conditions import NUM_PATHS
 from lmc_mlflow.findings.condition_table import Frames
-from lmc_mlflow.findings.one_condition import NUM_PATHS
-from lmc_mlflow.workflows.report.figures import polar_paths
+from lmc_mlflow.workflows.report.hepburn_figures import polar_paths
 
 PATH = {
     "dataset": "mnist",

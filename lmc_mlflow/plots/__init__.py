@@ -18,6 +18,8 @@ from lmc_mlflow.plots.over_seeds.curves import paths_over_seeds as paths_over_se
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import accuracy_by_size as accuracy_by_size
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import ensemble_comparison as ensemble_comparison
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_by_size
+from lmc_mlflow.plots.over_seeds.ensembles.polar import polar_of_ensembles as polar_of_ensembles
+from lmc_mlflow.plots.over_seeds.ensembles.scheme import ensemble_scheme as ensemble_scheme
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_of_connected as angle_of_connected
@@ -48,5 +50,6 @@ from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources
 from lmc_mlflow.plots.per_run.who_pays import calibrated_figure as calibrated_figure
 from lmc_mlflow.plots.per_run.who_pays import who_pays_figure as who_pays_figure
+from lmc_mlflow.plots.schemes.star_domain import star_domain_scheme as star_domain_scheme
 from lmc_mlflow.plots.style import png_bytes as png_bytes
 from lmc_mlflow.plots.style import svg_bytes as svg_bytes
