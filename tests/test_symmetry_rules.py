@@ -112,7 +112,9 @@ CASES: dict[str, Case] = {
         lambda n, x: torch.einsum("b c h w, c d -> b d", x, n.table), {"table": 8, "norm": 6}, table=torch.randn(8, 6)
     ),
     "einsum with an ellipsis": case(
-        lambda n, x: torch.einsum("bc...,cd", x, n.table).mean((-2, -3)), {"table": 8, "norm": 6}, table=torch.randn(8, 6)
+        lambda n, x: torch.einsum("bc...,cd", x, n.table).mean((-2, -3)),
+        {"table": 8, "norm": 6},
+        table=torch.randn(8, 6),
     ),
     "lstm": case(recurrent, {"first": 8, "cell": 5}, cell=nn.LSTM(8, 5, 2, batch_first=True)),
     "lstm in both directions": case(

@@ -21,7 +21,18 @@ _ENTRY_BY_ENTRY = """
     floor_divide fmod ge gt le logical_and logical_or logical_xor lt ne remainder round trunc zero
 """.split()  # noqa: SIM905 (a name a line would be seventy lines)
 _NEW = ("arange", "empty", "eye", "linspace")
-_ALIKE = ("full", "full_like", "new_full", "new_ones", "new_zeros", "ones", "ones_like", "zeros", "zeros_like", "scalar_tensor")
+_ALIKE = (
+    "full",
+    "full_like",
+    "new_full",
+    "new_ones",
+    "new_zeros",
+    "ones",
+    "ones_like",
+    "zeros",
+    "zeros_like",
+    "scalar_tensor",
+)
 _RESIZING = (
     *("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d"),
     *("_upsample_nearest_exact2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
