@@ -87,6 +87,7 @@ DRAWN = {
     by_noise_scale: "interpolate",
     by_budget: "interpolate",
     plots.final_training_loss: "train_pair",
+    plots.barrier_by_band_distance: "sweep",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
     plots.scores_by_size: "ensemble",
@@ -358,6 +359,27 @@ def test_barriers_have_a_row_of_panels_for_each_budget() -> None:
         assert set(points[: len(numbers(panel))]) == {place}
     assert [bar[:, 1].tolist() for bar in bars(figure.axes[0])] == [pytest.approx([2 - 2**0.5, 2 + 2**0.5])]
     assert {"batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend(figure))
+
+
+def test_barriers_of_bands_stand_at_their_distance_in_nanometres_with_their_names() -> None:
+    rows = [
+        {"seed": seed, "shift": shift, "test/barrier_in_basin": height + seed, "test/average_precision_delta": -0.05}
+        for shift, height in (("bands_B02_B08", 1.0), ("bands_B02_B03", 0.0), ("bands_natural_infrared", 0.5))
+        for seed in (1, 3)
+    ]
+    several = table({**PATH, "test/accuracy_delta": None}, *rows, {"shift": "label_2080"})
+    barrier, delta = plots.barrier_by_band_distance(several).axes
+    points = sorted(tuple(line.get_xydata()[0]) for line in barrier.lines if line.get_marker() == "o")
+    # 560 - 490; (177 + 105 + 70) / 3; 842 - 490; the shift of labels is in no band
+    assert points == [(70, 2), (pytest.approx(352 / 3), 2.5), (352, 3)]
+    names = [label.get_text() for label in barrier.child_axes[0].get_xticklabels()]
+    assert names == ["B02-B03", "natural-infrared", "B02-B08"]
+    assert numbers(barrier) == ["2"] * 3
+    assert delta.get_ylabel() == "average precision delta (percentage points)"
+    assert {line.get_ydata()[0] for line in delta.lines if len(line.get_xdata()) == 1} == {-5}
+    assert (
+        "label_2080" not in plots.barrier_by_band_distance(table(PATH, *rows, {"shift": "label_2080"})).get_suptitle()
+    )
 
 
 def test_one_seed_alone_has_its_number_and_no_bar() -> None:

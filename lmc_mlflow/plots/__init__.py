@@ -1,6 +1,7 @@
 """Draws figures from tables; opens no file and no run."""
 
 from lmc_mlflow.plots.missing import missing_command as missing_command
+from lmc_mlflow.plots.over_seeds.barriers.band_distance import barrier_by_band_distance as barrier_by_band_distance
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import final_training_loss as final_training_loss
 from lmc_mlflow.plots.over_seeds.barriers.budgets import barrier_by_budget as barrier_by_budget

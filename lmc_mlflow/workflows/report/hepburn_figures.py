@@ -70,6 +70,10 @@ def _barriers(frames: Frames, paths: pd.DataFrame) -> Drawn:
             plots.barrier_by_batch_and_lr(networks(where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
             "Batch norm interpolated. One seed alone (n = 1) has no spread and settles nothing.",
         ),
+        "Bands of BigEarthNet, distance in nanometres (paper: Fig. 9)": (
+            plots.barrier_by_band_distance(paths),
+            "Batch norm interpolated. Of combinations the mean over the channels of the difference in wavelength.",
+        ),
         "Barrier and noise scale g = lr (N/B - 1)": (
             plots.barrier_by_noise_scale(_shifted(paths), frames.endpoints),
             "g is the noise scale of SGD; the paper uses it with Adam. Batch norm interpolated.",
