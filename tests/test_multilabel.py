@@ -385,6 +385,7 @@ def walked() -> pd.DataFrame:
 
 SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.barrier_by_model: lambda: plots.barrier_by_model(of_bands(query.paths())),
+    plots.barrier_by_band_distance: lambda: plots.barrier_by_band_distance(of_bands(query.paths())),
     plots.barrier_by_batch_and_lr: lambda: plots.barrier_by_batch_and_lr(of_two_sizes(query.paths())),
     plots.overview: lambda: plots.overview(path_conditions(of_bands(query.paths()))),
     plots.learning_figure: lambda: plots.learning_figure(learned(), "title"),
@@ -442,6 +443,8 @@ OF_ENSEMBLES = {
     plots.accuracy_by_size,
     plots.scores_by_size,
     plots.ensemble_comparison,
+    plots.ensemble_scheme,
+    plots.polar_of_ensembles,
 }
 
 

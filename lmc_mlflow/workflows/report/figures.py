@@ -20,13 +20,16 @@ PHASE_CAPTION = (
 )
 
 
-def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
+def report_pictures(
+    frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame, members: pd.DataFrame
+) -> list[Picture]:
     """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
         tables: of the report.
         polar: points of the paths of `polar_paths`, from `query.path_curves`.
+        members: of the ensembles of `polar_ensembles`, from `query.ensemble_members`.
     """
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
@@ -35,7 +38,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
-    drawn = {**hepburn_figures(frames, polar), **_disentangling(frames.paths)}
+    drawn = {**hepburn_figures(frames, polar, members), **_disentangling(frames.paths)}
     return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
 
 
