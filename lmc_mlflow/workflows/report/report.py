@@ -108,6 +108,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         paths[~of_papers].reset_index(drop=True),
         left_out,
         curvatures=of_all(query.curvatures),
+        pruned=of_all(lambda name: query.pruned(name, ends=ends)),
     )
 
 
