@@ -1,6 +1,7 @@
 """Draws figures from tables; opens no file and no run."""
 
 from lmc_mlflow.plots.missing import missing_command as missing_command
+from lmc_mlflow.plots.over_seeds.barriers.band_distance import barrier_by_band_distance as barrier_by_band_distance
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import final_training_loss as final_training_loss
 from lmc_mlflow.plots.over_seeds.barriers.budgets import barrier_by_budget as barrier_by_budget
@@ -20,6 +21,8 @@ from lmc_mlflow.plots.over_seeds.ensembles.comparison import ensemble_comparison
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_by_size
 from lmc_mlflow.plots.over_seeds.ensembles.polar import polar_of_ensembles as polar_of_ensembles
 from lmc_mlflow.plots.over_seeds.ensembles.scheme import ensemble_scheme as ensemble_scheme
+from lmc_mlflow.plots.over_seeds.mlps import learning_by_scaling as learning_by_scaling
+from lmc_mlflow.plots.over_seeds.mlps import paths_by_variant as paths_by_variant
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_of_connected as angle_of_connected

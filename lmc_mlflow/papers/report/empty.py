@@ -14,6 +14,7 @@ _OTHER_COMMANDS = {
     "table_i": f"{RUN} ensemble -P pair=<pair run id>",
     "starlight_table_2": f"{RUN} star -P sources=<run id>,<run id>",
     "model_zoo": f"{RUN} sweep -P grid=moons_zoo",
+    "reduced_zoo": f'{RUN} prune -P query=\'tags."lmc.dataset" = "moons"\' -P heat_maps=false',
 }
 
 
