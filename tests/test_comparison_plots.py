@@ -78,17 +78,22 @@ def by_budget(paths: pd.DataFrame) -> Figure:
 DRAWN = {
     plots.learning_over_seeds: "train_pair",
     plots.paths_over_seeds: "interpolate",
+    plots.paths_by_variant: "interpolate",
+    plots.learning_by_scaling: "train_pair",
     plots.polar_over_seeds: "interpolate",
     plots.barrier_by_model: "interpolate",
     plots.barrier_by_batch_and_lr: "interpolate",
     plots.angle_against_manhattan: "interpolate",
     plots.angle_of_connected: "interpolate",
+    plots.angle_by_family: "interpolate",
     by_noise_scale: "interpolate",
     by_budget: "interpolate",
     plots.final_training_loss: "train_pair",
+    plots.barrier_by_band_distance: "sweep",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
     plots.scores_by_size: "ensemble",
+    plots.polar_of_ensembles: "ensemble",
     plots.star_by_sources: "star",
 }
 COMMANDED = [pytest.param(draw, name, id=draw.__name__) for draw, name in DRAWN.items()]
@@ -223,7 +228,47 @@ def test_the_polar_plot_has_a_line_for_each_path() -> None:
         assert len(panel.lines) == 2
         assert panel.lines[0].get_xdata() == pytest.approx([0, np.pi / 4, np.pi / 2])
         assert panel.lines[0].get_ydata() == pytest.approx(radius)
-    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds)"]
+    assert legend(figure) == ["mlp_l1_w16 (n = 2 seeds)"]
+
+
+def test_mlps_have_a_row_for_each_data_set_columns_for_each_depth_and_a_line_for_each_shift() -> None:
+    mnist = {"dataset": "mnist", "seed": 1}
+    figure = plots.paths_by_variant(
+        curves(
+            curve([1, 2, 1], dataset="cifar10", seed=1),
+            curve([3, 4, 3], **mnist),
+            curve([3, 6, 3], **mnist, shift="label_5050"),
+            curve([5, 8, 5], **mnist, model="mlp_l3_w8_bn_dropout"),
+            curve([9, 9, 9], **mnist, model="resnet10"),
+        )
+    )
+    titles = [panel.get_title() for panel in figure.axes]
+    columns = ["1 hidden layer"] * 2 + ["3 hidden layers"] * 2
+    assert titles == [f"{dataset}\n{depth}" for dataset in ("mnist", "cifar10") for depth in columns]
+    drawn = {line.get_label(): (line.get_linestyle(), list(line.get_ydata())) for line in figure.axes[0].lines}
+    assert drawn == {
+        "plain, label_5050 (n = 1 seed)": ("-", [3, 6, 3]),
+        "plain, label_2080 (n = 1 seed)": ("--", [3, 4, 3]),
+    }
+    assert [line.get_label() for line in figure.axes[2].lines] == ["batch norm and dropout, label_2080 (n = 1 seed)"]
+
+
+def test_learning_curves_by_scaling_are_of_one_side_and_marked_with_the_printed_accuracy() -> None:
+    rows = [
+        {"normalization": scaling, "side": side, "epoch": epoch, "split": split, "loss": 1 / epoch, "accuracy": 0.5}
+        for scaling in ("unit", "centered")
+        for side in "AB"
+        for epoch in (1, 2)
+        for split in ("train", "test")
+    ]
+    frame = table(RUN, *rows).assign(run_id=lambda rows: rows["normalization"] + rows["side"])
+    figure = plots.learning_by_scaling(frame, printed={"centered": 98.0})
+    loss, accuracy, _, unit = figure.axes
+    assert accuracy.get_title() == "digits, normalization centered\n1 hidden layer"
+    assert [line.get_label() for line in loss.lines] == [f"plain, {name} (n = 1 seed)" for name in ("training", "test")]
+    assert loss.lines[0].get_ydata().tolist() == [1, 0.5]
+    assert [list(line.get_ydata()) for line in accuracy.lines][2:] == [[98, 98]]
+    assert len(unit.lines) == 2
 
 
 def test_barrier_by_model_marks_mean_deviation_and_threshold() -> None:
@@ -358,6 +403,27 @@ def test_barriers_have_a_row_of_panels_for_each_budget() -> None:
     assert {"batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend(figure))
 
 
+def test_barriers_of_bands_stand_at_their_distance_in_nanometres_with_their_names() -> None:
+    rows = [
+        {"seed": seed, "shift": shift, "test/barrier_in_basin": height + seed, "test/average_precision_delta": -0.05}
+        for shift, height in (("bands_B02_B08", 1.0), ("bands_B02_B03", 0.0), ("bands_natural_infrared", 0.5))
+        for seed in (1, 3)
+    ]
+    several = table({**PATH, "test/accuracy_delta": None}, *rows, {"shift": "label_2080"})
+    barrier, delta = plots.barrier_by_band_distance(several).axes
+    points = sorted(tuple(line.get_xydata()[0]) for line in barrier.lines if line.get_marker() == "o")
+    # 560 - 490; (177 + 105 + 70) / 3; 842 - 490; the shift of labels is in no band
+    assert points == [(70, 2), (pytest.approx(352 / 3), 2.5), (352, 3)]
+    names = [label.get_text() for label in barrier.child_axes[0].get_xticklabels()]
+    assert names == ["B02-B03", "natural-infrared", "B02-B08"]
+    assert numbers(barrier) == ["2"] * 3
+    assert delta.get_ylabel() == "average precision delta (percentage points)"
+    assert {line.get_ydata()[0] for line in delta.lines if len(line.get_xdata()) == 1} == {-5}
+    assert (
+        "label_2080" not in plots.barrier_by_band_distance(table(PATH, *rows, {"shift": "label_2080"})).get_suptitle()
+    )
+
+
 def test_one_seed_alone_has_its_number_and_no_bar() -> None:
     figure = plots.barrier_by_batch_and_lr(table(PATH, {}, {"batch_size": 64}))
     assert numbers(figure.axes[0]) == ["1", "1"]
@@ -365,16 +431,37 @@ def test_one_seed_alone_has_its_number_and_no_bar() -> None:
     assert "lr 0.001 (n = 1 seed per point)" in legend(figure)
 
 
-def test_a_polar_plot_has_a_row_for_each_data_set_and_names_what_follows_from_the_model() -> None:
+def test_a_row_of_the_polar_plot_is_one_training_condition_that_its_title_names() -> None:
     figure = plots.polar_over_seeds(
-        curves(curve([1, 2], model="a", lr=0.1), curve([1, 2], model="b"), curve([1, 2], dataset="mnist", model="c"))
+        curves(
+            curve([1, 2], model="a"),
+            curve([1, 2], model="b"),
+            curve([1, 2], model="b", lr=0.1),
+            curve([1, 2], dataset="mnist", model="c", lr=0.1),
+        )
     )
-    assert len(figure.axes) == 6
-    assert legend(figure) == [
-        "digits, a, lr 0.1 (n = 1 seed)",
-        "digits, b, lr 0.001 (n = 1 seed)",
-        "mnist, c, lr 0.001 (n = 1 seed)",
-    ]
+    titles = [panel.get_title().split("\n")[0] for panel in figure.axes]
+    assert titles == [text for row in ("digits, lr 0.001", "digits, lr 0.1", "mnist, lr 0.1") for text in [row] * 3]
+    lines = [[line.get_label() for line in panel.lines] for panel in figure.axes[::3]]
+    assert lines == [["a (n = 1 seed)", "b (n = 1 seed)"], ["b (n = 1 seed)"], ["c (n = 1 seed)"]]
+
+
+def test_the_angles_of_a_family_are_boxes_with_and_without_batch_norm_each_with_its_own_reference() -> None:
+    normed = {"model": "mlp_l1_w16_bn", "angle_reference_deg": 42.0}
+    frame = table(
+        PATH,
+        *({"seed": seed, "angle_deg": 50.0 + seed, "angle_weights_deg": 80.0} for seed in range(5)),
+        *(normed | {"seed": seed, "angle_deg": 30.0 + seed} for seed in range(5)),
+        {"model": "resnet10", "connected": "no"},
+    )
+    figure = plots.angle_by_family(frame)
+    everything, weights = figure.axes
+    labels = [label.get_text() for label in everything.get_xticklabels()]
+    assert labels == [f"MLP\n{word} batch norm\nn = 5 seeds" for word in ("without", "with")]
+    middles = [line.get_ydata()[0] for line in everything.lines if line.get_color() == "#1b4f8f"]
+    assert middles == [52, 32]
+    assert [segment[0, 1] for segment in bars(everything)] == [90, 42]  # never their mean, 66
+    assert not bars(weights)  # the reference is over all parameters
 
 
 def test_cells_beside_the_paper_say_how_many_seeds_they_have() -> None:
@@ -451,6 +538,38 @@ def test_scores_by_size_have_a_panel_each_and_a_band() -> None:
     for panel in figure.axes:
         assert panel.lines[0].get_xydata().tolist() == [pytest.approx([k, k / 10]) for k in (1, 2, 3)]
         assert {round(y, 9) for _, y in panel.collections[0].get_paths()[0].vertices} == {0.1, 0.4}
+
+
+def test_members_of_a_path_are_joined_and_those_of_seeds_are_not_and_each_condition_has_a_row() -> None:
+    def members(run_id: str, angles: list[float], **row: Any) -> list[dict[str, Any]]:
+        own = {"run_id": run_id, "num_members": len(angles)} | row
+        return [
+            own | {"member": i, "angle_deg": angle, "manhattan": angle, "loss": 1 + i, "accuracy": 0.5}
+            for i, angle in enumerate(angles)
+        ]
+
+    path = members("a", [0.0, 10.0, 20.0])
+    seeds = members("b", [0.0, 90.0], sampling="seeds")
+    figure = plots.polar_of_ensembles(table(ENSEMBLE, *path, *seeds, *members("c", [0.0, 5.0, 9.0], lr=0.1)))
+    assert [panel.get_title().split("\n")[0] for panel in figure.axes[::3]] == ["lr 0.001", "lr 0.1"]
+    drawn = {line.get_label(): line for line in figure.axes[0].lines}
+    assert set(drawn) == {
+        "mlp_l1_w16, lmc, 3 members (n = 1 ensemble)",
+        "mlp_l1_w16, seeds, 2 members (n = 1 ensemble)",
+    }
+    joined, apart = (drawn[label] for label in sorted(drawn))
+    assert np.degrees(joined.get_xdata()) == pytest.approx([0, 10, 20])
+    assert joined.get_ydata().tolist() == [1, 2, 3]
+    assert (joined.get_linestyle(), apart.get_linestyle()) == ("-", "None")
+
+
+def test_the_scheme_of_ensembles_names_both_samplings_and_what_each_trains() -> None:
+    left, right = plots.ensemble_scheme().axes
+    assert left.get_title() == "lmc: 2 trainings, any number of members (5 here)"
+    assert right.get_title() == "seeds: a training for each of the N members (3 here)"
+    texts = [{text.get_text() for text in panel.texts} for panel in (left, right)]
+    assert {"trained on side A", "trained on side B"} <= texts[0]
+    assert {f"A of seed {seed}" for seed in (1, 20, 100)} <= texts[1]
 
 
 def test_segments_of_a_star_are_a_mean_with_a_band_for_each_kind() -> None:

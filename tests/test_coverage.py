@@ -1,4 +1,4 @@
-"""docs/coverage.md has every row of the papers' lists; what each row names is found when its commands run at toy size."""
+"""docs/coverage.md has every row of the papers' lists; what a row names is there after its commands, at toy size."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from lmc_mlflow.config.commands import COMMANDS, TrainPairConfig
 from lmc_mlflow.config.options import read_value, write_value
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.models.families import check_model
-from lmc_mlflow.sweeps import run_loop, sweep
+from lmc_mlflow.sweeps import sweep
 from lmc_mlflow.sweeps.engines.table import Engine
 from lmc_mlflow.sweeps.grid import Grid
 from lmc_mlflow.sweeps.grid_file import read_grid
@@ -220,7 +220,7 @@ def report(world: World) -> tuple[set[str], str]:
     seen = world.run("report", [])
     folder = Path(world.client.download_artifacts(seen.runs[0].info.run_id, ""))
     claims = json.loads((folder / "claims.json").read_text())
-    return {name for name in _names_of(claims)}, (folder / "report.html").read_text()
+    return set(_names_of(claims)), (folder / "report.html").read_text()
 
 
 def _names_of(claims: object) -> Iterator[str]:

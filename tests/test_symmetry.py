@@ -17,7 +17,7 @@ from lmc_mlflow.alignment import (
     random_permutations,
     units_moved,
 )
-from lmc_mlflow.alignment.symmetry import Part
+from lmc_mlflow.alignment.symmetry import Channels, Part
 from lmc_mlflow.models.families import NETWORKS
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 
@@ -207,6 +207,26 @@ def test_tied_tensors_move_alike_and_constants_hold_units_in_place() -> None:
     assert symmetry.axes["twin.weight"] == symmetry.axes["middle.weight"]
 
 
+class Rolled(nn.Module):
+    """Eight channels whose positions matter, five that may move, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(4, 8), nn.Linear(8, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.flatten(1)).relu().roll(1, dims=1)
+        return self.last(self.middle(x).relu())
+
+
+def test_what_is_held_still_is_told_with_the_operation_that_holds_it() -> None:
+    symmetry = derive_symmetry(Rolled(), images(1, 2))
+    held = Channels(8, 0, ("roll in (the network itself)",))
+    assert symmetry.channels == {"first": held, "middle": Channels(5, 5)}  # the last layer makes no hidden channel
+    assert symmetry.held == {"first": held}
+    assert symmetry.share_free == 5 / 13
+
+
 def test_algebra_of_permutations() -> None:
     network = build_network(NetworkSpec("mlp_l2_w5_4", 1, 4, 4, 3), 0)
     symmetry, state = derive_symmetry(network, images(1, 4)), network.state_dict()
@@ -252,7 +272,7 @@ class Odd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.what == "sums":
-            return x.cumsum(dim=1) * self.spare.sum()
+            return x.logcumsumexp(dim=1) * self.spare.sum()
         if self.what == "asks":
             return x * self.spare.sum() if x.sum() > 0 else x
         return x
@@ -261,7 +281,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("sums", r"module 1: the operation 'cumsum' is not understood"),
+        ("sums", r"module 1: the operation 'logcumsumexp' is not understood"),
         ("asks", r"the network cannot be traced, so its symmetry is not known: .*data-dependent"),
         ("nothing", r"1\.spare: no operation of the network uses it"),
     ],

@@ -1,4 +1,4 @@
-"""Writes the papers' data sets at toy size, in their real formats on disk: the digits of scikit-learn in other sizes."""
+"""Writes the papers' data sets at toy size, in their real formats on disk: scikit-learn's digits in other sizes."""
 
 import hashlib
 import pickle
@@ -27,7 +27,7 @@ def digits(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write MNIST's own format: 0, 0, type 8 (unsigned byte), number of axes, the axes as big-endian integers, bytes."""
+    """Write MNIST's own format: 0, 0, type 8 (unsigned byte), number of axes, their lengths, bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
     path.write_bytes(header + array.astype(np.uint8).tobytes())
