@@ -114,10 +114,11 @@ def toy_flags(command: str, places: Mapping[str, list[str]]) -> tuple[str, list[
     waiting = {place: list(values) for place, values in places.items()}
 
     def fill(found: re.Match[str]) -> str:
-        values = waiting[found[1]]
+        values = waiting[found[1].replace("_", " ")]
         return values.pop(0) if len(values) > 1 else values[0]
 
-    name, *words = (re.sub(r"<([^>]+)>", fill, word) for word in shlex.split(command.removeprefix(COMMAND)))
+    whole = re.sub(r"<([^>]+)>", lambda found: f"<{found[1].replace(' ', '_')}>", command.removeprefix(COMMAND))
+    name, *words = (re.sub(r"<([^>]+)>", fill, word) for word in shlex.split(whole))
     given = dict(word.split("=", 1) for word in words if word != "-P")
     toy = TOY.get(name, {})
     for option, value in toy.items():

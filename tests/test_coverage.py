@@ -31,7 +31,7 @@ from lmc_mlflow.sweeps.grid_file import read_grid
 from lmc_mlflow.sweeps.worker import Task, TaskResult, compute
 
 ROWS = {paper: rows_of(paper) for paper in NUMBERS}
-STATES = ("tested", "partly", "not yet")
+STATES = ("done", "partly", "not yet")
 HERE = ["--device=cpu", "--threads=1"]
 POOL = ["--model=mlp_l1_w8", "--epochs=2", "--shift=label_5050", "--init=different", "--c2st_samples=0", *HERE]
 FILES = (".png", ".json", ".csv", ".npz", ".svg", ".html", ".md", ".zip")
@@ -164,9 +164,9 @@ class World:
 
 
 def one_cell(flags: Sequence[str]) -> list[str]:
-    """Keep one cell of a sweep, trained for an epoch."""
+    """Keep one cell of a sweep, with a small network that is trained for an epoch."""
     given = dict(flag.removeprefix("--").split("=", 1) for flag in flags)
-    override = [*filter(None, given.pop("override", "").split(",")), "epochs=1", "c2st_samples=20"]
+    override = [*filter(None, given.pop("override", "").split(",")), "epochs=1", "c2st_samples=20", "model=mlp_l1_w8"]
     grid = read_grid(given["grid"], {"data_root": given.get("data_root", "")}, (), ())
     only = ",".join(f"{name}={value}" for name, value in first_cell(grid).items())
     return [f"--{name}={value}" for name, value in given.items()] + [
@@ -204,6 +204,7 @@ def world(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             if run.data.tags[Tag.KIND] == "endpoint"
         ]
         one, two, three, _ = world.networks
+        world.run("prepare_data", [f"--data_root={world.data}"])
         made = world.run("star", [f"--sources={one},{two}", f"--held_out={three}", "--epochs=1", *HERE])
         world.star = next(run.info.run_id for run in made.runs if run.data.tags[Tag.KIND] == "star")
         yield world
