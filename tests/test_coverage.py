@@ -31,7 +31,7 @@ from lmc_mlflow.sweeps.grid_file import read_grid
 from lmc_mlflow.sweeps.worker import Task, TaskResult, compute
 
 ROWS = {paper: rows_of(paper) for paper in NUMBERS}
-STATES = ("done", "partly", "not yet")
+STATES = ("tested", "partly", "not yet")
 HERE = ["--device=cpu", "--threads=1"]
 POOL = ["--model=mlp_l1_w8", "--epochs=2", "--shift=label_5050", "--init=different", "--c2st_samples=0", *HERE]
 FILES = (".png", ".json", ".csv", ".npz", ".svg", ".html", ".md", ".zip")
