@@ -1,12 +1,15 @@
 """Derives the symmetry of a network: the groups of units that may be permuted, from its traced operations."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, fx, nn
 
-from lmc_mlflow.alignment.derivation.axes import Groups, frozen_axis
+from lmc_mlflow.alignment.derivation.axes import Axis, frozen_axis
+from lmc_mlflow.alignment.derivation.contexts import settle
+from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.naming import name_groups
 from lmc_mlflow.alignment.derivation.operation import (
     Layout,
     Operation,
@@ -15,7 +18,7 @@ from lmc_mlflow.alignment.derivation.operation import (
 )
 from lmc_mlflow.alignment.derivation.rules import RULES
 from lmc_mlflow.alignment.derivation.trace import Trace, trace
-from lmc_mlflow.alignment.symmetry import Part, Symmetry
+from lmc_mlflow.alignment.symmetry import Symmetry
 
 
 def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
@@ -34,7 +37,7 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     traced = trace(network, images)
     _check_used(traced)
     groups = Groups()
-    layouts = {name: tuple(groups.new_axis(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
+    layouts = {name: _free_layout(groups, tensor.shape) for name, tensor in traced.tensors.items()}
     outputs = _apply_rules(traced, groups, layouts)
     for axis in outputs[""]:
         groups.freeze(axis)
@@ -43,7 +46,20 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
         for axis in layouts[name]:
             groups.freeze(axis)
     first = _first_names(network)
-    return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs)
+    return name_groups(groups, {name: layouts[first[name]] for name in state}, outputs)
+
+
+def _free_layout(groups: Groups, shape: Sequence[int]) -> Layout:
+    """The axes of a tensor of which nothing is known: each is permuted in any way, in each place of those before it.
+
+    Only the entries of a head or of an expert need this: rules let other axes depend on nothing.
+    """
+    layout: list[Axis] = []
+    outer: list[int] = []
+    for size in shape:
+        layout.append(groups.new_axis(size, tuple(outer)))
+        outer += [part.group for part in layout[-1] if part.group is not None]
+    return tuple(layout)
 
 
 def _first_names(network: nn.Module) -> dict[str, str]:
@@ -80,7 +96,10 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -
                 raise ValueError(f"{_module_of(traced, source)}: its output number {index + 1} is not understood")
             outputs[node] = several[index]
         else:
-            outputs[node] = _apply_rule(traced, node, groups, outputs)
+            made = _apply_rule(traced, node, groups, outputs)
+            outputs[node] = (
+                [settle(groups, one) for one in made] if isinstance(made, list) else settle(groups, made)
+            )
     raise AssertionError("a graph ends with its output")
 
 
@@ -97,18 +116,18 @@ def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[f
     arguments = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     arguments |= dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
     order = [argument.name for argument in schema.arguments if argument.name in arguments]
-    values = {name: _with_layouts(arguments[name], outputs) for name in order}
+    values = {name: _with_layouts(groups, arguments[name], outputs) for name in order}
     made = node.meta["val"]
     shapes = [tuple(value.shape) for value in (made if isinstance(made, list | tuple) else [made])]
     return RULES[name](groups, Operation(name, values, shapes))
 
 
-def _with_layouts(argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
+def _with_layouts(groups: Groups, argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
     """The argument with a `Value` in place of each node of the graph; lists and tuples become lists."""
     if isinstance(argument, fx.Node):
-        return Value(_single(outputs[argument]))
+        return Value(settle(groups, _single(outputs[argument])))
     if isinstance(argument, list | tuple):
-        return [_with_layouts(each, outputs) for each in argument]
+        return [_with_layouts(groups, each, outputs) for each in argument]
     return argument
 
 
@@ -127,36 +146,3 @@ def _module_of(traced: Trace, node: fx.Node) -> str:
 def _single(output: Output) -> Layout:
     assert isinstance(output, tuple), "a list of tensors is taken apart before it is used"
     return output
-
-
-def _name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout]) -> Symmetry:
-    """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several)."""
-    names: dict[int, str] = {}
-    sizes: dict[str, int] = {}
-    for depth in range(max((len(layout) for layout in tensors.values()), default=0)):
-        for tensor, layout in tensors.items():
-            if len(layout) <= depth:
-                continue
-            new = {part.group: part.size for part in groups.resolve(layout[depth]) if part.group is not None}
-            new = {group: size for group, size in new.items() if group not in names}
-            layer = tensor.rpartition(".")[0] or tensor
-            for i, (group, size) in enumerate(new.items()):
-                name = f"{layer}[{i}]" if len(new) > 1 else layer
-                while name in sizes:
-                    name = f"{name}'"
-                names[group], sizes[name] = name, size
-
-    def named_parts(layout: Layout) -> tuple[tuple[Part, ...], ...]:
-        return tuple(
-            tuple(
-                Part(None if part.group is None else names[part.group], part.size, part.repeat)
-                for part in groups.resolve(axis)
-            )
-            for axis in layout
-        )
-
-    return Symmetry(
-        sizes,
-        {name: named_parts(layout) for name, layout in tensors.items()},
-        {name: named_parts(layout) for name, layout in outputs.items() if name},
-    )

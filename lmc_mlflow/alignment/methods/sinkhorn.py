@@ -19,7 +19,8 @@ from lmc_mlflow.alignment.matching import (
     start_permutations,
 )
 from lmc_mlflow.alignment.methods.objectives import OBJECTIVES, Objective
-from lmc_mlflow.alignment.symmetry import Parts, Permutations, Symmetry, permuted_tensor
+from lmc_mlflow.alignment.ordering import permuted_tensor
+from lmc_mlflow.alignment.symmetry import Parts, Permutations, Symmetry
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
 

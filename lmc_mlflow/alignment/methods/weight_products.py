@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lmc_mlflow.alignment.ordering import entry_order
 from lmc_mlflow.alignment.symmetry import (
     Parts,
     Permutations,
     Symmetry,
-    entry_order,
 )
 
 
@@ -59,7 +59,7 @@ class CostMatrix:
     def _order_of_others(self, permutations: Permutations) -> Tensor:
         order = torch.zeros(1, dtype=torch.int64)
         for parts in self.others:
-            one = entry_order(parts, permutations)
+            one = entry_order(parts, permutations, self.symmetry.parents)
             assert one is not None
             order = (order[:, None] * len(one) + one).flatten()
         return order

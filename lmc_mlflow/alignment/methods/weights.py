@@ -18,7 +18,8 @@ from lmc_mlflow.alignment.matching import (
     start_permutations,
 )
 from lmc_mlflow.alignment.methods.weight_products import CostMatrix, cost_matrices
-from lmc_mlflow.alignment.symmetry import Permutations, Symmetry, permuted_tensor
+from lmc_mlflow.alignment.ordering import permuted_tensor
+from lmc_mlflow.alignment.symmetry import Permutations, Symmetry
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
 
