@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, counts, devices, feeding, matching, paths, peers, tracking, training
+from benchmarks import agreement, counts, devices, feeding, matching, matching_cost, paths, peers, tracking, training
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
@@ -24,7 +24,10 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "tracking": {"Logging everything against logging nothing": lambda _: tracking.measure()},
     "devices": {"A matrix in two processes, over the time in one": lambda _: devices.measure()},
     "peers": {"A path by other libraries": lambda _: peers.measure()},
-    "matching": {"Weights matched by another library": lambda _: matching.measure()},
+    "matching": {
+        "Time of the derivation and of matching": lambda _: matching_cost.measure(),
+        "Weights matched by another library": lambda _: matching.measure(),
+    },
     "counts": {
         "Training of two networks on a simulated GPU": lambda _: counts.measure_training(),
         "Paths, matching and stars on a simulated GPU": lambda _: counts.measure_others(),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from benchmarks import rounds, training
+from benchmarks import matching_cost, rounds, training
 from benchmarks.gpu import correctness
 from benchmarks.gpu.__main__ import SECTIONS
 from benchmarks.gpu.__main__ import main as check_gpu
@@ -91,6 +91,13 @@ def test_a_training_is_timed_on_a_gpu() -> None:
     (row,) = training.measure(CUDA, [case], num_rounds=1)
     assert row["fast: largest difference"] < 1e-4
     assert row["fast: peak GiB"] > 0
+
+
+def test_the_cost_of_matching_is_given_over_that_of_what_it_must_do() -> None:
+    matched, derived = matching_cost.measure({"test_efficientnet": True, "test_byobnet": False}, 64)
+    assert min(matched["over a forward pass"], matched["over the bare assignments"]) > 0
+    assert matched["less than 10 s"] is (matched["derivation: seconds"] < 10)
+    assert derived["matching: seconds"] == ""
 
 
 IN_PROCESS = ("device", "captures", "options", "agreement", "paths", "counts", "engines", "policies", "memory")

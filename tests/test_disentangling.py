@@ -11,7 +11,7 @@ from lmc_mlflow import plots
 from lmc_mlflow.findings import conclusions
 from lmc_mlflow.findings.condition_table import Frames
 from lmc_mlflow.findings.conditions import has_learnt, noise_source
-from lmc_mlflow.findings.evidence import CONTRADICTED, INSUFFICIENT, SUPPORTED, UNDECIDED
+from lmc_mlflow.findings.evidence import CONTRADICTED, INSUFFICIENT, SUPPORTED, UNDECIDED, ConditionTables, Verdict
 from lmc_mlflow.papers.altintas.claims import ALTINTAS_CLAIMS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_error_conditions
 from lmc_mlflow.papers.altintas.head_to_head import (
@@ -218,7 +218,27 @@ def claims_named(start: str) -> list[Any]:
 BROKEN = {"test/error_barrier": 0.3}
 ADAM = {"optimizer": "adam", "lr": 0.005, "momentum": 0.0}
 HIDDEN = {"model": "mlp_l1_w64"}
+DEEP, LEAKY, DEEP_LEAKY = ({"model": f"mlp_{name}"} for name in ("l3_w64", "l1_w64_leaky0.9", "l3_w64_leaky0.9"))
+DENSE, LOCAL, CONV = ({"model": f"patches_{name}"} for name in ("dense", "local", "conv"))
+LOW, HIGH = {"test/error_barrier": 0.01}, {"test/error_barrier": 0.04}
+CIFAR, CIFAR_100 = ({"dataset": name, "augmentation": "none"} for name in ("cifar10", "cifar100"))
+NORMALIZED, NORMALIZED_HIGH = ({"test/error_barrier_normalized": height} for height in (0.05, 0.2))
 CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "D-06a": ([HIDDEN | HIGH, LEAKY | LOW], [HIDDEN | LOW, LEAKY | HIGH]),
+    "D-06b": (
+        [HIDDEN | LOW, LEAKY, DEEP | HIGH, DEEP_LEAKY],
+        [HIDDEN | HIGH, LEAKY, DEEP | LOW, DEEP_LEAKY],
+    ),
+    "D-12a": ([DENSE, LOCAL, CONV | HIGH], [DENSE, LOCAL, CONV]),
+    "D-12b": ([DENSE, CONV | HIGH], [DENSE | HIGH, CONV]),
+    "D-16": (
+        [HIDDEN, HIDDEN | CIFAR | NORMALIZED, HIDDEN | CIFAR_100 | NORMALIZED_HIGH],
+        [HIDDEN, HIDDEN | CIFAR | NORMALIZED_HIGH, HIDDEN | CIFAR_100 | NORMALIZED],
+    ),
+    "D-20": (
+        [HIDDEN | ADAM, HIDDEN | ADAM | CIFAR | NORMALIZED],
+        [HIDDEN | ADAM | NORMALIZED, HIDDEN | ADAM | CIFAR],
+    ),
     "D-01a": ([{}], [{}, BROKEN | {"lr": 0.01}]),
     "D-01c": ([{}], [{"train/loss": 0.4}]),
     "D-21": ([HIDDEN | {"train/loss": 0.001}], [HIDDEN | {"train/loss": 0.1}]),
@@ -260,6 +280,48 @@ def test_a_claim_is_supported_contradicted_or_open(name: str) -> None:
         verdict = judge_all(made, 2, [claim])[name]["interpolate"]
         assert verdict.answer == expected, verdict
         assert bool(verdict.run_ids) == bool(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "said"),
+    [
+        ("D-06a", [HIDDEN | HIGH, LEAKY | HIGH], UNDECIDED),  # the same barrier at both slopes
+        ("D-06a", [HIDDEN | ADAM | HIGH, LEAKY | ADAM | LOW], INSUFFICIENT),  # Fig. 1 is of SGD
+        ("D-06b", [HIDDEN | HIGH, LEAKY, DEEP | HIGH, DEEP_LEAKY], UNDECIDED),  # both fall alike
+        ("D-06b", [HIDDEN | LOW, LEAKY, DEEP | HIGH, {"model": "linear_l4_w64"}], INSUFFICIENT),  # one slope in common
+        ("D-12a", [DENSE, CONV | {"test/error_barrier": 0.005}], CONTRADICTED),  # 0.4 points: within the margin
+        ("D-12a", [DENSE, CONV | {"test/error_barrier": 0.0125, "noise": "same"}], INSUFFICIENT),
+        ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"lr": 0.01}], INSUFFICIENT),  # at another rate
+        ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"augmentation": "flip"}], INSUFFICIENT),
+        ("D-20", [HIDDEN | ADAM, HIDDEN | ADAM | CIFAR_100 | NORMALIZED], INSUFFICIENT),
+    ],
+)
+def test_a_figure_decides_nothing_where_it_compares_nothing(name: str, rows: list[dict[str, Any]], said: str) -> None:
+    verdict = judged_by_errors(name, store_of(*rows, seeds=THREE))
+    assert verdict.answer == said, verdict
+
+
+def judged_by_errors(name: str, made: Frames) -> Verdict:
+    """One claim's verdict under the first policy, from error barriers alone."""
+    (claim,) = claims_named(name)
+    errors = error_conditions(made, "interpolate")
+    return claim.judge(ConditionTables(errors, made, "interpolate", 2, errors)).verdict(claim.need)
+
+
+def test_falls_of_two_depths_are_compared_between_the_slopes_that_both_have() -> None:
+    heights = {"mlp_l1_w64": 0.03, "mlp_l1_w64_leaky0.9": 0.01, "mlp_l3_w64": 0.09, "mlp_l3_w64_leaky0.9": 0.02}
+    rows = [{"model": model, "test/error_barrier": height} for model, height in heights.items()]
+    rows.append({"model": "mlp_l3_w64_leaky0.99", "test/error_barrier": 0.0})
+    verdict = judged_by_errors("D-06b", store_of(*rows))
+    assert "from slope 0 to 0.9: 1 hidden, 64 falls by 2.00 " in verdict.sentence
+    assert "3 hidden, 64 by 7.00 " in verdict.sentence
+    assert "further by 5.00 " in verdict.sentence
+
+
+def test_one_seed_apart_leaves_a_figure_undecided() -> None:
+    noisy = store_of(HIDDEN | HIGH, LEAKY | LOW, seeds=THREE)
+    noisy.paths["test/error_barrier"] += 0.09 * (noisy.paths["seed"] == 100)
+    assert judged_by_errors("D-06a", noisy).answer == UNDECIDED
 
 
 def test_the_papers_own_tables_support_what_is_in_them() -> None:

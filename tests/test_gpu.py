@@ -24,6 +24,8 @@ POOL = [*FEW_STEPS, "--epochs=2", "--init=different", "--shift=none"]
 ON_GPU = ["--device=cuda", "--deterministic=true", "--threads=1"]
 ON_CPU = ["--device=cpu", "--threads=1"]
 NOT_RESULTS = ("cost/", "num_cached")
+TWO_IMAGES = 2.1 / 355
+"""Rounding may decide on the class of an image or two of the digits' 355 for testing."""
 
 
 def run(name: str, *flags: str) -> int:
@@ -83,8 +85,10 @@ def test_a_command_measures_on_a_gpu_what_it_measures_on_a_cpu(
         client, ids = opened(pool, tmp_path / device, monkeypatch)
         assert run(command_name, *(flag.format(**ids) for flag in COMMANDS[name]), *flags) == 0
         found.append(results(runs_of_kind(client, KINDS.get(command_name, command_name))[-1]))
-    assert found[0] == pytest.approx(found[1], rel=2e-3, abs=2e-3)
     assert found[0]
+    assert set(found[0]) == set(found[1])
+    for key, value in found[0].items():
+        assert value == pytest.approx(found[1][key], rel=2e-3, abs=TWO_IMAGES if "accuracy" in key else 2e-3), key
 
 
 DROPOUT = [*FEW_STEPS, "--model=mlp_l1_w16_bn_dropout"]

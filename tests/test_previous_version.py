@@ -64,10 +64,19 @@ def finished_commands(client: MlflowClient) -> dict[str, list[str]]:
     """Kind -> the command and its flags, of which the store holds a finished run."""
     a, b, c, d = ends(client)
     pair = one(client, "pair", seed="1").info.run_id
+    as_before = "--temperature_share=0"  # there was no such option: its default is another ensemble's identity
     return {
         "pair": ["train_pair", *PAIR, "--seed=1"],
         "path": ["interpolate", f"--run_a={a}", f"--run_b={c}", "--num_alphas=5", "--align=weights", *HERE],
-        "ensemble": ["ensemble", f"--pair={pair}", "--num_alphas=5", "--num_resamples=20", "--num_orders=4", *HERE],
+        "ensemble": [
+            "ensemble",
+            f"--pair={pair}",
+            "--num_alphas=5",
+            "--num_resamples=20",
+            "--num_orders=4",
+            as_before,
+            *HERE,
+        ],
         "alignment": ["align", f"--run_a={a}", f"--run_b={c}", *HERE],
         "pruned": ["prune", f"--run={a}", *HERE],
         "trajectory": ["trajectory", f"--run={a}", "--epochs=2", *HERE],

@@ -26,6 +26,7 @@ UNITS = {
     "train_accuracy": ("training accuracy", 2, " %"),
     "train_loss": ("training loss", 4, " nats"),
     "test": ("error barrier", 2, " %"),
+    "test_normalized": ("normalized error barrier", 2, " %"),
 }
 """Measure -> its name in a sentence, digits after the point, unit."""
 EQUAL_STEPS_WITHIN = 0.02

@@ -19,6 +19,14 @@ class Architecture(NamedTuple):
     variant: str
 
 
+class ShapeAndSlope(NamedTuple):
+    """Hidden layers and widths of an MLP in words, the negative slope of its activation, and its hidden layers."""
+
+    shape: str
+    slope: float
+    depth: int
+
+
 def family_of(model: str) -> str:
     """Name the family that a network belongs to, or `other`."""
     found = facts_of(model).family
@@ -39,6 +47,15 @@ def linear_layers(model: str) -> int:
     """Return the number of layers of a linear network; 0 for any other network."""
     found = facts_of(model)
     return found.depth if found.family == "linear" else 0
+
+
+def shape_and_slope(model: str) -> ShapeAndSlope:
+    """Return the shape of an MLP without norm and dropout, or of a linear network (slope 1); empty for all others."""
+    found = facts_of(model)
+    if found.slope is None or not found.widths or found.norm or found.dropout:
+        return ShapeAndSlope("", float("nan"), 0)
+    depth = len(found.widths)
+    return ShapeAndSlope(f"{depth} hidden, {found.widths_text}", found.slope, depth)
 
 
 def is_minimal(model: str) -> bool:

@@ -25,7 +25,7 @@ class CostMatrix:
 
     `of_a` and `of_b` are (L, K, n): L entries of the other axes that are permuted too, K of all axes that are not,
     n units, so that the products are one matrix product. The other groups' permutations change the order of L
-    alone, and once few of them change any more, only those entries' products are computed again.
+    alone, so only the products of entries that were reordered since the last call change.
     """
 
     def __init__(self, symmetry: Symmetry, name: str, axis: int, group: str, tensors: tuple[Tensor, Tensor]) -> None:
@@ -38,7 +38,6 @@ class CostMatrix:
         scale = self.of_a.double().norm() * self.of_b.double().norm()
         self.rounding = torch.finfo(self.of_a.dtype).eps * float(scale)
         self._order: Tensor | None = None
-        self._products = self.of_a.new_zeros(())
 
     def depends_on(self) -> set[str]:
         """Name the groups whose permutations change this matrix."""
@@ -47,14 +46,18 @@ class CostMatrix:
     def products(self, permutations: Permutations) -> Tensor:
         """Give the matrix (n, n): what the objective gains from B's unit j in the place of A's unit i."""
         order = self._order_of_others(permutations).to(self.of_b.device)
-        if self._order is None or 2 * int((changed := order != self._order).sum()) > len(order):
-            self._products = _product(self.of_a, self.of_b.index_select(0, order))
-        elif changed.any():
-            rows = changed.nonzero().flatten()
-            new, old = (self.of_b.index_select(0, entries[rows]) for entries in (order, self._order))
-            self._products = self._products + _product(self.of_a.index_select(0, rows), new - old)
-        self._order = order
-        return self._products
+        return _product(self.of_a, self.of_b.index_select(0, order))
+
+    def change(self, permutations: Permutations) -> Tensor | None:
+        """Give what was added to the matrix (n, n) since the last call (at first: all of it); None for nothing."""
+        old, self._order = self._order, self._order_of_others(permutations).to(self.of_b.device)
+        if old is None:
+            return _product(self.of_a, self.of_b.index_select(0, self._order))
+        rows = (self._order != old).nonzero().flatten()
+        if not len(rows):
+            return None
+        after, before = (self.of_b.index_select(0, order[rows]) for order in (self._order, old))
+        return _product(self.of_a.index_select(0, rows), after - before)
 
     def _order_of_others(self, permutations: Permutations) -> Tensor:
         order = torch.zeros(1, dtype=torch.int64)

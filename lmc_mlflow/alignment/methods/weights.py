@@ -103,6 +103,7 @@ class _Problem:
         self.neighbours = {
             group: {other for cost in costs for other in cost.depends_on()} for group, costs in self.costs.items()
         }
+        self.products: dict[str, torch.Tensor] = {}  # group -> sum of its cost matrices, as the others are now
 
     def objective(self, permutations: Permutations, names: Collection[str]) -> float:
         """Sum <a, permuted b> over tensors."""
@@ -121,7 +122,7 @@ class _Problem:
         for group, costs in self.costs.items():
             usable = [cost for cost in costs if cost.depends_on() <= matched]
             if usable:
-                permutations[group] = assign(_sum_products(usable, permutations))
+                permutations[group] = assign(_sum(cost.products(permutations) for cost in usable))
             matched.add(group)
         return permutations
 
@@ -130,10 +131,13 @@ class _Problem:
         costs = self.costs[group]
         if not costs:
             return 0.0
-        products = _sum_products(costs, permutations).double()
+        changes = [change for cost in costs if (change := cost.change(permutations)) is not None]
+        if changes:
+            known = self.products.get(group)
+            self.products[group] = _sum(changes if known is None else [known, *changes])
+        products = self.products[group]
         before, after = permutations[group], assign(products)
         units = torch.arange(len(before))
-        products = products.cpu()
         gain = float((products[units, after] - products[units, before]).sum())
         if group in self.neighbours[group]:  # it permutes two axes of one tensor: the assignment saw only one of them
             names = {cost.name for cost in costs}
@@ -145,5 +149,10 @@ class _Problem:
         return gain
 
 
-def _sum_products(costs: Iterable[CostMatrix], permutations: Permutations) -> torch.Tensor:
-    return torch.stack([cost.products(permutations) for cost in costs]).sum(0)
+def _sum(matrices: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Add matrices up in float64, one after the other; the first is changed in place if it is of float64."""
+    total: torch.Tensor | None = None
+    for matrix in matrices:
+        total = matrix.double() if total is None else total.add_(matrix)
+    assert total is not None
+    return total

@@ -19,7 +19,6 @@ from lmc_mlflow.findings.conditions import (
     COVARIATE,
     IMBALANCE,
     ORDER,
-    noise_source,
 )
 from lmc_mlflow.findings.differences import Estimate, interval_text
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
@@ -33,6 +32,8 @@ from lmc_mlflow.findings.thresholds import (
     NEGLIGIBLE,
 )
 from lmc_mlflow.papers.altintas.acceptance_claims import ACCEPTANCE_CLAIMS, label
+from lmc_mlflow.papers.altintas.error_conditions import order_alone
+from lmc_mlflow.papers.altintas.figure_claims import FIGURE_CLAIMS
 from lmc_mlflow.papers.altintas.head_to_head import batch_size_comparisons, changes
 from lmc_mlflow.papers.commands import sweep_command
 
@@ -43,13 +44,13 @@ MARGIN = EQUIVALENT_WITHIN["error_barrier"]
 
 def sgd_connects_linear_networks(tables: ConditionTables) -> Evidence:
     """Collect evidence from linear networks of any depth trained by SGD."""
-    rows = _ordered(tables)
+    rows = order_alone(tables.enough_errors)
     return _all_hold(rows[_are(rows, linear_layers) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_deep_linear_networks(tables: ConditionTables) -> Evidence:
     """Collect evidence from linear networks of four and more layers at Adam's high rate."""
-    rows = _ordered(tables)
+    rows = order_alone(tables.enough_errors)
     deep = rows["model"].map(lambda model: linear_layers(model) >= DEEP).astype(bool)
     return _some_break(rows[deep & _high_adam(rows)])
 
@@ -62,13 +63,13 @@ def logistic_regression_connects(tables: ConditionTables) -> Evidence:
 
 def sgd_connects_the_minimal_model(tables: ConditionTables) -> Evidence:
     """Collect evidence from networks with one hidden layer trained by SGD."""
-    rows = _ordered(tables)
+    rows = order_alone(tables.enough_errors)
     return _all_hold(rows[_are(rows, is_minimal) & (rows["optimizer"] == "sgd")])
 
 
 def adam_breaks_the_minimal_model(tables: ConditionTables) -> Evidence:
     """Collect evidence from networks with one hidden layer at Adam's high rate, without warm-up."""
-    rows = _ordered(tables)
+    rows = order_alone(tables.enough_errors)
     cold = rows["warmup_epochs"].map(key_text).isin(["0", ""])
     return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows) & cold])
 
@@ -81,7 +82,7 @@ def brings_back(tables: ConditionTables, setting: str) -> Evidence:
         setting: a parameter whose 0 means without it.
     """
     evidence = Evidence()
-    for part in equal_but_for(_ordered(tables), (setting,)):
+    for part in equal_but_for(order_alone(tables.enough_errors), (setting,)):
         off = part[part[setting].map(key_text) == "0"]
         for _, tried in part[part[setting].map(key_text) != "0"].iterrows():
             if len(off) and connected(off.iloc[0]) is False:
@@ -103,7 +104,7 @@ def makes_no_difference(tables: ConditionTables, setting: str) -> Evidence:
         setting: a parameter.
     """
     evidence = Evidence()
-    for part in equal_but_for(_ordered(tables), (setting,)):
+    for part in equal_but_for(order_alone(tables.enough_errors), (setting,)):
         keyed = part.assign(_key=part[setting].map(key_text)).sort_values([setting])
         first, last = keyed.iloc[0], keyed.iloc[-1]
         if first["_key"] != last["_key"]:
@@ -153,13 +154,6 @@ def _no_difference_text(found: Estimate) -> str:
     )
 
 
-def _ordered(tables: ConditionTables) -> pd.DataFrame:
-    """Select the conditions of this paper: one initialization, all images for both networks, different orders."""
-    rows = tables.enough_errors
-    sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
-    return rows[(pd.Series(sources, rows.index, dtype=str) == ORDER) & (rows["init"] == "same")]
-
-
 def _are(rows: pd.DataFrame, fact: Callable[[str], object]) -> "pd.Series[bool]":
     return rows["model"].map(fact).astype(bool)
 
@@ -196,6 +190,7 @@ _BACK = "brings the connection back that one hidden layer or linear layers lose 
 _SAME = "makes no difference of 1 point to the error barrier, the order being the only noise"
 ALTINTAS_CLAIMS = (
     *ACCEPTANCE_CLAIMS,
+    *FIGURE_CLAIMS,
     _claim(
         "D-01a",
         "Linear networks of any depth stay connected under SGD",

@@ -12,7 +12,7 @@ from lmc_mlflow.findings.condition_table import (
     with_columns,
     with_deviations,
 )
-from lmc_mlflow.findings.conditions import has_learnt, plain_rows
+from lmc_mlflow.findings.conditions import ORDER, has_learnt, noise_source, plain_rows
 from lmc_mlflow.findings.families import linear_layers
 from lmc_mlflow.findings.pair_measures import PAIR_MEASURES
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
@@ -79,6 +79,16 @@ def accepted(rows: pd.DataFrame) -> "pd.Series[bool]":
     accurate = (accuracy > ACCEPTED_ACCURACY) | accuracy.isna()
     fitted = loss.between(*ACCEPTED_LOSS) | loss.isna() | ~linear
     return ~mnist | (accurate & fitted)
+
+
+def order_alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the conditions of this paper: one initialization, all images for both networks, different orders.
+
+    Args:
+        rows: from `error_conditions`.
+    """
+    sources = [noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()]
+    return rows[(pd.Series(sources, rows.index, dtype=str) == ORDER) & (rows["init"] == "same")]
 
 
 def _between_sides(paths: pd.DataFrame) -> pd.DataFrame:

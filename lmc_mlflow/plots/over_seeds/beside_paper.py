@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.missing import PATHS, blank_figure
-from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL
+from lmc_mlflow.plots.over_seeds.barriers.by_model import LOST_LABEL
 from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
 
 STYLES: dict[str, dict[str, Any]] = {

@@ -13,8 +13,8 @@ from lmc_mlflow.config.commands import EnsembleConfig
 from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
 from lmc_mlflow.contract import HEADLINE, SETTING_TAGS, Artifact, Kind, Tag, tag
 from lmc_mlflow.data.other_tests import check_other_tests
-from lmc_mlflow.plots.over_seeds.ensembles import accuracy_by_size as size_figure
-from lmc_mlflow.plots.over_seeds.ensembles import scores_by_size as scores_figure
+from lmc_mlflow.plots.over_seeds.ensembles.comparison import accuracy_by_size as size_figure
+from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
 from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.query.networks import load_split

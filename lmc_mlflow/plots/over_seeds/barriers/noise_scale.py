@@ -13,7 +13,7 @@ from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facet_panels, fac
 from lmc_mlflow.plots.groups import learnt_only, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers
-from lmc_mlflow.plots.over_seeds.batch_and_lr import SPREAD
+from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import SPREAD
 from lmc_mlflow.plots.style import SPLIT_LABELS, house_style, readable_log, shared_legend
 
 SCALE = "noise_scale"

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from lmc_mlflow.findings.families import shape_and_slope
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
-from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
-from lmc_mlflow.plots.over_seeds.barriers import draw_row_of_paths
+from lmc_mlflow.plots.over_seeds.barriers.by_model import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
 MEANS = "mean over seeds, bars: sample standard deviation"
@@ -39,8 +39,8 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     """
     title = f"Error barrier from ReLU (slope 0) to linear (slope 1); {MEANS}, numbers: seeds"
     rows = in_percent(rows_with(paths, ("test/error_barrier", "model")))
-    found = [_slope(str(model)) for model in rows["model"]]
-    rows = rows.assign(shape=[shape for shape, _ in found], slope=[slope for _, slope in found])
+    found = [shape_and_slope(str(model)) for model in rows["model"]]
+    rows = rows.assign(shape=[one.shape for one in found], slope=[one.slope for one in found])
     rows = rows[rows["shape"] != ""]
     rows = with_several(rows, ("slope", "model"))
     if rows.empty:
@@ -61,14 +61,6 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
             panel.set_xlabel("negative slope")
         shared_legend(figure, [panel for line in axes for panel in line])
     return figure
-
-
-def _slope(model: str) -> tuple[str, float]:
-    """Return hidden layers and widths in words, and the negative slope; an empty text for other networks."""
-    facts = facts_of(model)
-    if facts.slope is None or not facts.widths or facts.norm or facts.dropout:
-        return "", float("nan")
-    return f"{len(facts.widths)} hidden, {facts.widths_text}", facts.slope
 
 
 def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Sequence[str] | None = None) -> Figure:

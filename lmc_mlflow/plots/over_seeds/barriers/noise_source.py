@@ -20,8 +20,8 @@ from lmc_mlflow.plots.encoding import Encoding
 from lmc_mlflow.plots.facets import MOST_ENTRIES, num_per_condition
 from lmc_mlflow.plots.groups import groups_of, learnt_only, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.batch_and_lr import set_log_ticks
-from lmc_mlflow.plots.over_seeds.error_barriers import (
+from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import set_log_ticks
+from lmc_mlflow.plots.over_seeds.barriers.error_barriers import (
     MEANS,
     THRESHOLD,
     draw_curve,

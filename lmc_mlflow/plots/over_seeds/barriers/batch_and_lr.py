@@ -15,7 +15,7 @@ from lmc_mlflow.plots.facets import MOST_ENTRIES, POINT, Facet, facets_of
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
-from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL
+from lmc_mlflow.plots.over_seeds.barriers.by_model import LOST_LABEL
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import (
     SPLIT_LABELS,

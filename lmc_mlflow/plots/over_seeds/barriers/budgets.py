@@ -15,8 +15,8 @@ from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facets_of, point_
 from lmc_mlflow.plots.groups import learnt_only, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers
-from lmc_mlflow.plots.over_seeds.batch_and_lr import SPREAD
-from lmc_mlflow.plots.over_seeds.noise_scale import HEIGHTS, with_mean_of_ends
+from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import SPREAD
+from lmc_mlflow.plots.over_seeds.barriers.noise_scale import HEIGHTS, with_mean_of_ends
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, readable_log, shared_legend
 
 BUDGET = "budget"

@@ -15,7 +15,7 @@ from lmc_mlflow.plots.encoding import Encoding
 from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facet_panels, facets_of, point_settings
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.over_seeds.barriers import LOST_LABEL, draw_row_of_paths
+from lmc_mlflow.plots.over_seeds.barriers.by_model import LOST_LABEL, draw_row_of_paths
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import house_style, readable_log, rows_of_labels, shared_legend
 

@@ -1,0 +1,1 @@
+"""Draws ensembles over seeds, and how they are made."""

@@ -1,0 +1,1 @@
+"""Draws how alike both ends of a path are, over seeds."""
