@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lmc_mlflow.alignment.symmetry import Part, Parts, Permutations, Symmetry, check_permutations, check_state
+from lmc_mlflow.alignment.symmetry import Parts, Permutations, Symmetry, check_permutations, check_state
 from lmc_mlflow.weights import State
 
 
@@ -49,8 +49,8 @@ def entry_orders(symmetry: Symmetry, name: str, permutations: Permutations) -> d
                 orders[dim] = order
         else:
             holder = next(i for i, other in enumerate(axes) if any(outer in part.groups() for part in other))
-            every = [_order(parts, permutations, symmetry.parents, {outer: i}) for i in range(symmetry.sizes[outer])]
-            rows = torch.stack(every)[block_numbers(axes[holder], outer)]  # (places of the blocks, n)
+            every = _orders(parts, permutations, symmetry.parents, outer)
+            rows = every[block_numbers(axes[holder], outer)]  # (places of the blocks, n)
             shape = [1] * len(axes)
             shape[holder], shape[dim] = rows.shape
             dependent[dim] = (rows if holder < dim else rows.T).reshape(shape)
@@ -86,35 +86,46 @@ def block_numbers(parts: Parts, outer: str) -> Tensor:
     return torch.cat(numbers)
 
 
+def unit_entries(parts: Parts, group: str) -> Tensor:
+    """Give the entries of an axis that belong to each unit of a group, int64 (places, n)."""
+    found: list[Tensor] = []
+    start = 0
+    for part in parts:
+        if part.group == group:
+            found.append(start + torch.arange(part.size * part.repeat).view(part.size, part.repeat).T)
+        elif group in part.groups():
+            inside = unit_entries(part.inner, group)
+            offsets = start + part.repeat * torch.arange(part.size)[:, None, None]
+            found.append((inside + offsets).flatten(0, 1))
+        start += part.size * part.repeat
+    return torch.cat(found)
+
+
 def entry_order(parts: Parts, permutations: Permutations, parents: Mapping[str, str]) -> Tensor | None:
     """Give for each new entry of an axis the old one, int64 (n,) on the CPU; None where all stay."""
     if all(part.group is None for part in parts):
         return None
-    return _order(parts, permutations, parents, {})
+    return _orders(parts, permutations, parents, None)[0]
 
 
-def _order(parts: Parts, permutations: Permutations, parents: Mapping[str, str], blocks: Mapping[str, int]) -> Tensor:
-    """Order the entries of an axis that lie inside these new blocks: group -> number of the block."""
-    orders, start = [], 0
+def _orders(parts: Parts, permutations: Permutations, parents: Mapping[str, str], outer: str | None) -> Tensor:
+    """Order the entries of an axis inside every new block of a group (blocks, n); (1, n) where all have one order."""
+    orders: list[Tensor] = []
+    start = 0
     for part in parts:
-        units = _unit_order(part, permutations, parents, blocks)
-        inside = torch.arange(part.repeat)
-        if part.inner and any(parents.get(group) == part.group for inner in part.inner for group in inner.groups()):
-            each = [
-                _order(part.inner, permutations, parents, {**blocks, str(part.group): i}) for i in range(part.size)
-            ]
-            inside = torch.stack(each)
-        elif part.inner:
-            inside = _order(part.inner, permutations, parents, blocks)
-        orders.append((start + units[:, None] * part.repeat + inside).flatten())
+        units = torch.arange(part.size)[None] if part.group is None else permutations[part.group].cpu()
+        if part.group in parents:
+            assert parents[part.group] == outer, "units inside blocks lie directly inside them"
+        elif part.group is not None:
+            units = units[None]
+        holds = any(parents.get(group) == part.group for inner in part.inner for group in inner.groups())
+        if not part.inner:
+            inside = torch.arange(part.repeat)[None, None]
+        elif part.group is not None and holds:
+            inside = _orders(part.inner, permutations, parents, part.group)[None]  # one order in each of its units
+        else:
+            inside = _orders(part.inner, permutations, parents, outer)[:, None]
+        orders.append((start + units[:, :, None] * part.repeat + inside).flatten(1))
         start += part.size * part.repeat
-    return torch.cat(orders)
-
-
-def _unit_order(
-    part: Part, permutations: Permutations, parents: Mapping[str, str], blocks: Mapping[str, int]
-) -> Tensor:
-    if part.group is None:
-        return torch.arange(part.size)
-    order = permutations[part.group].cpu()
-    return order if part.group not in parents else order[blocks[parents[part.group]]]
+    most = max(len(order) for order in orders)
+    return torch.cat([order.expand(most, -1) for order in orders], dim=1)
