@@ -196,6 +196,7 @@ class Artifact:
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"
     PERMUTATION = "permutation.npz"
+    HELD_STILL = "held_still.json"
     CHECKPOINT_FOLDER = "checkpoint"
     RESUME_FOLDER = "resume"
     PREDICTIONS_FOLDER = "predictions"

@@ -16,7 +16,8 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import plots, query, weights
-from lmc_mlflow.alignment import permute
+from lmc_mlflow.alignment import Symmetry, permute
+from lmc_mlflow.alignment.symmetry import Channels
 from lmc_mlflow.config.alignment import AligningConfig, MatchingConfig
 from lmc_mlflow.config.commands import AlignConfig, InterpolateConfig
 from lmc_mlflow.config.path import EndsConfig
@@ -25,6 +26,7 @@ from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.workflows.alignment import align as align_module
+from lmc_mlflow.workflows.alignment.find_alignment import channels_sentence, held_table
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 HERE = ["--device=cpu", "--threads=1"]
@@ -74,6 +76,19 @@ def test_align_logs_the_permuted_network_as_an_endpoint_is_logged(
     assert metrics["unaligned/euclidean_squared"] - metrics["euclidean_squared"] == pytest.approx(gained, rel=1e-4)
     printed = capsys.readouterr().out
     assert f"entry_points.interpolate --run_a {a} --run_b {run.info.run_id}" in printed
+    assert metrics["channels_free"] == 1
+    assert "16 of 16 hidden channels may move (100%)." in printed
+    table = json.loads((files / "held_still.json").read_text())
+    assert table == {"columns": ["layer", "channels", "free", "held_by"], "data": []}
+
+
+def test_layers_that_are_held_still_are_listed() -> None:
+    free, held = Channels(5, 5), Channels(8, 2, ("roll in body", "select in body"))
+    symmetry = Symmetry({}, {}, {}, channels={"first": held, "second": free})
+    assert channels_sentence(symmetry) == (
+        "7 of 13 hidden channels may move (54%); the layer first is held still in whole or in part, by roll in body."
+    )
+    assert held_table(symmetry)["data"] == [["first", 8, 2, "roll in body; select in body"]]
 
 
 def test_an_alignment_is_usable_wherever_an_endpoint_is(store: MlflowClient, pair: str) -> None:

@@ -83,6 +83,7 @@ DRAWN = {
     plots.barrier_by_batch_and_lr: "interpolate",
     plots.angle_against_manhattan: "interpolate",
     plots.angle_of_connected: "interpolate",
+    plots.angle_by_family: "interpolate",
     by_noise_scale: "interpolate",
     by_budget: "interpolate",
     plots.final_training_loss: "train_pair",
@@ -223,7 +224,7 @@ def test_the_polar_plot_has_a_line_for_each_path() -> None:
         assert len(panel.lines) == 2
         assert panel.lines[0].get_xdata() == pytest.approx([0, np.pi / 4, np.pi / 2])
         assert panel.lines[0].get_ydata() == pytest.approx(radius)
-    assert legend(figure) == ["digits, mlp_l1_w16 (n = 2 seeds)"]
+    assert legend(figure) == ["mlp_l1_w16 (n = 2 seeds)"]
 
 
 def test_barrier_by_model_marks_mean_deviation_and_threshold() -> None:
@@ -365,16 +366,37 @@ def test_one_seed_alone_has_its_number_and_no_bar() -> None:
     assert "lr 0.001 (n = 1 seed per point)" in legend(figure)
 
 
-def test_a_polar_plot_has_a_row_for_each_data_set_and_names_what_follows_from_the_model() -> None:
+def test_a_row_of_the_polar_plot_is_one_training_condition_that_its_title_names() -> None:
     figure = plots.polar_over_seeds(
-        curves(curve([1, 2], model="a", lr=0.1), curve([1, 2], model="b"), curve([1, 2], dataset="mnist", model="c"))
+        curves(
+            curve([1, 2], model="a"),
+            curve([1, 2], model="b"),
+            curve([1, 2], model="b", lr=0.1),
+            curve([1, 2], dataset="mnist", model="c", lr=0.1),
+        )
     )
-    assert len(figure.axes) == 6
-    assert legend(figure) == [
-        "digits, a, lr 0.1 (n = 1 seed)",
-        "digits, b, lr 0.001 (n = 1 seed)",
-        "mnist, c, lr 0.001 (n = 1 seed)",
-    ]
+    titles = [panel.get_title().split("\n")[0] for panel in figure.axes]
+    assert titles == [text for row in ("digits, lr 0.001", "digits, lr 0.1", "mnist, lr 0.1") for text in [row] * 3]
+    lines = [[line.get_label() for line in panel.lines] for panel in figure.axes[::3]]
+    assert lines == [["a (n = 1 seed)", "b (n = 1 seed)"], ["b (n = 1 seed)"], ["c (n = 1 seed)"]]
+
+
+def test_the_angles_of_a_family_are_boxes_with_and_without_batch_norm_each_with_its_own_reference() -> None:
+    normed = {"model": "mlp_l1_w16_bn", "angle_reference_deg": 42.0}
+    frame = table(
+        PATH,
+        *({"seed": seed, "angle_deg": 50.0 + seed, "angle_weights_deg": 80.0} for seed in range(5)),
+        *(normed | {"seed": seed, "angle_deg": 30.0 + seed} for seed in range(5)),
+        {"model": "resnet10", "connected": "no"},
+    )
+    figure = plots.angle_by_family(frame)
+    everything, weights = figure.axes
+    labels = [label.get_text() for label in everything.get_xticklabels()]
+    assert labels == [f"MLP\n{word} batch norm\nn = 5 seeds" for word in ("without", "with")]
+    middles = [line.get_ydata()[0] for line in everything.lines if line.get_color() == "#1b4f8f"]
+    assert middles == [52, 32]
+    assert [segment[0, 1] for segment in bars(everything)] == [90, 42]  # never their mean, 66
+    assert not bars(weights)  # the reference is over all parameters
 
 
 def test_cells_beside_the_paper_say_how_many_seeds_they_have() -> None:

@@ -12,6 +12,7 @@ from lmc_mlflow.findings import conclusions
 from lmc_mlflow.findings.condition_table import Frames
 from lmc_mlflow.findings.conditions import has_learnt, noise_source
 from lmc_mlflow.findings.evidence import CONTRADICTED, INSUFFICIENT, SUPPORTED, UNDECIDED, ConditionTables, Verdict
+from lmc_mlflow.papers.altintas.acceptance_table import acceptance, acceptance_note
 from lmc_mlflow.papers.altintas.claims import ALTINTAS_CLAIMS
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions, printed_error_conditions
 from lmc_mlflow.papers.altintas.head_to_head import (
@@ -280,6 +281,29 @@ def test_a_claim_is_supported_contradicted_or_open(name: str) -> None:
         verdict = judge_all(made, 2, [claim])[name]["interpolate"]
         assert verdict.answer == expected, verdict
         assert bool(verdict.run_ids) == bool(rows)
+
+
+def test_networks_are_accepted_by_loss_and_accuracy_as_the_paper_says() -> None:
+    rows: list[tuple[dict[str, Any], str]] = [
+        ({}, "yes"),  # linear: 0.25 nats, 95 %
+        ({"lr": 0.01, "train/loss": 0.31}, "no"),
+        ({"lr": 0.02, "test/accuracy": 0.89}, "no"),
+        (HIDDEN | {"train/loss": 0.01}, "yes"),
+        (HIDDEN | {"train/loss": 0.011, "lr": 0.01}, "no"),
+        (HIDDEN | {"train/loss": 0.0, "lr": 0.02, "test/accuracy": 0.9}, "no"),
+    ]
+    made = store_of(*(row for row, _ in rows))
+    table = acceptance(error_conditions(made, "interpolate"), 2)
+    found = {(row["model"], row["lr"]): row["accepted"] for row in table.to_dict("records")}
+    assert found == {((ORDERED | row)["model"], f"{(ORDERED | row)['lr']:g}"): said for row, said in rows}
+    assert acceptance_note(table) == "Accepted by the paper's criteria, of 6 conditions: 2 yes, 4 no, 0 undecided."
+    assert table["criteria"].iloc[0] == "training loss 0.2 to 0.3, accuracy above 90 %"
+    apart = store_of({})
+    apart.pairs["train/loss"] = [0.25, 0.27]  # the interval leaves 0.2 to 0.3
+    crossing = error_conditions(apart, "interpolate")
+    assert acceptance(crossing, 2)["accepted"].tolist() == [UNDECIDED]
+    assert acceptance(crossing, 3).empty
+    assert acceptance(error_conditions(frames(), "interpolate"), 2).empty
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CPU = torch.device("cpu")
         ["--augmentation=flip_translate", "--translate_pixels=2", "--order_seed=43", "--augmentation_seed=118"],
         ["--augmentation=flip", "--noise_scope=paper", "--noise=different"],
         ["--augmentation=flip", "--memory_gb=0"],
+        ["--augmentation=flip_crop", "--memory_gb=0"],
     ],
 )
 def test_it_shows_the_batch_that_the_first_step_gets(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +44,7 @@ def test_it_shows_the_batch_that_the_first_step_gets(flags: list[str], monkeypat
         ExactTraining([trainee], config.optimization, data.flips).train_epoch(1)
         noise = noise_stream(config.noise, config.model.seed, trainee.side, CPU, data.translate)
         size = config.optimization.batch_size
-        shown, labels = first_images(trainee.images, trainee.labels, noise, size, data.flips, 6)
+        shown, labels = first_images(trainee, noise, size, data.flips, 6)
         assert torch.equal(shown, seen[0][:6])
         assert labels.shape == (6,)
 

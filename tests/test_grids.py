@@ -20,7 +20,9 @@ PAPER = {  # grid -> configurations, cells
     "paper_table_vi": (30, 150),
     "paper_table_vii": (20, 100),
     "paper_table_viii": (16, 80),
+    "paper_fig_4": (10, 50),
     "paper_fig_7": (12, 60),
+    "paper_fig_19": (24, 120),
 }
 FOUR_CELLS = """
 seeds: [1, 2]
@@ -296,6 +298,20 @@ def test_cells_that_two_tables_share_are_trained_once() -> None:
     )
     assert len(vi & viii) == 8 * 5  # all its centered rows
     assert len(vi & vii) == 6 * 5  # CIFAR-10 at 50/50: two rates of both ResNets, two VGGs
+
+
+def test_fig_4_has_batch_size_32_and_the_rates_of_its_caption() -> None:
+    for cell in read_grid("paper_fig_4", {}, (), ()).cells:
+        c = cell.config
+        assert (c.optimization.batch_size, c.data.shift, c.noise.noise) == (32, "label_5050", "same")
+        assert c.optimization.lr == (0.0001 if c.model.model.startswith("vgg") else 0.001)
+
+
+def test_figs_20_and_21_train_as_far_as_appendix_g_prints() -> None:
+    read = read_grid("paper_figs_20_21", {}, (), ())
+    assert (len(read.jobs), len(read.cells)) == (8, 40)
+    kinds = {(cell.config.data.normalization, cell.config.optimization.epochs) for cell in read.cells}
+    assert kinds == {("centered", 400), ("unit", 400)}
 
 
 DIGESTS = {  # as version 34125ca logged them: the digest finds the run of an interrupted sweep

@@ -404,6 +404,7 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
 UNSCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.angle_against_manhattan: lambda: plots.angle_against_manhattan(of_bands(query.paths())),
     plots.angle_of_connected: lambda: plots.angle_of_connected(of_bands(query.paths()).assign(connected="yes")),
+    plots.angle_by_family: lambda: plots.angle_by_family(of_bands(query.paths()).assign(connected="yes")),
     plots.final_training_loss: lambda: plots.final_training_loss(of_two_sizes(query.endpoints())),
 }
 OF_LOSSES = {

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from lmc_mlflow.findings.chosen_conditions import NUM_PATHS
 from lmc_mlflow.findings.condition_table import Frames
-from lmc_mlflow.workflows.report.figures import POLAR_PATHS, polar_paths
+from lmc_mlflow.workflows.report.hepburn_figures import polar_paths
 
 PATH = {
     "dataset": "mnist",
@@ -38,13 +39,20 @@ def test_the_polar_figure_shows_one_condition_of_each_network() -> None:
 
 def test_the_polar_figure_shows_each_seed_once_and_no_more_than_the_paper() -> None:
     rows = [{"seed": seed} for seed in (1, 1, 1, 2, 3, 4, 5, 6, 7)]
-    assert polar_paths(frames(*rows))["seed"].tolist() == list(range(1, POLAR_PATHS + 1))
+    assert polar_paths(frames(*rows))["seed"].tolist() == list(range(1, NUM_PATHS + 1))
 
 
 def test_of_conditions_with_as_many_seeds_the_polar_figure_shows_the_lowest_rate_then_batch_size() -> None:
     changes = [{"lr": 0.01, "batch_size": 16}, {"batch_size": 1024}, {"batch_size": 64}]
-    chosen = polar_paths(frames(*({"seed": 1} | change for change in changes), {"seed": 1, "model": "other"}))
+    chosen = polar_paths(frames(*({"seed": 1} | change for change in changes), {"seed": 1, "model": "resnet10"}))
     assert chosen[["model", "lr", "batch_size"]].to_numpy().tolist() == [
         ["mlp_l1_w587", 0.001, 64],
-        ["other", 0.001, 32],
+        ["resnet10", 0.001, 32],
     ]
+
+
+def test_the_polar_figure_shows_the_condition_that_most_networks_of_a_family_share() -> None:
+    alone = ({"seed": seed, "batch_size": 1024} for seed in (1, 2, 3, 4, 5))
+    shared = ({"seed": 1, "model": model} for model in ("mlp_l1_w587", "mlp_l3_w256_512_256"))
+    chosen = polar_paths(frames(*alone, *shared))
+    assert chosen[["model", "batch_size"]].to_numpy().tolist() == [["mlp_l1_w587", 32], ["mlp_l3_w256_512_256", 32]]

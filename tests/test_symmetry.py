@@ -17,7 +17,7 @@ from lmc_mlflow.alignment import (
     random_permutations,
     units_moved,
 )
-from lmc_mlflow.alignment.symmetry import Part
+from lmc_mlflow.alignment.symmetry import Channels, Part
 from lmc_mlflow.models.families import NETWORKS
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 
@@ -208,6 +208,26 @@ def test_tied_tensors_move_alike_and_constants_hold_units_in_place() -> None:
     symmetry = derive_symmetry(Tied(), images(1, 2))
     assert symmetry.sizes == {}
     assert symmetry.axes["twin.weight"] == symmetry.axes["middle.weight"]
+
+
+class Rolled(nn.Module):
+    """Eight channels whose positions matter, five that may move, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(4, 8), nn.Linear(8, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.flatten(1)).relu().roll(1, dims=1)
+        return self.last(self.middle(x).relu())
+
+
+def test_what_is_held_still_is_told_with_the_operation_that_holds_it() -> None:
+    symmetry = derive_symmetry(Rolled(), images(1, 2))
+    held = Channels(8, 0, ("roll in (the network itself)",))
+    assert symmetry.channels == {"first": held, "middle": Channels(5, 5)}  # the last layer makes no hidden channel
+    assert symmetry.held == {"first": held}
+    assert symmetry.share_free == 5 / 13
 
 
 def test_algebra_of_permutations() -> None:

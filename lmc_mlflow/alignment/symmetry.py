@@ -32,6 +32,16 @@ Parts = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
+class Channels:
+    """The hidden channels that a layer makes: how many, and how many of them may move."""
+
+    total: int
+    free: int
+    reasons: tuple[str, ...] = ()
+    """What holds the others still, in the order of the network: an operation and the module that it is in."""
+
+
+@dataclass(frozen=True)
 class Symmetry:
     """The permutations of a network's units that leave its function as it is (P-01: P_i W_i P_{i-1}^T, P_i b_i)."""
 
@@ -46,6 +56,19 @@ class Symmetry:
 
     The units are permuted in every block in a way of its own.
     """
+    channels: Mapping[str, Channels] = field(default_factory=dict)
+    """Layer with a matrix or a kernel -> its hidden channels; what is the network's output is left out."""
+
+    @property
+    def share_free(self) -> float:
+        """Give the share of hidden channels that may move, over all layers; 0 where there are none."""
+        total = sum(layer.total for layer in self.channels.values())
+        return sum(layer.free for layer in self.channels.values()) / total if total else 0.0
+
+    @property
+    def held(self) -> dict[str, Channels]:
+        """List the layers of whose channels some are held still."""
+        return {name: layer for name, layer in self.channels.items() if layer.free < layer.total}
 
     def tensors(self, group: str) -> list[tuple[str, int]]:
         """List the tensors that a permutation of this group changes, and along which axis."""

@@ -90,7 +90,7 @@ class AdoptConfig:
 
     def __post_init__(self) -> None:
         plain = DataConfig()
-        for name in ("augmentation", "translate_pixels"):
+        for name in ("augmentation", "translate_pixels", "crop_padding"):
             if getattr(self.data, name) != getattr(plain, name):
                 raise ValueError(f"{name} is about training, and an adopted network is trained; leave it out")
 

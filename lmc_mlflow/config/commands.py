@@ -45,8 +45,9 @@ RUN = "mlflow run . --env-manager local -e"
 
 
 def _check_translations(data: DataConfig, noise: NoiseConfig) -> None:
-    if data.translates and noise.noise_scope == "paper":
-        raise ValueError(f"augmentation={data.augmentation}: noise_scope=paper draws no translations; leave one out")
+    if (data.translates or data.crops) and noise.noise_scope == "paper":
+        what = "crops" if data.crops else "translations"
+        raise ValueError(f"augmentation={data.augmentation}: noise_scope=paper draws no {what}; leave one out")
 
 
 @dataclass(frozen=True)

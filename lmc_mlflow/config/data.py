@@ -58,11 +58,19 @@ class DataConfig(Section):
     )
     augmentation: str = option(
         "auto",
-        "flip: random horizontal flips; translate: random translations; auto: as is usual for the data set",
-        choices=("auto", "none", "flip", "translate", "flip_translate"),
+        "flip: random horizontal flips; translate: random translations; flip_crop: flips, and random crops of the "
+        "image with black pixels around it; auto: as is usual for the data set",
+        choices=("auto", "none", "flip", "translate", "flip_translate", "flip_crop"),
     )
     translate_pixels: int = option(
         2, "largest translation in each direction, in pixels; pixels from outside are 0", minimum=1, maximum=1000
+    )
+    crop_padding: int | None = option(
+        None,
+        "black pixels on each side of an image before its crop; auto: an eighth of its smaller side, 4 of 32",
+        minimum=1,
+        maximum=1000,
+        only_with={"augmentation": "flip_crop"},
     )
     memory_gb: float = option(
         4.0,
@@ -100,6 +108,17 @@ class DataConfig(Section):
     def translates(self) -> bool:
         """Return whether images are translated at random."""
         return self.augmentation in ("translate", "flip_translate")
+
+    @property
+    def crops(self) -> bool:
+        """Return whether images with a black border are cropped at random."""
+        return self.augmentation == "flip_crop"
+
+    def largest_move(self, height: int, width: int) -> int:
+        """Return by how many pixels images of this size are moved at most, by translations or by crops."""
+        if self.crops:
+            return max(1, min(height, width) // 8) if self.crop_padding is None else self.crop_padding
+        return self.translate_pixels if self.translates else 0
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class NoiseConfig(Section):
     )
     noise_seed: int | None = option(None, "seed of the noise; auto: the seed of the initialization", minimum=0)
     order_seed: int | None = option(None, "seed of the batch order; auto: noise_seed", minimum=0)
-    augmentation_seed: int | None = option(None, "seed of flips and translations; auto: noise_seed", minimum=0)
+    augmentation_seed: int | None = option(None, "seed of flips, translations and crops; auto: noise_seed", minimum=0)
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""

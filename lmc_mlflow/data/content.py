@@ -50,16 +50,16 @@ def check_labels(name: str, labels: Sequence[NDArray[Any]]) -> None:
 
 
 def check_translation(config: DataConfig, shape: tuple[int, ...]) -> None:
-    """Check that translated images (N, C, H, W) stay in the picture.
+    """Check that translated or cropped images (N, C, H, W) stay in the picture.
 
     Raises:
         ValueError: they do not.
     """
     _, _, height, width = shape
-    if config.translates and config.translate_pixels >= min(height, width):
-        raise ValueError(
-            f"translate_pixels={config.translate_pixels}: images of {height} x {width} leave the picture; give less"
-        )
+    largest = config.largest_move(height, width)
+    if largest >= min(height, width):
+        name = "crop_padding" if config.crops else "translate_pixels"
+        raise ValueError(f"{name}={largest}: images of {height} x {width} leave the picture; give less")
 
 
 def _all_equal(images: np.ndarray) -> bool:

@@ -136,7 +136,7 @@ def flips_images(config: DataConfig) -> bool:
     """Tell whether training images are flipped at random."""
     if config.augmentation == "auto":
         return dataset_row(config.dataset).flips
-    return config.augmentation in ("flip", "flip_translate")
+    return config.augmentation in ("flip", "flip_translate", "flip_crop")
 
 
 OPTIONAL: Mapping[str, Any] = {"validation": "unused"}

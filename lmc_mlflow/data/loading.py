@@ -1,20 +1,20 @@
 """Loads the data of a configuration: sides A and B and the test set, scaled and on the training device."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lmc_mlflow.batches import Images, ResidentImages
+from lmc_mlflow.batches import Images
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
 from lmc_mlflow.data.content import check_content, check_labels, check_translation
 from lmc_mlflow.data.datasets import DATASETS, Dataset, dataset_row, flips_images, load_dataset
+from lmc_mlflow.data.labelled import LabelledImages as LabelledImages
+from lmc_mlflow.data.labelled import common_black
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.data.shifts.registry import rendering_of, shift_row, split_sides
 from lmc_mlflow.data.shifts.renderings import Rendering
@@ -24,43 +24,6 @@ from lmc_mlflow.seeds import derive_seed
 
 SIDES = ("A", "B")
 BOTH = "both"
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Scaled images, labels (N,) int64 or (N, K) uint8 on one device, the digest of what they are, names of classes."""
-
-    images: Images
-    labels: Tensor
-    digest: str
-    classes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device) -> "LabelledImages":
-        """Give the same images and labels on another device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
-
-
-def move_all(named: Mapping[str, LabelledImages], device: torch.device) -> dict[str, LabelledImages]:
-    """Give images on another device, under their names; what has several, or is part of one whole, is copied once."""
-    different = {id(one): one for one in named.values()}
-    wholes = {id(own.whole): own.whole for own in map(_resident, different.values()) if own and own.whole is not None}
-    copies = {key: whole.to(device) for key, whole in wholes.items()}
-
-    def move(one: LabelledImages) -> LabelledImages:
-        own = _resident(one)
-        copy = copies.get(id(own.whole)) if own else None
-        images = one.images.to(device) if own is None or copy is None else own.of_copy(copy)
-        return replace(one, images=images, labels=one.labels.to(device))
-
-    moved = {key: move(one) for key, one in different.items()}
-    return {name: moved[id(one)] for name, one in named.items()}
-
-
-def _resident(one: LabelledImages) -> ResidentImages | None:
-    return one.images if isinstance(one.images, ResidentImages) else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +39,7 @@ class ShiftedData:
         flips: whether training images are flipped at random.
         digest: of the whole data set, training and test, before any split or scaling.
         scalings: how side A's images are scaled, and side B's.
-        translate: the largest random translation of a training image in pixels.
+        translate: the largest random move of a training image, by a translation or a crop, in pixels.
     """
 
     a: LabelledImages
@@ -109,7 +72,7 @@ def _join_sides(a: LabelledImages, b: LabelledImages) -> LabelledImages:
     if a.digest == b.digest:
         return a
     digest = _short_digest(f"{a.digest} {b.digest}")
-    return LabelledImages(join(a.images, b.images), torch.cat([a.labels, b.labels]), digest)
+    return LabelledImages(join(a.images, b.images), torch.cat([a.labels, b.labels]), digest, black=common_black(a, b))
 
 
 @dataclass(frozen=True)
@@ -156,7 +119,7 @@ def load_shifted(
         flips=flips_images(config),
         digest=digest,
         scalings=(a.sources[0].scaling, b.sources[0].scaling),
-        translate=config.translate_pixels if config.translates else 0,
+        translate=config.largest_move(*a.sources[0].source.shape[2:]),
     )
 
 
@@ -232,7 +195,8 @@ def _sides_on_device(
 
 
 def _labelled(images: Images, subset: _Subset, device: torch.device) -> LabelledImages:
-    return LabelledImages(images, torch.from_numpy(subset.labels).to(device), subset.digest)
+    black = subset.sources[0].scaling.black()
+    return LabelledImages(images, torch.from_numpy(subset.labels).to(device), subset.digest, black=black)
 
 
 def _short_digest(text: str) -> str:

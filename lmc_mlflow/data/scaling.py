@@ -47,6 +47,11 @@ class Scaling:
         # A constant channel has no deviation to divide by; it becomes 0.
         return Scaling(source.full_scale, means, tuple(d if d > 0 else 1.0 for d in deviations))
 
+    def black(self) -> tuple[float, ...]:
+        """Return what a raw 0 becomes in each channel."""
+        values: list[float] = self.apply(torch.zeros(1, len(self.mean), 1, 1)).flatten().tolist()
+        return tuple(values)
+
     def constants(self, device: torch.device) -> Constants | None:
         """Copy mean and deviation (C, 1, 1) to a device; None where they change nothing."""
         if set(self.mean) == {0.0} and set(self.deviation) == {1.0}:

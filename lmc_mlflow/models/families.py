@@ -14,9 +14,12 @@ from lmc_mlflow.models.names import (
     LINEAR_NAME,
     MLP_FORM,
     MLP_NAME,
+    RESNET_FORMS,
+    RESNET_NAME,
     TABLE_V_MLPS,
     parse_linear,
     parse_mlp,
+    parse_resnet,
     widths_of,
 )
 from lmc_mlflow.own_code import FORM, GRAPH, is_own, plugins, source_file
@@ -27,10 +30,10 @@ class Facts:
     """What is known of a network without building it.
 
     Attributes:
-        family: MLP, linear, ResNet, VGG, patches, or other.
-        depth: the number of layers as the family counts them (hidden ones in an MLP, all in a linear network, those
-            in the name of a ResNet or VGG); 0: not counted.
-        variant: what sets networks of one family and depth apart, besides widths, as in `bn_dropout`.
+        family: MLP, linear, ResNet, VGG, DenseNet, patches, or other.
+        depth: the number of layers as the family counts them (hidden ones in an MLP, all in a linear network, else
+            those in the name); 0: not counted.
+        variant: what sets networks of one family and depth apart, besides an MLP's widths, as in `bn_dropout`.
         norm: batch, layer, or nothing; None: only the network itself tells.
         widths: of the hidden layers of an MLP or a linear network.
         slope: negative slope of the activation of an MLP (0: ReLU) or a linear network (1); None: of other networks.
@@ -82,10 +85,12 @@ NETWORKS: Mapping[str, Facts] = {
     "vgg11": Facts("VGG", 11, norm="batch"),
     "vgg19": Facts("VGG", 19, norm="batch"),
     "vgg_like": Facts("VGG", norm="batch"),
+    "densenet40_k12": Facts("DenseNet", 40, "k12", norm="batch"),
     "patches_dense": Facts("patches"),
     "patches_local": Facts("patches"),
     "patches_conv": Facts("patches"),
     "patches_attention": Facts("patches"),
+    "patches_attention_qkv2": Facts("patches"),
 }
 _NORMS = {None: "", "_bn": "batch", "_ln": "layer"}
 _NUMBERED = re.compile(r"(?:resnet|vgg)(\d+)(?:_(\w+))?")
@@ -116,6 +121,13 @@ def _linear_facts(model: str) -> Facts:
     layers = int(found["layers"])
     # The tables of Altintas et al. name deep linear networks without a width, which is unknown then.
     return Facts("linear", layers, widths=(int(found["width"]),) * (layers - 1) if found["width"] else (), slope=1.0)
+
+
+def _resnet_facts(model: str) -> Facts:
+    found = RESNET_NAME.fullmatch(model)
+    if not found:
+        return UNKNOWN
+    return Facts("ResNet", int(found["depth"]), model[found.start("width") - 1 :], norm="batch")
 
 
 def _library_facts(model: str) -> Facts:
@@ -162,13 +174,15 @@ GRAPH_FORM = f"{GRAPH}<digest>"
 FORMS: Mapping[str, Form] = {
     MLP_FORM: Form("mlp_", _mlp_facts, parse_mlp),
     LINEAR_FORM: Form("linear_", _linear_facts, parse_linear),
+    **{form: Form(form[: form.index("w<")], _resnet_facts, parse_resnet) for form in RESNET_FORMS},
     TIMM_FORM: Form("timm:", _library_facts, _check_timm),
     TORCHVISION_FORM: Form("torchvision:", _library_facts, _check_torchvision),
     TRANSFORMERS_FORM: Form("transformers:", _library_facts, _check_transformers),
     GRAPH_FORM: Form(GRAPH, lambda _: UNKNOWN, _refuse_graph),
     FORM: Form("", lambda _: UNKNOWN, _check_own),
 }
-MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *NETWORKS, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, FORM)
+_OF_LIBRARIES = (TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM)
+MODEL_FORMS = (MLP_FORM, LINEAR_FORM, *RESNET_FORMS, *NETWORKS, *_OF_LIBRARIES, FORM)
 """The keys of all rows that a name builds, as help and errors list them."""
 
 

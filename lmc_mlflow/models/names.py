@@ -1,4 +1,4 @@
-"""Reads and writes the names of MLPs and linear networks; needs no PyTorch."""
+"""Reads and writes the names that carry numbers: MLPs, linear networks, ResNets; needs no PyTorch."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ from lmc_mlflow.errors import shortened
 
 MLP_FORM = "mlp_l<layers>_w<width>[_<width>...][_bn|_ln][_leaky<slope>][_dropout]"
 LINEAR_FORM = "linear_l<layers>_w<width>"
+RESNET18_FORM = "resnet18_w<width>"
+RESNET20_FORM = "resnet20_w<width>[_padded]"
+RESNET_FORMS = (RESNET18_FORM, RESNET20_FORM)
 MOST_LAYERS = 1000
 TABLE_V_MLPS = ("mlp_l1_w587", "mlp_l3_w256_512_256", "mlp_l1_w126", "mlp_l3_w110_256_110")
 """The MLPs of Hepburn et al., Table V."""
@@ -16,6 +19,7 @@ MLP_NAME = re.compile(
     r"(?P<norm>_bn|_ln)?(?:_leaky(?P<slope>\d+(?:\.\d+)?))?(?P<dropout>_dropout)?"
 )
 LINEAR_NAME = re.compile(r"linear_l(?P<layers>\d+)(?:_w(?P<width>\d+))?")
+RESNET_NAME = re.compile(r"resnet(?P<depth>18|20)_w(?P<width>[1-9]\d{0,4})(?P<padded>_padded)?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class MLPSpec:
     norm: str = ""
     slope: float | None = None
     dropout: bool = False
+
+
+@dataclass(frozen=True)
+class ResNetSpec:
+    """A ResNet for small images.
+
+    Attributes:
+        depth: 18 or 20.
+        width: channels of the stem and of the first stage; each further stage has twice as many.
+        projected: whether shortcuts between stages are convolutions, or without parameters.
+    """
+
+    depth: int
+    width: int
+    projected: bool = True
 
 
 def parse_mlp(name: str) -> MLPSpec:
@@ -91,6 +110,21 @@ def parse_linear(name: str) -> tuple[int, ...]:
             "linear_l4_w128"
         )
     return (int(width),) * num_hidden if num_hidden else ()
+
+
+def parse_resnet(name: str) -> ResNetSpec:
+    """Read the name of a ResNet with a width, as in `resnet18_w64` or `resnet20_w16_padded`.
+
+    Raises:
+        ValueError: the name does not have that form.
+    """
+    found = RESNET_NAME.fullmatch(name)
+    if not found or (found["padded"] and found["depth"] != "20"):
+        raise ValueError(
+            f"model {shortened(name)!r}: a ResNet with a width is called {RESNET18_FORM} or {RESNET20_FORM}, as in "
+            "resnet18_w64, which is the usual one, or resnet18_w4, a sixteenth of its width"
+        )
+    return ResNetSpec(int(found["depth"]), int(found["width"]), not found["padded"])
 
 
 def with_batch_norm(name: str) -> str:

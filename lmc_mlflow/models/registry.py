@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.errors import first_line, shortened
+from lmc_mlflow.models.densenet import densenet
 from lmc_mlflow.models.families import FORMS, GRAPH_FORM, TIMM_FORM, TORCHVISION_FORM, TRANSFORMERS_FORM, form_of
 from lmc_mlflow.models.graphs.network import graph_network
 from lmc_mlflow.models.initialization import initialize
@@ -19,10 +20,17 @@ from lmc_mlflow.models.libraries.torchvision_networks import torchvision_network
 from lmc_mlflow.models.libraries.transformers_networks import transformers_network
 from lmc_mlflow.models.linear import linear
 from lmc_mlflow.models.mlp import mlp
-from lmc_mlflow.models.names import LINEAR_FORM, MLP_FORM, parse_linear, parse_mlp
-from lmc_mlflow.models.patch_attention import patch_attention
+from lmc_mlflow.models.names import (
+    LINEAR_FORM,
+    MLP_FORM,
+    RESNET_FORMS,
+    parse_linear,
+    parse_mlp,
+    parse_resnet,
+)
+from lmc_mlflow.models.patch_attention import TwiceProjectedAttention, patch_attention
 from lmc_mlflow.models.patches import PatchGrid, patch_grid, patches
-from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, resnet
+from lmc_mlflow.models.resnet import EARLY_STRIDES, STAGE_STRIDES, Stages, resnet
 from lmc_mlflow.models.vgg import VGG11, VGG19, VGG_LIKE, vgg
 from lmc_mlflow.own_code import FORM
 from lmc_mlflow.seeds import global_stream
@@ -86,7 +94,12 @@ def _of_patches(spec: NetworkSpec, output: nn.Module) -> nn.Module:
 
 
 def _resnet(num_blocks: int, strides: Sequence[int] = STAGE_STRIDES) -> Builder:
-    return lambda spec, output: resnet(num_blocks, spec.channels, spec.num_classes, output, strides)
+    plan = Stages.of_table_v(num_blocks, strides)
+    return lambda spec, output: resnet(plan, spec.channels, spec.num_classes, output)
+
+
+def _resnet_of_width(spec: NetworkSpec, output: nn.Module) -> nn.Module:
+    return resnet(Stages.of_name(parse_resnet(spec.model)), spec.channels, spec.num_classes, output)
 
 
 def _of_others(build: Callable[[str, str, tuple[int, int, int], int, nn.Module], nn.Module]) -> Builder:
@@ -111,6 +124,7 @@ BUILDERS: Mapping[str, Builder] = {
         parse_mlp(spec.model), spec.num_inputs, spec.num_classes, spec.dropout_rate, output
     ),
     LINEAR_FORM: lambda spec, output: linear(parse_linear(spec.model), spec.num_inputs, spec.num_classes, output),
+    **dict.fromkeys(RESNET_FORMS, _resnet_of_width),
     "resnet10": _resnet(1),
     "resnet22": _resnet(3),
     "resnet10_s222": _resnet(1, EARLY_STRIDES),
@@ -118,10 +132,14 @@ BUILDERS: Mapping[str, Builder] = {
     "vgg11": _vgg(VGG11),
     "vgg19": _vgg(VGG19),
     "vgg_like": _vgg(VGG_LIKE, pool_size=5),
+    "densenet40_k12": lambda spec, output: densenet(40, 12, spec.channels, spec.num_classes, output),
     "patches_dense": _of_patches,
     "patches_local": _of_patches,
     "patches_conv": _of_patches,
     "patches_attention": lambda spec, output: patch_attention(_grid(spec), spec.num_classes, output),
+    "patches_attention_qkv2": lambda spec, output: patch_attention(
+        _grid(spec), spec.num_classes, output, TwiceProjectedAttention
+    ),
     TIMM_FORM: _of_others(timm_network),
     TORCHVISION_FORM: _of_others(torchvision_network),
     TRANSFORMERS_FORM: _of_others(transformers_network),
@@ -193,7 +211,7 @@ def check_repeats(spec: NetworkSpec, seed: int, network: nn.Module) -> None:
 
 def _check_size(spec: NetworkSpec) -> None:
     """Refuse widths of the user's own that would fill the memory several times, before any is taken."""
-    if form_of(spec.model) not in (MLP_FORM, LINEAR_FORM):
+    if form_of(spec.model) not in (MLP_FORM, LINEAR_FORM, *RESNET_FORMS):
         return
     needed = sum(value.numel() * value.element_size() for value in empty_state(spec).values())
     free = psutil.virtual_memory().available

@@ -15,6 +15,7 @@ GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii"
     "altintas_table_2": "altintas_table_2",
     "altintas_table_4": "altintas_table_4",
     **{name: name for name in ("altintas_fig_1", "altintas_fig_2", "altintas_fig_3", "altintas_fig_5")},
+    "altintas_acceptance": "altintas_table_1",
     "logistic_regression": "altintas_logistic_regression",
     "interventions": "altintas_interventions",
     "head_to_head": "hepburn_against_altintas",

@@ -21,6 +21,7 @@ from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as s
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_of_connected as angle_of_connected
+from lmc_mlflow.plots.over_seeds.similarity.families import angle_by_family as angle_by_family
 from lmc_mlflow.plots.over_seeds.similarity.polar import polar_over_seeds as polar_over_seeds
 from lmc_mlflow.plots.over_seeds.similarity.sharpness import angle_against_sharpness as angle_against_sharpness
 from lmc_mlflow.plots.over_seeds.similarity.sharpness import diversity_against_sharpness as diversity_against_sharpness

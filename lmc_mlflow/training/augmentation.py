@@ -1,4 +1,4 @@
-"""Flips and translates the images of a batch by amounts drawn beforehand."""
+"""Flips, translates and crops the images of a batch by amounts drawn beforehand."""
 
 import torch
 from torch import Tensor
@@ -19,17 +19,25 @@ def flip_in_place(images: Tensor, flipped: Tensor) -> None:
         images.copy_(torch.where(flipped[:, None, None, None], images.flip(-1), images))
 
 
-def translate_images(images: Tensor, moves: Tensor, largest: int) -> Tensor:
-    """Return the images, each moved by its own number of whole pixels and filled with 0 at the other edge.
+def translate_images(images: Tensor, moves: Tensor, largest: int, edge: Tensor | None = None) -> Tensor:
+    """Return the images, each moved by its own number of whole pixels and filled at the other edge.
+
+    A random crop of an image with `largest` more pixels on each side is such a move: the crop that begins at row i and
+    column j is a move by largest - i down and largest - j to the right.
 
     Args:
         images: (n, C, H, W) on any device; not changed.
         moves: (n, 2) on the same device, pixels down and to the right, each from -largest to largest.
         largest: the largest possible move, in pixels.
+        edge: (C, 1, 1) or (n, C, 1, 1) on the same device, what the new pixels are; None: 0.
     """
     n, c, h, w = images.shape
     device = images.device
     padded = functional.pad(images, (largest, largest, largest, largest))
+    if edge is not None:
+        inside = padded[..., largest : largest + h, largest : largest + w]
+        padded = edge.expand(n, c, *padded.shape[2:]).clone()
+        padded[..., largest : largest + h, largest : largest + w] = inside
     rows = torch.arange(h, device=device) + largest - moves[:, :1]
     columns = torch.arange(w, device=device) + largest - moves[:, 1:]
     of_image = torch.arange(n, device=device)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Gathers the batches of an epoch as the noise has drawn them: order, flips, translations."""
+"""Gathers the batches of an epoch as the noise has drawn them: order, flips, translations or crops."""
 
 from collections.abc import Iterator
 
@@ -26,5 +26,5 @@ def drawn_batches(trainee: Trainee, draws: EpochDraws) -> Iterator[tuple[Tensor,
         if flipped is not None:
             flip_in_place(images, flipped)
         if moves is not None:
-            images = translate_images(images, moves[i], trainee.noise.translate)
+            images = translate_images(images, moves[i], trainee.noise.translate, trainee.edge)
         yield images, trainee.labels[positions]

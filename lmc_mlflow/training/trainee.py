@@ -25,6 +25,7 @@ class Trainee:
         noise: batch order, augmentation and dropout.
         images: N scaled images, returned on the training device.
         labels: (N,) class indices or (N, K) zeros and ones, on the same device.
+        edge: (C, 1, 1) on the same device, what comes in where an image is moved; None: 0.
         traces: the draws of each epoch so far.
         train_seconds: spent on training this network so far, without tests.
         test_seconds: spent on testing it in this process.
@@ -36,6 +37,7 @@ class Trainee:
     noise: NoiseStream
     images: Images
     labels: Tensor
+    edge: Tensor | None = None
     traces: list[EpochTrace] = field(default_factory=list)
     train_seconds: float = 0.0
     test_seconds: float = 0.0

@@ -78,6 +78,11 @@ def is_frozen(axis: Axis) -> bool:
     return all(part.is_frozen for part in axis)
 
 
+def num_moving(axis: Axis) -> int:
+    """Count the entries of a resolved axis that may move."""
+    return sum(part.length if part.group is not None else part.size * num_moving(part.inner) for part in axis)
+
+
 def groups_of(axis: Axis) -> frozenset[int]:
     """Collect the groups whose units lie on an axis."""
     return frozenset().union(*(part.groups for part in axis))

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from lmc_mlflow.alignment.derivation.axes import Axis, frozen_axis
 from lmc_mlflow.alignment.derivation.contexts import settle
 from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.held import HeldChannels, layers_of
 from lmc_mlflow.alignment.derivation.naming import name_groups
 from lmc_mlflow.alignment.derivation.operation import (
     Layout,
@@ -38,15 +39,25 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     _check_used(traced)
     groups = Groups()
     layouts = {name: _free_layout(groups, tensor.shape) for name, tensor in traced.tensors.items()}
-    outputs = _apply_rules(traced, groups, layouts)
+    held = HeldChannels(groups, layers_of(traced.graph, _parameters(network, traced), layouts))
+    outputs = _apply_rules(traced, groups, layouts, held)
     for axis in outputs[""]:
         groups.freeze(axis)
+    held.note_output()
     state = network.state_dict()
-    for name in layouts.keys() - state.keys():  # buffers that no state dict holds cannot be moved
+    for name in [name for name in layouts if name not in state]:
         for axis in layouts[name]:
             groups.freeze(axis)
+        held.note(f"the buffer {name}, which no state dict holds")
     first = _first_names(network)
-    return name_groups(groups, {name: layouts[first[name]] for name in state}, outputs)
+    return name_groups(groups, {name: layouts[first[name]] for name in state}, outputs, held)
+
+
+def _parameters(network: nn.Module, traced: Trace) -> dict[fx.Node, str]:
+    """Name the parameters of the network by their nodes."""
+    nodes = traced.graph.find_nodes(op="placeholder")
+    parameters = {name for name, _ in network.named_parameters()}
+    return {node: name for node, name in zip(nodes, traced.tensors, strict=False) if name in parameters}
 
 
 def _free_layout(groups: Groups, shape: Sequence[int]) -> Layout:
@@ -78,7 +89,7 @@ def _check_used(traced: Trace) -> None:
             )
 
 
-def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -> dict[str, Layout]:
+def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], held: HeldChannels) -> dict[str, Layout]:
     """Tie the axes of every operation (in the groups); the layouts of what the graph returns, by name."""
     outputs: dict[fx.Node, Output] = {}
     tensors = iter(layouts.values())
@@ -100,6 +111,7 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout]) -
             outputs[node] = (
                 [settle(groups, one) for one in made] if isinstance(made, list) else settle(groups, made)
             )
+            held.note(f"{_operation_name(node)} in {traced.modules.get(node.name) or '(the network itself)'}")
     raise AssertionError("a graph ends with its output")
 
 

@@ -33,6 +33,11 @@ class Groups:
         self._members: dict[int, dict[tuple[int, int], tuple[int, tuple[int, ...]]]] = {}
         self._numbers = count()
 
+    @property
+    def num_bound(self) -> int:
+        """Count the groups that are not free any more."""
+        return len(self._bound)
+
     def new_axis(self, size: int, contexts: tuple[int, ...] = ()) -> Axis:
         """Make an axis of `size` units that may be permuted in any way, in each unit of the contexts in another."""
         if size == 1:

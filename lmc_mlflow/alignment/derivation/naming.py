@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from lmc_mlflow.alignment.derivation.axes import Axis, is_frozen
 from lmc_mlflow.alignment.derivation.contexts import settle
 from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.held import HeldChannels
 from lmc_mlflow.alignment.derivation.operation import Layout
 from lmc_mlflow.alignment.symmetry import Part, Parts, Symmetry
 
@@ -12,7 +13,9 @@ INSIDE = ".inside"
 """Ends the name of a group of units that lie inside blocks; the name of the blocks stands before it."""
 
 
-def name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout]) -> Symmetry:
+def name_groups(
+    groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout], held: HeldChannels
+) -> Symmetry:
     """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several).
 
     Units inside blocks have the name of the blocks, followed by `.inside`.
@@ -39,6 +42,7 @@ def name_groups(groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[
         {name: tuple(_parts(groups.resolve(axis), names) for axis in layout) for name, layout in tensors.items()},
         {name: tuple(_parts(groups.resolve(axis), names) for axis in of) for name, of in outputs.items() if name},
         parents,
+        channels=held.channels(),
     )
 
 

@@ -1,5 +1,6 @@
 """Claims on how far networks are trained: the acceptance criteria of Altintas et al., judged on ours."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,13 +21,8 @@ def linear_networks_are_accepted(tables: ConditionTables) -> Evidence:
     """Collect evidence that linear networks on MNIST are trained as far as Altintas et al. train theirs (Table 1)."""
     evidence = Evidence()
     for _, row in _trained(tables, linear_layers).iterrows():
-        sides = [estimate(row, "train_loss").side(limit) for limit in ACCEPTED_LOSS]
-        accuracy = estimate(row, "accuracy").side(ACCEPTED_ACCURACY)
-        inside = sides == [1, -1] and accuracy == 1
-        outside = sides[0] == -1 or sides[1] == 1 or accuracy == -1
-        text = f"{label(row, ())}: {describe_measures(row, 'train_loss', 'accuracy')}; printed: training loss "
-        text += f"{ACCEPTED_LOSS[0]:g} to {ACCEPTED_LOSS[1]:g}, accuracy above {ACCEPTED_ACCURACY:g} %"
-        evidence.add(1 if inside else -1 if outside else 0, text, row["run_ids"])
+        text = f"{label(row, ())}: {describe_measures(row, 'train_loss', 'accuracy')}; printed: {criteria(row)}"
+        evidence.add(meets_criteria(row), text, row["run_ids"])
     return evidence
 
 
@@ -40,11 +36,40 @@ def relu_networks_fit_their_data(tables: ConditionTables) -> Evidence:
     return evidence
 
 
-def _trained(tables: ConditionTables, fact: Callable[[str], object]) -> pd.DataFrame:
-    """Select this paper's conditions on MNIST whose training loss is known, accepted or not."""
-    rows = tables.errors[tables.errors["n"] >= max(2, tables.min_seeds)]
+def meets_criteria(row: Any) -> int:
+    """Tell whether networks on MNIST meet what the paper says of its own, by the intervals of loss and accuracy.
+
+    Returns:
+        1 where both intervals lie within `criteria`, -1 where one lies outside, 0 where one crosses a limit.
+    """
+    loss, accuracy = estimate(row, "train_loss"), estimate(row, "accuracy").side(ACCEPTED_ACCURACY)
+    low, high = ACCEPTED_LOSS if linear_layers(row["model"]) else (-math.inf, NEAR_ZERO)
+    inside = loss.side(low) == 1 and loss.side(high) == -1 and accuracy == 1
+    outside = loss.side(low) == -1 or loss.side(high) == 1 or accuracy == -1
+    return 1 if inside else -1 if outside else 0
+
+
+def criteria(row: Any) -> str:
+    """Write what the paper says of networks like those of a condition."""
+    low, high = ACCEPTED_LOSS
+    loss = f"{low:g} to {high:g}" if linear_layers(row["model"]) else f"near 0 ({NEAR_ZERO:g})"
+    return f"training loss {loss}, accuracy above {ACCEPTED_ACCURACY:g} %"
+
+
+def trained_conditions(errors: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
+    """Select this paper's conditions on MNIST with enough seeds whose training loss is known, accepted or not.
+
+    Args:
+        errors: from `error_conditions`.
+        min_seeds: conditions with fewer seeds are left out.
+    """
+    rows = errors[errors["n"] >= max(2, min_seeds)]
     rows = rows[(rows["dataset"] == "mnist") & (rows["shift"] == "none") & (rows["init"] == "same")]
-    rows = rows[rows["train_loss"].notna() & (rows["noise"] == "different")]
+    return rows[rows["train_loss"].notna() & (rows["noise"] == "different")]
+
+
+def _trained(tables: ConditionTables, fact: Callable[[str], object]) -> pd.DataFrame:
+    rows = trained_conditions(tables.errors, tables.min_seeds)
     return rows[rows["model"].map(fact).astype(bool) & rows["learnt"].astype(bool)]
 
 

@@ -13,6 +13,7 @@ from lmc_mlflow.findings.condition_table import (
 )
 from lmc_mlflow.findings.conditions import counted
 from lmc_mlflow.findings.evidence import ANSWERS
+from lmc_mlflow.papers.altintas.acceptance_table import acceptance, acceptance_note
 from lmc_mlflow.papers.altintas.error_conditions import error_conditions
 from lmc_mlflow.papers.altintas.head_to_head import answer_head_to_head, head_to_head
 from lmc_mlflow.papers.altintas.tables import (
@@ -42,6 +43,7 @@ TABLE_TITLES = {
     "altintas_table_2": "Altintas et al., Table 2: error barriers of one hidden layer, MNIST, other orders",
     "altintas_table_3": "Altintas et al., Table 3: parameters of one function written three ways",
     "altintas_table_4": "Altintas et al., Table 4: test accuracies",
+    "altintas_acceptance": "Altintas et al.: are networks on MNIST trained as far as theirs?",
     "model_zoo": "Permutation slides: networks of one hidden layer by width",
     "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
@@ -55,7 +57,8 @@ def short_title(name: str) -> str:
     """Shorten a table's name: VI, or D 1 for Altintas et al."""
     if name.startswith("altintas_table_"):
         return f"D {name.removeprefix('altintas_table_')}"
-    return {"head_to_head": "batch size", "model_zoo": "zoo"}.get(name, name.removeprefix("table_").upper())
+    words = {"head_to_head": "batch size", "model_zoo": "zoo", "altintas_acceptance": "D accepted"}
+    return words.get(name, name.removeprefix("table_").upper())
 
 
 MOST_NAMED = 6
@@ -104,6 +107,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "altintas_table_2": minimal_model(errors, min_seeds),
         "altintas_table_3": patch_parameters(),
         "altintas_table_4": accuracies(ready, min_seeds),
+        "altintas_acceptance": acceptance(errors, min_seeds),
         "model_zoo": zoo_table(ready, min_seeds),
         "head_to_head": head_to_head(errors, min_seeds),
     }
@@ -118,6 +122,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
     notes = {name: training_note(tables[name]) for name in TRAINED}
     notes |= {name: f"{ratio_note(tables[name])} {notes[name]}".strip() for name in PATH_TABLES}
     notes |= {"head_to_head": answer_head_to_head(tables["head_to_head"])}
+    notes |= {"altintas_acceptance": acceptance_note(tables["altintas_acceptance"])}
     notes = {name: note for name, note in notes.items() if note}
     here = {mine: theirs for mine, theirs in stand_ins.items() if _is_read(frames, mine)}
     answer = answer_batch_norm_question(tables["table_vii"])

@@ -77,7 +77,8 @@ class _Double:
         if config.precision in TENSOR_CORES:
             self._network.to(memory_format=torch.channels_last)
         self._labels = torch.zeros_like(trainee.labels)
-        self._epoch = ResidentEpoch([images], num_outputs, flips, trainee.noise.translate)
+        edges = [] if trainee.edge is None else [trainee.edge]
+        self._epoch = ResidentEpoch([images], num_outputs, flips, trainee.noise.translate, edges)
         self._optimizer = _capturable(make_optimizer(self._network.parameters(), config), self._epoch.lr)
         self._lr = config.lr
         self._num_steps = 0

@@ -20,7 +20,9 @@ class ResidentEpoch:
         lr: learning rate of the following steps; a scalar.
     """
 
-    def __init__(self, images: Sequence[Tensor], num_classes: int, flips: bool, translate: int) -> None:
+    def __init__(
+        self, images: Sequence[Tensor], num_classes: int, flips: bool, translate: int, edges: Sequence[Tensor] = ()
+    ) -> None:
         """Allocate an epoch of zeros.
 
         Args:
@@ -28,6 +30,7 @@ class ResidentEpoch:
             num_classes: K.
             flips: whether images are flipped.
             translate: the largest random translation in pixels.
+            edges: (C, 1, 1) for each network, what comes in where an image is moved; empty: 0.
         """
         num_networks, num_samples = len(images), len(images[0])
         new = images[0].new_zeros
@@ -36,6 +39,7 @@ class ResidentEpoch:
         self._flipped = new(num_networks, num_samples, dtype=torch.bool) if flips else None
         self._moves = new(num_networks, num_samples, 2, dtype=torch.int64) if translate else None
         self._translate = translate
+        self._edges = torch.stack([*edges])[:, None] if edges else None
         self.outputs = new(num_networks, num_samples, num_classes)
         self.cursor, self.lr = new((), dtype=torch.int64), new(())
         self._positions = torch.arange(num_samples, device=self.cursor.device)
@@ -75,7 +79,11 @@ class ResidentEpoch:
             batches.copy_(torch.where(flipped, batches.flip(-1), batches))
         if self._moves is not None:
             moves = self._moves.index_select(1, here).flatten(0, 1)
-            batches.copy_(translate_images(batches.flatten(0, 1), moves, self._translate).view_as(batches))
+            edges = self._edges
+            if edges is not None:
+                edges = edges.expand(-1, batches.shape[1], -1, -1, -1).flatten(0, 1)
+            moved = translate_images(batches.flatten(0, 1), moves, self._translate, edges)
+            batches.copy_(moved.view_as(batches))
         return here
 
     def advance(self, here: Tensor, outputs: Tensor) -> None:

@@ -12,6 +12,7 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
+    channels_sentence,
     find_alignment,
     find_symmetry,
     log_matching,
@@ -46,11 +47,13 @@ class AlignOutcome(Outcome):
     Attributes:
         run_a: run id of A.
         converged: whether the matching settled.
+        channels: how many hidden channels may move, in a sentence.
         model: address of its published model; empty where none was wanted.
     """
 
     run_a: str
     converged: bool
+    channels: str
     model: str = ""
 
 
@@ -100,7 +103,8 @@ def align(config: AlignConfig) -> AlignOutcome:
     if config.publishing.publish:
         model = publish_all([run.run_id], config.runtime, config.ends.data_root)[run.run_id]
     converged = alignment.matching.converged
-    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, model)
+    channels = channels_sentence(symmetry)
+    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, channels, model)
 
 
 def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,11 +38,13 @@ class Alignment:
         network: B, permuted, on the CPU; its run is still the one that logged it.
         matching: the permutation, and how it was found.
         seconds: time that finding it took.
+        symmetry: of both networks.
     """
 
     network: LoggedNetwork
     matching: Matching
     seconds: float
+    symmetry: Symmetry
 
     def metrics(self) -> dict[str, float]:
         """Give the metrics of the matching, under the names they are logged by."""
@@ -50,6 +53,7 @@ class Alignment:
             "objective_before": values[0],
             "objective_after": values[-1],
             "units_moved": units_moved(self.matching.permutations),
+            "channels_free": self.symmetry.share_free,
             "cost/align_seconds": self.seconds,
         }
 
@@ -106,7 +110,7 @@ def find_alignment(
             len(matching.objective) - 1,
         )
     permuted = permute(symmetry, ends[1].state, matching.permutations)
-    return Alignment(replace(ends[1], state=permuted), matching, seconds)
+    return Alignment(replace(ends[1], state=permuted), matching, seconds, symmetry)
 
 
 @torch.no_grad()
@@ -134,8 +138,9 @@ def output_difference(before: LoggedNetwork, after: LoggedNetwork, images: Tenso
 
 
 def log_matching(run: TrackedRun, alignment: Alignment, prefix: str = "") -> None:
-    """Log the permutation, the objective sweep by sweep, and whether it converged."""
+    """Log the permutation, what is held still, the objective sweep by sweep, and whether it converged."""
     matching = alignment.matching
+    run.log_json(held_table(alignment.symmetry), Artifact.HELD_STILL)
     run.log_arrays({name: order.cpu().numpy() for name, order in matching.permutations.items()}, Artifact.PERMUTATION)
     run.log_curves({f"{prefix}objective": list(enumerate(matching.objective))})
     run.log_metrics({f"{prefix}{key}": value for key, value in alignment.metrics().items()})
@@ -148,8 +153,27 @@ def matching_sentence(alignment: Alignment) -> str:
     text = (
         f"matched by {alignment.matching.method}: objective {values['objective_before']:.5g} before, "
         f"{values['objective_after']:.5g} in the end; "
-        f"{values['units_moved']:.0%} of B's hidden units moved."
+        f"{values['units_moved']:.0%} of the units that may be exchanged moved. {channels_sentence(alignment.symmetry)}"
     )
     if not alignment.matching.converged:
         text += " **It had not converged when the limit of sweeps was reached**: give a higher `max_sweeps`."
     return text
+
+
+def channels_sentence(symmetry: Symmetry) -> str:
+    """Say how many of the hidden channels may move, and what holds the others still, in one sentence."""
+    held = symmetry.held
+    free, total = (sum(getattr(layer, count) for layer in symmetry.channels.values()) for count in ("free", "total"))
+    text = f"{free} of {total} hidden channels may move ({symmetry.share_free:.0%})"
+    if not held:
+        return f"{text}."
+    name, layer = next(iter(held.items()))
+    if len(held) == 1:
+        return f"{text}; the layer {name} is held still in whole or in part, by {layer.reasons[0]}."
+    return f"{text}; {len(held)} layers are held still in whole or in part, first {name}, by {layer.reasons[0]}."
+
+
+def held_table(symmetry: Symmetry) -> dict[str, Any]:
+    """Make the table of the layers of whose channels some are held still, and why."""
+    rows = [[name, layer.total, layer.free, "; ".join(layer.reasons)] for name, layer in symmetry.held.items()]
+    return {"columns": ["layer", "channels", "free", "held_by"], "data": rows}

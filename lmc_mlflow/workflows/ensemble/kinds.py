@@ -12,7 +12,7 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.other_data import OtherDataConfig
-from lmc_mlflow.data.loading import LabelledImages, move_all
+from lmc_mlflow.data.labelled import LabelledImages, move_all
 from lmc_mlflow.evaluation import predict
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.points import BN_POLICIES, network_at, point_loader

@@ -14,7 +14,8 @@ from lmc_mlflow.config.canonical import fingerprint, parameters
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.network_groups import SurveyedConfig
 from lmc_mlflow.contract import Tag
-from lmc_mlflow.data.loading import LabelledImages, ShiftedData, move_all
+from lmc_mlflow.data.labelled import LabelledImages, move_all
+from lmc_mlflow.data.loading import ShiftedData
 from lmc_mlflow.data.streaming import join
 from lmc_mlflow.findings.conditions import CONDITIONS, describe, distinguishing
 from lmc_mlflow.paths.measures import measures_beside

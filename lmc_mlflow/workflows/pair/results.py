@@ -133,7 +133,7 @@ def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData
     images, names = {}, {}
     for t in trainees:
         noise = noise_stream(config.noise, config.model.seed, t.side, t.labels.device, data.translate)
-        seen, labels = first_images(t.images, t.labels, noise, config.optimization.batch_size, data.flips, NUM_SHOWN)
+        seen, labels = first_images(t, noise, config.optimization.batch_size, data.flips, NUM_SHOWN)
         images[t.side] = seen.numpy()
         # Where an image has several labels their number is shown: their names do not fit below it.
         names[t.side] = [

@@ -10,6 +10,7 @@ from torch import nn
 from lmc_mlflow.config.canonical import fingerprint, to_nested, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
+from lmc_mlflow.data.labelled import edge_of
 from lmc_mlflow.data.loading import SIDES, ShiftedData
 from lmc_mlflow.models.freezing import freeze
 from lmc_mlflow.models.registry import NetworkSpec, build_network, check_repeats
@@ -111,6 +112,7 @@ def _trainee(
         ),
         images=own.images,
         labels=own.labels,
+        edge=edge_of(config.data, own),
     )
     check_last_batch(network, own.images, config.optimization.batch_size, side)
     return trainee

@@ -12,9 +12,10 @@ from lmc_mlflow.batches import Images
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.curve import SEGMENT, CurveConfig, curve_optimization
+from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
 from lmc_mlflow.data.datasets import flips_images
-from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.data.labelled import LabelledImages, common_black, edge_of
 from lmc_mlflow.normalization.recalibration import batch_norms, recalibrate
 from lmc_mlflow.paths.points import mixed_batches
 from lmc_mlflow.query.networks import LoggedNetwork
@@ -98,12 +99,12 @@ def prepare_training(
     first = ends[0].config
     optimization = curve_optimization(config, first.optimization)
     on_device = {name: splits[name].to(device) for name in TRAINED_ON[config.curve_data]}
-    images, labels = _joined(on_device)
+    images, labels, edge = _joined(on_device, first.data)
     network = ends[0].network().to(device)
     states = tuple({name: value.to(device) for name, value in end.state.items()} for end in ends)
     check_last_batch(network, images, optimization.batch_size, CURVE)
     bends = CurveNetwork(network, config.path, (states[0], states[1]), config.curve_bends, first.starting.freeze)
-    translate = first.data.translate_pixels if first.data.translates else 0
+    translate = first.data.largest_move(*images.shape[2:])
     trainee = Trainee(
         side=CURVE,
         network=bends,
@@ -111,6 +112,7 @@ def prepare_training(
         noise=noise_stream(NoiseConfig(), derive_seed(config.curve_seed, "curve/noise"), "A", device, translate),
         images=images,
         labels=labels,
+        edge=edge,
     )
     num_epochs = optimization.epochs if config.curve_epochs is None else config.curve_epochs
     flips = flips_images(first.data)
@@ -119,7 +121,7 @@ def prepare_training(
         "bends": config.curve_bends,
         "epochs": num_epochs,
         "training": fingerprint(TrainPairConfig(optimization=optimization, model=replace(first.model, seed=1))),
-        "augmentation": [flips, translate],
+        "augmentation": [flips, translate, *["crop"] * first.data.crops],
         "seed": config.curve_seed,
         "frozen": list(first.starting.freeze),
         "ends": [weights.digest(end.state) for end in ends],
@@ -129,10 +131,11 @@ def prepare_training(
     return CurveTraining(trainee, optimization, num_epochs, flips, config.curve_seed, digest)
 
 
-def _joined(splits: dict[str, LabelledImages]) -> tuple[Images, torch.Tensor]:
+def _joined(splits: dict[str, LabelledImages], data: DataConfig) -> tuple[Images, torch.Tensor, torch.Tensor | None]:
+    """Return the images of all splits, their labels, and what comes in where an image is moved."""
     if len(splits) == 1:
         (only,) = splits.values()
-        return only.images, only.labels
+        return only.images, only.labels, edge_of(data, only)
     a, b = splits["train_a"], splits["train_b"]
     labels = a.labels if a.digest == b.digest else torch.cat([a.labels, b.labels])
-    return both_training_sides(splits), labels
+    return both_training_sides(splits), labels, edge_of(data, replace(a, black=common_black(a, b)))

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.data.loading import LabelledImages, move_all
+from lmc_mlflow.data.labelled import LabelledImages, move_all
 from lmc_mlflow.models.parameters import trainable
 from lmc_mlflow.paths.barriers import Values
 from lmc_mlflow.paths.curves import CURVES, Curve, Segment, distances_from_start

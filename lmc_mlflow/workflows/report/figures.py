@@ -1,26 +1,23 @@
 """Draws the figures of a report from the same tables as its numbers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from lmc_mlflow import plots
-from lmc_mlflow.findings.condition_table import KEYS, Frames, within_pairs
-from lmc_mlflow.models.families import Facts, facts_of
+from lmc_mlflow.findings.condition_table import Frames, within_pairs
+from lmc_mlflow.models.families import Facts
 from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.sections import MY_RUNS, Picture
+from lmc_mlflow.workflows.report.hepburn_figures import Drawn, hepburn_figures, networks, where
 
-POLAR_PATHS = 5
-"""Paths of each network in the polar figure, as in the paper."""
 PHASE_CAPTION = (
     "Both sides of each pair, under the first batch-norm policy. The ground has the colour of the nearest cell; the "
     "line is where interpolation between cells passes 50 %."
 )
-POLAR_ORDER = ("lr", "batch_size", "epochs")
-"""Of several conditions with equally many seeds the polar figure shows the one with the lowest values of these."""
 
 
 def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
@@ -37,41 +34,7 @@ def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: p
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
-    inside = within_pairs(frames.paths)
-    paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
-    shifted = paths[paths["shift"] != "none"] if len(paths) else paths
-    drawn = {
-        "Covariate shift, batch size 32 (paper: Fig. 4)": (
-            plots.barrier_by_model(_where(paths, shift="label_5050", batch_size=32, normalization="centered")),
-            "Every path between the sides of a 50/50 pair, batch norm interpolated. The thin line is the paper's.",
-        ),
-        "ResNets on MNIST, batch size and learning rate (paper: Fig. 7)": (
-            plots.barrier_by_batch_and_lr(_networks(_where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
-            "Batch norm interpolated. One seed alone (n = 1) has no spread and settles nothing.",
-        ),
-        "Barrier and noise scale g = lr (N/B - 1)": (
-            plots.barrier_by_noise_scale(shifted, frames.endpoints),
-            "g is the noise scale of SGD; the paper uses it with Adam. Batch norm interpolated.",
-        ),
-        "Angle and distance (paper: Fig. 13)": (
-            plots.angle_against_manhattan(shifted),
-            "Angles are over all trainable parameters; with batch norm they are small for random networks too.",
-        ),
-        "Angle of connected pairs (paper: Fig. 14)": (
-            plots.angle_of_connected(shifted),
-            "Where an angle is as large as that of two independent initializations it says nothing. The paper chooses "
-            "pairs without a barrier that lose at most 6 points.",
-        ),
-        "Paths in polar coordinates (paper: Fig. 15)": (
-            plots.polar_over_seeds(polar),
-            f"One condition of each network, the one with the most seeds; up to {POLAR_PATHS} paths of it.",
-        ),
-        "Final training loss (paper: Fig. 16)": (
-            plots.final_training_loss(_where(frames.endpoints, shift="label_5050", normalization="centered")),
-            "Mean of both sides of 50/50 pairs.",
-        ),
-        **_disentangling(frames.paths),
-    }
+    drawn = {**hepburn_figures(frames, polar), **_disentangling(frames.paths)}
     return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
 
 
@@ -90,12 +53,12 @@ def _picture(figure: Any, title: str, caption: str, below: str = "") -> Picture:
     return Picture(b"" if command else plots.svg_bytes(figure), title, caption, below, command)
 
 
-def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
+def _disentangling(paths: pd.DataFrame) -> Drawn:
     """Draw the figures of Altintas et al., of paths between two networks of one initialization and other orders."""
     inside = within_pairs(paths)
     inside = inside[inside["bn"] == "interpolate"] if len(inside) else inside
-    ordered = _where(inside, shift="none", noise="different")
-    deep = _networks(ordered, _is_mlp_of_the_figures)
+    ordered = where(inside, shift="none", noise="different")
+    deep = networks(ordered, _is_mlp_of_the_figures)
     return {
         "Does batch size decide? (Hepburn et al. against Altintas et al.)": (
             plots.barrier_by_noise_source(inside),
@@ -106,55 +69,20 @@ def _disentangling(paths: pd.DataFrame) -> dict[str, tuple[Any, str]]:
             "Train is the mean of both sides.",
         ),
         "Dense, locally connected, convolutional, attention (Altintas et al.: Fig. 2)": (
-            plots.error_barrier_by_model(_networks(ordered, lambda facts: facts.family == "patches")),
+            plots.error_barrier_by_model(networks(ordered, lambda facts: facts.family == "patches")),
             "One layer over patches of 4 x 4.",
         ),
         "Complexity of the data (Altintas et al.: Fig. 3)": (
-            plots.error_barrier_by_model(_where(deep, optimizer="sgd"), normalized=True),
+            plots.error_barrier_by_model(where(deep, optimizer="sgd"), normalized=True),
             "MLPs with 1, 3 and 7 hidden layers, SGD.",
         ),
         "Adam (Altintas et al.: Fig. 5)": (
-            plots.error_barrier_by_model(_where(deep, optimizer="adam")),
+            plots.error_barrier_by_model(where(deep, optimizer="adam")),
             "MLPs with 1, 3 and 7 hidden layers.",
         ),
     }
 
 
-def polar_paths(frames: Frames) -> pd.DataFrame:
-    """Choose the paths whose points the polar figure shows: one condition of every data set and network.
-
-    It is the one with the most seeds; of several, that with the lowest rate, batch size and epochs. Of each of its
-    seeds there is one path, of the first few seeds.
-    """
-    inside = within_pairs(frames.paths)
-    if inside.empty:
-        return inside
-    inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
-    chosen = [_one_condition(rows) for _, rows in inside.groupby(["dataset", "model"], sort=True)]
-    return pd.concat(chosen) if chosen else inside
-
-
-def _one_condition(paths: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in KEYS if name in paths]
-    groups = [rows.drop_duplicates("seed") for _, rows in paths.groupby(names, dropna=False, sort=True)]
-    first = min(groups, key=lambda rows: (-len(rows), *(float(rows[name].iloc[0]) for name in POLAR_ORDER)))
-    return first.sort_values(["seed", "run_id"]).head(POLAR_PATHS)
-
-
-def _where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    for name, value in wanted.items():
-        frame = frame[frame[name] == value] if name in frame else frame
-    return frame
-
-
-def _networks(paths: pd.DataFrame, wanted: Callable[[Facts], bool]) -> pd.DataFrame:
-    return paths[[wanted(facts_of(str(model))) for model in paths["model"]]] if len(paths) else paths
-
-
 def _is_mlp_of_the_figures(facts: Facts) -> bool:
     uniform = len(set(facts.widths)) == 1
     return facts.family == "MLP" and facts.depth in (1, 3, 7) and not facts.variant and uniform
-
-
-def _is_resnet(facts: Facts) -> bool:
-    return facts.family == "ResNet" and not facts.library

@@ -29,7 +29,8 @@ from lmc_mlflow.query.tables import read_ensembles, read_paths
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, without_login
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
-from lmc_mlflow.workflows.report.figures import overview_picture, polar_paths, report_pictures
+from lmc_mlflow.workflows.report.figures import overview_picture, report_pictures
+from lmc_mlflow.workflows.report.hepburn_figures import polar_paths
 
 logger = logging.getLogger(__name__)
 

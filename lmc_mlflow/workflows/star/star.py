@@ -13,6 +13,7 @@ from lmc_mlflow.config.star import matching_of
 from lmc_mlflow.config.starting import StartConfig
 from lmc_mlflow.config.train_pair import NoiseConfig
 from lmc_mlflow.contract import Kind, Tag
+from lmc_mlflow.data.labelled import edge_of
 from lmc_mlflow.models.registry import build_network
 from lmc_mlflow.query.runs import Run
 from lmc_mlflow.seeds import derive_seed
@@ -159,13 +160,15 @@ def prepare_training(
         network.load_state_dict(fitted_state(network, first.spec.model, config.starting.start_head, start, "star"))
     check_last_batch(network, inputs.train.images, optimization.batch_size, "star")
     wrapped = SegmentNetwork(network, segments.own_loss_weight)
+    crops = inputs.data.translate if first.config.data.crops else 0
     trainee = Trainee(
         side="star",
         network=wrapped,
         optimizer=make_optimizer(wrapped.parameters(), optimization),
-        noise=noise_stream(NoiseConfig(), derive_seed(segments.star_seed, "star/noise"), "A", device),
+        noise=noise_stream(NoiseConfig(), derive_seed(segments.star_seed, "star/noise"), "A", device, crops),
         images=inputs.train.images,
         labels=inputs.train.labels,
+        edge=edge_of(first.config.data, inputs.train),
     )
     return StarTraining(trainee, sources, aligner, bench, optimization)
 

@@ -91,6 +91,7 @@ def unpack_trainees(content: bytes, device: torch.device) -> list[Trainee]:
         t.network.to(device)
         t.optimizer.load_state_dict(t.optimizer.state_dict())  # moves each tensor where its rule wants it
         t.noise, t.labels, t.images = t.noise.on(device), t.labels.to(device), placed[id(t.images)]
+        t.edge = None if t.edge is None else t.edge.to(device)
     return trainees
 
 

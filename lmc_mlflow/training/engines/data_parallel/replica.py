@@ -70,7 +70,7 @@ def _train(replica: Replica, config: OptimizationConfig, flips: bool, epoch: int
             if flipped is not None:
                 flip_in_place(images, flipped[share.part])
             if moves is not None:
-                images = translate_images(images, moves[i][share.part], trainee.noise.translate)
+                images = translate_images(images, moves[i][share.part], trainee.noise.translate, trainee.edge)
             for group in trainee.optimizer.param_groups:
                 group["lr"] = learning_rate(config, (epoch - 1) * steps_per_epoch + i, steps_per_epoch)
             trainee.optimizer.zero_grad()

@@ -29,6 +29,7 @@ class EpochPlan:
         trace: of the draws in their original order.
         moves: (N, 2) pixels by which the images move down and to the right, in this order; None: no moves.
         translate: the largest possible move, in pixels.
+        edge: (C, 1, 1), what comes in where an image is moved; None: 0.
     """
 
     images: Tensor
@@ -38,6 +39,7 @@ class EpochPlan:
     trace: EpochTrace
     moves: Tensor | None = None
     translate: int = 0
+    edge: Tensor | None = None
 
     def gather(self, index: int, start: int, batch: Tensor) -> None:
         """Write the images of one batch into `batch`.
@@ -53,7 +55,8 @@ class EpochPlan:
         if upright < len(batch):
             batch[upright:].copy_(self.images.index_select(0, positions[upright:]).flip(-1))
         if self.moves is not None:
-            batch.copy_(translate_images(batch, self.moves[start : start + len(batch)], self.translate))
+            moves = self.moves[start : start + len(batch)]
+            batch.copy_(translate_images(batch, moves, self.translate, self.edge))
 
     def flipped(self, batch_size: int) -> Tensor:
         """Tell (N,) which images are flipped, in the order of the epoch."""
@@ -89,7 +92,7 @@ def plan_epoch(trainee: Trainee, batch_size: int, flips: bool, epoch: int) -> Ep
     order, moves = send(order, device), None if moves is None else send(moves, device)
     trace = trace_epoch(epoch, draws, trainee.host_labels)
     labels, images = trainee.labels[order], trainee.images.tensor
-    return EpochPlan(images, order, labels, num_upright, trace, moves, trainee.noise.translate)
+    return EpochPlan(images, order, labels, num_upright, trace, moves, trainee.noise.translate, trainee.edge)
 
 
 def _upright_first(flipped: Tensor, batch_size: int) -> tuple[Tensor, list[int]]:

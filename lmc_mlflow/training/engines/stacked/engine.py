@@ -75,7 +75,8 @@ class Stack:
     def use_replay(self, flips: bool) -> None:
         """Run every step from now on as one launch on the device (see `replay.py`)."""
         images = [trainee.images.tensor for trainee in self.trainees if isinstance(trainee.images, ResidentImages)]
-        self._replay = Replay(images, self._steps, self._weights, flips, self.trainees[0].noise.translate)
+        edges = [trainee.edge for trainee in self.trainees if trainee.edge is not None]
+        self._replay = Replay(images, self._steps, self._weights, flips, self.trainees[0].noise.translate, edges)
 
     @torch.no_grad()
     def train(self, plans: Sequence[EpochPlan], epoch: int, stopped: Event) -> Tensor:

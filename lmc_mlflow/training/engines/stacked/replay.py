@@ -32,6 +32,7 @@ class Replay:
         weights: FlatWeights,
         flips: bool,
         translate: int = 0,
+        edges: Sequence[Tensor] = (),
     ) -> None:
         """Capture a graph for each batch size; the weights are undefined afterwards.
 
@@ -41,9 +42,10 @@ class Replay:
             weights: that a step changes.
             flips: whether images are flipped.
             translate: the largest random translation in pixels.
+            edges: (C, 1, 1) for each network, what comes in where an image is moved; empty: 0.
         """
         num_classes = next(iter(steps.values())).targets.shape[-1]
-        self.epoch = ResidentEpoch(images, num_classes, flips, translate)
+        self.epoch = ResidentEpoch(images, num_classes, flips, translate, edges)
         self.stream = make_stream(weights.values.device)
         self._weights = weights
         self._targets = torch.zeros_like(self.epoch.outputs)

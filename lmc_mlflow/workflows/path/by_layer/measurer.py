@@ -10,7 +10,7 @@ import torch
 
 from lmc_mlflow.alignment import Symmetry
 from lmc_mlflow.config.commands import InterpolateConfig
-from lmc_mlflow.data.loading import LabelledImages, move_all
+from lmc_mlflow.data.labelled import LabelledImages, move_all
 from lmc_mlflow.paths.barriers import alpha_grid
 from lmc_mlflow.paths.curves import Segment
 from lmc_mlflow.paths.grid import Grid

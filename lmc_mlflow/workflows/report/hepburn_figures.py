@@ -1,0 +1,108 @@
+"""Draws the figures of Hepburn et al. that a report holds."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from lmc_mlflow import plots
+from lmc_mlflow.findings.chosen_conditions import RULE, one_of_each_family
+from lmc_mlflow.findings.condition_table import Frames, within_pairs
+from lmc_mlflow.models.families import Facts, facts_of
+
+Drawn = dict[str, tuple[Any, str]]
+"""Title -> a figure and its caption."""
+
+
+def hepburn_figures(frames: Frames, polar: pd.DataFrame) -> Drawn:
+    """Draw the figures in the order of the paper.
+
+    Args:
+        frames: prepared.
+        polar: points of the paths of `polar_paths`, from `query.path_curves`.
+    """
+    inside = within_pairs(frames.paths)
+    paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
+    return {**_barriers(frames, paths), **_similarity(paths, polar), **_training(frames)}
+
+
+def polar_paths(frames: Frames) -> pd.DataFrame:
+    """Choose the paths whose points the polar figure shows (`findings.chosen_conditions`): within 50/50 pairs."""
+    inside = within_pairs(frames.paths)
+    if len(inside):
+        inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
+    return one_of_each_family(inside)
+
+
+def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """Select the rows with these values; a column that the table lacks selects nothing out."""
+    for name, value in wanted.items():
+        frame = frame[frame[name] == value] if name in frame else frame
+    return frame
+
+
+def networks(paths: pd.DataFrame, wanted: Callable[[Facts], bool]) -> pd.DataFrame:
+    """Select the rows whose network has wanted facts."""
+    return paths[[wanted(facts_of(str(model))) for model in paths["model"]]] if len(paths) else paths
+
+
+def _shifted(paths: pd.DataFrame) -> pd.DataFrame:
+    return paths[paths["shift"] != "none"] if len(paths) else paths
+
+
+def _barriers(frames: Frames, paths: pd.DataFrame) -> Drawn:
+    return {
+        "Covariate shift, batch size 32 (paper: Fig. 4)": (
+            plots.barrier_by_model(where(paths, shift="label_5050", batch_size=32, normalization="centered")),
+            "Every path between the sides of a 50/50 pair, batch norm interpolated. The thin line is the paper's.",
+        ),
+        "ResNets on MNIST, batch size and learning rate (paper: Fig. 7)": (
+            plots.barrier_by_batch_and_lr(networks(where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
+            "Batch norm interpolated. One seed alone (n = 1) has no spread and settles nothing.",
+        ),
+        "Barrier and noise scale g = lr (N/B - 1)": (
+            plots.barrier_by_noise_scale(_shifted(paths), frames.endpoints),
+            "g is the noise scale of SGD; the paper uses it with Adam. Batch norm interpolated.",
+        ),
+    }
+
+
+def _similarity(paths: pd.DataFrame, polar: pd.DataFrame) -> Drawn:
+    shifted = _shifted(paths)
+    # Distances compare within one data set, and one figure has no room for the panels of several.
+    parts = list(shifted.groupby("dataset", sort=True)) if len(shifted) else [("", shifted)]
+    return {
+        **{
+            f"Angle and distance (paper: Fig. 13){', ' if name else ''}{name}": (
+                plots.angle_against_manhattan(rows),
+                "Angles are over all trainable parameters; with batch norm they are small for random networks too.",
+            )
+            for name, rows in parts
+        },
+        "Angle of connected pairs by family (paper: Fig. 14)": (
+            plots.angle_by_family(shifted),
+            "Of MLPs without batch norm two random ones are 90 degrees apart, of those with batch norm 42.",
+        ),
+        "Angle of connected pairs by condition (paper: Fig. 14)": (
+            plots.angle_of_connected(shifted),
+            "Where an angle is as large as that of two independent initializations it says nothing. The paper chooses "
+            "pairs without a barrier that lose at most 6 points.",
+        ),
+        "Paths in polar coordinates (paper: Fig. 15)": (
+            plots.polar_over_seeds(polar),
+            f"A row is one training condition of a data set and family. {RULE}",
+        ),
+    }
+
+
+def _training(frames: Frames) -> Drawn:
+    return {
+        "Final training loss (paper: Fig. 16)": (
+            plots.final_training_loss(where(frames.endpoints, shift="label_5050", normalization="centered")),
+            "Mean of both sides of 50/50 pairs.",
+        ),
+    }
+
+
+def _is_resnet(facts: Facts) -> bool:
+    return facts.family == "ResNet" and not facts.library
