@@ -114,10 +114,9 @@ def _orders(parts: Parts, permutations: Permutations, parents: Mapping[str, str]
     start = 0
     for part in parts:
         units = torch.arange(part.size)[None] if part.group is None else permutations[part.group].cpu()
-        if part.group in parents:
-            assert parents[part.group] == outer, "units inside blocks lie directly inside them"
-        elif part.group is not None:
+        if part.group is not None and part.group not in parents:
             units = units[None]
+        assert part.group is None or parents.get(part.group, outer) == outer, "units inside blocks lie directly inside"
         holds = any(parents.get(group) == part.group for inner in part.inner for group in inner.groups())
         if not part.inner:
             inside = torch.arange(part.repeat)[None, None]

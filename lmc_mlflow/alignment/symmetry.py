@@ -1,6 +1,6 @@
 """Permutation symmetries of a network: which units may be exchanged, and how that permutes its tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -119,9 +119,7 @@ def inverse(permutations: Permutations, symmetry: Symmetry | None = None) -> dic
     """
     parents = _parents(permutations, symmetry)
     inverted = {group: torch.argsort(permutation) for group, permutation in permutations.items()}
-    return {
-        group: order[inverted[parents[group]]] if group in parents else order for group, order in inverted.items()
-    }
+    return {group: order[inverted[parents[group]]] if group in parents else order for group, order in inverted.items()}
 
 
 def compose(first: Permutations, second: Permutations, symmetry: Symmetry | None = None) -> dict[str, Tensor]:

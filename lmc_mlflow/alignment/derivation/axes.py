@@ -95,9 +95,7 @@ def covering(axis: Axis) -> frozenset[int]:
 
 def nested_axis(axis: Axis, inner: Axis) -> Axis:
     """Put `inner` inside every entry of an axis."""
-    made = (
-        units_axis(part.group, part.size, nested_axis(part.inner, inner) if part.inner else inner) for part in axis
-    )
+    made = (units_axis(part.group, part.size, nested_axis(part.inner, inner) if part.inner else inner) for part in axis)
     return join(part for piece in made for part in piece)
 
 

@@ -49,8 +49,10 @@ def linear(groups: Groups, operation: Operation) -> Layout:
     """Follow (..., in) times (out, in) transposed."""
     *leading, features = operation.input.layout
     positions = list(range(len(leading)))
-    operands = [((*leading, features), [*positions, "in"]), (operation["weight"].layout, ["out", "in"])]
-    *leading, out = tie(groups, operands, [*positions, "out"])
+    weight = operation["weight"].layout
+    *leading, out = tie(
+        groups, [((*leading, features), [*positions, "in"]), (weight, ["out", "in"])], [*positions, "out"]
+    )
     return (*leading, _tie_bias(groups, operation, out))
 
 

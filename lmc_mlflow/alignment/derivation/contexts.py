@@ -1,4 +1,4 @@
-"""Checks on which axis of a tensor the outer units lie that a permutation depends on, and ties axes of several tensors."""
+"""Finds the axes on which the outer units of a group lie, and ties the axes of several tensors."""
 
 from collections.abc import Hashable, Sequence
 
@@ -92,7 +92,7 @@ def tie(
         out: letters of the output; None for those of the first tensor.
     """
     axes: dict[Hashable, list[tuple[int, int]]] = {}
-    for i, (layout, letters) in enumerate(operands):
+    for i, (_, letters) in enumerate(operands):
         for dim, letter in enumerate(letters):
             axes.setdefault(letter, []).append((i, dim))
     for letter, places in axes.items():

@@ -108,9 +108,7 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], h
             outputs[node] = several[index]
         else:
             made = _apply_rule(traced, node, groups, outputs)
-            outputs[node] = (
-                [settle(groups, one) for one in made] if isinstance(made, list) else settle(groups, made)
-            )
+            outputs[node] = [settle(groups, one) for one in made] if isinstance(made, list) else settle(groups, made)
             held.note(f"{_operation_name(node)} in {traced.modules.get(node.name) or '(the network itself)'}")
     raise AssertionError("a graph ends with its output")
 

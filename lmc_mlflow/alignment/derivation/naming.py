@@ -55,10 +55,10 @@ def _settle_all(groups: Groups, layouts: list[Layout]) -> None:
                 if len(contexts) > 1 and not groups.is_replaced(group):
                     groups.reduce(group, contexts[:1])
     while True:
-        before = [[groups.resolve(axis) for axis in layout] for layout in layouts]
+        before = [tuple(groups.resolve(axis) for axis in layout) for layout in layouts]
         for layout in before:
-            settle(groups, tuple(layout))
-        if before == [[groups.resolve(axis) for axis in layout] for layout in layouts]:
+            settle(groups, layout)
+        if before == [tuple(groups.resolve(axis) for axis in layout) for layout in layouts]:
             return
 
 

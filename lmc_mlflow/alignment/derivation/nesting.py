@@ -1,6 +1,5 @@
 """Axes that are flattened into one, or taken apart into several."""
 
-import math
 from collections.abc import Sequence
 
 from lmc_mlflow.alignment.derivation.axes import Axis, AxisPart, frozen_axis, is_frozen, join, length, nested_axis

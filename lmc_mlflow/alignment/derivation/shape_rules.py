@@ -95,7 +95,11 @@ def _entries(groups: Groups, layout: Layout, dim: int, indices: Sequence[int]) -
     axis, others = layout[dim], (*layout[:dim], *layout[dim + 1 :])
     taken = [others] * len(indices)
     outer = axis[0].group
-    if outer is not None and axis == (AxisPart(outer, length(axis)),) and (not groups.is_replaced(outer) or is_frozen(groups.resolve(axis))):
+    if (
+        outer is not None
+        and axis == (AxisPart(outer, length(axis)),)
+        and (not groups.is_replaced(outer) or is_frozen(groups.resolve(axis)))
+    ):
         taken = [tuple(groups.member(other, outer, i) for other in others) for i in indices]
     groups.freeze(axis)
     return taken

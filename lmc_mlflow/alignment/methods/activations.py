@@ -199,7 +199,7 @@ def _units(symmetry: Symmetry, parts: Parts) -> dict[Unit, Tensor]:
             segments: dict[Unit, list[Tensor]] = {}
             for entries, inner in blocks:
                 for inside, size, repeat, start in block_segments(inner, insides):
-                    here = entries[:, :, start : start + size * repeat].unflatten(2, (size, repeat))
+                    here = entries[:, :, start : start + size * repeat].reshape(*entries.shape[:2], size, repeat)
                     segments.setdefault((group, inside), []).append(here.permute(0, 3, 1, 2).flatten(0, 1).flatten(1))
             found |= {unit: torch.cat(pieces) for unit, pieces in segments.items()}
         elif group not in symmetry.parents and any(part.group == group for part in parts):

@@ -221,7 +221,8 @@ def _piece(tensor: Tensor, entries: Tensor, chosen: Sequence[Segment]) -> Tensor
     here = entries[:, :, start : start + size * repeat]
     value = tensor[here.flatten()].view(*here.shape[:2], size, repeat, *tensor.shape[1:])
     for dim, (_, n, r, begin) in enumerate(others):
-        value = value.narrow(4 + 2 * dim, begin, n * r).unflatten(4 + 2 * dim, (n, r))
+        value = value.narrow(4 + 2 * dim, begin, n * r)
+        value = value.reshape(*value.shape[: 4 + 2 * dim], n, r, *value.shape[5 + 2 * dim :])
     # now (K, blocks, n, r, n, r, ...): units of insides in front, everything else behind
     fronts = [1, *(2 + 2 * i for i, (group, *_) in enumerate(chosen) if group is not None)]
     behind = [i for i in range(value.ndim) if i not in fronts]

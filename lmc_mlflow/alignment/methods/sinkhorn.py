@@ -98,9 +98,8 @@ def match_sinkhorn(
     held = _order_inside(symmetry, start_permutations(symmetry, start))
     b = permute(symmetry, b, held)
     best = _Best(symmetry, b, objective)
-    best.attempt(inverse(held, symmetry))  # the identity
-    if start is not None:
-        best.attempt(compose(inverse(held, symmetry), start_permutations(symmetry, start), symmetry))
+    for tried in (None, start):  # None: the identity
+        best.attempt(compose(inverse(held, symmetry), start_permutations(symmetry, tried), symmetry))
     history = [best.value]
     scores = _first_scores(symmetry, settings.seed, start, next(iter(b.values())).device)
     optimizer = torch.optim.Adam(list(scores.values()), lr=settings.lr) if scores else None
@@ -113,8 +112,8 @@ def match_sinkhorn(
         objective.soft(permuted, step - 1, draws).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % ROUND_EVERY == 0 or step == settings.steps:
-            tried = {group: assign(score) for group, score in scores.items()}
-            best.attempt(identity_permutations(symmetry) | tried)
+            rounded = {group: assign(score) for group, score in scores.items()}
+            best.attempt(identity_permutations(symmetry) | rounded)
             history.append(best.value)
     return Matching(compose(held, best.permutations, symmetry), tuple(history), True, "sinkhorn")
 
@@ -158,10 +157,10 @@ def _multiply(value: Tensor, parts: Parts, matrices: Mapping[str, Tensor]) -> Te
     for part in parts:
         end = start + part.size * part.repeat
         piece = value[start:end]
-        if part.group in matrices:
+        if part.group is not None and part.group in matrices:
             piece = (matrices[part.group] @ piece.reshape(part.size, -1)).reshape(piece.shape)
         if any(group in matrices for inner in part.inner for group in inner.groups()):
-            inside = piece.unflatten(0, (part.size, part.repeat)).transpose(0, 1)
+            inside = piece.reshape(part.size, part.repeat, *piece.shape[1:]).transpose(0, 1)
             piece = _multiply(inside, part.inner, matrices).transpose(0, 1).flatten(0, 1)
         pieces.append(piece)
         start = end

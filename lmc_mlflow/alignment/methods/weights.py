@@ -159,7 +159,6 @@ class _Problem:
         permutations[group] = after
         return gain
 
-
     def _improve_blocks(self, costs: BlockCosts, permutations: dict[str, torch.Tensor]) -> float:
         after = {**permutations, **costs.best(permutations)}
         gain = self.objective(after, costs.names) - self.objective(permutations, costs.names)
