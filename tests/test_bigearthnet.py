@@ -34,7 +34,6 @@ from mlflow import MlflowClient
 
 from entry_points.prepare_data import main as prepare_data
 from lmc_mlflow.data.holdout import random80
-from lmc_mlflow.data.readers.bigearthnet import conversion
 from lmc_mlflow.data.readers.bigearthnet import prepare as preparing
 from lmc_mlflow.data.readers.bigearthnet.archives import open_archive
 from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of, channels_of
@@ -45,10 +44,11 @@ from lmc_mlflow.data.readers.bigearthnet.splits import train_test
 from lmc_mlflow.data.readers.bigearthnet.store import (
     PatchStore,
     exact_statistics,
-    gather,
     open_store,
     verify,
 )
+from lmc_mlflow.data.store import conversion, converting
+from lmc_mlflow.data.store.rows import gather
 
 TWO = ("B02", "B08")
 MANY = 1100
@@ -350,7 +350,7 @@ def test_pixels_are_mapped_as_plain_numpy_files(small_store: PatchStore) -> None
     assert pixels.shape == (12, 120, 120)
     assert not pixels.flags.writeable
     assert np.array_equal(np.load(small_store.root / "B02.npy", mmap_mode="r"), pixels)
-    batch = gather(pixels, np.array([11, 0, 5]))
+    batch = gather(pixels, np.array([11, 0, 5]), "bigearthnet")
     assert not isinstance(batch, np.memmap)
     assert np.array_equal(batch, np.stack([patch_pixels(row, "B02") for row in (11, 0, 5)]))
 
@@ -440,7 +440,7 @@ def test_altered_labels_and_a_damaged_record_are_refused(small_store: PatchStore
 def test_a_finished_store_is_left_alone(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepared(archive, store=tmp_path / "s")
     before = content_of(tmp_path / "s")
-    monkeypatch.setattr(preparing, "convert_all", None)
+    monkeypatch.setattr(converting, "convert_all", None)
     again = prepared(archive, store=tmp_path / "s")
     assert (first.converted, again.converted) == (TWO, ())
     assert again.record == first.record
@@ -488,7 +488,7 @@ def test_a_killed_conversion_goes_on_where_it_was(
         file.write('{"chunk": 2, "sha2')  # a kill in the middle of a line
     converted: list[int] = []
     done = [json.loads(line)["chunk"] for line in (store / "B08.progress").read_text().splitlines()[1:]]
-    monkeypatch.setattr(conversion, "_convert", counted(converted))
+    monkeypatch.setattr(conversion, "convert_part", counted(converted))
     prepared(long_archive[0], TWO, store)
     assert done
     assert sorted(converted) == sorted(set(range(3)) - set(done))
@@ -510,12 +510,12 @@ def alive(process: psutil.Process) -> bool:
 
 
 def counted(chunks: list[int]):
-    original = conversion._convert
+    original = conversion.convert_part
 
-    def convert(job, band):
-        if band == "B08":
+    def convert(job, part):
+        if part.name == "B08":
             chunks.append(job.chunk)
-        return original(job, band)
+        return original(job, part)
 
     return convert
 
@@ -530,7 +530,7 @@ def test_a_kill_between_the_last_renames_is_made_good(long_archive: tuple[Path, 
         with pytest.raises(ValueError, match="unfinished"):
             open_store(store)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conversion, "_convert", None)
+        patch.setattr(conversion, "convert_part", None)
         prepared(long_archive[0], TWO, store)
     assert content_of(store) == content_of(long_archive[1])
 
@@ -553,7 +553,7 @@ def test_unfinished_work_of_another_archive_is_not_gone_on_with(archive: Path, t
 
 def test_two_processes_cannot_prepare_one_store(archive: Path, tmp_path: Path) -> None:
     with (
-        preparing._locked(tmp_path),
+        converting.locked(tmp_path, "bigearthnet"),
         pytest.raises(ValueError, match=f"another process is preparing {tmp_path}; wait until it is done"),
     ):
         prepared(archive, store=tmp_path)

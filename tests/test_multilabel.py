@@ -385,11 +385,14 @@ def walked() -> pd.DataFrame:
 
 SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.barrier_by_model: lambda: plots.barrier_by_model(of_bands(query.paths())),
+    plots.barrier_by_band_distance: lambda: plots.barrier_by_band_distance(of_bands(query.paths())),
     plots.barrier_by_batch_and_lr: lambda: plots.barrier_by_batch_and_lr(of_two_sizes(query.paths())),
     plots.overview: lambda: plots.overview(path_conditions(of_bands(query.paths()))),
     plots.learning_figure: lambda: plots.learning_figure(learned(), "title"),
     plots.learning_over_seeds: lambda: plots.learning_over_seeds(learned()),
     plots.paths_over_seeds: lambda: plots.paths_over_seeds(walked()),
+    plots.learning_by_scaling: lambda: plots.learning_by_scaling(learned().assign(model="mlp_l1_w8")),
+    plots.paths_by_variant: lambda: plots.paths_by_variant(walked().assign(model="mlp_l1_w8")),
     plots.path_figure: lambda: plots.path_figure(walked(), "title"),
     plots.aligned_path_figure: lambda: plots.aligned_path_figure(walked(), walked(), "title"),
     plots.curve_figure: lambda: plots.curve_figure(walked(), walked(), "title"),
@@ -442,7 +445,13 @@ OF_ENSEMBLES = {
     plots.accuracy_by_size,
     plots.scores_by_size,
     plots.ensemble_comparison,
+    plots.ensemble_scheme,
+    plots.polar_of_ensembles,
 }
+
+
+SCHEMES = {plots.star_domain_scheme}
+"""Drawings that need no runs."""
 
 
 def of_a_star() -> pd.DataFrame:
@@ -476,6 +485,7 @@ def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
         *OF_LOSSES,
         *OF_ONE_LABEL,
         *OF_ENSEMBLES,
+        *SCHEMES,
         plots.beside_paper,
         plots.missing_command,
         plots.png_bytes,

@@ -37,11 +37,11 @@ from lmc_mlflow.data.readers.bigearthnet.store_files import (
     BandRecord,
     StoreRecord,
     patches_digest,
-    pixels_file,
     sums_file,
     write_record,
 )
 from lmc_mlflow.data.scaling import Scaling
+from lmc_mlflow.data.store.files import pixels_file
 from lmc_mlflow.data.streaming import (
     READ_AHEAD,
     ScaledSource,

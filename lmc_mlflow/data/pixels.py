@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lmc_mlflow.data.readers.bigearthnet.store import PatchStore, gather
+from lmc_mlflow.data.readers.bigearthnet.store import PatchStore
 from lmc_mlflow.data.readers.bigearthnet.store_files import PATCH_SHAPE
+from lmc_mlflow.data.store.rows import gather
 
 Indices = NDArray[np.int64]
 DIGESTED_AT_ONCE = 1000
@@ -132,7 +133,7 @@ class BandSource:
         where = self.chosen[rows]
         raw = np.empty((len(where), *self.shape[1:]), dtype=np.int16)
         for channel, pixels in enumerate(self._mapped):
-            raw[:, channel] = gather(pixels, where).view(np.int16)
+            raw[:, channel] = gather(pixels, where, "bigearthnet").view(np.int16)
         return raw
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from lmc_mlflow.contract import LAUNCHER_RUN
 from lmc_mlflow.data.readers.bigearthnet.bands import BANDS, bands_of
 from lmc_mlflow.data.readers.bigearthnet.prepare import prepare
 from lmc_mlflow.data.readers.bigearthnet.store import open_store, verify
-from lmc_mlflow.data.readers.bigearthnet.store_files import DEFAULT_FOLDER, StoreRecord
+from lmc_mlflow.data.readers.bigearthnet.store_files import StoreRecord
+from lmc_mlflow.data.store.files import DEFAULT_FOLDER
 from lmc_mlflow.parallel import num_cores
 from lmc_mlflow.terminal.closing import next_step
 from lmc_mlflow.terminal.style import strip_paint

@@ -1,5 +1,6 @@
 """What took the place of each group of units, and on which outer units its permutation depends."""
 
+from collections.abc import Sequence
 from itertools import count
 
 from lmc_mlflow.alignment.derivation.axes import (
@@ -42,6 +43,18 @@ class Bindings:
         group = next(self._numbers)
         self._sizes[group], self._contexts[group] = size, contexts
         return (AxisPart(group, size),)
+
+    def new_layout(self, shape: Sequence[int]) -> tuple[Axis, ...]:
+        """Make the axes of a tensor of which nothing is known: each is free, in each place of those before it.
+
+        Only the entries of a head or of an expert need this: rules let other axes depend on nothing.
+        """
+        layout: list[Axis] = []
+        outer: tuple[int, ...] = ()
+        for size in shape:
+            layout.append(self.new_axis(size, outer))
+            outer += tuple(part.group for part in layout[-1] if part.group is not None)
+        return tuple(layout)
 
     def resolve(self, axis: Axis) -> Axis:
         """Write the same axis with groups that are free."""

@@ -95,5 +95,5 @@ def _parts(axis: Axis, names: Mapping[int, str]) -> Parts:
             parts += _parts(part.inner, names) * part.size
         else:
             inner = () if is_frozen(part.inner) else _parts(part.inner, names)
-            parts.append(Part(names[part.group], part.size, part.repeat, inner))
+            parts.append(Part(names.get(part.group), part.size, part.repeat, inner))  # outputs may show others
     return tuple(parts)

@@ -12,7 +12,8 @@ from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.sections import MY_RUNS, Picture
-from lmc_mlflow.workflows.report.hepburn_figures import Drawn, hepburn_figures, networks, where
+from lmc_mlflow.workflows.report.curves import ReportCurves, networks, where
+from lmc_mlflow.workflows.report.hepburn_figures import Drawn, hepburn_figures
 
 PHASE_CAPTION = (
     "Both sides of each pair, under the first batch-norm policy. The ground has the colour of the nearest cell; the "
@@ -20,21 +21,22 @@ PHASE_CAPTION = (
 )
 
 
-def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
+def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], curves: ReportCurves) -> list[Picture]:
     """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
         tables: of the report.
-        polar: points of the paths of `polar_paths`, from `query.path_curves`.
+        curves: read for these frames.
     """
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
     ]
+    pictures.append(_star_scheme())
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
-    drawn = {**hepburn_figures(frames, polar), **_disentangling(frames.paths)}
+    drawn = {**hepburn_figures(frames, curves), **_disentangling(frames.paths)}
     return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
 
 
@@ -51,6 +53,12 @@ def _picture(figure: Any, title: str, caption: str, below: str = "") -> Picture:
     """Make a picture of a figure; of one without data, the command that it names."""
     command = plots.missing_command(figure)
     return Picture(b"" if command else plots.svg_bytes(figure), title, caption, below, command)
+
+
+def _star_scheme() -> Picture:
+    """Draw Fig. 1 of Sonthalia et al., which needs no runs: it stands below their table, where that has any."""
+    title = "Convex set and star domain (Sonthalia et al.: Fig. 1)"
+    return _picture(plots.star_domain_scheme(), title, f"{title}: a drawing, not data.", below="starlight_table_2")
 
 
 def _disentangling(paths: pd.DataFrame) -> Drawn:

@@ -1,42 +1,31 @@
 """Converts an archive to a store, chunk by chunk; resumes after a kill, and names a band only once it is whole."""
 
-import fcntl
 import hashlib
 import io
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lmc_mlflow.data.readers.bigearthnet.archives import Archive, open_archive
 from lmc_mlflow.data.readers.bigearthnet.bands import bands_of
-from lmc_mlflow.data.readers.bigearthnet.conversion import ChunkJob, ChunkResult
-from lmc_mlflow.data.readers.bigearthnet.estimate import bytes_missing, estimate_line, readable_bytes
-from lmc_mlflow.data.readers.bigearthnet.progress import record_chunk, start_band
+from lmc_mlflow.data.readers.bigearthnet.conversion import FullSizeReader
 from lmc_mlflow.data.readers.bigearthnet.store import exact_statistics
 from lmc_mlflow.data.readers.bigearthnet.store_files import (
-    CHUNK,
     PATCHES,
     BandRecord,
     StoreRecord,
-    digest_of_digests,
-    is_whole,
-    layout_of,
-    partial_file,
+    band_part,
     patches_digest,
-    progress_file,
     read_record,
     sums_file,
     write_record,
-    write_whole,
 )
-from lmc_mlflow.data.readers.bigearthnet.workers import convert_all
-
-Done = dict[str, dict[int, ChunkResult]]
+from lmc_mlflow.data.store.converting import Conversion, Done, convert, jobs_of, locked
+from lmc_mlflow.data.store.estimate import counted
+from lmc_mlflow.data.store.files import digest_of_digests, partial_file, progress_file, write_whole
+from lmc_mlflow.data.store.progress import start_part
 
 
 @dataclass(frozen=True)
@@ -73,13 +62,13 @@ def prepare(
     if record is not None and not _missing(store_root, record, wanted) and (store_root / PATCHES).is_file():
         return PrepareReport(store_root, record, wanted, ())
     store_root.mkdir(parents=True, exist_ok=True)
-    with _locked(store_root):
+    with locked(store_root, "bigearthnet"):
         record = _record_of(store_root, digest)  # another process may just have finished
         missing = _missing(store_root, record, wanted)
         content = io.BytesIO()
         np.savez(content, names=names, labels=archive.labels, official=archive.official)
         write_whole(store_root / PATCHES, content.getvalue())
-        done = {band: start_band(store_root, band, digest, len(names)) for band in missing}
+        done = {band: start_part(store_root, band_part(band, len(names)), digest) for band in missing}
         if missing:
             _convert(archive, store_root, done, processes, on_estimate)
         empty = StoreRecord(archive.version, len(names), digest, archive.dropped, {})
@@ -101,37 +90,19 @@ def _missing(root: Path, record: StoreRecord | None, wanted: tuple[str, ...]) ->
     """List the bands to convert: not in the store, or with a file that was lost or cut since."""
     if record is None:
         return wanted
-    return tuple(band for band in wanted if band not in record.bands or not is_whole(root, band, record.num_patches))
+    return tuple(
+        band for band in wanted if band not in record.bands or not band_part(band, record.num_patches).is_whole(root)
+    )
 
 
 def _convert(archive: Archive, root: Path, done: Done, processes: int, on_estimate: Callable[[str], None]) -> None:
     """Convert all chunks that are not done, and add them to `done` and to the bands' progress."""
     num_patches = len(archive.patches)
-    jobs = []
-    for chunk in range(-(-num_patches // CHUNK)):
-        bands = tuple(band for band in done if chunk not in done[band])
-        if bands:
-            patches = archive.patches[chunk * CHUNK : (chunk + 1) * CHUNK]
-            jobs.append(ChunkJob(archive.reader, root, num_patches, chunk, patches, bands))
-    if not jobs:
-        return
-    needed, free = bytes_missing(root, tuple(done), num_patches), shutil.disk_usage(root).free
-    if needed > free:
-        raise ValueError(
-            f"bigearthnet: {root} needs {readable_bytes(needed)} more and its disk has {readable_bytes(free)} free; "
-            "free some space or give another store=<folder>"
-        )
-    on_estimate(estimate_line(archive, root, tuple(done), jobs, processes))
-    rest = sum(len(job.patches) for job in jobs)
-    with (
-        tqdm(total=num_patches, initial=num_patches - rest, desc="converting", unit="patch", disable=None) as bar,
-        closing(convert_all(jobs, processes)) as converted,
-    ):
-        for job, results in converted:
-            for band, result in results.items():
-                record_chunk(root, band, job.chunk, result)
-                done[band][job.chunk] = result
-            bar.update(len(job.patches))
+    conversion = Conversion("bigearthnet", root, FullSizeReader(archive.reader), processes, ("patch", "patches"))
+    parts = [band_part(band, num_patches) for band in done]
+    jobs = jobs_of(conversion, archive.patches, parts, done)
+    what = f"{counted(len(parts), 'band')} of {counted(num_patches, 'patch', 'patches')}"
+    convert(conversion, what, parts, jobs, done, on_estimate)
 
 
 def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
@@ -150,21 +121,9 @@ def _finish(root: Path, record: StoreRecord, done: Done) -> StoreRecord:
             min(result.minimum for result in chunks.values()),
             max(result.maximum for result in chunks.values()),
         )
-        for path in layout_of(root, band, record.num_patches):
-            partial_file(path).replace(path)
+        band_part(band, record.num_patches).finish(root)
     whole = StoreRecord(record.version, record.num_patches, record.patches, record.dropped, rows)
     write_record(root, whole)
     for band in done:
         progress_file(root, band).unlink()
     return whole
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Lock the store against other processes; the system releases the lock when this process ends."""
-    with (root / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"bigearthnet: another process is preparing {root}; wait until it is done") from None
-        yield

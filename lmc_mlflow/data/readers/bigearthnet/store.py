@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +15,17 @@ from tqdm import tqdm
 from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.data.readers.bigearthnet.bands import BANDS
 from lmc_mlflow.data.readers.bigearthnet.store_files import (
-    CHUNK,
-    DEFAULT_FOLDER,
     PATCH_SHAPE,
     PATCHES,
     PIXEL_TYPE,
     StoreRecord,
-    is_whole,
+    band_part,
     patches_digest,
-    pixels_file,
-    progress_file,
     read_record,
     sums_file,
 )
+from lmc_mlflow.data.store.files import DEFAULT_FOLDER, pixels_file, progress_file
+from lmc_mlflow.data.store.rows import altered_chunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class PatchStore:
         return tuple(sorted(self.record.bands))
 
     def pixels(self, band: str) -> "np.memmap[Any, np.dtype[np.uint16]]":
-        """Map the raw pixels (N, 120, 120) of a band from the disk; `gather` reads rows of it fast.
+        """Map the raw pixels (N, 120, 120) of a band from the disk; `rows.gather` reads rows of it fast.
 
         Raises:
             ValueError: not prepared; names the command that does it.
@@ -96,29 +93,6 @@ class PatchStore:
             raise ValueError(f"bigearthnet: {self.root} has no band {band}; prepare it with: {self.command}{band}")
 
 
-def gather(pixels: "np.memmap[Any, np.dtype[np.uint16]]", rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Copy patches (B, 120, 120) of a band into memory; the system is told of all of them beforehand.
-
-    Otherwise each patch waits for the one before it where the disk's cache is empty. Patches are read and not
-    mapped: pages of a mapping, up to 2 MiB around every patch, would count as this process's memory.
-    """
-    found = np.empty((len(rows), *pixels.shape[1:]), dtype=pixels.dtype)
-    each = found[0].nbytes if len(rows) else 0
-    starts = (pixels.offset + rows * each).tolist()
-    assert pixels.filename is not None
-    descriptor = os.open(pixels.filename, os.O_RDONLY)
-    try:
-        if hasattr(os, "posix_fadvise"):
-            for start in starts:
-                os.posix_fadvise(descriptor, start, each, os.POSIX_FADV_WILLNEED)
-        for patch, start in zip(found, starts, strict=True):
-            if os.preadv(descriptor, [patch], start) != each:
-                raise ValueError(f"bigearthnet: {pixels.filename} was cut short while it was read; prepare it anew")
-    finally:
-        os.close(descriptor)
-    return found
-
-
 def exact_statistics(sums: NDArray[np.int64]) -> tuple[float, float]:
     """Compute mean and standard deviation (over N, not N - 1) from sums and sums of squares (N, 2) of whole patches.
 
@@ -152,7 +126,7 @@ def open_store(root: Path) -> PatchStore:
     where = f"-P data_root={root}" if folder != root else f"-P data_root=<folder of the archive> -P store={root}"
     command = f"{RUN} prepare_data {where} -P bands="
     for band in record.bands:
-        if not is_whole(folder, band, record.num_patches):
+        if not band_part(band, record.num_patches).is_whole(folder):
             raise ValueError(
                 f"bigearthnet: files of band {band} in {folder} are missing or of the wrong size; repair it with: "
                 f"{command}{band}"
@@ -191,14 +165,10 @@ def verify(store: PatchStore, bands: Sequence[str]) -> None:
         for band in bands:
             store.statistics(band, np.arange(len(store.names)))
             pixels = np.load(pixels_file(store.root, band), mmap_mode="r")
-            for chunk, expected in enumerate(store.record.bands[band].chunks):
-                part = pixels[chunk * CHUNK : (chunk + 1) * CHUNK]
-                if hashlib.sha256(part.data).hexdigest() != expected:
-                    last = chunk * CHUNK + len(part) - 1
-                    raise ValueError(
-                        _altered(store, band, f"chunk {chunk} (patches {chunk * CHUNK} to {last}) differs")
-                    )
-                bar.update(len(part))
+            altered = altered_chunk(pixels, store.record.bands[band].chunks, bar.update)
+            if altered is not None:
+                chunk, first, last = altered
+                raise ValueError(_altered(store, band, f"chunk {chunk} (patches {first} to {last}) differs"))
 
 
 def _altered(store: PatchStore, band: str, what: str) -> str:

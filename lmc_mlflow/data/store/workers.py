@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from lmc_mlflow.data.readers.bigearthnet.conversion import (
+from lmc_mlflow.data.store.conversion import (
     ChunkJob,
     ChunkResult,
     convert_chunk,
@@ -15,11 +15,16 @@ from lmc_mlflow.data.readers.bigearthnet.conversion import (
 Converted = tuple[ChunkJob, dict[str, ChunkResult]]
 
 
-def convert_all(jobs: Sequence[ChunkJob], processes: int) -> Generator[Converted, None, None]:
+def convert_all(jobs: Sequence[ChunkJob], processes: int, dataset: str) -> Generator[Converted, None, None]:
     """Yield every job with its result as it is done; when the iterator is closed or stopped, no worker is left.
 
+    Args:
+        jobs: the chunks.
+        processes: that convert at once.
+        dataset: whose images they are, for errors.
+
     Raises:
-        ValueError: a patch cannot be read, or a worker was killed from outside.
+        ValueError: an image cannot be read, or a worker was killed from outside.
     """
     if processes == 1 or len(jobs) == 1:
         for job in jobs:
@@ -34,7 +39,7 @@ def convert_all(jobs: Sequence[ChunkJob], processes: int) -> Generator[Converted
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise ValueError(
-            f"bigearthnet: one of {processes} converting processes was killed, perhaps for want of memory; "
+            f"{dataset}: one of {processes} converting processes was killed, perhaps for want of memory; "
             "give the same command again with fewer processes to go on"
         ) from None
     finally:
