@@ -189,7 +189,11 @@ def merge_axes(groups: Groups, axes: Sequence[Axis]) -> Axis:
 
 
 def unmerge_axis(groups: Groups, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
-    """Reshape one axis into several of these sizes: the reverse of `merge_axes`; otherwise frozen axes."""
+    """Reshape one axis into several of these sizes, the reverse of `merge_axes`.
+
+    Where units do not fill whole entries of the first of the new axes, those along the last of them move alike in every
+    entry of the others from now on.
+    """
     axis = groups.resolve(axis)
     if len(sizes) == 1:
         return [axis]
@@ -200,17 +204,6 @@ def unmerge_axis(groups: Groups, axis: Axis, sizes: Sequence[int]) -> list[Axis]
             for p in axis
         )
         return [first, *(frozen_axis(size) for size in sizes[1:])]
-    period, rest = groups.cut(axis, sizes[-1]) if _is_periodic(axis, sizes[-1]) else (frozen_axis(sizes[-1]), axis)
-    if is_frozen(period):
-        groups.freeze(rest)
-    return [*(frozen_axis(size) for size in sizes[:-1]), period]
-
-
-def _is_periodic(axis: Axis, period: int) -> bool:
-    covered, first = 0, []
-    for part in axis:
-        if covered >= period:
-            break
-        first.append(part)
-        covered += part.length
-    return covered == period and tuple(first) * (length(axis) // period) == axis
+    period = groups.new_axis(sizes[-1])
+    groups.unify(period * (length(axis) // sizes[-1]), axis)
+    return [*(frozen_axis(size) for size in sizes[:-1]), groups.resolve(period)]
