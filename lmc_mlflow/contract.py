@@ -190,6 +190,7 @@ class Artifact:
     MATRIX_OTHER_PAIRS = "pairs_on_other_data.csv"
     MATRIX_OTHER_POINTS = "points_on_other_data.csv"
     MEMBERS = "members.json"
+    MEMBER_PLACES = "member_places.json"
     SIZES = "sizes.json"
     OTHER_SCORES = "scores_on_other_data.json"
     SCORES_BY_SIZE = "scores_by_size.json"

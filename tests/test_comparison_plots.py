@@ -87,9 +87,11 @@ DRAWN = {
     by_noise_scale: "interpolate",
     by_budget: "interpolate",
     plots.final_training_loss: "train_pair",
+    plots.barrier_by_band_distance: "sweep",
     plots.ensemble_comparison: "ensemble",
     plots.accuracy_by_size: "ensemble",
     plots.scores_by_size: "ensemble",
+    plots.polar_of_ensembles: "ensemble",
     plots.star_by_sources: "star",
 }
 COMMANDED = [pytest.param(draw, name, id=draw.__name__) for draw, name in DRAWN.items()]
@@ -359,6 +361,27 @@ def test_barriers_have_a_row_of_panels_for_each_budget() -> None:
     assert {"batch_size 32, lr 0.001", "batch_size 64, lr 0.001"} <= set(legend(figure))
 
 
+def test_barriers_of_bands_stand_at_their_distance_in_nanometres_with_their_names() -> None:
+    rows = [
+        {"seed": seed, "shift": shift, "test/barrier_in_basin": height + seed, "test/average_precision_delta": -0.05}
+        for shift, height in (("bands_B02_B08", 1.0), ("bands_B02_B03", 0.0), ("bands_natural_infrared", 0.5))
+        for seed in (1, 3)
+    ]
+    several = table({**PATH, "test/accuracy_delta": None}, *rows, {"shift": "label_2080"})
+    barrier, delta = plots.barrier_by_band_distance(several).axes
+    points = sorted(tuple(line.get_xydata()[0]) for line in barrier.lines if line.get_marker() == "o")
+    # 560 - 490; (177 + 105 + 70) / 3; 842 - 490; the shift of labels is in no band
+    assert points == [(70, 2), (pytest.approx(352 / 3), 2.5), (352, 3)]
+    names = [label.get_text() for label in barrier.child_axes[0].get_xticklabels()]
+    assert names == ["B02-B03", "natural-infrared", "B02-B08"]
+    assert numbers(barrier) == ["2"] * 3
+    assert delta.get_ylabel() == "average precision delta (percentage points)"
+    assert {line.get_ydata()[0] for line in delta.lines if len(line.get_xdata()) == 1} == {-5}
+    assert (
+        "label_2080" not in plots.barrier_by_band_distance(table(PATH, *rows, {"shift": "label_2080"})).get_suptitle()
+    )
+
+
 def test_one_seed_alone_has_its_number_and_no_bar() -> None:
     figure = plots.barrier_by_batch_and_lr(table(PATH, {}, {"batch_size": 64}))
     assert numbers(figure.axes[0]) == ["1", "1"]
@@ -473,6 +496,38 @@ def test_scores_by_size_have_a_panel_each_and_a_band() -> None:
     for panel in figure.axes:
         assert panel.lines[0].get_xydata().tolist() == [pytest.approx([k, k / 10]) for k in (1, 2, 3)]
         assert {round(y, 9) for _, y in panel.collections[0].get_paths()[0].vertices} == {0.1, 0.4}
+
+
+def test_members_of_a_path_are_joined_and_those_of_seeds_are_not_and_each_condition_has_a_row() -> None:
+    def members(run_id: str, angles: list[float], **row: Any) -> list[dict[str, Any]]:
+        own = {"run_id": run_id, "num_members": len(angles)} | row
+        return [
+            own | {"member": i, "angle_deg": angle, "manhattan": angle, "loss": 1 + i, "accuracy": 0.5}
+            for i, angle in enumerate(angles)
+        ]
+
+    path = members("a", [0.0, 10.0, 20.0])
+    seeds = members("b", [0.0, 90.0], sampling="seeds")
+    figure = plots.polar_of_ensembles(table(ENSEMBLE, *path, *seeds, *members("c", [0.0, 5.0, 9.0], lr=0.1)))
+    assert [panel.get_title().split("\n")[0] for panel in figure.axes[::3]] == ["lr 0.001", "lr 0.1"]
+    drawn = {line.get_label(): line for line in figure.axes[0].lines}
+    assert set(drawn) == {
+        "mlp_l1_w16, lmc, 3 members (n = 1 ensemble)",
+        "mlp_l1_w16, seeds, 2 members (n = 1 ensemble)",
+    }
+    joined, apart = (drawn[label] for label in sorted(drawn))
+    assert np.degrees(joined.get_xdata()) == pytest.approx([0, 10, 20])
+    assert joined.get_ydata().tolist() == [1, 2, 3]
+    assert (joined.get_linestyle(), apart.get_linestyle()) == ("-", "None")
+
+
+def test_the_scheme_of_ensembles_names_both_samplings_and_what_each_trains() -> None:
+    left, right = plots.ensemble_scheme().axes
+    assert left.get_title() == "lmc: 2 trainings, any number of members (5 here)"
+    assert right.get_title() == "seeds: a training for each of the N members (3 here)"
+    texts = [{text.get_text() for text in panel.texts} for panel in (left, right)]
+    assert {"trained on side A", "trained on side B"} <= texts[0]
+    assert {f"A of seed {seed}" for seed in (1, 20, 100)} <= texts[1]
 
 
 def test_segments_of_a_star_are_a_mean_with_a_band_for_each_kind() -> None:

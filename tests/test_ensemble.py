@@ -77,6 +77,15 @@ def test_points_of_a_path_are_an_lmc_ensemble(store: MlflowClient, pair: str, tm
     with np.load(files / "predictions.npz", allow_pickle=False) as content:
         probabilities, labels = content["probabilities"], content["labels"]
     assert probabilities.shape == (5, len(labels), 10)
+    places = json.loads((files / "member_places.json").read_text())
+    rows = [dict(zip(places["columns"], row, strict=True)) for row in places["data"]]
+    path = {row["alpha"]: row for row in rows}
+    assert (path[0]["angle_deg"], path[0]["manhattan"]) == (0, 0)
+    assert path[0.5]["manhattan"] == pytest.approx(path[1]["manhattan"] / 2, rel=1e-4)  # a straight line
+    assert 0 < path[0.5]["angle_deg"] < path[1]["angle_deg"]
+    for i, row in enumerate(rows):
+        assert row["accuracy"] == (probabilities[i].argmax(axis=1) == labels).mean()
+        assert row["loss"] == pytest.approx(-np.log(probabilities[i][np.arange(len(labels)), labels]).mean(), rel=1e-4)
     mean = probabilities.mean(axis=0).argmax(axis=1)
     assert run.data.metrics["mean_prediction_accuracy"] == pytest.approx((mean == labels).mean())
     names = {str(f.relative_to(files)) for f in files.rglob("*") if f.is_file()}

@@ -212,6 +212,11 @@ def test_only_asks_for_what_the_grid_says_before_override_changes_it(grid) -> No
     assert cell.config.data.dataset == "imagefolder"
 
 
+def test_another_data_set_is_that_of_the_training_not_of_its_steps(grid) -> None:
+    step, _ = grid(FOUR_CELLS, override="dataset=mnist,normalization=unit").cells[0].then
+    assert step.texts == (("bn", "interpolate"), ("num_alphas", "5"))
+
+
 def test_an_ensemble_of_seeds_is_left_out_where_not_all_seeds_are_wanted(grid) -> None:
     text = FOUR_CELLS.replace("cells:", "  - ensemble: {sampling: seeds, side: A}\ncells:")
     assert all(job.seed_steps for job in grid(text).jobs)

@@ -385,6 +385,7 @@ def walked() -> pd.DataFrame:
 
 SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.barrier_by_model: lambda: plots.barrier_by_model(of_bands(query.paths())),
+    plots.barrier_by_band_distance: lambda: plots.barrier_by_band_distance(of_bands(query.paths())),
     plots.barrier_by_batch_and_lr: lambda: plots.barrier_by_batch_and_lr(of_two_sizes(query.paths())),
     plots.overview: lambda: plots.overview(path_conditions(of_bands(query.paths()))),
     plots.learning_figure: lambda: plots.learning_figure(learned(), "title"),
@@ -442,7 +443,13 @@ OF_ENSEMBLES = {
     plots.accuracy_by_size,
     plots.scores_by_size,
     plots.ensemble_comparison,
+    plots.ensemble_scheme,
+    plots.polar_of_ensembles,
 }
+
+
+SCHEMES = {plots.star_domain_scheme}
+"""Drawings that need no runs."""
 
 
 def of_a_star() -> pd.DataFrame:
@@ -476,6 +483,7 @@ def test_every_figure_is_drawn_here_or_shows_ensembles() -> None:
         *OF_LOSSES,
         *OF_ONE_LABEL,
         *OF_ENSEMBLES,
+        *SCHEMES,
         plots.beside_paper,
         plots.missing_command,
         plots.png_bytes,

@@ -1,5 +1,6 @@
 """Claims of Starlight and of the permutation slides are judged on stars and networks, with printed values beside."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from lmc_mlflow.findings.evidence import Verdict
 from lmc_mlflow.papers.claims import CLAIMS, judge_all
 from lmc_mlflow.papers.permutation.claims import PERMUTATION_CLAIMS
 from lmc_mlflow.papers.starlight.claims import HELD_OUT, REGULAR, STARLIGHT_CLAIMS
+from lmc_mlflow.papers.starlight.costs_table import star_costs
 
 STAR = SETTINGS | {"model": "vgg11", "shift": "none", "num_sources": 5, "seed": 1, REGULAR: 0.3, HELD_OUT: 0.1}
 NETWORK = SETTINGS | {"dataset": "mnist", "shift": "none", "init": "different", "seed": 1, "test/loss": 0.1}
@@ -94,3 +96,30 @@ def test_every_claim_here_is_tried() -> None:
 def test_an_older_frame_without_stars_is_still_judged() -> None:
     assert isinstance(frames().stars, pd.DataFrame)
     assert judged("S-10", frames()).sentence.startswith("no data yet: two stars")
+
+
+def test_table_2_of_starlight_has_a_row_of_costs() -> None:
+    scores = {"accuracy/sources": 0.90, "accuracy/ensemble": 0.94, "accuracy/star": 0.92, "sources": "a,b,c"}
+    usual = scores | {"num_sources": 3, "cost/train_seconds": 40.0}
+    made = stars(usual | {"star_seed": 1}, usual | {"star_seed": 2, "accuracy/star": 0.93})
+    ends = runs(NETWORK | {"cost/train_seconds": 10.0}, {}, {}, {}).assign(run_id=["a", "b", "c"])
+    table = star_costs(replace(made, endpoints=ends)).set_index("predictor")
+    costs = table[["trainings", "stored_networks", "evaluations_per_image", "train_seconds"]]
+    assert costs.loc["one network"].tolist() == [1, 1, 1, 10]
+    assert costs.loc["ensemble of the sources"].tolist() == [3, 3, 3, 30]
+    assert costs.loc["star"].tolist() == [4, 1, 1, 70]  # its sources are trained first
+    assert table["percent"].tolist() == pytest.approx([90, 94, 92.5])
+    assert table["sd"].tolist() == pytest.approx([0, 0, 0.5**0.5])
+    assert set(table["n"]) == {2}
+    unknown = star_costs(made).set_index("predictor")  # the sources are not in this store
+    assert unknown["train_seconds"].isna().all()
+    assert star_costs(frames()).empty
+
+
+def test_stars_of_other_numbers_of_sources_have_rows_of_their_own() -> None:
+    scores = {"accuracy/sources": 0.9, "accuracy/ensemble": 0.94, "accuracy/star": 0.92, "sources": "a"}
+    table = star_costs(stars(scores | {"num_sources": 2}, scores | {"num_sources": 3}))
+    assert table["sources"].tolist() == [2, 2, 2, 3, 3, 3]
+    several = {name.replace("accuracy", "average_precision"): value for name, value in scores.items()}
+    labels = star_costs(stars(several | {"num_sources": 2}))
+    assert labels["score"].tolist() == ["average precision"] * 3

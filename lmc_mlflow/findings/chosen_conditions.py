@@ -15,25 +15,26 @@ RULE = (
 )
 
 
-def one_of_each_family(paths: pd.DataFrame) -> pd.DataFrame:
-    """Select the paths of one training condition of each data set and family, by `RULE`.
+def one_of_each_family(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the paths or ensembles of one training condition of each data set and family, by `RULE`.
 
-    Of each network and seed there is one path, of the first few seeds.
+    Of each network and seed there is one path (or ensemble of each sampling), of the first few seeds.
 
     Args:
-        paths: from `query.paths`, of one batch-norm policy.
+        runs: from `query.paths` or `query.ensembles`, of one batch-norm policy.
     """
-    if paths.empty:
-        return paths
-    families = paths["model"].map(lambda model: family_of(str(model)))
-    chosen = [_largest(rows) for _, rows in paths.groupby([paths["dataset"], families], sort=True)]
+    if runs.empty:
+        return runs
+    families = runs["model"].map(lambda model: family_of(str(model)))
+    chosen = [_largest(rows) for _, rows in runs.groupby([runs["dataset"], families], sort=True)]
     return pd.concat(chosen)
 
 
-def _largest(paths: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in KEYS if name in paths and name != "model"]
-    groups = [rows.drop_duplicates(["model", "seed"]) for _, rows in paths.groupby(names, dropna=False, sort=True)]
+def _largest(runs: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in KEYS if name in runs and name != "model"]
+    own = [name for name in ("model", "sampling") if name in runs]
+    groups = [rows.drop_duplicates([*own, "seed"]) for _, rows in runs.groupby(names, dropna=False, sort=True)]
     first = min(
         groups, key=lambda rows: (-rows["model"].nunique(), -len(rows), *(float(rows[name].iloc[0]) for name in ORDER))
     )
-    return first.sort_values(["model", "seed", "run_id"]).groupby("model", sort=False).head(NUM_PATHS)
+    return first.sort_values([*own, "seed", "run_id"]).groupby(own, sort=False).head(NUM_PATHS)

@@ -1,6 +1,7 @@
 """Draws figures from tables; opens no file and no run."""
 
 from lmc_mlflow.plots.missing import missing_command as missing_command
+from lmc_mlflow.plots.over_seeds.barriers.band_distance import barrier_by_band_distance as barrier_by_band_distance
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import final_training_loss as final_training_loss
 from lmc_mlflow.plots.over_seeds.barriers.budgets import barrier_by_budget as barrier_by_budget
@@ -18,6 +19,8 @@ from lmc_mlflow.plots.over_seeds.curves import paths_over_seeds as paths_over_se
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import accuracy_by_size as accuracy_by_size
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import ensemble_comparison as ensemble_comparison
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_by_size
+from lmc_mlflow.plots.over_seeds.ensembles.polar import polar_of_ensembles as polar_of_ensembles
+from lmc_mlflow.plots.over_seeds.ensembles.scheme import ensemble_scheme as ensemble_scheme
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_of_connected as angle_of_connected
@@ -48,5 +51,6 @@ from lmc_mlflow.plots.per_run.star import segments_figure as segments_figure
 from lmc_mlflow.plots.per_run.star import star_by_sources as star_by_sources
 from lmc_mlflow.plots.per_run.who_pays import calibrated_figure as calibrated_figure
 from lmc_mlflow.plots.per_run.who_pays import who_pays_figure as who_pays_figure
+from lmc_mlflow.plots.schemes.star_domain import star_domain_scheme as star_domain_scheme
 from lmc_mlflow.plots.style import png_bytes as png_bytes
 from lmc_mlflow.plots.style import svg_bytes as svg_bytes

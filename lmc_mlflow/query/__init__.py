@@ -6,6 +6,7 @@ from typing import Any
 from lmc_mlflow.query.curvatures import curvatures
 from lmc_mlflow.query.curves import (
     barrier_by_class,
+    ensemble_members,
     ensemble_scores,
     ensemble_scores_on_other_data,
     ensemble_sizes,
@@ -28,6 +29,7 @@ __all__ = [
     "barrier_by_class",
     "curvatures",
     "endpoints",
+    "ensemble_members",
     "ensemble_scores",
     "ensemble_scores_on_other_data",
     "ensemble_sizes",

@@ -36,6 +36,7 @@ CLASS_COLUMNS = [
 ]
 LEARNING_COLUMNS = ["epoch", "split", "loss", "accuracy"]
 """Data sets of several labels an image have `average_precision` where others have `accuracy`."""
+MEMBER_COLUMNS = ["member", "alpha", "angle_deg", "manhattan", "loss", "accuracy"]
 SIZE_COLUMNS = ["size", "method", "accuracy", "accuracy_low", "accuracy_high"]
 OTHER_SCORE_COLUMNS = ["split", "score", "value", "low", "high"]
 SCORE_COLUMNS = ["size", "score", "value", "low", "high"]
@@ -85,6 +86,16 @@ def barrier_by_class(paths: pd.DataFrame, uri: str | None = None) -> pd.DataFram
 def ensemble_sizes(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
     """Read accuracy against size of the given ensembles (rows of `query.ensembles()`), with their own columns too."""
     return _from_artifact(ensembles, Artifact.SIZES, SIZE_COLUMNS, uri)
+
+
+def ensemble_members(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:
+    """Read where the members of the given ensembles (rows of `query.ensembles()`) lie, one row a member.
+
+    Angle and Manhattan distance are from the start of a path, the star, or the first member; loss and accuracy are the
+    member's own on the test set. Ensembles that were logged before this was measured are passed over.
+    """
+    kept = _with_artifact(ensembles, Artifact.MEMBER_PLACES, uri)
+    return _from_artifact(kept, Artifact.MEMBER_PLACES, MEMBER_COLUMNS, uri)
 
 
 def ensemble_scores(ensembles: pd.DataFrame, uri: str | None = None) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from lmc_mlflow.workflows.networks.tags import members_tag
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 
 Texts = Mapping[str, str]
+NETWORKS_BY_URI = "foreign"
+"""Section of what a step needs of networks that no store has; those of a sweep are in it, and know their own."""
 GIVEN_BY_SWEEP = (
     "pair",
     "run_a",
@@ -175,7 +177,9 @@ def _sorted_texts(command: type, texts: dict[str, str], override: Texts) -> tupl
     for name in texts:
         if name in GIVEN_BY_SWEEP:
             raise ValueError(f"{name}: the sweep gives it; leave it out")
-    return tuple(sorted({**texts, **{k: v for k, v in override.items() if k in parameters(command)}}.items()))
+    known = parameters(command)
+    changed = {k: text for k, text in override.items() if k in known and known[k].section != NETWORKS_BY_URI}
+    return tuple(sorted({**texts, **changed}.items()))
 
 
 def _checked(step: GridStep) -> GridStep:

@@ -54,6 +54,11 @@ def constant(_groups: Groups, operation: Operation) -> Layout:
     return _frozen(operation.shape)
 
 
+def alike(groups: Groups, operation: Operation) -> Layout:
+    """Let a new tensor whose entries are all alike be permuted in any way."""
+    return tuple(groups.new_axis(size) for size in operation.shape)
+
+
 def linear(groups: Groups, operation: Operation) -> Layout:
     """Follow (..., in) times (out, in) transposed."""
     *leading, features = operation.input.layout
@@ -136,22 +141,32 @@ def spatial(last: int) -> Rule:
     return rule
 
 
-def unfold(groups: Groups, operation: Operation) -> Layout:
-    """Follow patches as columns, (N, C, H, W) -> (N, C k k, L): which entry is of which channel is fixed."""
-    images, *others = operation.input.layout
-    _freeze_all(groups, others)
-    return (images, *_frozen(operation.shape[1:]))
-
-
-def first_of_two(rule: Rule) -> Rule:
-    """Make the rule of an operation that returns positions beside its values; only the values can be followed."""
+def values_and_positions(rule: Rule) -> Rule:
+    """Make the rule of an operation that returns positions (on axes that the rule freezes) beside its values."""
 
     def both(groups: Groups, operation: Operation) -> list[Layout]:
         layout = rule(groups, operation)
         assert isinstance(layout, tuple)
-        return [layout]
+        return [layout, layout]
 
     return both
+
+
+def extreme(groups: Groups, operation: Operation) -> Layout | list[Layout]:
+    """Follow maximum and minimum: of two tensors, of a whole tensor, or along an axis, whose positions matter then."""
+    if "other" in operation.arguments:
+        return elementwise(groups, operation)
+    if "dim" not in operation.arguments:
+        return reduce(groups, operation)
+    groups.freeze(operation.input.layout[operation["dim"]])
+    return [reduce(groups, operation)] * 2
+
+
+def halves(groups: Groups, operation: Operation) -> Layout:
+    """Follow a gated linear unit: one half of an axis times a function of the other half."""
+    layout, dim = list(operation.input.layout), operation["dim"]
+    layout[dim] = groups.unify(*groups.cut(layout[dim], operation.shape[dim]))
+    return tuple(layout)
 
 
 def reduce(_groups: Groups, operation: Operation) -> Layout:

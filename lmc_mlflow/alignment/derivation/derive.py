@@ -1,6 +1,6 @@
 """Derives the symmetry of a network: the groups of units that may be permuted, from its traced operations."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,7 +14,7 @@ from lmc_mlflow.alignment.derivation.operation import (
     Output,
     Value,
 )
-from lmc_mlflow.alignment.derivation.rules import RULES
+from lmc_mlflow.alignment.derivation.rules import RULES, WITHOUT_TENSORS
 from lmc_mlflow.alignment.derivation.trace import Trace, trace
 from lmc_mlflow.alignment.symmetry import Part, Symmetry
 
@@ -33,19 +33,17 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
             operation uses.
     """
     traced = trace(network, images)
-    _check_used(traced)
     groups = Groups()
     layouts = {name: tuple(groups.new_axis(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
-    held = HeldChannels(groups, layers_of(traced.graph, _parameters(network, traced), layouts))
+    parameters = _parameters(network, traced)
+    _check_used(parameters)
+    held = HeldChannels(groups, layers_of(traced.graph, parameters, layouts))
     outputs = _apply_rules(traced, groups, layouts, held)
     for axis in outputs[""]:
         groups.freeze(axis)
     held.note_output()
     state = network.state_dict()
-    for name in [name for name in layouts if name not in state]:
-        for axis in layouts[name]:
-            groups.freeze(axis)
-        held.note(f"the buffer {name}, which no state dict holds")
+    _freeze_buffers(traced, groups, layouts, state, held)
     first = _first_names(network)
     return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs, held)
 
@@ -64,13 +62,32 @@ def _first_names(network: nn.Module) -> dict[str, str]:
     return {name: first.setdefault(id(tensor), name) for name, tensor in every}
 
 
-def _check_used(traced: Trace) -> None:
-    nodes = traced.graph.find_nodes(op="placeholder")
-    for name, node in zip(traced.tensors, nodes, strict=False):  # the last placeholder is the images
-        if not node.users and traced.tensors[name].ndim > 0:
+def _check_used(parameters: Mapping[fx.Node, str]) -> None:
+    for node, name in parameters.items():
+        if not node.users and node.meta["val"].ndim > 0:
             raise ValueError(
                 f"{name}: no operation of the network uses it, so nobody knows what may be exchanged in it"
             )
+
+
+def _freeze_buffers(
+    traced: Trace, groups: Groups, layouts: Mapping[str, Layout], state: Collection[str], held: HeldChannels
+) -> None:
+    """Freeze the buffers that cannot be moved, as no state dict holds them, and those that no operation uses.
+
+    Along an axis on which all entries are alike, units may move beside a buffer that stays.
+    """
+    for name, node in zip(traced.tensors, traced.graph.find_nodes(op="placeholder"), strict=False):
+        if name not in state or not node.users:
+            for dim, axis in enumerate(layouts[name]):
+                if not node.users or not _is_alike(traced.tensors[name], dim):
+                    groups.freeze(axis)
+            held.note(f"the buffer {name}, which no state dict holds")
+
+
+def _is_alike(tensor: Tensor, dim: int) -> bool:
+    """Say whether all entries along an axis are known to be alike; those of a tensor without values are not."""
+    return not tensor.is_meta and bool((tensor == tensor.narrow(dim, 0, 1)).all())
 
 
 def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], held: HeldChannels) -> dict[str, Layout]:
@@ -79,21 +96,30 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], h
     tensors = iter(layouts.values())
     for node in traced.graph.nodes:
         if node.op == "placeholder" or node.op == "get_attr":
-            fixed = tuple(frozen_axis(size) for size in node.meta["val"].shape)  # the images, a constant
-            outputs[node] = next(tensors, fixed) if node.op == "placeholder" else fixed
+            fixed = tuple(frozen_axis(size) for size in node.meta["val"].shape)  # the images
+            outputs[node] = next(tensors, fixed) if node.op == "placeholder" else _constant(groups, node.meta["val"])
         elif node.op == "output":
             results = [outputs[result] for result in node.args[0]]
             return {name: _single(result) for name, result in zip(traced.outputs, results, strict=True)}
         elif node.name.startswith("getitem"):
             source, index = node.args
             several = outputs[source]
-            if not isinstance(several, list) or index >= len(several):
+            if node.users and (not isinstance(several, list) or index >= len(several)):
                 raise ValueError(f"{_module_of(traced, source)}: its output number {index + 1} is not understood")
-            outputs[node] = several[index]
+            outputs[node] = several[index] if isinstance(several, list) and index < len(several) else []
+        elif _operation_name(node) in WITHOUT_TENSORS:
+            outputs[node] = []
         else:
             outputs[node] = _apply_rule(traced, node, groups, outputs)
             held.note(f"{_operation_name(node)} in {traced.modules.get(node.name) or '(the network itself)'}")
     raise AssertionError("a graph ends with its output")
+
+
+def _constant(groups: Groups, value: Tensor) -> Layout:
+    """Freeze a constant along every axis on which its entries differ."""
+    return tuple(
+        groups.new_axis(size) if _is_alike(value, dim) else frozen_axis(size) for dim, size in enumerate(value.shape)
+    )
 
 
 def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[fx.Node, Output]) -> Output:
@@ -112,7 +138,10 @@ def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[f
     values = {name: _with_layouts(arguments[name], outputs) for name in order}
     made = node.meta["val"]
     shapes = [tuple(value.shape) for value in (made if isinstance(made, list | tuple) else [made])]
-    return RULES[name](groups, Operation(name, values, shapes))
+    try:
+        return RULES[name](groups, Operation(name, values, shapes))
+    except ValueError as error:
+        raise ValueError(f"{_module_of(traced, node)}: {error}") from None
 
 
 def _with_layouts(argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
@@ -163,7 +192,7 @@ def _name_groups(
     def named_parts(layout: Layout) -> tuple[tuple[Part, ...], ...]:
         return tuple(
             tuple(
-                Part(None if part.group is None else names[part.group], part.size, part.repeat)
+                Part(None if part.group is None else names.get(part.group), part.size, part.repeat)
                 for part in groups.resolve(axis)
             )
             for axis in layout

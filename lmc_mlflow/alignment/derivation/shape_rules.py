@@ -7,6 +7,7 @@ from lmc_mlflow.alignment.derivation.axes import (
     Groups,
     concatenate_axes,
     frozen_axis,
+    is_frozen,
     length,
     merge_axes,
     unmerge_axis,
@@ -43,7 +44,7 @@ def permute(groups: Groups, operation: Operation) -> Layout:
         order = [dim % len(layout) for dim in operation["dims"]]
     else:
         is_plain = operation.name in ("t", "numpy_T")
-        one, other = (1, 0) if is_plain else (operation["dim0"], operation["dim1"])
+        one, other = (1, 0) if is_plain else list(operation.arguments.values())[1:3]
         order = list(range(len(layout)))
         if len(layout) > 1:
             order[one], order[other] = order[other], order[one]
@@ -75,12 +76,18 @@ def stack(groups: Groups, operation: Operation) -> Layout:
 
 
 def expand(groups: Groups, operation: Operation) -> Layout:
-    """Repeat axes of one entry; the others stay."""
-    return broadcast(groups, [operation.input.layout], operation.shape)
+    """Repeat axes of one entry, whose entries are all alike then; the others stay."""
+    before = operation.input.shape
+    kept = broadcast(groups, [operation.input.layout], operation.shape)
+    new = len(kept) - len(before)
+    return tuple(
+        axis if i >= new and before[i - new] == length(axis) else groups.new_axis(length(axis))
+        for i, axis in enumerate(kept)
+    )
 
 
 def pad(groups: Groups, operation: Operation) -> Layout:
-    """Add entries before and after; anything but constants, or a negative amount, freezes the axis."""
+    """Add entries before and after: constants, which are all alike; anything else freezes the axis."""
     layout, amounts = list(operation.input.layout), list(operation["pad"])
     for i in range(len(amounts) // 2):
         before, after = amounts[2 * i], amounts[2 * i + 1]
@@ -88,9 +95,15 @@ def pad(groups: Groups, operation: Operation) -> Layout:
         if min(before, after) < 0 or operation.arguments.get("mode", "constant") != "constant":
             groups.freeze(layout[dim])
             layout[dim] = frozen_axis(operation.shape[dim])
+        elif is_frozen(groups.resolve(layout[dim])):
+            layout[dim] = frozen_axis(operation.shape[dim])
         elif before or after:
-            layout[dim] = groups.resolve((*frozen_axis(before), *layout[dim], *frozen_axis(after)))
+            layout[dim] = groups.resolve((*_alike(groups, before), *layout[dim], *_alike(groups, after)))
     return tuple(layout)
+
+
+def _alike(groups: Groups, size: int) -> Axis:
+    return groups.new_axis(size) if size else ()
 
 
 def select(groups: Groups, operation: Operation) -> Layout:

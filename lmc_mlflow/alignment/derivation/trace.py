@@ -54,7 +54,7 @@ def trace(network: nn.Module, images: Tensor) -> Trace:
     try:
         with torch.no_grad():
             record = make_fx(forward, tracing_mode="fake", pre_dispatch=True, _allow_non_fake_inputs=True)
-            made = record(tensors, images.to(example))
+            made = record(tensors, images.to(example) if images.is_floating_point() else images.to(example.device))
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"the network cannot be traced, so its symmetry is not known: {reason}") from None

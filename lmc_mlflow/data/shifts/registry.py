@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lmc_mlflow.config.choices import unknown_name
+from lmc_mlflow.data.readers.bigearthnet.bands import distance_nm
 from lmc_mlflow.data.shifts.own_shift import own_rendering, own_split
 from lmc_mlflow.data.shifts.renderings import (
     Rendering,
@@ -126,6 +127,12 @@ def shift_with(shift: str, number: float) -> str:
     if family.severity is None:
         raise ValueError(f"shift {shift!r} has no number that says how strong it is")
     return family.severity.name(found, number)
+
+
+def distance_of_bands(shift: str) -> float | None:
+    """Give the distance in nanometres between the bands that both sides see; None of a shift that chooses none."""
+    found = next((row.pattern.fullmatch(shift) for row in SHIFTS.values() if row.chooses_bands), None)
+    return distance_nm(found[1], found[2]) if found else None
 
 
 def renders_tests(name: str) -> bool:

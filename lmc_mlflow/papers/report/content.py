@@ -33,6 +33,7 @@ from lmc_mlflow.papers.pairs_behind import with_pairs_behind
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
 from lmc_mlflow.papers.printed import CELL, PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns, my_runs
+from lmc_mlflow.papers.starlight.costs_table import star_costs
 
 TABLE_TITLES = {
     "table_i": "Table I: what each recipe for an ensemble gives",
@@ -44,6 +45,7 @@ TABLE_TITLES = {
     "altintas_table_3": "Altintas et al., Table 3: parameters of one function written three ways",
     "altintas_table_4": "Altintas et al., Table 4: test accuracies",
     "altintas_acceptance": "Altintas et al.: are networks on MNIST trained as far as theirs?",
+    "starlight_table_2": "Sonthalia et al., Table 2: accuracy and cost of one network, the ensemble and the star",
     "model_zoo": "Permutation slides: networks of one hidden layer by width",
     "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
@@ -58,6 +60,7 @@ def short_title(name: str) -> str:
     if name.startswith("altintas_table_"):
         return f"D {name.removeprefix('altintas_table_')}"
     words = {"head_to_head": "batch size", "model_zoo": "zoo", "altintas_acceptance": "D accepted"}
+    words |= {"starlight_table_2": "S 2"}
     return words.get(name, name.removeprefix("table_").upper())
 
 
@@ -108,6 +111,7 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "altintas_table_3": patch_parameters(),
         "altintas_table_4": accuracies(ready, min_seeds),
         "altintas_acceptance": acceptance(errors, min_seeds),
+        "starlight_table_2": star_costs(ready),
         "model_zoo": zoo_table(ready, min_seeds),
         "head_to_head": head_to_head(errors, min_seeds),
     }

@@ -12,6 +12,7 @@ PRINTED_ALONE = ("table_v", "altintas_table_3")
 """Tables of parameters, which need no runs."""
 _OTHER_COMMANDS = {
     "table_i": f"{RUN} ensemble -P pair=<pair run id>",
+    "starlight_table_2": f"{RUN} star -P sources=<run id>,<run id>",
     "model_zoo": f"{RUN} sweep -P grid=moons_zoo",
 }
 

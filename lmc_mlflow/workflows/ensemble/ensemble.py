@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +9,18 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import fingerprint, to_params
 from lmc_mlflow.config.commands import EnsembleConfig
-from lmc_mlflow.config.ensemble_and_prune import ScoresConfig
 from lmc_mlflow.contract import HEADLINE, SETTING_TAGS, Artifact, Kind, Tag, tag
 from lmc_mlflow.data.other_tests import check_other_tests
-from lmc_mlflow.plots.over_seeds.ensembles.comparison import accuracy_by_size as size_figure
-from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_figure
 from lmc_mlflow.predictions.ensembles import Interval, score_ensemble
-from lmc_mlflow.predictions.sizes import accuracy_by_size, scores_by_size
 from lmc_mlflow.query.networks import load_split
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.tracking.descriptions import list_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workflows.adopt.given import with_runs
+from lmc_mlflow.workflows.ensemble.by_size import log_sizes, size_tables
 from lmc_mlflow.workflows.ensemble.calibrated_scores import score_calibrated
+from lmc_mlflow.workflows.ensemble.member_places import log_member_places
 from lmc_mlflow.workflows.ensemble.members import Members, find_members
 from lmc_mlflow.workflows.ensemble.other_scores import log_other_scores
 from lmc_mlflow.workflows.ensemble.predictions import predict_members
@@ -50,8 +47,6 @@ SAMPLINGS = {
 """Sampling -> what its members are called in a name, and in a description."""
 NUM_NAMED = 6
 """Networks that a description names."""
-MOST_SCORED = 10
-"""Random orders behind the scores against size: ranking all samples takes longer than counting the right ones."""
 
 
 @dataclass(frozen=True)
@@ -106,69 +101,14 @@ def ensemble(config: EnsembleConfig, parent: TrackedRun | None = None) -> Ensemb
         )
         temperature, calibrated = score_calibrated(log_probabilities, truth, config.scores)
         scores |= calibrated
-        _log_sizes(run, members, size_tables(log_probabilities, truth, config.scores))
+        named = {"model": _joined(members, "model"), "num_members": len(members.names)}
+        log_sizes(run, members.sampling, named, size_tables(log_probabilities, truth, config.scores))
+        log_member_places(run, members, log_probabilities, truth)
         run.log_arrays({"probabilities": np.exp(log_probabilities), "labels": truth}, "predictions.npz")
         metrics = _log_scores(run, members, scores, predictions.num_kept, temperature)
         metrics |= log_other_scores(run, config.scores, predictions, name)
     counts = len(members.names), predictions.num_kept
     return EnsembleOutcome(run.run_id, name, "scored", metrics, run.experiment_id, scores, *counts)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Scores against the number of members.
-
-    Attributes:
-        accuracy: columns size, method, accuracy, accuracy_low, accuracy_high.
-        scores: columns size, score, value, low, high.
-    """
-
-    accuracy: pd.DataFrame
-    scores: pd.DataFrame
-
-
-def size_tables(
-    log_probabilities: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]",
-    labels: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
-    config: ScoresConfig,
-) -> Sizes:
-    """Score growing ensembles: accuracy, calibration error and areas, means over random orders and their quantiles."""
-    seed = derive_seed(config.scores_seed, "orders")
-    accuracies = accuracy_by_size(log_probabilities, labels, config.num_orders, np.random.default_rng(seed))
-    scores = scores_by_size(log_probabilities, labels, min(config.num_orders, MOST_SCORED), np.random.default_rng(seed))
-    names = ("size", "method", "accuracy", "accuracy_low", "accuracy_high")
-    return Sizes(
-        accuracy=_spread(accuracies, config.confidence, names),
-        scores=_spread(scores, config.confidence, ("size", "score", "value", "low", "high")),
-    )
-
-
-def _spread(
-    found: "dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]", confidence: float, names: Sequence[str]
-) -> pd.DataFrame:
-    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    tables = []
-    for name, values in found.items():
-        low, high = np.quantile(values, ends, axis=0)
-        columns = (np.arange(1, values.shape[1] + 1), name, values.mean(axis=0), low, high)
-        tables.append(pd.DataFrame(dict(zip(names, columns, strict=True))))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _log_sizes(run: TrackedRun, members: Members, sizes: Sizes) -> None:
-    curves = {}
-    for method, rows in sizes.accuracy.groupby("method"):
-        curves[f"size/{method}_accuracy"] = list(zip(rows["size"], rows["accuracy"], strict=True))
-    for score, rows in sizes.scores.dropna().groupby("score"):  # without a wrong prediction there is no area
-        curves[f"size/{score}"] = list(zip(rows["size"], rows["value"], strict=True))
-    run.log_curves({key: [(int(size), float(value)) for size, value in curve] for key, curve in curves.items()})
-    run.log_json(sizes.accuracy.to_dict(orient="split", index=False), Artifact.SIZES)
-    told = sizes.scores.astype(object).where(sizes.scores.notna(), None)
-    run.log_json(told.to_dict(orient="split", index=False), Artifact.SCORES_BY_SIZE)
-    own = {"run_id": run.run_id, "sampling": members.sampling}
-    own |= {"model": _joined(members, "model"), "num_members": len(members.names)}  # type: ignore[dict-item]
-    run.log_figure(size_figure(sizes.accuracy.assign(**own)), "figures/accuracy_against_size.png")
-    run.log_figure(scores_figure(sizes.scores.assign(**own)), "figures/scores_against_size.png")
 
 
 def _log_scores(

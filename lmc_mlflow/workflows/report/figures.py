@@ -20,21 +20,25 @@ PHASE_CAPTION = (
 )
 
 
-def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame) -> list[Picture]:
+def report_pictures(
+    frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame, members: pd.DataFrame
+) -> list[Picture]:
     """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
         tables: of the report.
         polar: points of the paths of `polar_paths`, from `query.path_curves`.
+        members: of the ensembles of `polar_ensembles`, from `query.ensemble_members`.
     """
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
     ]
+    pictures.append(_star_scheme())
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
-    drawn = {**hepburn_figures(frames, polar), **_disentangling(frames.paths)}
+    drawn = {**hepburn_figures(frames, polar, members), **_disentangling(frames.paths)}
     return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
 
 
@@ -51,6 +55,12 @@ def _picture(figure: Any, title: str, caption: str, below: str = "") -> Picture:
     """Make a picture of a figure; of one without data, the command that it names."""
     command = plots.missing_command(figure)
     return Picture(b"" if command else plots.svg_bytes(figure), title, caption, below, command)
+
+
+def _star_scheme() -> Picture:
+    """Draw Fig. 1 of Sonthalia et al., which needs no runs: it stands below their table, where that has any."""
+    title = "Convex set and star domain (Sonthalia et al.: Fig. 1)"
+    return _picture(plots.star_domain_scheme(), title, f"{title}: a drawing, not data.", below="starlight_table_2")
 
 
 def _disentangling(paths: pd.DataFrame) -> Drawn:

@@ -14,16 +14,17 @@ Drawn = dict[str, tuple[Any, str]]
 """Title -> a figure and its caption."""
 
 
-def hepburn_figures(frames: Frames, polar: pd.DataFrame) -> Drawn:
+def hepburn_figures(frames: Frames, polar: pd.DataFrame, members: pd.DataFrame) -> Drawn:
     """Draw the figures in the order of the paper.
 
     Args:
         frames: prepared.
         polar: points of the paths of `polar_paths`, from `query.path_curves`.
+        members: of the ensembles of `polar_ensembles`, from `query.ensemble_members`.
     """
     inside = within_pairs(frames.paths)
     paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
-    return {**_barriers(frames, paths), **_similarity(paths, polar), **_training(frames)}
+    return {**_barriers(frames, paths), **_similarity(paths, polar), **_training(frames), **_ensembles(members)}
 
 
 def polar_paths(frames: Frames) -> pd.DataFrame:
@@ -32,6 +33,15 @@ def polar_paths(frames: Frames) -> pd.DataFrame:
     if len(inside):
         inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
     return one_of_each_family(inside)
+
+
+def polar_ensembles(frames: Frames) -> pd.DataFrame:
+    """Choose the ensembles whose members the polar figure shows, by the same rule: of networks of 50/50 pairs."""
+    found = where(frames.ensembles, shift="label_5050")
+    if len(found):
+        path = where(found, sampling="lmc", bn="interpolate")
+        found = pd.concat([path, where(found, sampling="seeds")])
+    return one_of_each_family(found)
 
 
 def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
@@ -59,6 +69,10 @@ def _barriers(frames: Frames, paths: pd.DataFrame) -> Drawn:
         "ResNets on MNIST, batch size and learning rate (paper: Fig. 7)": (
             plots.barrier_by_batch_and_lr(networks(where(paths, dataset="mnist", shift="label_5050"), _is_resnet)),
             "Batch norm interpolated. One seed alone (n = 1) has no spread and settles nothing.",
+        ),
+        "Bands of BigEarthNet, distance in nanometres (paper: Fig. 9)": (
+            plots.barrier_by_band_distance(paths),
+            "Batch norm interpolated. Of combinations the mean over the channels of the difference in wavelength.",
         ),
         "Barrier and noise scale g = lr (N/B - 1)": (
             plots.barrier_by_noise_scale(_shifted(paths), frames.endpoints),
@@ -100,6 +114,17 @@ def _training(frames: Frames) -> Drawn:
         "Final training loss (paper: Fig. 16)": (
             plots.final_training_loss(where(frames.endpoints, shift="label_5050", normalization="centered")),
             "Mean of both sides of 50/50 pairs.",
+        ),
+    }
+
+
+def _ensembles(members: pd.DataFrame) -> Drawn:
+    return {
+        "How ensembles are made (paper: Fig. 17)": (plots.ensemble_scheme(), "The scheme; nothing in it is measured."),
+        "Members of ensembles in polar coordinates (paper: Figs. 17 and 22)": (
+            plots.polar_of_ensembles(members),
+            "Points of a path seen from A; networks of several seeds seen from the first. A row is one training "
+            "condition of a data set and family.",
         ),
     }
 

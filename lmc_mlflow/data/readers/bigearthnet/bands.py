@@ -56,6 +56,21 @@ def channels_of(name: str) -> tuple[str, ...]:
     return lookup(CHANNELS, name, "rendering")
 
 
+def distance_nm(first: str, second: str) -> float:
+    """Measure how far apart two bands or combinations are: the mean difference in wavelength of their channels.
+
+    The first layer of a network has weights for each channel, so the channels are compared one by one, in order.
+
+    Returns:
+        Nanometres between central wavelengths (Hepburn et al., Table IV).
+
+    Raises:
+        ValueError: an unknown name, or different numbers of channels.
+    """
+    channels = list(zip(channels_of(first), channels_of(second), strict=True))
+    return sum(abs(BANDS[a].wavelength - BANDS[b].wavelength) for a, b in channels) / len(channels)
+
+
 def bands_of(names: Sequence[str]) -> tuple[str, ...]:
     """List every band that is named or part of a named combination, each once, in that order.
 
