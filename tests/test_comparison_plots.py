@@ -78,6 +78,8 @@ def by_budget(paths: pd.DataFrame) -> Figure:
 DRAWN = {
     plots.learning_over_seeds: "train_pair",
     plots.paths_over_seeds: "interpolate",
+    plots.paths_by_variant: "interpolate",
+    plots.learning_by_scaling: "train_pair",
     plots.polar_over_seeds: "interpolate",
     plots.barrier_by_model: "interpolate",
     plots.barrier_by_batch_and_lr: "interpolate",
@@ -227,6 +229,46 @@ def test_the_polar_plot_has_a_line_for_each_path() -> None:
         assert panel.lines[0].get_xdata() == pytest.approx([0, np.pi / 4, np.pi / 2])
         assert panel.lines[0].get_ydata() == pytest.approx(radius)
     assert legend(figure) == ["mlp_l1_w16 (n = 2 seeds)"]
+
+
+def test_mlps_have_a_row_for_each_data_set_columns_for_each_depth_and_a_line_for_each_shift() -> None:
+    mnist = {"dataset": "mnist", "seed": 1}
+    figure = plots.paths_by_variant(
+        curves(
+            curve([1, 2, 1], dataset="cifar10", seed=1),
+            curve([3, 4, 3], **mnist),
+            curve([3, 6, 3], **mnist, shift="label_5050"),
+            curve([5, 8, 5], **mnist, model="mlp_l3_w8_bn_dropout"),
+            curve([9, 9, 9], **mnist, model="resnet10"),
+        )
+    )
+    titles = [panel.get_title() for panel in figure.axes]
+    columns = ["1 hidden layer"] * 2 + ["3 hidden layers"] * 2
+    assert titles == [f"{dataset}\n{depth}" for dataset in ("mnist", "cifar10") for depth in columns]
+    drawn = {line.get_label(): (line.get_linestyle(), list(line.get_ydata())) for line in figure.axes[0].lines}
+    assert drawn == {
+        "plain, label_5050 (n = 1 seed)": ("-", [3, 6, 3]),
+        "plain, label_2080 (n = 1 seed)": ("--", [3, 4, 3]),
+    }
+    assert [line.get_label() for line in figure.axes[2].lines] == ["batch norm and dropout, label_2080 (n = 1 seed)"]
+
+
+def test_learning_curves_by_scaling_are_of_one_side_and_marked_with_the_printed_accuracy() -> None:
+    rows = [
+        {"normalization": scaling, "side": side, "epoch": epoch, "split": split, "loss": 1 / epoch, "accuracy": 0.5}
+        for scaling in ("unit", "centered")
+        for side in "AB"
+        for epoch in (1, 2)
+        for split in ("train", "test")
+    ]
+    frame = table(RUN, *rows).assign(run_id=lambda rows: rows["normalization"] + rows["side"])
+    figure = plots.learning_by_scaling(frame, printed={"centered": 98.0})
+    loss, accuracy, _, unit = figure.axes
+    assert accuracy.get_title() == "digits, normalization centered\n1 hidden layer"
+    assert [line.get_label() for line in loss.lines] == [f"plain, {name} (n = 1 seed)" for name in ("training", "test")]
+    assert loss.lines[0].get_ydata().tolist() == [1, 0.5]
+    assert [list(line.get_ydata()) for line in accuracy.lines][2:] == [[98, 98]]
+    assert len(unit.lines) == 2
 
 
 def test_barrier_by_model_marks_mean_deviation_and_threshold() -> None:

@@ -313,3 +313,23 @@ def test_two_processes_do_not_measure_one_matrix(filled: MlflowClient, capsys: p
     assert main(wanted) != 0
     assert f"run {run_id} is at work on this configuration now" in capsys.readouterr().err
     filled.set_terminated(run_id, "KILLED")
+
+
+def test_colours_end_at_the_mean_test_loss_or_at_the_largest_barrier() -> None:
+    names = ["a", "b", "c"]
+    networks = pd.DataFrame({"network": names, "label": names, "constant": False, "test_loss": [0.3, 0.4, 0.5]})
+    pairs = pd.DataFrame({"run_a": ["a", "a", "b"], "run_b": ["b", "c", "c"], "barrier": [0.9, 0.05, 0.11]})
+
+    def end(**options: Any) -> float:
+        return float(
+            matrix_figure(pairs, networks, **({"barrier": "barrier"} | options)).axes[1].collections[0].norm.vmax
+        )
+
+    assert end() == pytest.approx(0.4)
+    assert end(colors_end="largest") == 0.9
+    assert end(threshold=0.3) == 0.6  # the mean loss would leave no room above the threshold
+    assert "colours end at 0.4 (mean test loss: 0.4)" in matrix_figure(pairs, networks, "barrier").get_suptitle()
+    with pytest.raises(ValueError, match="colors_end 'mean' is unknown; choose from mean_loss, largest"):
+        end(colors_end="mean")
+    pairs["error_barrier"] = [0.5, 0.1, 0.01]
+    assert end(barrier="error_barrier") == 0.5  # no loss ends the colours of errors

@@ -391,6 +391,8 @@ SCORED: dict[Callable[..., Figure], Callable[[], Figure]] = {
     plots.learning_figure: lambda: plots.learning_figure(learned(), "title"),
     plots.learning_over_seeds: lambda: plots.learning_over_seeds(learned()),
     plots.paths_over_seeds: lambda: plots.paths_over_seeds(walked()),
+    plots.learning_by_scaling: lambda: plots.learning_by_scaling(learned().assign(model="mlp_l1_w8")),
+    plots.paths_by_variant: lambda: plots.paths_by_variant(walked().assign(model="mlp_l1_w8")),
     plots.path_figure: lambda: plots.path_figure(walked(), "title"),
     plots.aligned_path_figure: lambda: plots.aligned_path_figure(walked(), walked(), "title"),
     plots.curve_figure: lambda: plots.curve_figure(walked(), walked(), "title"),

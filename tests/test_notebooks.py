@@ -17,9 +17,11 @@ from entry_points.ensemble import main as ensemble
 from entry_points.interpolate import main as interpolate
 from entry_points.matrix import main as matrix
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import plots
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.findings import conclusions
+from lmc_mlflow.findings.sentences import each_path_once
 
 NOTEBOOKS = sorted((ROOT / "analysis").glob("0[1-79]*.ipynb"))
 """Those that read the store alone."""
@@ -266,6 +268,21 @@ def test_three_policies_of_one_network_are_one_condition() -> None:
     text = conclusions.batch_size_and_learning_rate(rows("mlp_l1_w8_bn"))
     assert "A larger batch_size lowers the barrier: supported** by 1 condition." in text
     assert text.count("barrier in basin") == 3
+
+
+def test_figures_of_batch_sizes_draw_a_path_without_batch_norm_once() -> None:
+    def lines(model: str) -> int:
+        usual = PATH | {"model": model, "test/accuracy_delta": 0.0}
+        found = [
+            {"batch_size": size, "pair": f"{size}", "seed_a": 1, "seed_b": 1, "bn": bn}
+            for bn in ("nearest", "interpolate", "recalibrate")
+            for size in (32, 1024)
+        ]
+        panel = plots.barrier_by_batch_and_lr(each_path_once(table(usual, *found))).axes[0]
+        return len(panel.containers)
+
+    assert (lines("mlp_l1_w8"), lines("mlp_l1_w8_bn")) == (1, 3)
+    assert "each_path_once" in code_of(ROOT / "analysis" / "04_batch_size_and_learning_rate.ipynb")
 
 
 def test_broken_pairs_are_no_evidence_for_similarity_of_connected_ones() -> None:

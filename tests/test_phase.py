@@ -14,6 +14,7 @@ from lmc_mlflow.findings.phase import phase_axes, phase_table
 from lmc_mlflow.papers.hepburn.tables import path_table
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.plots import missing_command, phase_diagram
+from lmc_mlflow.workflows.report.curves import ReportCurves
 from lmc_mlflow.workflows.report.figures import report_pictures
 
 RATES, BATCHES = (0.001, 0.01, 0.1), (16, 64)
@@ -112,6 +113,7 @@ def test_cells_in_a_row_and_cells_that_agree_are_drawn_too() -> None:
 def test_the_report_shows_it_among_my_runs() -> None:
     ready = frames(plane())
     tables = {name: path_table(ready, name, 2) for name in PATH_TABLES}
-    (picture,) = [one for one in report_pictures(ready, tables, pd.DataFrame()) if one.title.startswith("Where are")]
+    curves = ReportCurves(*[pd.DataFrame()] * 4)
+    (picture,) = [one for one in report_pictures(ready, tables, curves) if one.title.startswith("Where are")]
     assert picture.below == "mine"
     assert picture.svg

@@ -4,7 +4,7 @@ import pandas as pd
 
 from lmc_mlflow.findings.chosen_conditions import NUM_PATHS
 from lmc_mlflow.findings.condition_table import Frames
-from lmc_mlflow.workflows.report.hepburn_figures import polar_paths
+from lmc_mlflow.workflows.report.curves import polar_paths, variant_paths
 
 PATH = {
     "dataset": "mnist",
@@ -56,3 +56,17 @@ def test_the_polar_figure_shows_the_condition_that_most_networks_of_a_family_sha
     shared = ({"seed": 1, "model": model} for model in ("mlp_l1_w587", "mlp_l3_w256_512_256"))
     chosen = polar_paths(frames(*alone, *shared))
     assert chosen[["model", "batch_size"]].to_numpy().tolist() == [["mlp_l1_w587", 32], ["mlp_l3_w256_512_256", 32]]
+
+
+def test_fig_19_has_the_longest_trained_mlps_of_its_rate_and_batch_size() -> None:
+    usual = {"batch_size": 1024, "optimizer": "adam", "epochs": 100}
+    rows = [
+        usual | {"shift": "label_2080", "model": "mlp_l1_w587_bn"},
+        usual | {"epochs": 21},
+        usual | {"shift": "none"},
+        usual | {"model": "resnet10"},
+        usual | {"batch_size": 32},
+        usual | {"dataset": "cifar10", "epochs": 21},
+    ]
+    chosen = variant_paths(frames(*(row | {"seed": 1} for row in rows)))
+    assert chosen["run_id"].tolist() == ["r00", "r05"]

@@ -161,6 +161,46 @@ def test_units_beside_constant_zeros_may_move() -> None:
     assert symmetry.share_free == 1
 
 
+class Split(nn.Module):
+    """Sixteen units as two halves, by a reshape or by a cut."""
+
+    def __init__(self, *, reshaped: bool) -> None:
+        super().__init__()
+        self.reshaped = reshaped
+        self.first, self.last = nn.Linear(12, 16), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.flatten(1))
+        one, other = x.reshape(2, 2, 8).unbind(1) if self.reshaped else x.chunk(2, dim=1)
+        return self.last(one.tanh() * other)
+
+
+def test_units_of_an_axis_that_is_reshaped_move_as_those_of_one_that_is_cut() -> None:
+    for reshaped in (True, False):
+        symmetry = check_function(Split(reshaped=reshaped), images(3, 2))
+        assert list(symmetry.sizes.values()) == [8]
+        assert symmetry.share_free == 1
+
+
+class Shuffled(nn.Module):
+    """Channels of two branches, shuffled into one another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = (nn.Conv2d(3, 4, 1) for _ in range(2))
+        self.mixed = nn.Conv2d(8, 5, 1)
+        self.last = nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([self.one(x), self.other(x)], 1)
+        shuffled = both.view(2, 2, 4, 4, 4).transpose(1, 2).reshape(2, 8, 4, 4)
+        return self.last(self.mixed(shuffled.relu()).mean((2, 3)).tanh())
+
+
+def test_shuffled_channels_may_move() -> None:
+    assert check_function(Shuffled(), images(3, 4)).share_free == 1
+
+
 class Blurred(nn.Module):
     """A smoothing kernel, the same for all eight channels, and scales of which two differ; in no state dict."""
 

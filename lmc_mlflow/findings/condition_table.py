@@ -52,6 +52,7 @@ class Frames:
         left_out: kind -> run ids of those that are in no table, because their networks are gone.
         parted: all paths, also of pairs with a starting point, which the papers' tables have not.
         curvatures: as read.
+        pruned: networks without their redundant units.
     """
 
     pairs: pd.DataFrame
@@ -63,6 +64,7 @@ class Frames:
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parted: pd.DataFrame = field(default_factory=_no_rows)
     curvatures: pd.DataFrame = field(default_factory=_no_rows)
+    pruned: pd.DataFrame = field(default_factory=_no_rows)
 
     def tables(self) -> tuple[pd.DataFrame, ...]:
         """Return all tables."""
@@ -114,7 +116,9 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
 
     pairs, endpoints, paths, ensembles, stars, other_paths = map(prepare_table, frames.tables())
     parted = prepare_table(frames.paths, keep=True)
-    return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, frames.left_out, parted, frames.curvatures)
+    pruned = prepare_table(frames.pruned)
+    rest = frames.left_out, parted, frames.curvatures, pruned
+    return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, *rest)
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -16,10 +16,20 @@ _OF_ONE_PATH = ("run_a", "run_b", "pair", "align", "path", "num_alphas", "sampli
 def rows_having(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Select the rows that have a value in each of these columns; a column that is missing is added.
 
-    A path of a network without batch norm is the same under each of `POLICIES`, so it is taken once.
+    Each path is taken once (`each_path_once`).
     """
-    rows = frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
-    if not {"bn", "model"} <= set(frame) or rows.empty:
+    return each_path_once(
+        frame.reindex(columns=list(dict.fromkeys([*frame.columns, *columns]))).dropna(subset=list(columns))
+    )
+
+
+def each_path_once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select one row for each path of a network without batch norm, which is the same under each of `POLICIES`.
+
+    Args:
+        rows: paths or ensembles of `query`; those of networks with batch norm are kept under every policy.
+    """
+    if not {"bn", "model"} <= set(rows) or rows.empty:
         return rows
     same = rows["bn"].isin(POLICIES) & ~rows["model"].map(has_batch_norm).astype(bool)
     return rows[~same | is_first_policy(rows)].assign(bn=rows["bn"].mask(same, POLICIES[0]))

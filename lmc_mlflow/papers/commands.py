@@ -19,6 +19,7 @@ GRIDS = {name: f"paper_{name}" for name in ("table_iii", "table_vi", "table_vii"
     "logistic_regression": "altintas_logistic_regression",
     "interventions": "altintas_interventions",
     "head_to_head": "hepburn_against_altintas",
+    "init_and_optimizer": "init_and_optimizer",
     "instability": "instability",
     "pretrained_starts": "pretrained_starts",
 }

@@ -21,6 +21,8 @@ from lmc_mlflow.plots.over_seeds.ensembles.comparison import ensemble_comparison
 from lmc_mlflow.plots.over_seeds.ensembles.comparison import scores_by_size as scores_by_size
 from lmc_mlflow.plots.over_seeds.ensembles.polar import polar_of_ensembles as polar_of_ensembles
 from lmc_mlflow.plots.over_seeds.ensembles.scheme import ensemble_scheme as ensemble_scheme
+from lmc_mlflow.plots.over_seeds.mlps import learning_by_scaling as learning_by_scaling
+from lmc_mlflow.plots.over_seeds.mlps import paths_by_variant as paths_by_variant
 from lmc_mlflow.plots.over_seeds.overview import overview as overview
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_against_manhattan as angle_against_manhattan
 from lmc_mlflow.plots.over_seeds.similarity.angles import angle_of_connected as angle_of_connected

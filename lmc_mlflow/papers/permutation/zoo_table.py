@@ -11,7 +11,7 @@ from lmc_mlflow.findings.condition_table import (
     condition_texts,
     with_columns,
 )
-from lmc_mlflow.findings.differences import Sample
+from lmc_mlflow.findings.differences import Sample, sample_of
 from lmc_mlflow.papers.cell_conditions import condition_words
 from lmc_mlflow.papers.marks import NO_DATA, mark
 from lmc_mlflow.papers.printed import printed_table
@@ -21,7 +21,7 @@ NETWORKS = {"moons": 50, "mnist": 10}
 ROUNDING = 0.0005
 """Half a unit of the last printed digit."""
 _MEASURES = {"loss": "test/loss", "accuracy": "test/accuracy"}
-_NAMED = (
+NAMED = (
     "dataset",
     "model",
     "shift",
@@ -33,13 +33,14 @@ _NAMED = (
     "schedule",
     "weight_decay",
 )
+"""Settings that the slides' tables name or share."""
 
 
 def zoo_table(frames: Frames, min_seeds: int) -> pd.DataFrame:
     """Compute one row for each printed width and measure, of all networks trained on whole data sets (`shift=none`).
 
     Every network counts by itself, as on the slides: a pair of two initializations is two networks. The condition
-    with most networks fills a row. The slides' rows of reduced networks are in `query.pruned`.
+    with most networks fills a row. The slides' rows of reduced networks are in `reduced_table`.
 
     Args:
         frames: as `condition_table.prepare` returns them.
@@ -61,25 +62,38 @@ def zoo_table(frames: Frames, min_seeds: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(line: dict[Any, Any], name: str, mine: pd.DataFrame, column: str, min_seeds: int) -> dict[str, Any]:
-    values = mine[column].dropna().astype(float)
-    ours = Sample(values.mean(), values.std(ddof=1), len(values))
-    mean, deviation = (float(line[f"test_{name}_{what}"]) for what in ("mean", "std"))
-    theirs = Sample(mean, deviation, NETWORKS[line["dataset"]])
-    # Loss and accuracy of single networks lead to no conclusion that both could share.
-    verdict = mark(ours, theirs, False, ROUNDING, min_seeds)
+def compare(values: "pd.Series[Any]", theirs: Sample, rounding: float, min_networks: int) -> dict[str, Any]:
+    """Return the columns networks, mean, sd, printed_mean, printed_sd and mark of one row.
+
+    Numbers of single networks lead to no conclusion that both could share, so a mark is `agrees` or `differs`.
+
+    Args:
+        values: ours, one a network.
+        theirs: printed.
+        rounding: half a unit of the last printed digit.
+        min_networks: fewer networks are no data yet.
+    """
+    ours = sample_of(values.astype(float))
     return {
-        "dataset": line["dataset"],
-        "width": int(line["width"]),
-        "measure": f"test {name}",
         "networks": ours.n,
         "mean": ours.mean,
         "sd": ours.deviation,
         "printed_mean": theirs.mean,
         "printed_sd": theirs.deviation,
-        "mark": verdict,
-        "condition": condition_words(mine.iloc[0], _NAMED) if len(mine) else "",
-        "command": _command(line) if verdict == NO_DATA else "",
+        "mark": mark(ours, theirs, False, rounding, min_networks),
+    }
+
+
+def _row(line: dict[Any, Any], name: str, mine: pd.DataFrame, column: str, min_seeds: int) -> dict[str, Any]:
+    mean, deviation = (float(line[f"test_{name}_{what}"]) for what in ("mean", "std"))
+    found = compare(mine[column], Sample(mean, deviation, NETWORKS[line["dataset"]]), ROUNDING, min_seeds)
+    return {
+        "dataset": line["dataset"],
+        "width": int(line["width"]),
+        "measure": f"test {name}",
+        **found,
+        "condition": condition_words(mine.iloc[0], NAMED) if len(mine) else "",
+        "command": _command(line) if found["mark"] == NO_DATA else "",
         "run_ids": " ".join(sorted(mine["run_id"])),
     }
 

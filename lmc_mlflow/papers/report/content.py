@@ -30,6 +30,8 @@ from lmc_mlflow.papers.hepburn.parameter_table import table_v
 from lmc_mlflow.papers.hepburn.tables import ASSUMED, TITLES, path_table, ratio_note
 from lmc_mlflow.papers.marks import MARKS, NO_DATA
 from lmc_mlflow.papers.pairs_behind import with_pairs_behind
+from lmc_mlflow.papers.permutation.init_table import init_table
+from lmc_mlflow.papers.permutation.reduced_table import reduced_table
 from lmc_mlflow.papers.permutation.zoo_table import zoo_table
 from lmc_mlflow.papers.printed import CELL, PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns, my_runs
@@ -47,9 +49,19 @@ TABLE_TITLES = {
     "altintas_acceptance": "Altintas et al.: are networks on MNIST trained as far as theirs?",
     "starlight_table_2": "Sonthalia et al., Table 2: accuracy and cost of one network, the ensemble and the star",
     "model_zoo": "Permutation slides: networks of one hidden layer by width",
+    "reduced_zoo": "Permutation slides: the same networks without their redundant units",
+    "init_and_optimizer": "Permutation slides: initialization and optimizer, moons, width 512",
     "head_to_head": "Hepburn et al. against Altintas et al.: does batch size decide?",
 }
-MARKED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "altintas_table_4", "model_zoo")
+MARKED = (
+    "table_iii",
+    *PATH_TABLES,
+    "altintas_table_1",
+    "altintas_table_2",
+    "altintas_table_4",
+    "model_zoo",
+    "reduced_zoo",
+)
 """The tables whose cells have printed values and need runs."""
 TRAINED = ("table_iii", *PATH_TABLES, "altintas_table_1", "altintas_table_2", "altintas_table_4")
 """The tables whose rows say how far their networks were trained, and how large the shift of their data is."""
@@ -60,7 +72,7 @@ def short_title(name: str) -> str:
     if name.startswith("altintas_table_"):
         return f"D {name.removeprefix('altintas_table_')}"
     words = {"head_to_head": "batch size", "model_zoo": "zoo", "altintas_acceptance": "D accepted"}
-    words |= {"starlight_table_2": "S 2"}
+    words |= {"starlight_table_2": "S 2", "reduced_zoo": "reduced", "init_and_optimizer": "initialization"}
     return words.get(name, name.removeprefix("table_").upper())
 
 
@@ -113,6 +125,8 @@ def report_content(frames: Frames, stand_ins: Mapping[str, str], min_seeds: int)
         "altintas_acceptance": acceptance(errors, min_seeds),
         "starlight_table_2": star_costs(ready),
         "model_zoo": zoo_table(ready, min_seeds),
+        "reduced_zoo": reduced_table(ready, min_seeds),
+        "init_and_optimizer": init_table(ready, min_seeds),
         "head_to_head": head_to_head(errors, min_seeds),
     }
     tables |= {name: with_pairs_behind(name, tables[name], ready) for name in TRAINED}
@@ -189,7 +203,8 @@ def headline(content: Content) -> str:
 def _title_in_text(name: str) -> str:
     if name.startswith("altintas_table_"):
         return f"Altintas et al.'s Table {name.removeprefix('altintas_table_')}"
-    return "the slides' networks" if name == "model_zoo" else f"Table {short_title(name)}"
+    slides = {"model_zoo": "the slides' networks", "reduced_zoo": "the slides' reduced networks"}
+    return slides.get(name, f"Table {short_title(name)}")
 
 
 def stand_ins_note(content: Content) -> str:

@@ -1,5 +1,6 @@
 """Draws the barriers between every two of many networks, in the order of their clusters."""
 
+import math
 import warnings
 
 import numpy as np
@@ -17,6 +18,11 @@ MOST_NUMBERS, MOST_LABELS = 12, 60
 """Networks up to which every cell has its number, and every row its name."""
 UNITS = {"error_barrier": "fraction of images"}
 """Of barriers that are not in nats."""
+MEAN_LOSS, LARGEST = "mean_loss", "largest"
+COLORS_END = (MEAN_LOSS, LARGEST)
+"""Where colours may end."""
+LOWEST_MIDDLE = 1e-9
+"""In the place of a threshold of 0, which would leave no room for the colours below it."""
 COLORS = ((0.0, "#ffffff"), (0.5, "#c6dbef"), (0.5, "#e6894a"), (1.0, "#5b1a05"))
 """Pale up to the threshold, which stands in the middle, and dark above."""
 
@@ -28,6 +34,7 @@ def matrix_figure(
     linkage: str = "average",
     title: str = "",
     threshold: float | None = None,
+    colors_end: str = MEAN_LOSS,
 ) -> Figure:
     """Draw a heat map of barriers, rows and columns in the order of a hierarchical clustering, and its dendrogram.
 
@@ -42,7 +49,15 @@ def matrix_figure(
         title: over the figure.
         threshold: a barrier up to it connects two networks: pale cells, and the cut through the tree.
             None: that of the command `matrix`.
+        colors_end: `mean_loss`: colours end at the networks' mean test loss, as on the permutation slides, so that
+            matrices of the same networks, aligned and not, compare; a higher barrier has the darkest colour, and
+            barriers that are not in nats end at the largest one. `largest`: at the largest barrier.
+
+    Raises:
+        ValueError: no such end of the colours.
     """
+    if colors_end not in COLORS_END:
+        raise ValueError(f"colors_end {colors_end!r} is unknown; choose from {', '.join(COLORS_END)}")
     if threshold is None:
         threshold = THRESHOLDS.get(barrier, FLAT_BELOW)
     if len(pairs) == 0:
@@ -58,10 +73,23 @@ def matrix_figure(
     frame = pd.DataFrame(grid.to_numpy(), index=labels, columns=labels)
     note = "\n* no better than naming the largest class" if networks["constant"].any() else ""
     note += f"\npale: up to the threshold {threshold:g}; dashed: the cut of the tree there"
-    return _drawn(frame, barrier, linkage, title + note, threshold)
+    end, words = _end_of_colors(frame.to_numpy(), networks, barrier, threshold, colors_end)
+    return _drawn(frame, barrier, linkage, f"{title}{note}{words}", threshold, end)
 
 
-def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshold: float) -> Figure:
+def _end_of_colors(
+    values: np.ndarray, networks: pd.DataFrame, barrier: str, threshold: float, colors_end: str
+) -> tuple[float, str]:
+    """Choose the barrier at which colours end, with room above the threshold; and say it, where it is no barrier."""
+    least = 2 * max(threshold, LOWEST_MIDDLE)
+    if colors_end == LARGEST or barrier in UNITS or "test_loss" not in networks:
+        return max(float(values[np.isfinite(values)].max()), least), ""
+    loss = float(networks["test_loss"].mean())
+    end = max(loss, least) if math.isfinite(loss) else least
+    return end, f"; colours end at {end:.3g} (mean test loss: {loss:.3g})"
+
+
+def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshold: float, end: float) -> Figure:
     import seaborn as sns  # see plots.style
     from seaborn.matrix import dendrogram
 
@@ -84,12 +112,13 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
         farthest = 1.1 * max(float(clusters[:, 2].max()), threshold)
         tree_panel.set_xlim(farthest, 0)  # the leaves are beside their rows
         tree_panel.axvline(threshold, color="#c8641a", linestyle="--", linewidth=1.2)
-        highest = float(values[np.isfinite(values)].max())
+        norm = TwoSlopeNorm(max(threshold, LOWEST_MIDDLE), vmin=0.0, vmax=end)
+        higher = bool((values[np.isfinite(values)] > end).any())
         sns.heatmap(
             frame.iloc[order, order],
             ax=panel,
             cmap=LinearSegmentedColormap.from_list("threshold", COLORS),
-            norm=_norm(threshold, highest),
+            norm=norm,
             linewidths=0.5 if has_labels else 0,
             linecolor="#d0d0d0",
             annot=num <= MOST_NUMBERS,
@@ -97,16 +126,14 @@ def _drawn(frame: pd.DataFrame, barrier: str, linkage: str, title: str, threshol
             annot_kws={"fontsize": "x-small"},
             xticklabels=has_labels,
             yticklabels=has_labels,
-            cbar_kws={"label": f"{barrier.replace('_', ' ')} ({UNITS.get(barrier, 'nats per sample')})", "shrink": 0.7},
+            cbar_kws={
+                "label": f"{barrier.replace('_', ' ')} ({UNITS.get(barrier, 'nats per sample')})",
+                "shrink": 0.7,
+                "extend": "max" if higher else "neither",
+            },
         )
         panel.yaxis.tick_right()
         panel.tick_params(axis="y", rotation=0, labelsize="small", length=0)
         panel.tick_params(axis="x", rotation=90, labelsize="small", length=0)
         figure.suptitle(title, fontsize="medium")
     return figure
-
-
-def _norm(threshold: float, highest: float) -> TwoSlopeNorm:
-    """Scale colours so that the threshold is their middle, with room above it where no barrier is higher."""
-    middle = max(threshold, 1e-9)
-    return TwoSlopeNorm(middle, vmin=0.0, vmax=max(highest, 2 * middle))

@@ -12,7 +12,8 @@ from lmc_mlflow.papers.hepburn.tables import TITLES
 from lmc_mlflow.papers.printed import PATH_TABLES
 from lmc_mlflow.papers.report.my_runs import MyRuns
 from lmc_mlflow.papers.report.sections import MY_RUNS, Picture
-from lmc_mlflow.workflows.report.hepburn_figures import Drawn, hepburn_figures, networks, where
+from lmc_mlflow.workflows.report.curves import ReportCurves, networks, where
+from lmc_mlflow.workflows.report.hepburn_figures import Drawn, hepburn_figures
 
 PHASE_CAPTION = (
     "Both sides of each pair, under the first batch-norm policy. The ground has the colour of the nearest cell; the "
@@ -20,16 +21,13 @@ PHASE_CAPTION = (
 )
 
 
-def report_pictures(
-    frames: Frames, tables: Mapping[str, pd.DataFrame], polar: pd.DataFrame, members: pd.DataFrame
-) -> list[Picture]:
+def report_pictures(frames: Frames, tables: Mapping[str, pd.DataFrame], curves: ReportCurves) -> list[Picture]:
     """Draw the figures in the order of the page.
 
     Args:
         frames: prepared.
         tables: of the report.
-        polar: points of the paths of `polar_paths`, from `query.path_curves`.
-        members: of the ensembles of `polar_ensembles`, from `query.ensemble_members`.
+        curves: read for these frames.
     """
     pictures = [
         _picture(plots.beside_paper(tables[name], TITLES[name]), TITLES[name], "", below=name) for name in PATH_TABLES
@@ -38,7 +36,7 @@ def report_pictures(
     pictures.append(
         _picture(plots.phase_diagram(frames.paths), "Where are pairs connected?", PHASE_CAPTION, below=MY_RUNS)
     )
-    drawn = {**hepburn_figures(frames, polar, members), **_disentangling(frames.paths)}
+    drawn = {**hepburn_figures(frames, curves), **_disentangling(frames.paths)}
     return [*pictures, *(_picture(figure, title, text) for title, (figure, text) in drawn.items())]
 
 

@@ -1,59 +1,35 @@
 """Draws the figures of Hepburn et al. that a report holds."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from lmc_mlflow import plots
-from lmc_mlflow.findings.chosen_conditions import RULE, one_of_each_family
+from lmc_mlflow.findings.chosen_conditions import RULE
 from lmc_mlflow.findings.condition_table import Frames, within_pairs
-from lmc_mlflow.models.families import Facts, facts_of
+from lmc_mlflow.models.families import Facts
+from lmc_mlflow.papers.hepburn.training_loss_claims import PRINTED_ACCURACY
+from lmc_mlflow.workflows.report.curves import ReportCurves, networks, where
 
 Drawn = dict[str, tuple[Any, str]]
 """Title -> a figure and its caption."""
 
 
-def hepburn_figures(frames: Frames, polar: pd.DataFrame, members: pd.DataFrame) -> Drawn:
+def hepburn_figures(frames: Frames, curves: ReportCurves) -> Drawn:
     """Draw the figures in the order of the paper.
 
     Args:
         frames: prepared.
-        polar: points of the paths of `polar_paths`, from `query.path_curves`.
-        members: of the ensembles of `polar_ensembles`, from `query.ensemble_members`.
+        curves: read for these frames.
     """
     inside = within_pairs(frames.paths)
     paths = inside[inside["bn"] == "interpolate"] if len(inside) else inside
-    return {**_barriers(frames, paths), **_similarity(paths, polar), **_training(frames), **_ensembles(members)}
-
-
-def polar_paths(frames: Frames) -> pd.DataFrame:
-    """Choose the paths whose points the polar figure shows (`findings.chosen_conditions`): within 50/50 pairs."""
-    inside = within_pairs(frames.paths)
-    if len(inside):
-        inside = inside[(inside["bn"] == "interpolate") & (inside["shift"] == "label_5050")]
-    return one_of_each_family(inside)
-
-
-def polar_ensembles(frames: Frames) -> pd.DataFrame:
-    """Choose the ensembles whose members the polar figure shows, by the same rule: of networks of 50/50 pairs."""
-    found = where(frames.ensembles, shift="label_5050")
-    if len(found):
-        path = where(found, sampling="lmc", bn="interpolate")
-        found = pd.concat([path, where(found, sampling="seeds")])
-    return one_of_each_family(found)
-
-
-def where(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
-    """Select the rows with these values; a column that the table lacks selects nothing out."""
-    for name, value in wanted.items():
-        frame = frame[frame[name] == value] if name in frame else frame
-    return frame
-
-
-def networks(paths: pd.DataFrame, wanted: Callable[[Facts], bool]) -> pd.DataFrame:
-    """Select the rows whose network has wanted facts."""
-    return paths[[wanted(facts_of(str(model))) for model in paths["model"]]] if len(paths) else paths
+    return {
+        **_barriers(frames, paths),
+        **_similarity(paths, curves.polar),
+        **_training(frames, curves),
+        **_ensembles(curves.members),
+    }
 
 
 def _shifted(paths: pd.DataFrame) -> pd.DataFrame:
@@ -109,11 +85,23 @@ def _similarity(paths: pd.DataFrame, polar: pd.DataFrame) -> Drawn:
     }
 
 
-def _training(frames: Frames) -> Drawn:
+def _training(frames: Frames, curves: ReportCurves) -> Drawn:
     return {
         "Final training loss (paper: Fig. 16)": (
             plots.final_training_loss(where(frames.endpoints, shift="label_5050", normalization="centered")),
             "Mean of both sides of 50/50 pairs.",
+        ),
+        "MLPs under 50/50 and 20/80 (paper: Fig. 19)": (
+            plots.paths_by_variant(curves.variants),
+            "Learning rate 0.001, batch size 1,024, centered images, batch norm interpolated. Of each data set "
+            "the runs with the most epochs.",
+        ),
+        "Learning curves, centered and in [0, 1] (paper: Figs. 20 and 21)": (
+            plots.learning_by_scaling(curves.learning, printed=PRINTED_ACCURACY),
+            "CIFAR-10, 50/50, learning rate 0.001, batch size 1,024, side A; the runs with the most epochs. The dotted "
+            "lines are the training accuracies in the text: "
+            + ", ".join(f"{accuracy:g} % {scaling}" for scaling, accuracy in PRINTED_ACCURACY.items())
+            + ".",
         ),
     }
 

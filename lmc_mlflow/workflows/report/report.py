@@ -29,8 +29,8 @@ from lmc_mlflow.query.tables import read_ensembles, read_paths
 from lmc_mlflow.tracking.connection.store import open_store
 from lmc_mlflow.tracking.links import run_link, tracking_uri, ui_command, without_login
 from lmc_mlflow.workflows.lifecycle.run_once import RunStart, new_run
+from lmc_mlflow.workflows.report.curves import read_curves
 from lmc_mlflow.workflows.report.figures import overview_picture, report_pictures
-from lmc_mlflow.workflows.report.hepburn_figures import polar_ensembles, polar_paths
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
         paths[~of_papers].reset_index(drop=True),
         left_out,
         curvatures=of_all(query.curvatures),
+        pruned=of_all(lambda name: query.pruned(name, ends=ends)),
     )
 
 
@@ -118,9 +119,7 @@ def report_files(content: Content, frames: Frames) -> dict[str, str]:
         files[f"tables/{name}.csv"] = csv_text(table)
         files[f"tables/{name}.md"] = table_markdown(name, table, content.notes.get(name, ""))
     files["claims.json"] = json.dumps(claims_content(content.verdicts), indent=1, ensure_ascii=False) + "\n"
-    polar = query.path_curves(query.with_points(polar_paths(frames)))
-    members = query.ensemble_members(polar_ensembles(frames))
-    pictures = report_pictures(frames, content.tables, polar, members)
+    pictures = report_pictures(frames, content.tables, read_curves(frames))
     overview = overview_picture(content.mine)
     files["report.html"] = page(content, pictures, _linker(frames), _source(), overview)
     return files
