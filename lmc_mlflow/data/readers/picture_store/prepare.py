@@ -130,13 +130,13 @@ def _decode(
 
 def _part_record(store: Path, part: Part, labels: NDArray[np.int64], done: Done) -> PartRecord:
     chunks = [done[part.name][i] for i in sorted(done[part.name])]
-    counts = np.sum([chunk.counts for chunk in chunks], axis=0, dtype=np.int64)
+    counts: NDArray[np.int64] = np.array([chunk.counts for chunk in chunks], dtype=np.int64).sum(axis=0)
     shape = (part.num_rows, *part.arrays[0].shape)
     content = digest_of_images(shape, _blocks(partial_file(pixels_file(store, part.name)), part), labels)
     return PartRecord(
         part.num_rows,
         tuple(chunk.sha256 for chunk in chunks),
-        tuple(tuple(int(count) for count in channel) for channel in counts),
+        tuple(tuple(map(int, channel)) for channel in counts),
         content,
     )
 
