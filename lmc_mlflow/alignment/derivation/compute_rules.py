@@ -197,12 +197,13 @@ def matrix_product(groups: Groups, operation: Operation) -> Layout:
 def attention(groups: Groups, operation: Operation) -> Layout:
     """Follow the softmax of queries (..., T, d) times keys (..., S, d), times values (..., S, e).
 
-    A mask fixes the positions.
+    A mask fixes heads and positions, and its own axes are fixed by them.
     """
     query, key, value = (operation[name].layout for name in ("query", "key", "value"))
     groups.unify(query[-1], key[-1])
     groups.unify(key[-2], value[-2])
     if operation["enable_gqa"] or operation["is_causal"] or operation["attn_mask"] is not None:
-        _freeze_all(groups, (*query[:-1], *key[:-1], *value[:-1]))
+        mask = operation["attn_mask"]
+        _freeze_all(groups, (*query[:-1], *key[:-1], *value[:-1], *(() if mask is None else mask.layout)))
     leading = broadcast(groups, [query[:-2], key[:-2], value[:-2]], operation.shape[:-2])
     return (*leading, query[-2], value[-1])
