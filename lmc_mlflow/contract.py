@@ -215,6 +215,8 @@ BY_LAYER = "_by_layer"
 """In the metrics of paths on which some layers move; their step is the number of the layer."""
 UNALIGNED = "unaligned/"
 """Before the metrics of the path to B as it was logged, where the path's own are to B with its units permuted."""
+REPEATED = "repeated/"
+"""Before the metrics of a path between two executions of one configuration."""
 STRAIGHT = "straight/"
 """Before the metrics of the segment, where the path's own are of a curve between the same networks."""
 

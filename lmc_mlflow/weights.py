@@ -91,6 +91,12 @@ def euclidean_squared(a: State, b: State, names: Collection[str]) -> float:
     return float((_flat(a, names) - _flat(b, names)).square().sum())
 
 
+def largest_difference(a: State, b: State) -> float:
+    """Compute the largest absolute difference between two numbers at the same place of two states, buffers included."""
+    check_compatible(a, b)
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a if a[name].numel())
+
+
 def average(states: Iterable[State]) -> dict[str, Tensor]:
     """Average states uniformly (SWA, Izmailov et al. 2018), summed in double precision.
 

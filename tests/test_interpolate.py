@@ -17,6 +17,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import connected_by_error
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.workflows.networks.similarity import similarity_by_tensor
+from lmc_mlflow.workflows.path.repeated import curve_difference
 
 SPLIT_KEYS = {
     "barrier",
@@ -51,6 +52,47 @@ ONCE = {
 }
 BN = [*QUICK, "--model=mlp_l1_w16_bn"]
 HERE = ["--device=cpu", "--threads=1"]
+
+
+def test_two_executions_of_one_configuration_are_compared_and_no_other_networks(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*QUICK, "--model=mlp_l1_w8_bn", "--epochs=2", "--c2st_samples=0"]
+    for again in ([], ["--force=true"], ["--lr=0.01"]):
+        assert train_pair([*flags, *again]) == 0
+    newest_first = [run for run in runs_of_kind(store, "endpoint") if run.data.tags["lmc.side"] == "A"]
+    other, second, first = (run.info.run_id for run in sorted(newest_first, key=lambda run: -run.info.start_time))
+    capsys.readouterr()
+    for b in (second, other):
+        assert main([f"--run_a={first}", f"--run_b={b}", "--num_alphas=3", "--num_resamples=0", *HERE]) == 0
+    said = capsys.readouterr().out
+    assert said.count("they differ by at most 0 in a weight and by 0 in their learning curves") == 1
+    different, same = sorted(runs_of_kind(store, "path"), key=lambda run: -run.info.start_time)
+    found = {key: value for key, value in same.data.metrics.items() if key.startswith("repeated/")}
+    assert found.keys() == {f"repeated/{name}_difference" for name in ("weight", "curve", "path_loss")}
+    assert found["repeated/weight_difference"] == found["repeated/curve_difference"] == 0
+    assert found["repeated/path_loss_difference"] < 1e-5
+    assert same.data.metrics["test/ends_agreement"] == 1
+    assert not any(key.startswith("repeated/") for key in different.data.metrics)
+
+
+def test_learning_curves_of_two_executions_differ_by_their_largest_gap_and_never_agree_with_a_shorter_one(
+    store: MlflowClient,
+) -> None:
+    curves = (
+        {"train/loss": [3.0, 2.0], "cost/train_seconds": [1.0]},
+        {"train/loss": [3.0, 1.5]},
+        {"train/loss": [3.0]},
+    )
+    ids = []
+    for curve in curves:
+        ids.append(store.create_run("0").info.run_id)
+        for name, values in curve.items():
+            for step, value in enumerate(values, 1):
+                store.log_metric(ids[-1], name, value, step=step)
+    names = ["cost/train_seconds", "train/loss"]
+    assert curve_difference(store, ids[0], ids[1], names) == 0.5
+    assert curve_difference(store, ids[0], ids[2], names) == float("inf")
 
 
 @pytest.fixture

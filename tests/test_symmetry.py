@@ -146,13 +146,16 @@ class Grouped(nn.Module):
         return self.last(self.slopes(x).amax(dim=(2, 3)))
 
 
-def test_groups_of_channels_move_as_blocks() -> None:
+def test_groups_of_channels_move_as_blocks_and_channels_inside_them() -> None:
     symmetry = check_function(Grouped(), images(3, 8))
-    assert symmetry.sizes == {"first": 4, "mixed": 12, "halves": 3, "one_group": 5}
-    assert symmetry.axes["first.weight"][0] == (Part("first", 4, 2),)
-    assert symmetry.axes["grouped.weight"][:2] == ((Part("first", 4, 4),), (Part(None, 2),))
-    assert symmetry.axes["depthwise.bias"] == ((Part("mixed", 12, 2),),)
-    assert symmetry.axes["halves.weight"][0] == (Part("halves", 3, 2),)
+    flat = {"first": 4, "mixed": 12, "halves": 3, "one_group": 5}
+    read, made = "first.inside", "first.inside'"  # what the grouped convolution reads, and what it makes
+    assert symmetry.sizes == flat | {read: 2, made: 4, "mixed.inside": 2, "halves.inside": 2}
+    assert symmetry.parents == {group: group.partition(".")[0] for group in symmetry.sizes if group not in flat}
+    assert symmetry.axes["first.weight"][0] == (Part("first", 4, 2, (Part(read, 2),)),)
+    assert symmetry.axes["grouped.weight"][:2] == ((Part("first", 4, 4, (Part(made, 4),)),), (Part(read, 2),))
+    assert symmetry.axes["depthwise.bias"] == ((Part("mixed", 12, 2, (Part("mixed.inside", 2),)),),)
+    assert symmetry.axes["halves.weight"][0] == (Part("halves", 3, 2, (Part("halves.inside", 2),)),)
 
 
 class Concatenated(nn.Module):

@@ -68,7 +68,7 @@ def test_a_planted_permutation_is_undone_exactly(model: str) -> None:
     b = permute(symmetry, a, planted)
     found = match_weights(symmetry, a, b, seed=0)
     assert found.converged
-    for group, back in inverse(planted).items():
+    for group, back in inverse(planted, symmetry).items():
         assert torch.equal(found.permutations[group], back)
     assert all(torch.equal(value, a[name]) for name, value in permute(symmetry, b, found.permutations).items())
 

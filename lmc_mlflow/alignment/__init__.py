@@ -7,12 +7,13 @@ from lmc_mlflow.alignment.methods.inputs import LabelledSample, MatchingInputs
 from lmc_mlflow.alignment.methods.sinkhorn import match_sinkhorn
 from lmc_mlflow.alignment.methods.table import align
 from lmc_mlflow.alignment.methods.weights import match_weights
+from lmc_mlflow.alignment.ordering import permute
 from lmc_mlflow.alignment.symmetry import (
     Symmetry,
+    blocks_moved,
     compose,
     identity_permutations,
     inverse,
-    permute,
     random_permutations,
     units_moved,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "MatchingInputs",
     "Symmetry",
     "align",
+    "blocks_moved",
     "compose",
     "derive_symmetry",
     "identity_permutations",

@@ -45,6 +45,18 @@ def assign(similarity: Tensor) -> Tensor:
     return torch.from_numpy(columns).long()
 
 
+def assign_each(similarities: Tensor) -> Tensor:
+    """Solve several linear assignments (P, n, n), as `assign` does one; gives int64 (P, n) on the CPU."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    matrices = similarities.detach().double().cpu().numpy()
+    columns = np.empty(matrices.shape[:2], dtype=np.int64)
+    for i, matrix in enumerate(matrices):
+        columns[i] = linear_sum_assignment(matrix, maximize=True)[1]
+    return torch.from_numpy(columns)
+
+
 def check_states(symmetry: Symmetry, a: State, b: State) -> None:
     """Check that both states belong to the network whose symmetry it is.
 

@@ -56,6 +56,8 @@ def find_scaled_groups(network: nn.Module, symmetry: Symmetry, state: State, ima
     before = functional_call(network, dict(state), (images,))
     found = []
     for name, size in symmetry.sizes.items():
+        if name in symmetry.parents:  # units inside blocks are rescaled with their block
+            continue
         group = _group(symmetry, name, norms, buffers)
         scales = torch.rand(size, generator=stream(0, f"rescaling/{name}"), dtype=torch.float64) * 1.5 + 0.5
         after = functional_call(network, scale_units(symmetry, group, state, scales), (images,))
@@ -67,7 +69,8 @@ def find_scaled_groups(network: nn.Module, symmetry: Symmetry, state: State, ima
 
 def _group(symmetry: Symmetry, name: str, norms: set[str], buffers: set[str]) -> ScaledGroup:
     """The tensors of a group; behind a normalization the units are made by the weights of these."""
-    places = [place for place in symmetry.tensors(name) if place[0] not in buffers]
+    places = [(tensor, axis) for tensor, axis in symmetry.tensors(name) if tensor not in buffers]
+    places = [(tensor, i) for tensor, i in places if any(part.group == name for part in symmetry.axes[tensor][i])]
     makers = [place for place in places if place[1] == 0]
     of_norms = [place for place in makers if place[0].rpartition(".")[0] in norms]
     return ScaledGroup(name, tuple(of_norms or makers), tuple(place for place in places if place[1] != 0))

@@ -1,6 +1,6 @@
 """Permutation symmetries of a network: which units may be exchanged, and how that permutes its tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -13,12 +13,19 @@ from lmc_mlflow.weights import State
 class Part:
     """A part of an axis: `size` units of `repeat` consecutive entries each.
 
-    A group of None is frozen: its units stay where they are.
+    A group of None is frozen: its units stay where they are. Where units move inside each unit, `inner` says how its
+    entries are made up; they lie in a block then.
     """
 
     group: str | None
     size: int
     repeat: int = 1
+    inner: "tuple[Part, ...]" = ()
+
+    def groups(self) -> list[str]:
+        """List the groups of the part and of what lies inside, each once."""
+        inside = (group for part in self.inner for group in part.groups())
+        return list(dict.fromkeys((*(() if self.group is None else (self.group,)), *inside)))
 
 
 Parts = tuple[Part, ...]
@@ -44,6 +51,11 @@ class Symmetry:
     """Tensor of the state dict -> what stands along each of its axes."""
     outputs: Mapping[str, tuple[Parts, ...]]
     """Module with parameters -> what stands along each axis of its output (batch first)."""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Group of units inside blocks -> the group of these blocks: heads, groups of channels, experts.
+
+    The units are permuted in every block in a way of its own.
+    """
     channels: Mapping[str, Channels] = field(default_factory=dict)
     """Layer with a matrix or a kernel -> its hidden channels; what is the network's output is left out."""
 
@@ -64,51 +76,89 @@ class Symmetry:
             (name, i)
             for name, axes in self.axes.items()
             for i, parts in enumerate(axes)
-            if any(part.group == group for part in parts)
+            if any(group in part.groups() for part in parts)
         ]
+
+    def insides(self, blocks: str) -> list[str]:
+        """List the groups of units that lie inside the blocks of a group."""
+        return [group for group, parent in self.parents.items() if parent == blocks]
+
+    def shape(self, group: str) -> tuple[int, ...]:
+        """Give the shape of a group's permutation: (n,), or (blocks, n) of units inside blocks."""
+        blocks = (self.sizes[self.parents[group]],) if group in self.parents else ()
+        return (*blocks, self.sizes[group])
 
 
 Permutations = Mapping[str, Tensor]
-"""Group -> int64 (n,): new unit i is old unit `permutation[i]`."""
+"""Group -> int64 (n,): new unit i is old unit `permutation[i]`; of units inside blocks, int64 (blocks, n).
+
+New block i is old block `outer[i]`, and new unit j inside it is unit `inner[i, j]` of that old block.
+"""
 
 
 def identity_permutations(symmetry: Symmetry) -> dict[str, Tensor]:
-    """Make the permutations that leave every unit where it is: group -> int64 (n,)."""
-    return {group: torch.arange(size) for group, size in symmetry.sizes.items()}
+    """Make the permutations that leave every unit where it is: group -> int64 (n,) or (blocks, n)."""
+    return {group: torch.arange(size).expand(symmetry.shape(group)).clone() for group, size in symmetry.sizes.items()}
 
 
 def random_permutations(symmetry: Symmetry, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw a uniform permutation for each group, one after the other: group -> int64 (n,)."""
-    return {group: torch.randperm(size, generator=generator) for group, size in symmetry.sizes.items()}
+    """Draw a uniform permutation for each group, one after the other: group -> int64 (n,) or (blocks, n)."""
+    drawn = {}
+    for group, size in symmetry.sizes.items():
+        shape = symmetry.shape(group)
+        rows = [torch.randperm(size, generator=generator) for _ in range(shape[0] if len(shape) > 1 else 1)]
+        drawn[group] = torch.stack(rows).view(shape)
+    return drawn
 
 
-def inverse(permutations: Permutations) -> dict[str, Tensor]:
-    """Invert permutations."""
-    return {group: torch.argsort(permutation) for group, permutation in permutations.items()}
+def inverse(permutations: Permutations, symmetry: Symmetry | None = None) -> dict[str, Tensor]:
+    """Invert permutations; the symmetry is needed where units lie inside blocks.
+
+    Raises:
+        ValueError: units lie inside blocks, and no symmetry says inside which.
+    """
+    parents = _parents(permutations, symmetry)
+    inverted = {group: torch.argsort(permutation) for group, permutation in permutations.items()}
+    return {group: order[inverted[parents[group]]] if group in parents else order for group, order in inverted.items()}
 
 
-def compose(first: Permutations, second: Permutations) -> dict[str, Tensor]:
-    """Combine two permutations: by `first`, and the result by `second`."""
-    return {group: first[group][second[group]] for group in first}
+def compose(first: Permutations, second: Permutations, symmetry: Symmetry | None = None) -> dict[str, Tensor]:
+    """Combine two permutations: by `first`, and the result by `second`; the symmetry is needed as in `inverse`.
+
+    Raises:
+        ValueError: units lie inside blocks, and no symmetry says inside which.
+    """
+    parents = _parents(first, symmetry)
+    return {
+        group: first[group][second[parents[group]]].gather(1, second[group])
+        if group in parents
+        else first[group][second[group]]
+        for group in first
+    }
+
+
+def _parents(permutations: Permutations, symmetry: Symmetry | None) -> Mapping[str, str]:
+    inside = next((group for group, permutation in permutations.items() if permutation.ndim > 1), None)
+    if inside is not None and symmetry is None:
+        raise ValueError(f"group {inside}: its units lie inside blocks; give the symmetry, which says inside which")
+    return {} if symmetry is None else symmetry.parents
 
 
 def units_moved(permutations: Permutations) -> float:
-    """Give the fraction of units, over all groups, that a permutation moves."""
-    total = sum(len(permutation) for permutation in permutations.values())
-    moved = sum(int((p.cpu() != torch.arange(len(p))).sum()) for p in permutations.values())
+    """Give the fraction of units, over all groups, that a permutation moves.
+
+    A block counts as a unit that moves to another place, and a unit inside as one that moves to another place there.
+    """
+    total = sum(permutation.numel() for permutation in permutations.values())
+    moved = sum(int((p.cpu() != torch.arange(p.shape[-1])).sum()) for p in permutations.values())
     return moved / total if total else 0.0
 
 
-def entry_order(parts: Parts, permutations: Permutations) -> Tensor | None:
-    """Give for each new entry of an axis the old one, int64 on the CPU; None where all stay."""
-    if all(part.group is None for part in parts):
-        return None
-    orders, start = [], 0
-    for part in parts:
-        order = torch.arange(part.size) if part.group is None else permutations[part.group].cpu()
-        orders.append((start + order[:, None] * part.repeat + torch.arange(part.repeat)).flatten())
-        start += part.size * part.repeat
-    return torch.cat(orders)
+def blocks_moved(symmetry: Symmetry, permutations: Permutations) -> tuple[int, int]:
+    """Count the blocks (heads, groups of channels, experts) that a permutation moves, and all blocks."""
+    blocks = set(symmetry.parents.values())
+    moved = sum(int((permutations[group].cpu() != torch.arange(symmetry.sizes[group])).sum()) for group in blocks)
+    return moved, sum(symmetry.sizes[group] for group in blocks)
 
 
 def check_permutations(symmetry: Symmetry, permutations: Permutations) -> None:
@@ -120,8 +170,9 @@ def check_permutations(symmetry: Symmetry, permutations: Permutations) -> None:
     for group, size in symmetry.sizes.items():
         if group not in permutations:
             raise ValueError(f"group {group}: no permutation is given; the groups are {', '.join(symmetry.sizes)}")
-        if not torch.equal(permutations[group].cpu().sort().values, torch.arange(size)):
-            raise ValueError(f"group {group}: not a permutation of its {size} units")
+        every = torch.arange(size).expand(symmetry.shape(group))
+        if not torch.equal(permutations[group].cpu().sort().values, every):
+            raise ValueError(f"group {group}: not a permutation of its {_units(symmetry.shape(group))}")
     for group in permutations:
         if group not in symmetry.sizes:
             raise ValueError(f"group {group}: the network has no such group; it has {', '.join(symmetry.sizes)}")
@@ -144,23 +195,5 @@ def check_state(symmetry: Symmetry, state: State) -> None:
             raise ValueError(f"{name}: the symmetry knows no such tensor")
 
 
-def permute(symmetry: Symmetry, state: State, permutations: Permutations) -> dict[str, Tensor]:
-    """Give the state of the same function with its units in another order; every tensor is a new one.
-
-    Raises:
-        ValueError: the state or the permutations do not belong to this symmetry.
-    """
-    check_state(symmetry, state)
-    check_permutations(symmetry, permutations)
-    return {name: permuted_tensor(symmetry, name, state[name], permutations).clone() for name in state}
-
-
-def permuted_tensor(
-    symmetry: Symmetry, name: str, value: Tensor, permutations: Permutations, skip: Callable[[int], bool] | None = None
-) -> Tensor:
-    """Permute one tensor of the state along all its axes, or all but those for which `skip` is true."""
-    for i, parts in enumerate(symmetry.axes[name]):
-        order = None if skip is not None and skip(i) else entry_order(parts, permutations)
-        if order is not None:
-            value = value.index_select(i, order.to(value.device))
-    return value
+def _units(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} units" if len(shape) == 1 else f"{shape[1]} units in each of {shape[0]} blocks"

@@ -1,26 +1,48 @@
-"""Axes of tensors as parts made of units, and the groups of units that must be permuted alike."""
+"""Axes of tensors as nested parts: units of a group, and what lies inside each unit."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from functools import cached_property
 
 
 @dataclass(frozen=True)
 class AxisPart:
-    """`size` units that lie one after the other on an axis, `repeat` consecutive entries each.
+    """`size` units that lie one after the other on an axis; inside each of them lie the parts of `inner`.
 
-    A group of None is frozen: its units stay where they are.
+    A group of None is frozen: its units stay where they are (what lies inside them may move, in each of them alike).
+    Without `inner` each unit is one entry.
     """
 
     group: int | None
     size: int
-    repeat: int = 1
+    inner: "tuple[AxisPart, ...]" = ()
 
-    @property
+    @cached_property
+    def repeat(self) -> int:
+        """Count the entries of one unit."""
+        return length(self.inner) if self.inner else 1
+
+    @cached_property
     def length(self) -> int:
         """Count the entries of the axis that the part covers."""
         return self.size * self.repeat
+
+    @cached_property
+    def groups(self) -> frozenset[int]:
+        """Collect the groups of the part and of everything inside."""
+        inside = frozenset().union(*(part.groups for part in self.inner))
+        return inside if self.group is None else inside | {self.group}
+
+    @cached_property
+    def covering(self) -> frozenset[int]:
+        """Collect the groups to one of whose units every entry of the part belongs."""
+        inside = covering(self.inner)
+        return inside if self.group is None else inside | {self.group}
+
+    @property
+    def is_frozen(self) -> bool:
+        """Say whether nothing of the part may move."""
+        return not self.groups
 
 
 Axis = tuple[AxisPart, ...]
@@ -31,6 +53,21 @@ def frozen_axis(size: int) -> Axis:
     return (AxisPart(None, size),)
 
 
+def units_axis(group: int | None, size: int, inner: Axis = ()) -> Axis:
+    """Make the axis of `size` units with `inner` inside each, in its shortest form."""
+    if len(inner) == 1 and inner[0].group is None and inner[0].length == 1:
+        inner = ()
+    if group is not None:
+        return (AxisPart(group, size, inner),)
+    if not any(part.groups for part in inner):
+        return frozen_axis(size * (length(inner) if inner else 1))
+    if size == 1:
+        return inner
+    if len(inner) == 1 and inner[0].group is None:
+        return (AxisPart(None, size * inner[0].size, inner[0].inner),)
+    return (AxisPart(None, size, inner),)
+
+
 def length(axis: Axis) -> int:
     """Count the entries of an axis."""
     return sum(part.length for part in axis)
@@ -38,132 +75,28 @@ def length(axis: Axis) -> int:
 
 def is_frozen(axis: Axis) -> bool:
     """Say whether no unit of a resolved axis may move."""
-    return all(part.group is None for part in axis)
+    return all(part.is_frozen for part in axis)
 
 
-class Groups:
-    """Union-find over groups of units, in which a group may also be replaced by several others.
-
-    A group is free, or bound to an axis that takes its place: another group (both are permuted alike), several
-    groups side by side (the units of a concatenation), groups whose units are blocks of its own, or a frozen axis.
-    Binding only removes freedom, so a rule that was correct for the free group stays correct.
-    """
-
-    def __init__(self) -> None:
-        self._bound: dict[int, Axis] = {}
-        self._numbers = count()
-
-    @property
-    def num_bound(self) -> int:
-        """Count the groups that are not free any more."""
-        return len(self._bound)
-
-    def new_axis(self, size: int) -> Axis:
-        """Make an axis of `size` units that may be permuted in any way."""
-        return (AxisPart(next(self._numbers), size),) if size > 1 else frozen_axis(size)
-
-    def resolve(self, axis: Axis) -> Axis:
-        """Write the same axis with groups that are free."""
-        resolved: list[AxisPart] = []
-        for part in axis:
-            for piece in self._resolve_part(part):
-                if resolved and piece.group is None and resolved[-1].group is None:
-                    resolved[-1] = AxisPart(None, resolved[-1].size + piece.size)
-                else:
-                    resolved.append(piece)
-        return tuple(resolved)
-
-    def _resolve_part(self, part: AxisPart) -> Axis:
-        if part.group is None:
-            return frozen_axis(part.length)
-        if part.group not in self._bound:
-            return (part,)
-        inner = self._bound[part.group] = self.resolve(self._bound[part.group])
-        return tuple(_repeat(piece, part.repeat) for piece in inner)
-
-    def freeze(self, axis: Axis) -> Axis:
-        """Let no unit on this axis move from now on; returns the frozen axis."""
-        for part in self.resolve(axis):
-            if part.group is not None:
-                self._bound[part.group] = frozen_axis(part.size)
-        return frozen_axis(length(axis))
-
-    def unify(self, one: Axis, other: Axis) -> Axis:
-        """Move entry i of both axes alike from now on; only permutations that both allowed remain allowed."""
-        assert length(one) == length(other), (one, other)
-        left, right = self.resolve(one), self.resolve(other)
-        while left:
-            first, second = left[0], right[0]
-            if first == second:
-                left, right = left[1:], right[1:]
-            elif first.group is None and second.group is None:
-                shared = min(first.length, second.length)
-                left, right = _without(left, shared), _without(right, shared)
-            else:
-                self._reconcile(first, second)
-                left, right = self.resolve(left), self.resolve(right)
-        return self.resolve(one)
-
-    def cut(self, axis: Axis, at: int) -> tuple[Axis, Axis]:
-        """Split an axis before entry `at`; no permutation moves units across the cut any more."""
-        left: list[AxisPart] = []
-        right = self.resolve(axis)
-        while at > 0:
-            part = right[0]
-            if part.length <= at:
-                left.append(part)
-                right, at = right[1:], at - part.length
-            elif part.group is None:
-                left.append(AxisPart(None, at))
-                right, at = _without(right, at), 0
-            else:
-                self._split(part, at)
-                right = self.resolve(right)
-        return self.resolve(tuple(left)), right
-
-    def blocks(self, axis: Axis, num_blocks: int) -> Axis:
-        """Move the axis in whole blocks from now on; returns the axis of the blocks."""
-        if num_blocks == 1:
-            self.freeze(axis)
-            return frozen_axis(1)
-        units = self.new_axis(num_blocks)
-        self.unify(tuple(_repeat(unit, length(axis) // num_blocks) for unit in units), axis)
-        return self.resolve(units)
-
-    def _split(self, part: AxisPart, at: int) -> None:
-        assert part.group is not None
-        if at % part.repeat:
-            self.freeze((part,))
-        else:
-            first = at // part.repeat
-            self._bound[part.group] = (*self.new_axis(first), *self.new_axis(part.size - first))
-
-    def _reconcile(self, first: AxisPart, second: AxisPart) -> None:
-        fine, coarse = sorted((first, second), key=lambda part: (part.group is not None, part.repeat))
-        if fine.group is None:  # what is unified with something frozen is frozen
-            if coarse.length > fine.length:
-                self._split(coarse, fine.length)
-            else:
-                self.freeze((coarse,))
-        elif coarse.repeat % fine.repeat:
-            self.freeze((fine, coarse))
-        elif fine.length != coarse.length:
-            longer = max(fine, coarse, key=lambda part: part.length)
-            self._split(longer, min(fine.length, coarse.length))
-        else:
-            assert coarse.group is not None
-            self._bound[fine.group] = (AxisPart(coarse.group, coarse.size, coarse.repeat // fine.repeat),)
+def num_moving(axis: Axis) -> int:
+    """Count the entries of a resolved axis that may move."""
+    return sum(part.length if part.group is not None else part.size * num_moving(part.inner) for part in axis)
 
 
-def _repeat(part: AxisPart, times: int) -> AxisPart:
-    if part.group is None:
-        return AxisPart(None, part.length * times)
-    return AxisPart(part.group, part.size, part.repeat * times)
+def groups_of(axis: Axis) -> frozenset[int]:
+    """Collect the groups whose units lie on an axis."""
+    return frozenset().union(*(part.groups for part in axis))
 
 
-def _without(axis: Axis, entries: int) -> Axis:
-    rest = axis[0].length - entries
-    return (AxisPart(None, rest), *axis[1:]) if rest else axis[1:]
+def covering(axis: Axis) -> frozenset[int]:
+    """Collect the groups to one of whose units every entry of the axis belongs."""
+    return frozenset.intersection(*(part.covering for part in axis)) if axis else frozenset()
+
+
+def nested_axis(axis: Axis, inner: Axis) -> Axis:
+    """Put `inner` inside every entry of an axis."""
+    made = (units_axis(part.group, part.size, nested_axis(part.inner, inner) if part.inner else inner) for part in axis)
+    return join(part for piece in made for part in piece)
 
 
 def concatenate_axes(axes: Sequence[Axis]) -> Axis:
@@ -171,39 +104,33 @@ def concatenate_axes(axes: Sequence[Axis]) -> Axis:
     return tuple(part for axis in axes for part in axis)
 
 
-def merge_axes(groups: Groups, axes: Sequence[Axis]) -> Axis:
-    """Flatten several axes into one, the last running fastest.
+def join(parts: Iterator[AxisPart]) -> Axis:
+    """Write neighbouring frozen parts as one."""
+    joined: list[AxisPart] = []
+    for part in parts:
+        if joined and part.is_frozen and joined[-1].is_frozen:
+            joined[-1] = AxisPart(None, joined[-1].length + part.length)
+        else:
+            joined.append(part)
+    return tuple(joined)
 
-    Where more than one of them has units that may move, all but the first are frozen.
+
+def chain(axis: Axis) -> tuple[list[int], bool]:
+    """List the groups from the outside to the inside, as long as one holds the whole of the next.
+
+    Returns:
+        the groups, and whether they name every entry of the axis: nothing is frozen or side by side.
     """
-    axes = [groups.resolve(axis) for axis in axes]
-    moving = [i for i, axis in enumerate(axes) if not is_frozen(axis)]
-    if not moving:
-        return frozen_axis(math.prod(length(axis) for axis in axes))
-    for i in moving[1:]:
-        groups.freeze(axes[i])
-    first = moving[0]
-    outer = math.prod(length(axis) for axis in axes[:first])
-    inner = math.prod(length(axis) for axis in axes[first + 1 :])
-    return groups.resolve(tuple(_repeat(part, inner) for part in groups.resolve(axes[first])) * outer)
+    groups = []
+    while len(axis) == 1 and axis[0].group is not None:
+        groups.append(axis[0].group)
+        axis = axis[0].inner
+        if not axis:
+            return groups, True
+    return groups, False
 
 
-def unmerge_axis(groups: Groups, axis: Axis, sizes: Sequence[int]) -> list[Axis]:
-    """Reshape one axis into several of these sizes, the reverse of `merge_axes`.
-
-    Where units do not fill whole entries of the first of the new axes, those along the last of them move alike in every
-    entry of the others from now on.
-    """
-    axis = groups.resolve(axis)
-    if len(sizes) == 1:
-        return [axis]
-    inner = length(axis) // sizes[0]
-    if not is_frozen(axis) and all((p.size if p.group is None else p.repeat) % inner == 0 for p in axis):
-        first = tuple(
-            AxisPart(None, p.size // inner) if p.group is None else AxisPart(p.group, p.size, p.repeat // inner)
-            for p in axis
-        )
-        return [first, *(frozen_axis(size) for size in sizes[1:])]
-    period = groups.new_axis(sizes[-1])
-    groups.unify(period * (length(axis) // sizes[-1]), axis)
-    return [*(frozen_axis(size) for size in sizes[:-1]), groups.resolve(period)]
+def without(axis: Axis, entries: int) -> Axis:
+    """Take entries away from the first part, which is frozen throughout."""
+    rest = axis[0].length - entries
+    return (AxisPart(None, rest), *axis[1:]) if rest else axis[1:]

@@ -6,27 +6,18 @@ ties or freezes axes until that is true.
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, frozen_axis
-from lmc_mlflow.alignment.derivation.operation import (
-    Layout,
-    Operation,
-    Rule,
-    Value,
-)
+from lmc_mlflow.alignment.derivation.axes import Axis, frozen_axis, length
+from lmc_mlflow.alignment.derivation.contexts import tie
+from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.nesting import unmerge_axis
+from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Rule
 
 
 def broadcast(groups: Groups, values: Sequence[Layout], shape: Sequence[int]) -> Layout:
     """Tie entry i of the output to entry i of every input that has the axis at full size."""
-    out = []
-    for i, size in enumerate(shape):
-        axis: Axis | None = None
-        for layout in values:
-            dim = i - len(shape) + len(layout)
-            if dim < 0 or Value((layout[dim],)).shape[0] != size:
-                continue
-            axis = layout[dim] if axis is None else groups.unify(axis, layout[dim])
-        out.append(frozen_axis(size) if axis is None else axis)
-    return tuple(out)
+    letters = [range(-len(layout), 0) for layout in values]
+    out = tie(groups, list(zip(values, letters, strict=True)), range(-len(shape), 0))
+    return tuple(axis if length(axis) == size else frozen_axis(size) for axis, size in zip(out, shape, strict=True))
 
 
 def _frozen(shape: Sequence[int]) -> Layout:
@@ -56,33 +47,42 @@ def constant(_groups: Groups, operation: Operation) -> Layout:
 
 def alike(groups: Groups, operation: Operation) -> Layout:
     """Let a new tensor whose entries are all alike be permuted in any way."""
-    return tuple(groups.new_axis(size) for size in operation.shape)
+    return groups.new_layout(operation.shape)
 
 
 def linear(groups: Groups, operation: Operation) -> Layout:
     """Follow (..., in) times (out, in) transposed."""
     *leading, features = operation.input.layout
-    out, inner = operation["weight"].layout
-    groups.unify(features, inner)
+    positions = list(range(len(leading)))
+    weight = operation["weight"].layout
+    *leading, out = tie(
+        groups, [((*leading, features), [*positions, "in"]), (weight, ["out", "in"])], [*positions, "out"]
+    )
     return (*leading, _tie_bias(groups, operation, out))
 
 
 def convolution(groups: Groups, operation: Operation) -> Layout:
     """Follow a convolution of (N, in, ...) by (out, in / groups, ...).
 
-    With several groups the kernels of a group move together, and so do the channels they read: each group of the
-    layer is a unit (depthwise: each channel).
+    With several groups, kernels move in whole groups, and so do the channels they read; inside each group kernels move
+    freely, and so do the channels (depthwise: each channel is a group).
     """
     batch, channels, *space = operation.input.layout
     out, inner, *kernel = operation["weight"].layout
     _freeze_all(groups, (*space, *kernel))
     if operation["groups"] == 1:
-        groups.unify(channels, inner)
+        tie(groups, [((channels,), ["in"]), ((out, inner), ["out", "in"])])
     else:
-        groups.freeze(inner)
-        blocks = groups.blocks(channels, operation["groups"])
-        groups.unify(blocks, groups.blocks(out, operation["groups"]))
+        _tie_groups_of_channels(groups, channels, (out, inner), operation["groups"])
     return (batch, _tie_bias(groups, operation, out), *_frozen(operation.shape[2:]))
+
+
+def _tie_groups_of_channels(groups: Groups, channels: Axis, weight: Layout, num_groups: int) -> None:
+    """Tie input channels to the axes (out, in / groups) of a kernel that reads them in groups, which move as wholes."""
+    out, inner = weight
+    blocks, read = unmerge_axis(groups, channels, (num_groups, length(inner)))
+    made, kernels = unmerge_axis(groups, out, (num_groups, length(out) // num_groups))
+    tie(groups, [((blocks, read), ["group", "in"]), ((made, kernels, inner), ["group", "out", "in"])])
 
 
 def transposed_convolution(groups: Groups, operation: Operation) -> Layout:
@@ -90,10 +90,11 @@ def transposed_convolution(groups: Groups, operation: Operation) -> Layout:
     batch, channels, *space = operation.input.layout
     inner, out, *kernel = operation["weight"].layout
     _freeze_all(groups, (*space, *kernel))
-    groups.unify(channels, inner)
     if operation["groups"] > 1:
-        _freeze_all(groups, (inner, out))
+        _freeze_all(groups, (channels, inner, out))
         out = frozen_axis(operation.shape[1])
+    else:
+        (out,) = tie(groups, [((inner, out), ["in", "out"]), ((channels,), ["in"])], ["out"])
     return (batch, _tie_bias(groups, operation, out), *_frozen(operation.shape[2:]))
 
 
@@ -106,7 +107,7 @@ def channel_norm(groups: Groups, operation: Operation) -> Layout:
 
 
 def group_norm(groups: Groups, operation: Operation) -> Layout:
-    """Follow group norm: with one group channels move freely, otherwise in whole groups."""
+    """Follow group norm: channels move in whole groups, and inside each group."""
     if operation["num_groups"] > 1:
         groups.blocks(operation.input.layout[1], operation["num_groups"])
     return channel_norm(groups, operation)
@@ -114,12 +115,8 @@ def group_norm(groups: Groups, operation: Operation) -> Layout:
 
 def layer_norm(groups: Groups, operation: Operation) -> Layout:
     """Follow layer norm: mean and variance do not depend on the order of entries; weight and bias move with them."""
-    layout = operation.input.layout
-    last = len(operation["normalized_shape"])
-    axes = layout[-last:]
-    for value in operation.tensors()[1:]:
-        axes = tuple(groups.unify(a, b) for a, b in zip(axes, value.layout, strict=True))
-    return (*layout[:-last], *axes)
+    layouts = [value.layout for value in operation.tensors()]
+    return tie(groups, [(layout, range(-len(layout), 0)) for layout in layouts])
 
 
 def per_channel(groups: Groups, operation: Operation) -> Layout:
@@ -188,22 +185,31 @@ def matrix_product(groups: Groups, operation: Operation) -> Layout:
         for value in operation.tensors():
             _freeze_all(groups, value.layout)
         return _frozen(shape)
-    groups.unify(one.layout[-1], other.layout[-2])
-    leading = broadcast(groups, [one.layout[:-2], other.layout[:-2]], shape[:-2])
-    product = (*leading, one.layout[-2], other.layout[-1])
+    letters = range(-len(shape), 0)
+    operands = [
+        (one.layout, [*letters[-len(one.layout) : -2], letters[-2], "inner"]),
+        (other.layout, [*letters[-len(other.layout) : -2], "inner", letters[-1]]),
+    ]
+    product = tie(groups, operands, letters)
     return broadcast(groups, [product, *(value.layout for value in added)], shape)
 
 
 def attention(groups: Groups, operation: Operation) -> Layout:
     """Follow the softmax of queries (..., T, d) times keys (..., S, d), times values (..., S, e).
 
-    A mask fixes heads and positions, and its own axes are fixed by them.
+    A causal mask fixes the positions; another mask is tied to them.
     """
     query, key, value = (operation[name].layout for name in ("query", "key", "value"))
-    groups.unify(query[-1], key[-1])
-    groups.unify(key[-2], value[-2])
-    if operation["enable_gqa"] or operation["is_causal"] or operation["attn_mask"] is not None:
-        mask = operation["attn_mask"]
-        _freeze_all(groups, (*query[:-1], *key[:-1], *value[:-1], *(() if mask is None else mask.layout)))
-    leading = broadcast(groups, [query[:-2], key[:-2], value[:-2]], operation.shape[:-2])
-    return (*leading, query[-2], value[-1])
+    if operation["enable_gqa"] or operation["is_causal"]:
+        _freeze_all(groups, (*query[:-1], *key[:-1], *value[:-1]))
+    letters = range(-len(operation.shape), 0)
+    leading = letters[:-2]
+    operands = [
+        (query, [*leading, "query", "inner"]),
+        (key, [*leading, "key", "inner"]),
+        (value, [*leading, "key", "out"]),
+    ]
+    if operation["attn_mask"] is not None:
+        mask = operation["attn_mask"].layout
+        operands.append((mask, [*leading, "query", "key"][-len(mask) :]))
+    return tie(groups, operands, [*leading, "query", "out"])

@@ -6,8 +6,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from lmc_mlflow.alignment.derivation.axes import Groups, frozen_axis
+from lmc_mlflow.alignment.derivation.axes import frozen_axis
+from lmc_mlflow.alignment.derivation.contexts import settle
+from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.held import HeldChannels, layers_of
+from lmc_mlflow.alignment.derivation.naming import name_groups
 from lmc_mlflow.alignment.derivation.operation import (
     Layout,
     Operation,
@@ -16,7 +19,7 @@ from lmc_mlflow.alignment.derivation.operation import (
 )
 from lmc_mlflow.alignment.derivation.rules import RULES, WITHOUT_TENSORS
 from lmc_mlflow.alignment.derivation.trace import Trace, trace
-from lmc_mlflow.alignment.symmetry import Part, Symmetry
+from lmc_mlflow.alignment.symmetry import Symmetry
 
 
 def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
@@ -34,7 +37,7 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     """
     traced = trace(network, images)
     groups = Groups()
-    layouts = {name: tuple(groups.new_axis(size) for size in tensor.shape) for name, tensor in traced.tensors.items()}
+    layouts = {name: groups.new_layout(tensor.shape) for name, tensor in traced.tensors.items()}
     parameters = _parameters(network, traced)
     _check_used(parameters)
     held = HeldChannels(groups, layers_of(traced.graph, parameters, layouts))
@@ -45,7 +48,7 @@ def derive_symmetry(network: nn.Module, images: Tensor) -> Symmetry:
     state = network.state_dict()
     _freeze_buffers(traced, groups, layouts, state, held)
     first = _first_names(network)
-    return _name_groups(groups, {name: layouts[first[name]] for name in state}, outputs, held)
+    return name_groups(groups, {name: layouts[first[name]] for name in state}, outputs, held)
 
 
 def _parameters(network: nn.Module, traced: Trace) -> dict[fx.Node, str]:
@@ -110,16 +113,16 @@ def _apply_rules(traced: Trace, groups: Groups, layouts: Mapping[str, Layout], h
         elif _operation_name(node) in WITHOUT_TENSORS:
             outputs[node] = []
         else:
-            outputs[node] = _apply_rule(traced, node, groups, outputs)
+            made = _apply_rule(traced, node, groups, outputs)
+            outputs[node] = [settle(groups, one) for one in made] if isinstance(made, list) else settle(groups, made)
             held.note(f"{_operation_name(node)} in {traced.modules.get(node.name) or '(the network itself)'}")
     raise AssertionError("a graph ends with its output")
 
 
 def _constant(groups: Groups, value: Tensor) -> Layout:
     """Freeze a constant along every axis on which its entries differ."""
-    return tuple(
-        groups.new_axis(size) if _is_alike(value, dim) else frozen_axis(size) for dim, size in enumerate(value.shape)
-    )
+    alike = groups.new_layout(value.shape)
+    return tuple(axis if _is_alike(value, dim) else frozen_axis(value.shape[dim]) for dim, axis in enumerate(alike))
 
 
 def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[fx.Node, Output]) -> Output:
@@ -135,7 +138,7 @@ def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[f
     arguments = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     arguments |= dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | node.kwargs
     order = [argument.name for argument in schema.arguments if argument.name in arguments]
-    values = {name: _with_layouts(arguments[name], outputs) for name in order}
+    values = {name: _with_layouts(groups, arguments[name], outputs) for name in order}
     made = node.meta["val"]
     shapes = [tuple(value.shape) for value in (made if isinstance(made, list | tuple) else [made])]
     try:
@@ -144,12 +147,12 @@ def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[f
         raise ValueError(f"{_module_of(traced, node)}: {error}") from None
 
 
-def _with_layouts(argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
+def _with_layouts(groups: Groups, argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:
     """The argument with a `Value` in place of each node of the graph; lists and tuples become lists."""
     if isinstance(argument, fx.Node):
-        return Value(_single(outputs[argument]))
+        return Value(settle(groups, _single(outputs[argument])))
     if isinstance(argument, list | tuple):
-        return [_with_layouts(each, outputs) for each in argument]
+        return [_with_layouts(groups, each, outputs) for each in argument]
     return argument
 
 
@@ -168,39 +171,3 @@ def _module_of(traced: Trace, node: fx.Node) -> str:
 def _single(output: Output) -> Layout:
     assert isinstance(output, tuple), "a list of tensors is taken apart before it is used"
     return output
-
-
-def _name_groups(
-    groups: Groups, tensors: Mapping[str, Layout], outputs: Mapping[str, Layout], held: HeldChannels
-) -> Symmetry:
-    """Name each group after the first layer that makes its units (`[0]`, `[1]`, ... where a layer makes several)."""
-    names: dict[int, str] = {}
-    sizes: dict[str, int] = {}
-    for depth in range(max((len(layout) for layout in tensors.values()), default=0)):
-        for tensor, layout in tensors.items():
-            if len(layout) <= depth:
-                continue
-            new = {part.group: part.size for part in groups.resolve(layout[depth]) if part.group is not None}
-            new = {group: size for group, size in new.items() if group not in names}
-            layer = tensor.rpartition(".")[0] or tensor
-            for i, (group, size) in enumerate(new.items()):
-                name = f"{layer}[{i}]" if len(new) > 1 else layer
-                while name in sizes:
-                    name = f"{name}'"
-                names[group], sizes[name] = name, size
-
-    def named_parts(layout: Layout) -> tuple[tuple[Part, ...], ...]:
-        return tuple(
-            tuple(
-                Part(None if part.group is None else names.get(part.group), part.size, part.repeat)
-                for part in groups.resolve(axis)
-            )
-            for axis in layout
-        )
-
-    return Symmetry(
-        sizes,
-        {name: named_parts(layout) for name, layout in tensors.items()},
-        {name: named_parts(layout) for name, layout in outputs.items() if name},
-        channels=held.channels(),
-    )

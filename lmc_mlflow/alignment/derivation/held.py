@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, length
+from lmc_mlflow.alignment.derivation.axes import Axis, length, num_moving
+from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout
 from lmc_mlflow.alignment.symmetry import Channels
 
@@ -68,8 +69,7 @@ class HeldChannels:
         self._num_bound = self._groups.num_bound
         for layer in self._layers.values():
             if layer.free:
-                parts = self._groups.resolve(layer.axis)
-                num_frozen = layer.free - sum(part.length for part in parts if part.group is not None)
+                num_frozen = layer.free - num_moving(self._groups.resolve(layer.axis))
                 if num_frozen:
                     yield layer, num_frozen
 

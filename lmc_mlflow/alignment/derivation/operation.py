@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, length
+from lmc_mlflow.alignment.derivation.axes import Axis, length
+from lmc_mlflow.alignment.derivation.groups import Groups
 
 Layout = tuple[Axis, ...]
 """One axis for each dimension of a tensor."""

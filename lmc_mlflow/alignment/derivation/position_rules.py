@@ -2,15 +2,9 @@
 
 import math
 
-from lmc_mlflow.alignment.derivation.axes import (
-    Axis,
-    Groups,
-    concatenate_axes,
-    frozen_axis,
-    length,
-    merge_axes,
-    unmerge_axis,
-)
+from lmc_mlflow.alignment.derivation.axes import Axis, concatenate_axes, frozen_axis, length
+from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.nesting import merge_axes, unmerge_axis
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Value
 
 

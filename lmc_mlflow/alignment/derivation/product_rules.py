@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, frozen_axis, length
+from lmc_mlflow.alignment.derivation.contexts import tie
+from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation
 
 
@@ -10,16 +11,11 @@ def einsum(groups: Groups, operation: Operation) -> Layout:
     """Tie all axes that have the same letter; a letter that is twice in one tensor (a diagonal) is frozen."""
     layouts = [value.layout for value in operation["tensors"]]
     inputs, out = _letters(operation["equation"], layouts, len(operation.shape))
-    axes: dict[str, Axis] = {}
     for letters, layout in zip(inputs, layouts, strict=True):
         for letter, axis in zip(letters, layout, strict=True):
             if letters.count(letter) > 1:
                 groups.freeze(axis)
-            if letter not in axes or length(axes[letter]) < length(axis):
-                axes[letter] = axis
-            elif length(axes[letter]) == length(axis):
-                axes[letter] = groups.unify(axes[letter], axis)
-    return tuple(axes[letter] if letter in axes else frozen_axis(1) for letter in out)
+    return tie(groups, list(zip(layouts, inputs, strict=True)), out)
 
 
 def _letters(equation: str, layouts: Sequence[Layout], num_out: int) -> tuple[list[list[str]], list[str]]:

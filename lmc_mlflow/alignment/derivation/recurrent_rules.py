@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from lmc_mlflow.alignment.derivation.axes import Axis, Groups, concatenate_axes, frozen_axis
+from lmc_mlflow.alignment.derivation.axes import Axis, concatenate_axes, frozen_axis
+from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Rule, Value
 
 NUM_GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}

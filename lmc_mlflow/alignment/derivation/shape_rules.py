@@ -1,18 +1,13 @@
 """Symmetry rules of the operations that only rearrange entries."""
 
 import math
+from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import (
-    Axis,
-    Groups,
-    concatenate_axes,
-    frozen_axis,
-    is_frozen,
-    length,
-    merge_axes,
-    unmerge_axis,
-)
+from lmc_mlflow.alignment.derivation.axes import Axis, AxisPart, concatenate_axes, frozen_axis, is_frozen, length
 from lmc_mlflow.alignment.derivation.compute_rules import broadcast
+from lmc_mlflow.alignment.derivation.contexts import tie
+from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.nesting import merge_axes, unmerge_axis
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation
 
 
@@ -55,24 +50,17 @@ def concatenate(groups: Groups, operation: Operation) -> Layout:
     """Put tensors side by side along one axis; the other axes are tied."""
     layouts = [value.layout for value in operation["tensors"]]
     dim = operation["dim"] % len(operation.shape)
-    out = list(layouts[0])
-    for i in range(len(out)):
-        if i == dim:
-            out[i] = concatenate_axes([layout[i] for layout in layouts])
-        else:
-            for layout in layouts[1:]:
-                groups.unify(out[i], layout[i])
-    return tuple(out)
+    letters = [[(i, k) if k == dim else k for k in range(len(layout))] for i, layout in enumerate(layouts)]
+    out = tie(groups, list(zip(layouts, letters, strict=True)))
+    return (*out[:dim], concatenate_axes([layout[dim] for layout in layouts]), *out[dim + 1 :])
 
 
 def stack(groups: Groups, operation: Operation) -> Layout:
     """Put tensors along a new axis; all their axes are tied."""
     layouts = [value.layout for value in operation["tensors"]]
-    for layout in layouts[1:]:
-        for one, other in zip(layouts[0], layout, strict=True):
-            groups.unify(one, other)
+    out = tie(groups, [(layout, range(len(layout))) for layout in layouts])
     dim = operation["dim"] % len(operation.shape)
-    return (*layouts[0][:dim], frozen_axis(len(layouts)), *layouts[0][dim:])
+    return (*out[:dim], frozen_axis(len(layouts)), *out[dim:])
 
 
 def expand(groups: Groups, operation: Operation) -> Layout:
@@ -108,9 +96,25 @@ def _alike(groups: Groups, size: int) -> Axis:
 
 def select(groups: Groups, operation: Operation) -> Layout:
     """Take one entry of an axis, which disappears; the position of the entry is fixed, so the axis is frozen."""
-    layout, dim = operation.input.layout, operation["dim"] % len(operation.input.layout)
-    groups.freeze(layout[dim])
-    return (*layout[:dim], *layout[dim + 1 :])
+    dim = operation["dim"] % len(operation.input.layout)
+    index = operation["index"] % operation.input.shape[dim]
+    (one,) = _entries(groups, operation.input.layout, dim, [index])
+    return one
+
+
+def _entries(groups: Groups, layout: Layout, dim: int, indices: Sequence[int]) -> list[Layout]:
+    """Take entries of an axis, which is frozen: what depends on its units is another in each of them."""
+    axis, others = layout[dim], (*layout[:dim], *layout[dim + 1 :])
+    taken = [others] * len(indices)
+    outer = axis[0].group
+    if (
+        outer is not None
+        and axis == (AxisPart(outer, length(axis)),)
+        and (not groups.is_replaced(outer) or is_frozen(groups.resolve(axis)))
+    ):
+        taken = [tuple(groups.member(other, outer, i) for other in others) for i in indices]
+    groups.freeze(axis)
+    return taken
 
 
 def slice_axis(groups: Groups, operation: Operation) -> Layout:
@@ -141,7 +145,8 @@ def split(groups: Groups, operation: Operation) -> list[Layout]:
 
 def unbind(groups: Groups, operation: Operation) -> list[Layout]:
     """Take every entry of an axis as a tensor of its own."""
-    return [select(groups, operation)] * len(operation.shapes)
+    dim = operation["dim"] % len(operation.input.layout)
+    return _entries(groups, operation.input.layout, dim, range(len(operation.shapes)))
 
 
 def roll(groups: Groups, operation: Operation) -> Layout:

@@ -16,11 +16,15 @@ from lmc_mlflow.alignment.matching import (
     check_states,
     start_permutations,
 )
-from lmc_mlflow.alignment.symmetry import Parts, Symmetry
+from lmc_mlflow.alignment.methods.blocks import BlockPiece, assign_blocks, block_entries, block_segments
+from lmc_mlflow.alignment.ordering import unit_entries
+from lmc_mlflow.alignment.symmetry import Part, Parts, Symmetry
 from lmc_mlflow.weights import State
 
 MEMORY_BUDGET = 2**30
 """Bytes that the outputs of both networks, and their copies in double precision, may fill."""
+Unit = tuple[str, str | None]
+"""A group of units, or a group of blocks and a group of units inside them."""
 BYTES_PER_ENTRY = 16
 """An entry of a layer's output in both networks, and the share of it that the copies of one layer are on average."""
 
@@ -38,7 +42,8 @@ def match_activations(
     """Match b's units to those of a with similar outputs, in one pass over the images and one assignment a group.
 
     Compared are the outputs of every layer that has parameters and the group's units (a convolution, the batch norm
-    after it, ...), at every image and every position in it; similarities are summed over layers.
+    after it, ...), at every image and every position in it; similarities are summed over layers. Blocks, and the units
+    inside them, are assigned together.
 
     Args:
         symmetry: of the network.
@@ -57,23 +62,56 @@ def match_activations(
     moments = _collect_moments(symmetry, [_load(network, state) for state in (a, b)], batches)
     if not moments and symmetry.sizes:
         raise ValueError("activations are matched on images, and none were given")
+    similarities: dict[Unit, Tensor] = {}
+    for (unit, _), of_layer in moments.items():
+        found = SIMILARITIES[similarity](of_layer).cpu()
+        similarities[unit] = similarities[unit] + found if unit in similarities else found
     permutations = start_permutations(symmetry, None)
+    objective = _assign_all(symmetry, similarities, permutations)
+    return Matching(permutations, objective, True, "activations")
+
+
+def _assign_all(
+    symmetry: Symmetry, similarities: Mapping[Unit, Tensor], permutations: dict[str, Tensor]
+) -> tuple[float, float]:
+    """Assign every group that has similarities, in place; their sums before and after."""
     before = after = 0.0
-    for group, size in symmetry.sizes.items():
-        by_layer = [SIMILARITIES[similarity](m) for (of, _), m in moments.items() if of == group]
-        if by_layer:
-            total = torch.stack(by_layer).sum(0).cpu()
-            permutations[group] = assign(total)
-            before += float(total.trace())
-            after += float(total[torch.arange(size), permutations[group]].sum())
-    return Matching(permutations, (before, after), True, "activations")
+    flat = {group: found for (group, inside), found in similarities.items() if inside is None}
+    holders = dict.fromkeys(group for group, inside in similarities if inside is not None)
+    for group in holders:
+        num_blocks = symmetry.sizes[group]
+        inner = {
+            inside: found.view(num_blocks, -1, num_blocks, len(found) // num_blocks).transpose(1, 2)
+            for (of, inside), found in similarities.items()
+            if of == group and inside is not None
+        }
+        whole = [BlockPiece.known((), flat.pop(group))] if group in flat else []
+        pieces = [*whole, *(BlockPiece.known((inside,), found) for inside, found in inner.items())]
+        every = torch.arange(num_blocks)
+        start = {inside: torch.arange(found.shape[-1]).expand(num_blocks, -1) for inside, found in inner.items()}
+        sizes = {inside: found.shape[-1] for inside, found in inner.items()}
+        blocks, insides = assign_blocks(pieces, num_blocks, sizes, (every, start))
+        own = [piece for piece in pieces if set(piece.insides) <= symmetry.parents.keys()]
+        before += sum(float(piece.values((every, every), start).sum()) for piece in own)
+        after += sum(float(piece.values((every, blocks), insides).sum()) for piece in own)
+        permutations[group] = blocks
+        permutations |= {inside: order for inside, order in insides.items() if inside in symmetry.parents}
+        for inside in inner.keys() - symmetry.parents.keys():  # its units move alike in all blocks
+            total = inner[inside][every, blocks].sum(0)
+            before += float(inner[inside][every, every].sum(0).trace() - total.trace())
+            flat[inside] = flat[inside] + total if inside in flat else total
+    for group, total in flat.items():
+        permutations[group] = assign(total)
+        before += float(total.trace())
+        after += float(total[torch.arange(len(total)), permutations[group]].sum())
+    return before, after
 
 
 def _collect_moments(
     symmetry: Symmetry, networks: list[nn.Module], batches: Iterable[Tensor]
-) -> dict[tuple[str, str], "_Moments"]:
-    """Group and layer that has its units -> moments of both networks' units over the images."""
-    moments: dict[tuple[str, str], _Moments] = {}
+) -> dict[tuple[Unit, str], "_Moments"]:
+    """Units and the layer that has them -> moments of both networks' units over the images."""
+    moments: dict[tuple[Unit, str], _Moments] = {}
     of_both: list[dict[str, Tensor]] = [{}, {}]
     for network, outputs in zip(networks, of_both, strict=True):
         for name in symmetry.outputs:
@@ -89,9 +127,9 @@ def _collect_moments(
             for name, axes in symmetry.outputs.items():
                 pair = [outputs.pop(name) for outputs in of_both]
                 for axis, parts in enumerate(axes):
-                    for group in dict.fromkeys(part.group for part in parts if part.group is not None):
-                        of_a, of_b = (_units(output, axis, parts, group) for output in pair)
-                        moments.setdefault((group, name), _Moments()).add(of_a, of_b)
+                    for unit, entries in _units(symmetry, parts).items():
+                        of_a, of_b = (output.movedim(axis, -1)[..., entries].flatten(0, -2) for output in pair)
+                        moments.setdefault((unit, name), _Moments()).add(of_a, of_b)
     return moments
 
 
@@ -148,13 +186,23 @@ def _keep_output(name: str, outputs: dict[str, Tensor]) -> Callable[..., None]:
     return hook
 
 
-def _units(value: Tensor, axis: int, parts: Parts, group: str) -> Tensor:
-    """A layer's output -> (samples, n) of the units of a group; entries of one unit are samples of it."""
-    value, start, samples = value.movedim(axis, -1), 0, []
-    for part in parts:
-        end = start + part.size * part.repeat
-        if part.group == group:
-            here = value[..., start:end].reshape(-1, part.size, part.repeat)
-            samples.append(here.transpose(-1, -2).reshape(-1, part.size))
-        start = end
-    return torch.cat(samples)
+def _units(symmetry: Symmetry, parts: Parts) -> dict[Unit, Tensor]:
+    """Give the entries of an axis by the units to which they belong, int64 (samples of each unit, n).
+
+    The units inside blocks are counted through all blocks. Units inside blocks on another axis are left out.
+    """
+    found: dict[Unit, Tensor] = {}
+    for group in dict.fromkeys(group for part in parts for group in part.groups()):
+        blocks = list(block_entries(parts, group))
+        insides = {each for _, inner in blocks for part in inner for each in part.groups()}
+        if insides:
+            segments: dict[Unit, list[Tensor]] = {}
+            for entries, inner in blocks:
+                for inside, size, repeat, start in block_segments(inner, insides):
+                    here = entries[:, :, start : start + size * repeat].reshape(*entries.shape[:2], size, repeat)
+                    segments.setdefault((group, inside), []).append(here.permute(0, 3, 1, 2).flatten(0, 1).flatten(1))
+            found |= {unit: torch.cat(pieces) for unit, pieces in segments.items()}
+        elif group not in symmetry.parents and any(part.group == group for part in parts):
+            alone = [part if part.group == group else Part(None, part.size * part.repeat) for part in parts]
+            found[group, None] = unit_entries(tuple(alone), group)
+    return found

@@ -1,7 +1,8 @@
 """Sinkhorn re-basin: trains soft permutations of B's units by gradient descent.
 
 Guerrero Pena et al., Re-basin via implicit Sinkhorn differentiation (2023). Here the gradient goes through a fixed
-number of Sinkhorn's normalizations themselves.
+number of Sinkhorn's normalizations themselves. Units inside blocks (heads, groups of channels, experts) are held as
+they are at the start; the blocks themselves are exchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,15 @@ from lmc_mlflow.alignment.matching import (
     start_permutations,
 )
 from lmc_mlflow.alignment.methods.objectives import OBJECTIVES, Objective
-from lmc_mlflow.alignment.symmetry import Parts, Permutations, Symmetry, permuted_tensor
+from lmc_mlflow.alignment.ordering import permute, permuted_tensor
+from lmc_mlflow.alignment.symmetry import (
+    Parts,
+    Permutations,
+    Symmetry,
+    compose,
+    identity_permutations,
+    inverse,
+)
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
 
@@ -86,10 +95,11 @@ def match_sinkhorn(
     _check_objective(settings.objective, batches)
     names = compared_tensors(symmetry, a, settings.include)
     objective = OBJECTIVES[settings.objective](network, a, names, batches)
+    held = _order_inside(symmetry, start_permutations(symmetry, start))
+    b = permute(symmetry, b, held)
     best = _Best(symmetry, b, objective)
-    best.attempt(start_permutations(symmetry, None))
-    if start is not None:
-        best.attempt(start_permutations(symmetry, start))
+    for tried in (None, start):  # None: the identity
+        best.attempt(compose(inverse(held, symmetry), start_permutations(symmetry, tried), symmetry))
     history = [best.value]
     scores = _first_scores(symmetry, settings.seed, start, next(iter(b.values())).device)
     optimizer = torch.optim.Adam(list(scores.values()), lr=settings.lr) if scores else None
@@ -102,9 +112,18 @@ def match_sinkhorn(
         objective.soft(permuted, step - 1, draws).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % ROUND_EVERY == 0 or step == settings.steps:
-            best.attempt({group: assign(score) for group, score in scores.items()})
+            rounded = {group: assign(score) for group, score in scores.items()}
+            best.attempt(identity_permutations(symmetry) | rounded)
             history.append(best.value)
-    return Matching(best.permutations, tuple(history), True, "sinkhorn")
+    return Matching(compose(held, best.permutations, symmetry), tuple(history), True, "sinkhorn")
+
+
+def _order_inside(symmetry: Symmetry, permutations: Permutations) -> dict[str, Tensor]:
+    """Give the permutation that only orders the units inside blocks as another one does, which moves blocks too."""
+    inside = {
+        group: permutations[group][torch.argsort(permutations[outer])] for group, outer in symmetry.parents.items()
+    }
+    return identity_permutations(symmetry) | inside
 
 
 def _check_objective(objective: str, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
@@ -128,7 +147,7 @@ def sinkhorn(scores: Tensor, num_normalizations: int) -> Tensor:
 def permute_softly(symmetry: Symmetry, name: str, value: Tensor, matrices: Mapping[str, Tensor]) -> Tensor:
     """Multiply the axes of one tensor of the state by the groups' matrices: new unit i is sum_j P[i, j] old_j."""
     for axis, parts in enumerate(symmetry.axes[name]):
-        if any(part.group is not None for part in parts):
+        if any(group in matrices for part in parts for group in part.groups()):
             value = _multiply(value.movedim(axis, 0), parts, matrices).movedim(0, axis)
     return value
 
@@ -138,8 +157,11 @@ def _multiply(value: Tensor, parts: Parts, matrices: Mapping[str, Tensor]) -> Te
     for part in parts:
         end = start + part.size * part.repeat
         piece = value[start:end]
-        if part.group is not None:
+        if part.group is not None and part.group in matrices:
             piece = (matrices[part.group] @ piece.reshape(part.size, -1)).reshape(piece.shape)
+        if any(group in matrices for inner in part.inner for group in inner.groups()):
+            inside = piece.reshape(part.size, part.repeat, *piece.shape[1:]).transpose(0, 1)
+            piece = _multiply(inside, part.inner, matrices).transpose(0, 1).flatten(0, 1)
         pieces.append(piece)
         start = end
     return torch.cat(pieces)
@@ -147,7 +169,8 @@ def _multiply(value: Tensor, parts: Parts, matrices: Mapping[str, Tensor]) -> Te
 
 def _first_scores(symmetry: Symmetry, seed: int, start: Permutations | None, device: torch.device) -> dict[str, Tensor]:
     scores = {}
-    for i, (group, size) in enumerate(symmetry.sizes.items()):
+    free = {group: size for group, size in symmetry.sizes.items() if group not in symmetry.parents}
+    for i, (group, size) in enumerate(free.items()):
         noise = NOISE * torch.randn(size, size, generator=stream(seed, "sinkhorn_scores", i))
         hard = torch.zeros(size, size) if start is None else torch.eye(size)[start[group].cpu()]
         scores[group] = (noise + hard).to(device).requires_grad_()

@@ -2,7 +2,8 @@
 
 Ainsworth et al., Git Re-Basin (2023), Algorithm 1: maximize the sum over tensors of <a, permuted b>, which is to
 minimize the distance of the two. Given all other groups, the best permutation of one group is a linear assignment;
-with one hidden layer there is only one group and the assignment is exact.
+with one hidden layer there is only one group and the assignment is exact. Blocks, and the units inside them, are
+matched in one step: hierarchical assignment.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,8 +18,10 @@ from lmc_mlflow.alignment.matching import (
     compared_tensors,
     start_permutations,
 )
+from lmc_mlflow.alignment.methods.block_costs import BlockCosts
 from lmc_mlflow.alignment.methods.weight_products import CostMatrix, cost_matrices
-from lmc_mlflow.alignment.symmetry import Permutations, Symmetry, permuted_tensor
+from lmc_mlflow.alignment.ordering import permuted_tensor
+from lmc_mlflow.alignment.symmetry import Permutations, Symmetry
 from lmc_mlflow.seeds import stream
 from lmc_mlflow.weights import State
 
@@ -68,7 +71,7 @@ def match_weights(
 
 def _descend(problem: "_Problem", permutations: dict[str, torch.Tensor], seed: int, max_sweeps: int) -> Matching:
     """Coordinate descent from these permutations, which it changes in place."""
-    groups = list(permutations)
+    groups = list(problem.neighbours)
     optimal: set[str] = set()  # groups that cannot be improved alone, as the others are now
     objective = [problem.objective(permutations, problem.names)]
     for sweep in range(max_sweeps):
@@ -95,13 +98,18 @@ class _Problem:
         # Assignments are solved on the CPU; a GPU would be waited for at every one of them.
         self.a = {name: a[name].detach().cpu() for name in names}
         self.b = {name: b[name].detach().cpu() for name in names}
-        self.costs: dict[str, list[CostMatrix]] = {group: [] for group in symmetry.sizes}
+        self.costs: dict[str, list[CostMatrix]] = {g: [] for g in symmetry.sizes if g not in symmetry.parents}
         for name in names:
             for group, cost in cost_matrices(symmetry, name, self.a[name], self.b[name]):
                 self.costs[group].append(cost)
         self.neighbours = {
-            group: {other for cost in costs for other in cost.depends_on()} for group, costs in self.costs.items()
+            group: {symmetry.parents.get(other, other) for cost in costs for other in cost.depends_on()}
+            for group, costs in self.costs.items()
         }
+        self.blocks = {
+            group: BlockCosts(symmetry, group, self.a, self.b) for group in dict.fromkeys(symmetry.parents.values())
+        }
+        self.neighbours |= {group: costs.depends_on() for group, costs in self.blocks.items()}
         self.products: dict[str, torch.Tensor] = {}  # group -> sum of its cost matrices, as the others are now
 
     def objective(self, permutations: Permutations, names: Collection[str]) -> float:
@@ -120,7 +128,9 @@ class _Problem:
         permutations, matched = dict(start), set[str]()
         for group, costs in self.costs.items():
             usable = [cost for cost in costs if cost.depends_on() <= matched]
-            if usable:
+            if group in self.blocks:
+                permutations |= self.blocks[group].best(permutations, matched)
+            elif usable:
                 permutations[group] = assign(_sum(cost.products(permutations) for cost in usable))
             matched.add(group)
         return permutations
@@ -128,6 +138,8 @@ class _Problem:
     def improve(self, group: str, permutations: dict[str, torch.Tensor]) -> float:
         """Give the group its best permutation (in place) if that is an improvement; returns the gain, 0 for none."""
         costs = self.costs[group]
+        if group in self.blocks:
+            return self._improve_blocks(self.blocks[group], permutations)
         if not costs:
             return 0.0
         changes = [change for cost in costs if (change := cost.change(permutations)) is not None]
@@ -145,6 +157,14 @@ class _Problem:
         if gain <= ROUNDING * sum(cost.rounding for cost in costs):
             return 0.0
         permutations[group] = after
+        return gain
+
+    def _improve_blocks(self, costs: BlockCosts, permutations: dict[str, torch.Tensor]) -> float:
+        after = {**permutations, **costs.best(permutations)}
+        gain = self.objective(after, costs.names) - self.objective(permutations, costs.names)
+        if gain <= ROUNDING * costs.rounding:
+            return 0.0
+        permutations |= after
         return gain
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import RUN, PruneCommandConfig
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.findings.condition_table import KEYS, Frames, condition_texts, key_text, with_columns
 from lmc_mlflow.findings.differences import Sample
 from lmc_mlflow.papers.cell_conditions import condition_words
@@ -78,4 +79,4 @@ def _rules(row: "pd.Series[Any]", names: Sequence[str] = RULES) -> str:
 def _command(line: dict[Any, Any]) -> str:
     model = f"mlp_l1_w{line['width']}"
     sweep = f"{RUN} sweep -P grid={line['dataset']}_zoo -P only=model={model}"
-    return f'{sweep} && {RUN} prune -P query=\'tags."lmc.model" = "{model}"\' -P heat_maps=false'
+    return f'{sweep} && {RUN} prune -P query=\'tags."{Tag.MODEL}" = "{model}"\' -P heat_maps=false'

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from lmc_mlflow.config.commands import RUN
+from lmc_mlflow.contract import Tag
 from lmc_mlflow.papers.commands import GRIDS, sweep_command
 from lmc_mlflow.papers.report.content import TABLE_TITLES, Content, with_data
 
@@ -14,7 +15,7 @@ _OTHER_COMMANDS = {
     "table_i": f"{RUN} ensemble -P pair=<pair run id>",
     "starlight_table_2": f"{RUN} star -P sources=<run id>,<run id>",
     "model_zoo": f"{RUN} sweep -P grid=moons_zoo",
-    "reduced_zoo": f'{RUN} prune -P query=\'tags."lmc.dataset" = "moons"\' -P heat_maps=false',
+    "reduced_zoo": f'{RUN} prune -P query=\'tags."{Tag.DATASET}" = "moons"\' -P heat_maps=false',
 }
 
 

@@ -12,6 +12,7 @@ from lmc_mlflow.workflows.path.by_layer.results import WHOLE, percent, top_of, t
 from lmc_mlflow.workflows.path.interpolate import interpolate
 from lmc_mlflow.workflows.path.log_paths import PathOutcome
 from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
+from lmc_mlflow.workflows.path.repeated import repeated_sentence
 from lmc_mlflow.workflows.path.results import ARC_LENGTH
 
 
@@ -89,6 +90,7 @@ def path_lines(outcome: PathOutcome) -> list[str]:
         distance = math.sqrt(metrics["euclidean_squared"])
         lines.append(f"  the curve is {metrics[ARC_LENGTH]:.2f} long (L2), its ends {distance:.2f} apart")
     lines.append(f"{angle}; two random initializations {metrics['angle_reference_deg']:.1f}")
+    lines += [f"  {said}"] if (said := repeated_sentence(metrics)) else []
     return [*lines, *_next(outcome, score), *browse_lines(outcome.experiment_id, outcome.run_id)]
 
 

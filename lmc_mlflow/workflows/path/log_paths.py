@@ -22,6 +22,7 @@ from lmc_mlflow.workflows.path.agreement import agreement_metrics
 from lmc_mlflow.workflows.path.beside import AS_LOGGED, SEGMENT_BESIDE, BesidePath, log_samples, path_beside
 from lmc_mlflow.workflows.path.measured_paths import Paths
 from lmc_mlflow.workflows.path.names import path_name, path_run_name
+from lmc_mlflow.workflows.path.repeated import repeated_metrics, repeated_sentence
 from lmc_mlflow.workflows.path.results import (
     ARC_LENGTH,
     arc_length_curves,
@@ -110,7 +111,9 @@ def log_paths(
         beside.log(run, config.path)
     if paths.alignment is not None:
         log_matching(run, paths.alignment, "alignment/")
-    metrics |= agreement_metrics(path) | log_who_pays(run, path, classes, name)
+    metrics |= (
+        agreement_metrics(path) | log_who_pays(run, path, classes, name) | repeated_metrics(run.client, ends, path)
+    )
     log_calibrated(run, path, table, name, (short_name(ends[0]), short_name(ends[1])))
     run.log_metrics(metrics) if curve is None else run.log_once(metrics)  # a curve's run may be one that was resumed
     run.log_curves(curves)
@@ -172,9 +175,9 @@ def _note(
     curve: LoggedCurve | None,
     metrics: dict[str, float],
 ) -> str:
-    """Write what else there is to say: how B was aligned, or what the curve is."""
+    """Write what else there is to say: how B was aligned, what the curve is, or how two executions differ."""
     if beside is None:
-        return ""
+        return f" {repeated_sentence(metrics)}".rstrip()
     if paths.alignment is not None:
         return note_of_unaligned(paths.alignment, beside.path, beside.verdicts)
     num_bends = config.curve.curve_bends
