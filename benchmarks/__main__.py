@@ -11,7 +11,19 @@ from typing import Any
 import pandas as pd
 import torch
 
-from benchmarks import agreement, counts, devices, feeding, matching, matching_cost, paths, peers, tracking, training
+from benchmarks import (
+    agreement,
+    counts,
+    devices,
+    feeding,
+    matching,
+    matching_cost,
+    paths,
+    peers,
+    picture_feeding,
+    tracking,
+    training,
+)
 from lmc_mlflow.config.runtime import RuntimeConfig
 from lmc_mlflow.seeds import CUBLAS_WORKSPACE
 from lmc_mlflow.workflows.lifecycle.machine import prepare_machine
@@ -35,6 +47,10 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
     "feeding": {
         "Batches of Sentinel-2 patches": lambda _: feeding.throughput(),
         "Growth of memory": lambda _: feeding.memory(),
+    },
+    "pictures": {
+        "Batches of pictures": lambda _: picture_feeding.throughput(),
+        "Growth of memory": lambda _: picture_feeding.memory(),
     },
 }
 ON_GPU = ("training", "paths")

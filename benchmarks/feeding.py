@@ -66,9 +66,9 @@ def throughput(num_patches: int = NUM_PATCHES, num_rounds: int = NUM_ROUNDS) -> 
             for a, b in zip(_loader(files, order, 0), streamed.batches(order, BATCH_SIZE), strict=True)
         )
         ways = {
-            "GeoTIFFs each epoch, 0 workers": lambda: _drain(_loader(files, order, 0)),
-            "GeoTIFFs each epoch, 2 workers": lambda: _drain(_loader(files, order, 2)),
-            "prepared store": lambda: _drain(streamed.batches(order, BATCH_SIZE)),
+            "GeoTIFFs each epoch, 0 workers": lambda: drain(_loader(files, order, 0)),
+            "GeoTIFFs each epoch, 2 workers": lambda: drain(_loader(files, order, 2)),
+            "prepared store": lambda: drain(streamed.batches(order, BATCH_SIZE)),
         }
         times = alternate(ways, num_rounds)
     reference = times["GeoTIFFs each epoch, 0 workers"]
@@ -108,7 +108,8 @@ def _loader(files: GeoTiffs, order: torch.Tensor, num_workers: int) -> "DataLoad
     return DataLoader(files, batch_size=BATCH_SIZE, sampler=order.tolist(), num_workers=num_workers)
 
 
-def _drain(batches: Any) -> None:
+def drain(batches: Any) -> None:
+    """Read all batches."""
     for _ in batches:
         pass
 
@@ -117,17 +118,17 @@ def _grow(folder: str, memory_gb: float) -> None:
     """Read two epochs in this process and print how far its peak resident memory rose."""
     store = open_store(Path(folder))
     pieces = _streamed(store).pieces
-    _drain(StreamedImages(pieces, CPU).batches(torch.arange(BATCH_SIZE), BATCH_SIZE))
+    drain(StreamedImages(pieces, CPU).batches(torch.arange(BATCH_SIZE), BATCH_SIZE))
     Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     images = move_to_device(pieces, CPU, memory_gb)
     for seed in (0, 1):
         order = torch.randperm(len(store.names), generator=torch.Generator().manual_seed(seed))
-        _drain(images.batches(order, BATCH_SIZE))
-    print(json.dumps({"grown_mib": _resident("VmHWM") - before}))
+        drain(images.batches(order, BATCH_SIZE))
+    print(json.dumps({"grown_mib": resident("VmHWM") - before}))
 
 
-def _resident(key: str) -> float:
+def resident(key: str) -> float:
     """Read an entry of the kernel's status of this process, in MiB."""
     line = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(key))
     return int(line.split()[1]) / 1024

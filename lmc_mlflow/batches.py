@@ -15,12 +15,14 @@ class Images(Protocol):
     def shape(self) -> tuple[int, int, int, int]:
         """N, C, H, W."""
 
-    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
+    def batches(self, order: Tensor | None, batch_size: int, boxes: Tensor | None = None) -> Iterator[Tensor]:
         """Yield batches (n, C, H, W) float32 of the images at these positions, in this order.
 
         Args:
             order: (M,) positions on any device; None: all images as they lie.
             batch_size: images a batch; the last holds what is left.
+            boxes: (M, 4) boxes of images that are read in batches, each brought to the size of the image; None: whole
+                images.
         """
 
     def to(self, device: torch.device) -> "Images":
@@ -47,8 +49,9 @@ class ResidentImages:
         n, c, h, w = self.tensor.shape
         return n, c, h, w
 
-    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
+    def batches(self, order: Tensor | None, batch_size: int, boxes: Tensor | None = None) -> Iterator[Tensor]:
         """Yield batches as `Images` says; without an order they are views."""
+        assert boxes is None, "images whose boxes are resized are read in batches"
         if order is None:
             yield from torch.split(self.tensor, batch_size)
             return

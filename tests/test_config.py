@@ -42,7 +42,10 @@ def test_help_lists_choices_and_the_forms_of_open_ended_values() -> None:
     assert "one of: same, different\n" in text
     assert "one of: digits, mnist\n" in text
     assert "one of: label_XXYY\n" in text
-    assert "one of: bigearthnet\n" in flag_parser("prepare_data", COMMANDS["prepare_data"].config).format_help()
+    assert (
+        "one of: bigearthnet, imagefolder\n"
+        in flag_parser("prepare_data", COMMANDS["prepare_data"].config).format_help()
+    )
 
 
 def test_a_configuration_comes_back_from_its_json() -> None:

@@ -45,8 +45,8 @@ RUN = "mlflow run . --env-manager local -e"
 
 
 def _check_translations(data: DataConfig, noise: NoiseConfig) -> None:
-    if (data.translates or data.crops) and noise.noise_scope == "paper":
-        what = "crops" if data.crops else "translations"
+    if (data.translates or data.crops or data.resizes) and noise.noise_scope == "paper":
+        what = "translations" if data.translates else "crops"
         raise ValueError(f"augmentation={data.augmentation}: noise_scope=paper draws no {what}; leave one out")
 
 

@@ -59,8 +59,9 @@ class DataConfig(Section):
     augmentation: str = option(
         "auto",
         "flip: random horizontal flips; translate: random translations; flip_crop: flips, and random crops of the "
-        "image with black pixels around it; auto: as is usual for the data set",
-        choices=("auto", "none", "flip", "translate", "flip_translate", "flip_crop"),
+        "image with black pixels around it; flip_resized_crop: flips, and random boxes of the image brought to its "
+        "size; auto: as is usual for the data set",
+        choices=("auto", "none", "flip", "translate", "flip_translate", "flip_crop", "flip_resized_crop"),
     )
     translate_pixels: int = option(
         2, "largest translation in each direction, in pixels; pixels from outside are 0", minimum=1, maximum=1000
@@ -114,6 +115,11 @@ class DataConfig(Section):
         """Return whether images with a black border are cropped at random."""
         return self.augmentation == "flip_crop"
 
+    @property
+    def resizes(self) -> bool:
+        """Return whether random boxes of the images are brought to their size."""
+        return self.augmentation == "flip_resized_crop"
+
     def largest_move(self, height: int, width: int) -> int:
         """Return by how many pixels images of this size are moved at most, by translations or by crops."""
         if self.crops:
@@ -135,11 +141,24 @@ class ShiftTestConfig(Section):
 
 @dataclass(frozen=True)
 class PrepareConfig(Section):
-    """Which bands of a raw archive become a store that training can read fast."""
+    """Which bands of a raw archive, or which pictures, become a store that training can read fast."""
 
-    dataset: str = option("bigearthnet", "which data set is prepared", choices=("bigearthnet",))
-    data_root: str = option("data", "folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB)")
-    bands: tuple[str, ...] = option(("B02", "B08"), "bands or combinations (natural, infrared, agriculture)")
+    dataset: str = option("bigearthnet", "which data set is prepared", choices=("bigearthnet", "imagefolder"))
+    data_root: str = option(
+        "data",
+        "folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB), or with train/<class>/ and test/<class>/",
+    )
+    bands: tuple[str, ...] = option(
+        ("B02", "B08"),
+        "bands or combinations (natural, infrared, agriculture)",
+        only_with={"dataset": "bigearthnet"},
+    )
+    image_size: int | None = option(
+        None,
+        "height and width in pixels that pictures are brought to; auto: all have one size",
+        minimum=1,
+        only_with={"dataset": "imagefolder"},
+    )
     store: str = option("", "folder of the store; empty: lmc_store below data_root")
     processes: int | None = option(None, "processes that convert; auto: one for each core", minimum=1)
     verify: bool = option(False, "true: read a finished store again and compare it with its checksums")

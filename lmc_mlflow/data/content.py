@@ -62,6 +62,18 @@ def check_translation(config: DataConfig, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}={largest}: images of {height} x {width} leave the picture; give less")
 
 
+def check_resizing(config: DataConfig, full_scale: float) -> None:
+    """Check that boxes of the images can be resized.
+
+    Raises:
+        ValueError: they are no pictures.
+    """
+    if config.resizes and full_scale not in (1.0, 255.0):
+        raise ValueError(
+            f"augmentation={config.augmentation}: {config.dataset} holds no pictures of 8 bits; choose flip_crop"
+        )
+
+
 def _all_equal(images: np.ndarray) -> bool:
     """Return whether all of several images are the same; of different ones only the first few are looked at."""
     return len(images) > 1 and all(np.array_equal(image, images[0]) for image in images[1:])

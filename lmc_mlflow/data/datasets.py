@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.config.data import DataConfig
+from lmc_mlflow.config.options import write_value
 from lmc_mlflow.data.arrays import Parts
 from lmc_mlflow.data.holdout import random80
-from lmc_mlflow.data.image_shape import shape_images
+from lmc_mlflow.data.image_shape import check_channels, shape_images
 from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
 from lmc_mlflow.data.readers.bigearthnet.classes import CLASSES
 from lmc_mlflow.data.readers.bigearthnet.splits import train_test
@@ -31,6 +32,8 @@ from lmc_mlflow.data.readers.imagefolder import read_image_folders
 from lmc_mlflow.data.readers.moons import read_moons
 from lmc_mlflow.data.readers.npz import read_npz
 from lmc_mlflow.data.readers.own_data import read_own
+from lmc_mlflow.data.readers.picture_store.source import PictureSource
+from lmc_mlflow.data.readers.picture_store.store import find_pictures
 from lmc_mlflow.data.readers.tiny_imagenet import read_tiny_imagenet
 from lmc_mlflow.own_code import FORM, is_own, plugins
 
@@ -121,6 +124,29 @@ def _open_bigearthnet(config: DataConfig) -> Dataset:
     return Dataset(BandSource(store, train), store.labels[train], BandSource(store, test), store.labels[test], CLASSES)
 
 
+def _read_image_folder(config: DataConfig) -> Parts | Dataset:
+    """Open the store of the pictures, if there is one; otherwise read them."""
+    root = Path(config.data_root)
+    store = find_pictures(root)
+    if store is None:
+        return read_image_folders(root, config.image_size)
+    record = store.record
+    if config.image_size != record.image_size:
+        raise ValueError(
+            f"image_size={write_value(config.image_size)}: the store in {store.root} was prepared with image_size="
+            f"{write_value(record.image_size)}; give that, or prepare another store"
+        )
+    if config.channels != "auto":
+        check_channels(config, record.shape[0])
+    channels = record.shape[0] if config.channels == "auto" else int(config.channels)
+    train, test = np.split(np.arange(record.num_pictures), [record.parts["train"].num_pictures])
+    labels = np.concatenate([store.labels["train"], store.labels["test"]])
+    if config.test_split == "random80":
+        train, test = random80(len(labels), config.split_seed)
+    source = PictureSource(store, np.arange(len(labels)), channels)
+    return Dataset(source.rows(train), labels[train], source.rows(test), labels[test], record.classes)
+
+
 def dataset_row(name: str) -> DatasetRow:
     """Look up the row of a data set; all of users' own functions are of one.
 
@@ -136,7 +162,7 @@ def flips_images(config: DataConfig) -> bool:
     """Tell whether training images are flipped at random."""
     if config.augmentation == "auto":
         return dataset_row(config.dataset).flips
-    return config.augmentation in ("flip", "flip_translate", "flip_crop")
+    return config.augmentation.startswith("flip")
 
 
 OPTIONAL: Mapping[str, Any] = {"validation": "unused"}
@@ -182,8 +208,8 @@ DATASETS: Mapping[str, DatasetRow] = {
         takes=("test_split", "validation"),
     ),
     "imagefolder": DatasetRow(
-        "your own images: data_root with train/<class>/ and test/<class>/",
-        lambda config: read_image_folders(Path(config.data_root), config.image_size),
+        "your own images: data_root with train/<class>/ and test/<class>/, or a store that prepare_data made of them",
+        _read_image_folder,
     ),
     FORM: DatasetRow(
         "your own: load(data_root) returns train, test: arrays, torch Datasets, or rows of image and label",

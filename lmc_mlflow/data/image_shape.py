@@ -26,7 +26,7 @@ def shape_images(parts: Parts, config: DataConfig) -> Parts:
     """
     train, test = parts.train_images, parts.test_images
     if config.channels != "auto":
-        _check_channels(config, train.shape[1])
+        check_channels(config, train.shape[1])
     if config.image_size is not None:
         train, test = (resize_images(images, config.image_size, config.dataset) for images in (train, test))
     if config.channels != "auto":
@@ -63,7 +63,12 @@ def repeat_channels(images: NDArray[Any], channels: int) -> NDArray[Any]:
     return np.broadcast_to(images, (len(images), channels, *images.shape[2:]))
 
 
-def _check_channels(config: DataConfig, found: int) -> None:
+def check_channels(config: DataConfig, found: int) -> None:
+    """Check that images with so many channels can be shown in those of a configuration.
+
+    Raises:
+        ValueError: they cannot.
+    """
     wanted = int(config.channels)
     if found not in (1, wanted):
         has = f"channels={wanted}: images of {config.dataset} have {found} channels"

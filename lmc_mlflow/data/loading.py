@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.contract import UNKNOWN_SIDE
-from lmc_mlflow.data.content import check_content, check_labels, check_translation
+from lmc_mlflow.data.content import check_content, check_labels, check_resizing, check_translation
 from lmc_mlflow.data.datasets import DATASETS, Dataset, dataset_row, flips_images, load_dataset
 from lmc_mlflow.data.labelled import LabelledImages as LabelledImages
 from lmc_mlflow.data.labelled import common_black
@@ -22,6 +22,8 @@ from lmc_mlflow.data.shifts.sides import Indices, Sides
 from lmc_mlflow.data.streaming import ScaledSource, join, move_to_device, move_together
 from lmc_mlflow.seeds import derive_seed
 
+READ_IN_BATCHES = -1.0
+"""A memory in GiB in which no image fits."""
 SIDES = ("A", "B")
 BOTH = "both"
 
@@ -40,6 +42,7 @@ class ShiftedData:
         digest: of the whole data set, training and test, before any split or scaling.
         scalings: how side A's images are scaled, and side B's.
         translate: the largest random move of a training image, by a translation or a crop, in pixels.
+        boxed: height and width of training images in which random boxes are resized; None: they are seen whole.
     """
 
     a: LabelledImages
@@ -51,6 +54,7 @@ class ShiftedData:
     digest: str
     scalings: tuple[Scaling, Scaling]
     translate: int = 0
+    boxed: tuple[int, int] | None = None
 
     def side(self, name: str) -> LabelledImages:
         """Return side `A` or `B`, or `both`: one after the other, or once where they are one subset.
@@ -109,7 +113,9 @@ def load_shifted(
     a, b, test = subsets
     check_labels(config.dataset, [subset.labels for subset in subsets])
     check_translation(config, a.sources[0].source.shape)
-    side_a, side_b = _sides_on_device(a, b, device, config.memory_gb, together)
+    check_resizing(config, a.sources[0].source.full_scale)
+    memory_gb = READ_IN_BATCHES if config.resizes else config.memory_gb
+    side_a, side_b = _sides_on_device(a, b, device, memory_gb, together)
     return ShiftedData(
         a=side_a,
         b=side_b,
@@ -120,6 +126,7 @@ def load_shifted(
         digest=digest,
         scalings=(a.sources[0].scaling, b.sources[0].scaling),
         translate=config.largest_move(*a.sources[0].source.shape[2:]),
+        boxed=a.sources[0].source.shape[2:] if config.resizes else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Sources of raw pixels: an array in memory, or a prepared store on disk."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -84,11 +84,10 @@ class ArraySource:
 
     def digest(self, labels: NDArray[Any]) -> str:
         """Compute the digest of shapes, pixels and labels (MLflow's own digest reads a few images only)."""
-        digest = hashlib.sha256(f"{self.array.shape} {labels.shape}".encode())
-        for start in range(0, len(self.array), DIGESTED_AT_ONCE):  # channels that share memory are copied
-            digest.update(np.ascontiguousarray(self.array[start : start + DIGESTED_AT_ONCE]).data)
-        digest.update(np.ascontiguousarray(labels).data)
-        return digest.hexdigest()[:32]
+        starts = range(0, len(self.array), DIGESTED_AT_ONCE)
+        return digest_of_images(
+            self.array.shape, (self.array[start : start + DIGESTED_AT_ONCE] for start in starts), labels
+        )
 
     @property
     def _shared(self) -> bool:
@@ -99,9 +98,22 @@ class ArraySource:
         return self.array[:, :1]
 
 
+def digest_of_images(shape: tuple[int, ...], blocks: Iterable[NDArray[Any]], labels: NDArray[Any]) -> str:
+    """Compute the digest of images (N, C, H, W), which come in blocks, and of their labels, in 32 hex digits."""
+    digest = hashlib.sha256(f"{shape} {labels.shape}".encode())
+    for block in blocks:
+        digest.update(np.ascontiguousarray(block).data)  # channels that share memory are copied
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()[:32]
+
+
 def _statistics_of_bytes(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    return statistics_of_counts(np.bincount(pixels.reshape(-1), minlength=256))
+
+
+def statistics_of_counts(counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Compute mean and deviation of bytes, where 255 counts as 1, from how often each of 256 values occurs."""
     values = np.arange(256) / 255
-    counts = np.bincount(pixels.reshape(-1), minlength=256)
     mean = float(counts @ values / counts.sum())
     return mean, float(np.sqrt(counts @ (values - mean) ** 2 / counts.sum()))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.data.pixels import ArraySource, Source
+from lmc_mlflow.data.resized_crops import ResizingThreads, resize_boxes, resizing_threads
 from lmc_mlflow.data.scaling import Constants, Scaling
 
 READ_AHEAD = 2
@@ -49,15 +50,22 @@ class StreamedImages:
         _, c, h, w = self.sources[0].source.shape
         return sum(scaled.source.shape[0] for scaled in self.sources), c, h, w
 
-    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-        """Yield scaled batches on the device, as `Images` says."""
+    def batches(self, order: Tensor | None, batch_size: int, boxes: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield scaled batches on the device, as `Images` says; boxes are resized before pixels are scaled."""
+        with resizing_threads(boxes) as threads:
+            yield from self._batches(order, batch_size, boxes, threads)
+
+    def _batches(
+        self, order: Tensor | None, batch_size: int, boxes: Tensor | None, threads: ResizingThreads | None
+    ) -> Iterator[Tensor]:
         chunks = torch.split(torch.arange(self.shape[0]) if order is None else order.cpu(), batch_size)
+        boxes_of = [None] * len(chunks) if boxes is None else torch.split(boxes, batch_size)
         reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         ahead: deque[Future[Raw]] = deque()
         constants = [scaled.scaling.constants(self.device) for scaled in self.sources]
         try:
-            for chunk in chunks:
-                ahead.append(reader.submit(self._read, chunk))
+            for chunk, of_chunk in zip(chunks, boxes_of, strict=True):
+                ahead.append(reader.submit(self._read, chunk, of_chunk, threads))
                 if len(ahead) > READ_AHEAD:
                     yield self._on_device(ahead.popleft().result(), constants)
             while ahead:
@@ -69,14 +77,16 @@ class StreamedImages:
         """Stream the same images to another device."""
         return replace(self, device=device)
 
-    def _read(self, positions: Tensor) -> Raw:
-        """Read what each source holds of a batch."""
+    def _read(self, positions: Tensor, boxes: Tensor | None, threads: ResizingThreads | None) -> Raw:
+        """Read what each source holds of a batch, and resize its boxes."""
         found, places, start = [], [], 0
         for i, scaled in enumerate(self.sources):
             end = start + scaled.source.shape[0]
             members = ((positions >= start) & (positions < end)).nonzero().flatten()
             if len(members):
                 raw = torch.from_numpy(scaled.source.take((positions[members] - start).numpy()))
+                if boxes is not None and threads is not None:
+                    raw = resize_boxes(raw, boxes[members], threads)
                 found.append((i, self._pinned(raw)))
                 places.append(members)
             start = end

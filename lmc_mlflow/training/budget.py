@@ -61,6 +61,11 @@ class LimitedNoise:
         """The largest random translation of an image, in pixels."""
         return self.noise.translate
 
+    @property
+    def boxed(self) -> tuple[int, int] | None:
+        """Height and width of images in which random boxes are resized."""
+        return self.noise.boxed
+
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
         """Draw the noise of an epoch, as `NoiseStream` says; what belongs to later batches is left out."""
@@ -68,7 +73,8 @@ class LimitedNoise:
         with self.noise.epoch(epoch, num_samples, batch_size, flips) as draws:
             end = min(max(left, 0) * batch_size, num_samples)
             moves = None if draws.moves is None else draws.moves[:end]
-            yield replace(draws, order=draws.order[:end], moves=moves)
+            boxes = None if draws.boxes is None else draws.boxes[:end]
+            yield replace(draws, order=draws.order[:end], moves=moves, boxes=boxes)
 
     def state(self) -> dict[str, Tensor]:
         """Return what must be kept to continue after the last whole epoch."""

@@ -18,7 +18,7 @@ def drawn_batches(trainee: Trainee, draws: EpochDraws) -> Iterator[tuple[Tensor,
         trainee: whose images they are.
         draws: of the epoch.
     """
-    batches = trainee.images.batches(draws.order, draws.batch_size)
+    batches = trainee.images.batches(draws.order, draws.batch_size, draws.boxes)
     moves = None
     if draws.moves is not None:
         moves = torch.split(send(draws.moves, trainee.labels.device), draws.batch_size)

@@ -25,7 +25,7 @@ def first_images(
     images, labels = trainee.images, trainee.labels
     with noise.epoch(1, len(labels), batch_size, flips) as draws:
         first = draws.order[:batch_size]
-        (batch,) = images.batches(first, batch_size)
+        (batch,) = images.batches(first, batch_size, None if draws.boxes is None else draws.boxes[:batch_size])
         positions, flipped = next(draws.batches())
         if flipped is not None:
             flip_in_place(batch, flipped)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmc_mlflow.batches import send
 from lmc_mlflow.config.train_pair import NoiseConfig
+from lmc_mlflow.data.resized_crops import draw_boxes
 from lmc_mlflow.seeds import derive_seed, global_stream, stream
 
 PAPER_SEED_OFFSET = 100
@@ -25,6 +26,8 @@ class EpochDraws:
         order: (N,) positions in the side's training subset, on the CPU.
         flipped: one (n,) boolean tensor for each batch drawn so far, on the CPU.
         moves: (N, 2) pixels by which the images move down and to the right, in this order, on the CPU; None: no moves.
+        boxes: (N, 4) first row, first column, height and width of what is seen of the images, in this order, on the
+            CPU; None: whole images.
     """
 
     order: Tensor
@@ -34,6 +37,7 @@ class EpochDraws:
     all_flips: Tensor | None = None
     flipped: list[Tensor] = field(default_factory=list)
     moves: Tensor | None = None
+    boxes: Tensor | None = None
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the positions (n,) and the flips (n,) or None of each batch, on the training device."""
@@ -62,6 +66,10 @@ class NoiseStream(Protocol):
     def translate(self) -> int:
         """The largest random translation of an image, in pixels; 0: no translations."""
 
+    @property
+    def boxed(self) -> tuple[int, int] | None:
+        """Height and width of images in which random boxes are resized; None: they are seen whole."""
+
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> AbstractContextManager[EpochDraws]:
         """Draw the noise of an epoch (counted from 1); within the block dropout draws from this noise too."""
 
@@ -75,7 +83,14 @@ class NoiseStream(Protocol):
         """Return the same noise, where it is now, for a training on another device."""
 
 
-def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device, translate: int = 0) -> NoiseStream:
+def noise_stream(
+    config: NoiseConfig,
+    seed: int,
+    side: str,
+    device: torch.device,
+    translate: int = 0,
+    boxed: tuple[int, int] | None = None,
+) -> NoiseStream:
     """Make the noise of a side.
 
     Args:
@@ -84,15 +99,16 @@ def noise_stream(config: NoiseConfig, seed: int, side: str, device: torch.device
         side: `A` or `B`; both sides share every draw under `noise=same`.
         device: of the training.
         translate: the largest random translation in pixels; must be 0 under `noise_scope=paper`.
+        boxed: height and width of images in which random boxes are resized; must be None under `noise_scope=paper`.
     """
-    assert config.noise_scope == "run" or not translate, "the configuration refuses translations of the paper's draws"
+    assert config.noise_scope == "run" or not (translate or boxed), "the configuration refuses them in paper's draws"
     if config.noise_scope == "paper":
         if config.noise == "same":
             return PaperNoise(device, start=None, first_epoch=config.paper_first_epoch)
         return PaperNoise(device, start=seed if side == "A" else seed + PAPER_SEED_OFFSET)
     own = "/B" if config.noise == "different" and side == "B" else ""
     usual = seed if config.noise_seed is None else config.noise_seed
-    return NamedNoise(usual, own, device, translate, config.order_seed, config.augmentation_seed)
+    return NamedNoise(usual, own, device, translate, config.order_seed, config.augmentation_seed, boxed)
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,8 @@ class NamedNoise:
         device: of the training.
         translate: the largest random translation in pixels.
         order_seed: of the order; None: `seed`.
-        augmentation_seed: of flips and translations; None: `seed`.
+        augmentation_seed: of flips, translations and boxes; None: `seed`.
+        boxed: height and width of images in which random boxes are resized.
     """
 
     seed: int
@@ -114,6 +131,7 @@ class NamedNoise:
     translate: int = 0
     order_seed: int | None = None
     augmentation_seed: int | None = None
+    boxed: tuple[int, int] | None = None
 
     @contextmanager
     def epoch(self, epoch: int, num_samples: int, batch_size: int, flips: bool) -> Iterator[EpochDraws]:
@@ -121,14 +139,16 @@ class NamedNoise:
         order_seed = self.seed if self.order_seed is None else self.order_seed
         order = torch.randperm(num_samples, generator=stream(order_seed, f"order{self.own}", epoch))
         augmentation_seed = self.seed if self.augmentation_seed is None else self.augmentation_seed
-        all_flips = moves = None
+        all_flips = moves = boxes = None
         if flips:
             all_flips = torch.rand(num_samples, generator=stream(augmentation_seed, f"flip{self.own}", epoch)) < 0.5
         if self.translate:
             drawn = stream(augmentation_seed, f"translate{self.own}", epoch)
             moves = torch.randint(-self.translate, self.translate + 1, (num_samples, 2), generator=drawn)
+        if self.boxed:
+            boxes = draw_boxes(num_samples, *self.boxed, stream(augmentation_seed, f"box{self.own}", epoch))
         with global_stream(derive_seed(self.seed, f"dropout{self.own}", epoch), self.device):
-            yield EpochDraws(order, batch_size, self.device, flips, all_flips, moves=moves)
+            yield EpochDraws(order, batch_size, self.device, flips, all_flips, moves=moves, boxes=boxes)
 
     def state(self) -> dict[str, Tensor]:
         """Return nothing: every epoch has streams of its own."""
@@ -156,6 +176,7 @@ class PaperNoise:
     start: int | None
     first_epoch: int = 0
     translate: int = field(default=0, init=False)
+    boxed: tuple[int, int] | None = field(default=None, init=False)
     _left: dict[str, Tensor] = field(default_factory=dict)
 
     @contextmanager

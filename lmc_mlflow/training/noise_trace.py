@@ -22,11 +22,11 @@ NOTE = (
 
 @dataclass(frozen=True)
 class EpochTrace:
-    """What one side drew in one epoch: digests of positions, labels, flips and translations, and some labels.
+    """What one side drew in one epoch: digests of positions, labels, flips and moves, and some labels.
 
     `labels_of_batch_10` holds the first 10 labels of the 10th batch in the epochs that Algorithm 1 may mean (a list for
     each image where images have several labels); it is None in other epochs and where an epoch has fewer batches. What
-    was not drawn has an empty digest.
+    was not drawn has an empty digest. Moves are translations, crops, or boxes that are resized.
     """
 
     epoch: int
@@ -54,7 +54,7 @@ def trace_epoch(epoch: int, draws: EpochDraws, labels: Tensor) -> EpochTrace:
         labels=_digest(seen),
         flips=_digest(torch.cat(draws.flipped)) if draws.flipped else "",
         labels_of_batch_10=_as_lists(seen[start : start + min(TRACED_LABELS, draws.batch_size)]) if traced else None,
-        moves="" if draws.moves is None else _digest(draws.moves),
+        moves="".join(_digest(drawn) for drawn in (draws.moves, draws.boxes) if drawn is not None),
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lmc_mlflow.batches import Images
+from lmc_mlflow.batches import Images, ResidentImages
 from lmc_mlflow.seeds import global_stream
 from lmc_mlflow.training.noise import NoiseStream
 from lmc_mlflow.training.noise_trace import EpochTrace
@@ -46,6 +46,15 @@ class Trainee:
     def host_labels(self) -> Tensor:
         """The labels on the CPU, copied there once."""
         return self.labels.cpu()
+
+
+def why_not_resident(trainee: Trainee) -> str | None:
+    """Return None where the images lie on the device as one tensor, else why they do not."""
+    if isinstance(trainee.images, ResidentImages):
+        return None
+    if trainee.noise.boxed:
+        return "random boxes of its images are resized as they are read"
+    return "the images are read batch by batch; a higher memory_gb keeps them in memory"
 
 
 def ends_in_one_image(num_samples: int, batch_size: int) -> bool:

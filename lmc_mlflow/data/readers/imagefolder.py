@@ -14,6 +14,15 @@ from lmc_mlflow.data.readers.pictures import endings, in_order, read_pictures
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class FolderFiles:
+    """The files of a folder of class folders, their labels (N,), class names in the order of the labels."""
+
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class FolderImages:
     """Images (N, C, H, W) in 0..255, labels (N,), class names in the order of the labels."""
@@ -23,16 +32,11 @@ class FolderImages:
     classes: tuple[str, ...]
 
 
-def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
-    """Read every image below `root`/<class>/, in sorted order; names that begin with a dot are left out.
-
-    Args:
-        root: a folder of class folders.
-        image_size: height and width to bring every image to (bilinear); None: they are of one size.
+def list_image_folder(root: Path) -> FolderFiles:
+    """List every image below `root`/<class>/, in sorted order; names that begin with a dot are left out.
 
     Raises:
-        ValueError: no such folder, no images, links that lead in a circle, a file that is no image or is damaged,
-            or images of several sizes or kinds where image_size is None.
+        ValueError: no such folder, no images, or links that lead in a circle.
     """
     if not root.is_dir():
         raise ValueError(f"imagefolder: {root} is no folder; data_root must hold train/<class>/ and test/<class>/")
@@ -52,8 +56,23 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
             raise ValueError(f"imagefolder: {root / name} holds no images; put some there, or remove the folder")
         if not name.isprintable():
             raise ValueError(f"imagefolder: the folder {name!a} of {root} is not named in UTF-8; rename it")
-    images = read_pictures([path for below in files for path in below], image_size, "imagefolder")
-    return FolderImages(images, np.repeat(np.arange(len(classes)), [len(below) for below in files]), classes)
+    labels = np.repeat(np.arange(len(classes)), [len(below) for below in files])
+    return FolderFiles(tuple(path for below in files for path in below), labels, classes)
+
+
+def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
+    """Read every image that `list_image_folder` lists.
+
+    Args:
+        root: a folder of class folders.
+        image_size: height and width to bring every image to (bilinear); None: they are of one size.
+
+    Raises:
+        ValueError: as `list_image_folder`, a file that is no image or is damaged, or images of several sizes or kinds
+            where image_size is None.
+    """
+    listed = list_image_folder(root)
+    return FolderImages(read_pictures(listed.files, image_size, "imagefolder"), listed.labels, listed.classes)
 
 
 def _images_below(folder: Path) -> list[Path]:
@@ -86,12 +105,22 @@ def read_image_folders(root: Path, image_size: int | None) -> Parts:
     """
     train = read_image_folder(root / "train", image_size)
     test = read_image_folder(root / "test", image_size)
-    if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
-        raise ValueError(f"imagefolder: {root}/train and {root}/test hold different classes: {', '.join(odd)}")
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise ValueError(
-            f"imagefolder: training images are {train.images.shape[1:]}, test images "
-            f"{test.images.shape[1:]}; give image_size=<pixels>"
-        )
+    check_parts(root, train.classes, test.classes, train.images.shape[1:], test.images.shape[1:])
     return Parts(train.images, train.labels, test.images, test.labels, train.classes)
+
+
+def check_parts(
+    root: Path, train: tuple[str, ...], test: tuple[str, ...], train_shape: tuple[int, ...], test_shape: tuple[int, ...]
+) -> None:
+    """Check that the classes below train and test, and the shapes (C, H, W) of their images, are the same.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if train != test:
+        odd = sorted(set(train) ^ set(test))
+        raise ValueError(f"imagefolder: {root}/train and {root}/test hold different classes: {', '.join(odd)}")
+    if train_shape != test_shape:
+        raise ValueError(
+            f"imagefolder: training images are {train_shape}, test images {test_shape}; give image_size=<pixels>"
+        )

@@ -2,8 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ FORMATS = (
 DEEP = re.compile(r"^(?!BGR).*;(16|32)")
 """What Pillow calls pixels that it would cut to 8 bits; `BGR;16` has 5 or 6 in each channel."""
 
+ORIENTATION, FIRST_LYING = 0x0112, 5
+"""EXIF's tag of how a camera was held; from 5 on, height and width change places."""
 COPIES = 2
 """The pictures, and the array that they are copied to."""
 
@@ -46,8 +49,7 @@ def read_pictures(files: Sequence[Path], image_size: int | None, dataset: str) -
         check_memory(dataset, len(files), image_size**2, COPIES)
     first = read_picture(files[0], image_size, dataset)
     check_memory(dataset, len(files), first.nbytes, COPIES)
-    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is too large is refused
+    with without_size_warnings(), ThreadPoolExecutor() as pool:
         read = pool.map(lambda path: read_picture(path, image_size, dataset), files)
         arrays = list(tqdm(read, total=len(files), desc="reading images", unit="img", leave=False, disable=None))
     if len({array.shape[0] for array in arrays}) > 1:
@@ -78,12 +80,40 @@ def read_picture(path: Path, image_size: int | None, dataset: str) -> Pixels:
             image.load()
             plain = _plain(ImageOps.exif_transpose(image))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = first_line(error)
-        raise ValueError(f"{dataset}: {path} cannot be read as an image ({reason}); replace or remove it") from None
+        raise _unreadable(path, dataset, error) from None
     if image_size is not None:
         plain = _resize(plain, image_size)
     array = np.asarray(plain, dtype=np.uint8)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def picture_shape(path: Path, dataset: str) -> tuple[int, int, int]:
+    """Read the shape (C, H, W) of a picture from its header, as `read_picture` would return it.
+
+    Raises:
+        ValueError: no picture, or one that would lose bits or bands.
+    """
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            _check_depth(image)
+            width, height = image.size
+            if image.getexif().get(ORIENTATION, 1) >= FIRST_LYING:
+                width, height = height, width
+            return 1 if image.mode in GREY_MODES and not _transparent(image) else 3, height, width
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, dataset, error) from None
+
+
+@contextmanager
+def without_size_warnings() -> Iterator[None]:
+    """Silence Pillow's warnings of very large pictures within the block: what is too large is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _unreadable(path: Path, dataset: str, error: Exception) -> ValueError:
+    return ValueError(f"{dataset}: {path} cannot be read as an image ({first_line(error)}); replace or remove it")
 
 
 def resize_image(image: NDArray[Any], size: int) -> NDArray[Any]:
@@ -123,10 +153,14 @@ def _numbers(args: object) -> Iterable[int]:
 
 def _plain(image: Image.Image) -> Image.Image:
     """Bring a picture to grey or colour: transparent pixels lie on white."""
-    if "A" in image.getbands() or "transparency" in image.info:
+    if _transparent(image):
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
     return image.convert("L" if image.mode in GREY_MODES else "RGB")
+
+
+def _transparent(image: Image.Image) -> bool:
+    return "A" in image.getbands() or "transparency" in image.info
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Renderings: what each side sees of an image, such as another band, a corruption or a rotation."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lmc_mlflow.data.memory import check_memory
 from lmc_mlflow.data.pixels import ArraySource, BandSource, Source
 from lmc_mlflow.data.readers.bigearthnet.bands import channels_of
+from lmc_mlflow.data.readers.picture_store.source import PictureSource
 from lmc_mlflow.data.shifts.corruptions import constant_of, corrupt, rotate
 
 
@@ -49,9 +52,13 @@ def _unchanged(source: Source) -> Source:
 
 
 def _bytes(found: re.Match[str], source: Source) -> NDArray[np.uint8]:
-    if not isinstance(source, ArraySource) or source.array.dtype != np.uint8:
-        raise ValueError(f"shift {found[0]!r} needs images of 8 bits a channel; choose another shift or data set")
-    return np.ascontiguousarray(source.array)
+    if isinstance(source, ArraySource) and source.array.dtype == np.uint8:
+        return np.ascontiguousarray(source.array)
+    if isinstance(source, PictureSource):
+        num_images, *shape = source.shape
+        check_memory("imagefolder", num_images, math.prod(shape))
+        return source.take(np.arange(num_images))
+    raise ValueError(f"shift {found[0]!r} needs images of 8 bits a channel; choose another shift or data set")
 
 
 def other_bands(found: re.Match[str]) -> Rendering:

@@ -12,7 +12,7 @@ from threading import Event
 import torch
 from torch import Tensor, nn
 
-from lmc_mlflow.batches import ResidentImages, channels_last
+from lmc_mlflow.batches import channels_last
 from lmc_mlflow.config.train_pair import OptimizationConfig
 from lmc_mlflow.models.freezing import is_frozen
 from lmc_mlflow.parallel import run_in_threads
@@ -20,7 +20,7 @@ from lmc_mlflow.predictions.scores import Scores, mean_loss
 from lmc_mlflow.training.engines.stacked.draws import EpochPlan, plan_epoch
 from lmc_mlflow.training.optimizers import clip, learning_rate
 from lmc_mlflow.training.precision import forward
-from lmc_mlflow.training.trainee import Trainee
+from lmc_mlflow.training.trainee import Trainee, why_not_resident
 
 SMALL_BATCH = 128
 """Images. Larger batches were measured to be faster one network after the other, each on all cores."""
@@ -32,8 +32,8 @@ def why_not_channels_last(trainees: Sequence[Trainee]) -> str | None:
         modules = list(trainee.network.modules())
         if is_frozen(trainee.network):
             return f"side {trainee.side}: some tensors are frozen, which the plain loop alone leaves as they are"
-        if not isinstance(trainee.images, ResidentImages):
-            return f"side {trainee.side}: the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if (reason := why_not_resident(trainee)) is not None:
+            return f"side {trainee.side}: {reason}"
         if not any(isinstance(module, nn.Conv2d) for module in modules):
             return f"side {trainee.side}: the network has no convolutions"
         dropping = [type(module).__name__ for module in modules if "Drop" in type(module).__name__]

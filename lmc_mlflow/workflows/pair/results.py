@@ -132,7 +132,7 @@ def _log_first_batch(run: TrackedRun, config: TrainPairConfig, data: ShiftedData
     """Log a figure of the images that the networks got first; their noise is drawn again from its start."""
     images, names = {}, {}
     for t in trainees:
-        noise = noise_stream(config.noise, config.model.seed, t.side, t.labels.device, data.translate)
+        noise = noise_stream(config.noise, config.model.seed, t.side, t.labels.device, data.translate, data.boxed)
         seen, labels = first_images(t, noise, config.optimization.batch_size, data.flips, NUM_SHOWN)
         images[t.side] = seen.numpy()
         # Where an image has several labels their number is shown: their names do not fit below it.

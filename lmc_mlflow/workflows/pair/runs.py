@@ -106,7 +106,7 @@ def _trainee(
         network=network,
         optimizer=make_optimizer(network.parameters(), config.optimization),
         noise=limit_steps(
-            noise_stream(config.noise, config.model.seed, noise_side or side, device, data.translate),
+            noise_stream(config.noise, config.model.seed, noise_side or side, device, data.translate, data.boxed),
             config.optimization,
             config.starting.parting,
         ),

@@ -104,12 +104,13 @@ def prepare_training(
     states = tuple({name: value.to(device) for name, value in end.state.items()} for end in ends)
     check_last_batch(network, images, optimization.batch_size, CURVE)
     bends = CurveNetwork(network, config.path, (states[0], states[1]), config.curve_bends, first.starting.freeze)
-    translate = first.data.largest_move(*images.shape[2:])
+    _, _, height, width = images.shape
+    translate, boxed = first.data.largest_move(height, width), (height, width) if first.data.resizes else None
     trainee = Trainee(
         side=CURVE,
         network=bends,
         optimizer=make_optimizer((p for p in bends.parameters() if p.requires_grad), optimization),
-        noise=noise_stream(NoiseConfig(), derive_seed(config.curve_seed, "curve/noise"), "A", device, translate),
+        noise=noise_stream(NoiseConfig(), derive_seed(config.curve_seed, "curve/noise"), "A", device, translate, boxed),
         images=images,
         labels=labels,
         edge=edge,
@@ -121,7 +122,7 @@ def prepare_training(
         "bends": config.curve_bends,
         "epochs": num_epochs,
         "training": fingerprint(TrainPairConfig(optimization=optimization, model=replace(first.model, seed=1))),
-        "augmentation": [flips, translate, *["crop"] * first.data.crops],
+        "augmentation": [flips, translate, *["crop"] * first.data.crops, *["box"] * first.data.resizes],
         "seed": config.curve_seed,
         "frozen": list(first.starting.freeze),
         "ends": [weights.digest(end.state) for end in ends],

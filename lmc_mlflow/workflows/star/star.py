@@ -165,7 +165,9 @@ def prepare_training(
         side="star",
         network=wrapped,
         optimizer=make_optimizer(wrapped.parameters(), optimization),
-        noise=noise_stream(NoiseConfig(), derive_seed(segments.star_seed, "star/noise"), "A", device, crops),
+        noise=noise_stream(
+            NoiseConfig(), derive_seed(segments.star_seed, "star/noise"), "A", device, crops, inputs.data.boxed
+        ),
         images=inputs.train.images,
         labels=inputs.train.labels,
         edge=edge_of(first.config.data, inputs.train),

@@ -62,7 +62,7 @@ def _train(replica: Replica, config: OptimizationConfig, flips: bool, epoch: int
     tally = make_tally(trainee.labels)
     replica.network.train()
     with trainee.noise.epoch(epoch, num_samples, size, flips) as draws:
-        shared_images = share.images(trainee.images, draws.order, size)
+        shared_images = share.images(trainee.images, draws.order, size, draws.boxes)
         moves = None if draws.moves is None else torch.split(send(draws.moves, device), size)
         for i, ((positions, flipped), images) in enumerate(zip(draws.batches(), shared_images, strict=True)):
             share.batch = len(positions)

@@ -34,16 +34,19 @@ class Share:
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def images(self, images: Images, order: Tensor, batch_size: int) -> Iterator[Tensor]:
+    def images(self, images: Images, order: Tensor, batch_size: int, boxes: Tensor | None = None) -> Iterator[Tensor]:
         """Yield this process's images of every batch; of a last batch that is smaller than the group, maybe none.
 
         Args:
             images: N of them.
             order: (N,) positions.
             batch_size: of whole batches, at least one image for each process.
+            boxes: (N, 4) in the same order; None: whole images.
         """
         parts = [batch[self.of(len(batch))] for batch in torch.split(order, batch_size)]
-        for mine in images.batches(torch.cat(parts), len(parts[0])):
+        if boxes is not None:
+            boxes = torch.cat([batch[self.of(len(batch))] for batch in torch.split(boxes, batch_size)])
+        for mine in images.batches(torch.cat(parts), len(parts[0]), boxes):
             yield mine
         if not len(parts[-1]):
             yield mine[:0]

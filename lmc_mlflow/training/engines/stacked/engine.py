@@ -26,7 +26,7 @@ from lmc_mlflow.training.engines.stacked.step import (
 )
 from lmc_mlflow.training.engines.stacked.weights import RULES, FlatWeights
 from lmc_mlflow.training.optimizers import learning_rate
-from lmc_mlflow.training.trainee import Trainee, ends_in_one_image
+from lmc_mlflow.training.trainee import Trainee, ends_in_one_image, why_not_resident
 from lmc_mlflow.weights import copy_all
 
 
@@ -36,8 +36,8 @@ def why_not_stacked(trainees: Sequence[Trainee], config: OptimizationConfig) -> 
         reason = why_no_mlp(trainee.network)
         if reason is None and is_frozen(trainee.network):
             reason = "some tensors are frozen, which the plain loop alone leaves as they are"
-        if reason is None and not isinstance(trainee.images, ResidentImages):
-            reason = "the images are read batch by batch; a higher memory_gb keeps them in memory"
+        if reason is None:
+            reason = why_not_resident(trainee)
         if reason is None and norms_of(trainee.network) and ends_in_one_image(len(trainee.labels), config.batch_size):
             reason = "batch norm cannot take a last batch of one image; choose another batch_size"
         if reason is not None:

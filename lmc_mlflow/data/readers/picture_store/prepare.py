@@ -1,0 +1,151 @@
+"""Decodes the pictures of an image folder into a store, chunk by chunk; resumes after a kill."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmc_mlflow.data.pixels import digest_of_images
+from lmc_mlflow.data.readers.picture_store.listing import Listing, list_folder, shape_of
+from lmc_mlflow.data.readers.picture_store.record import (
+    LABELS,
+    PARTS,
+    PartRecord,
+    PictureRecord,
+    labels_digest,
+    picture_part,
+    read_record,
+    write_record,
+)
+from lmc_mlflow.data.readers.pictures import read_picture, without_size_warnings
+from lmc_mlflow.data.store.conversion import Rows
+from lmc_mlflow.data.store.converting import Conversion, Done, convert, jobs_of, locked
+from lmc_mlflow.data.store.estimate import counted
+from lmc_mlflow.data.store.files import CHUNK, Part, partial_file, pixels_file, progress_file, write_whole
+from lmc_mlflow.data.store.progress import start_part
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads the pictures of an image folder in one size and with one number of channels."""
+
+    root: Path
+    image_size: int | None
+    shape: tuple[int, int, int]
+
+    def read(self, item: str, part: str) -> Rows:
+        """Read one picture (C, H, W); a ValueError names the file."""
+        path = self.root / part / item
+        with without_size_warnings():
+            found = read_picture(path, self.image_size, "imagefolder")
+        if found.shape[0] == 1:
+            found = np.repeat(found, self.shape[0], axis=0)
+        if found.shape != self.shape:
+            raise ValueError(
+                f"imagefolder: {path} is {found.shape}, where its header says {self.shape}; replace or remove it"
+            )
+        return (found,)
+
+
+def prepare_pictures(
+    folder: Path, store: Path, image_size: int | None, processes: int, on_estimate: Callable[[str], None]
+) -> tuple[PictureRecord, bool]:
+    """Decode the pictures that a store does not have yet; what an interrupted call has done is kept.
+
+    Args:
+        folder: with train/<class>/ and test/<class>/.
+        store: folder of the store, made if there is none.
+        image_size: height and width that all pictures are brought to; None: they are of one size.
+        processes: that decode at once.
+        on_estimate: is given one line that says how much there is to do, before it starts.
+
+    Returns:
+        What the store holds, and whether this call has decoded any of it.
+
+    Raises:
+        ValueError: no pictures, one that cannot be read, too little disk space, a store of other pictures or another
+            size, or one that another process is preparing.
+    """
+    listing = list_folder(folder)
+    record = _whole_record(store, listing, image_size)
+    if record is not None:
+        return record, False
+    shape = shape_of(listing, image_size)
+    store.mkdir(parents=True, exist_ok=True)
+    with locked(store, "imagefolder"):
+        record = _whole_record(store, listing, image_size)  # another process may just have finished
+        if record is not None:
+            return record, False
+        return _decode(listing, store, image_size, shape, processes, on_estimate), True
+
+
+def _whole_record(store: Path, listing: Listing, image_size: int | None) -> PictureRecord | None:
+    """Return the record of a store that holds these pictures already; None where something is missing."""
+    record = read_record(store)
+    if record is None:
+        return None
+    if record.listing != listing.digest or record.image_size != image_size:
+        what = "of another image_size" if record.listing == listing.digest else "made from other pictures"
+        raise ValueError(f"imagefolder: the store in {store} was {what}; remove it or give another store=<folder>")
+    whole = all(record.part(name).is_whole(store) for name in PARTS) and (store / LABELS).is_file()
+    return record if whole else None
+
+
+def _decode(
+    listing: Listing,
+    store: Path,
+    image_size: int | None,
+    shape: tuple[int, int, int],
+    processes: int,
+    on_estimate: Callable[[str], None],
+) -> PictureRecord:
+    labels = {name: part.labels for name, part in listing.parts.items()}
+    content = io.BytesIO()
+    np.savez(content, **labels)  # type: ignore[arg-type]  # the stub takes the names for options
+    write_whole(store / LABELS, content.getvalue())
+    parts = {name: picture_part(name, len(labels[name]), shape) for name in PARTS}
+    digest = hashlib.sha256(f"{listing.digest} {image_size} {shape}".encode()).hexdigest()
+    done: Done = {name: start_part(store, part, digest) for name, part in parts.items()}
+    conversion = Conversion(
+        "imagefolder", store, PictureReader(listing.root, image_size, shape), processes, ("picture", "pictures")
+    )
+    jobs = [job for name, part in parts.items() for job in jobs_of(conversion, listing.items(name), [part], done)]
+    channels, height, width = shape
+    what = f"{counted(sum(map(len, labels.values())), 'picture')} of {channels} x {height} x {width}"
+    convert(conversion, what, [*parts.values()], jobs, done, on_estimate)
+    rows = {name: _part_record(store, part, labels[name], done) for name, part in parts.items()}
+    for part in parts.values():
+        part.finish(store)
+    record = PictureRecord(listing.digest, image_size, shape, listing.classes, labels_digest(labels), rows)
+    write_record(store, record)
+    for name in parts:
+        progress_file(store, name).unlink()
+    return record
+
+
+def _part_record(store: Path, part: Part, labels: NDArray[np.int64], done: Done) -> PartRecord:
+    chunks = [done[part.name][i] for i in sorted(done[part.name])]
+    counts: NDArray[np.int64] = np.array([chunk.counts for chunk in chunks], dtype=np.int64).sum(axis=0)
+    shape = (part.num_rows, *part.arrays[0].shape)
+    content = digest_of_images(shape, _blocks(partial_file(pixels_file(store, part.name)), part), labels)
+    return PartRecord(
+        part.num_rows,
+        tuple(chunk.sha256 for chunk in chunks),
+        tuple(tuple(map(int, channel)) for channel in counts),
+        content,
+    )
+
+
+def _blocks(path: Path, part: Part) -> Iterator[NDArray[Any]]:
+    """Read all rows of a part, a chunk at a time."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        for start in range(0, part.num_rows, CHUNK):
+            shape = (min(CHUNK, part.num_rows - start), *part.arrays[0].shape)
+            yield np.fromfile(file, dtype=np.uint8, count=int(np.prod(shape))).reshape(shape)
