@@ -1,5 +1,6 @@
 """Measures the barrier between two ViTs when heads are exchanged, mapped, or left where they are."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,7 +33,7 @@ def _row(seed: int) -> dict[str, Any]:
     train, test = slice(0, 1200), slice(1200, None)
     a, b = (_trained(2 * seed + i, images[train], labels[train]) for i in range(2))
     symmetry, names = derive_symmetry(a, images[:2]), trainable(a)
-    of_a, of_b = a.state_dict(), b.state_dict()
+    of_a, of_b = (copy.deepcopy(network.state_dict()) for network in (a, b))
 
     def by(symmetry: Symmetry) -> dict[str, Tensor]:
         return permute(symmetry, of_b, match_weights(symmetry, of_a, of_b, seed=0, include=names).permutations)
@@ -91,7 +92,7 @@ def _trained(seed: int, images: Tensor, labels: Tensor) -> nn.Module:
     import timm
 
     shape = {"img_size": 8, "patch_size": 2, "in_chans": 1, "embed_dim": 48, "depth": 2, "num_heads": 4}
-    with global_stream(seed, "benchmark/heads"):
+    with global_stream(seed, torch.device("cpu")):
         network: nn.Module = timm.create_model("vit_tiny_patch16_224", num_classes=10, **shape)
         optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
         for _ in range(NUM_EPOCHS):

@@ -37,7 +37,7 @@ def map_heads(
     """
     if not symmetry.mixable:
         raise ValueError(
-            "it has no heads in which nothing but products stands between queries and keys, or after values"
+            "the network has no heads whose queries meet keys, or values the output layer, in products alone"
         )
     moved = _in_double(permute(symmetry, b, permutations))
     target = _in_double(a)
@@ -55,10 +55,28 @@ def map_heads(
                 maps[group] = left @ right
     moved = permute(symmetry, moved, pairs)
     for group, matrices in maps.items():
-        for name, axis in symmetry.tensors(group):
-            moved[name] = _mixed(symmetry, group, moved[name], (name, axis), matrices)
+        moved = mix_heads(symmetry, group, moved, matrices)
     state = {name: value.to(b[name].dtype) for name, value in moved.items()}
     return state, compose(permutations, pairs, symmetry), maps
+
+
+def mix_heads(symmetry: Symmetry, group: str, state: State, matrices: Tensor) -> dict[str, Tensor]:
+    """Multiply the units of each head by a matrix, in all tensors that have them; new unit i is sum_j M[i, j] old_j.
+
+    Args:
+        symmetry: of the network.
+        group: of units inside heads, one that is mixable.
+        state: weights, in double precision.
+        matrices: orthogonal (heads, n, n).
+    """
+    mixed = dict(state)
+    for name, axis in symmetry.tensors(group):
+        rows = mixed[name].movedim(axis, 0).clone()
+        for entries in _entries_of_heads(symmetry, group, name, axis):
+            heads = rows[entries.flatten()].reshape(*entries.shape, -1)
+            rows[entries.flatten()] = (matrices @ heads).reshape(-1, *rows.shape[1:])
+        mixed[name] = rows.movedim(0, axis)
+    return mixed
 
 
 def _in_double(state: State) -> dict[str, Tensor]:
@@ -77,17 +95,6 @@ def _products(
                 products = piece.all_products()
                 found[group] = found[group] + products if group in found else products
     return found
-
-
-def _mixed(symmetry: Symmetry, group: str, value: Tensor, place: tuple[str, int], matrices: Tensor) -> Tensor:
-    """Multiply the units of each head on one axis by its matrix."""
-    name, axis = place
-    for part_entries in _entries_of_heads(symmetry, group, name, axis):
-        rows = value.movedim(axis, 0).clone()
-        heads = rows[part_entries.flatten()].view(*part_entries.shape, -1)
-        rows[part_entries.flatten()] = torch.einsum("hij,hjr->hir", matrices, heads).reshape(-1, *rows.shape[1:])
-        value = rows.movedim(0, axis)
-    return value
 
 
 def _entries_of_heads(symmetry: Symmetry, group: str, name: str, axis: int) -> list[Tensor]:
