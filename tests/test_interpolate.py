@@ -15,9 +15,8 @@ from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.paths.barriers import connected_by_error
-from lmc_mlflow.query.runs import metric_curve
+from lmc_mlflow.query.runs import largest_curve_difference, metric_curve
 from lmc_mlflow.workflows.networks.similarity import similarity_by_tensor
-from lmc_mlflow.workflows.path.repeated import curve_difference
 
 SPLIT_KEYS = {
     "barrier",
@@ -58,10 +57,11 @@ def test_two_executions_of_one_configuration_are_compared_and_no_other_networks(
     store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [*QUICK, "--model=mlp_l1_w8_bn", "--epochs=2", "--c2st_samples=0"]
-    for again in ([], ["--force=true"], ["--lr=0.01"]):
+    for again in ([], ["--force=true"]):
         assert train_pair([*flags, *again]) == 0
-    newest_first = [run for run in runs_of_kind(store, "endpoint") if run.data.tags["lmc.side"] == "A"]
-    other, second, first = (run.info.run_id for run in sorted(newest_first, key=lambda run: -run.info.start_time))
+    ends = sorted(runs_of_kind(store, "endpoint"), key=lambda run: run.info.start_time)
+    first, second = (run.info.run_id for run in ends if run.data.tags["lmc.side"] == "A")
+    other = next(run.info.run_id for run in ends if run.data.tags["lmc.side"] == "B")
     capsys.readouterr()
     for b in (second, other):
         assert main([f"--run_a={first}", f"--run_b={b}", "--num_alphas=3", "--num_resamples=0", *HERE]) == 0
@@ -79,20 +79,16 @@ def test_two_executions_of_one_configuration_are_compared_and_no_other_networks(
 def test_learning_curves_of_two_executions_differ_by_their_largest_gap_and_never_agree_with_a_shorter_one(
     store: MlflowClient,
 ) -> None:
-    curves = (
-        {"train/loss": [3.0, 2.0], "cost/train_seconds": [1.0]},
-        {"train/loss": [3.0, 1.5]},
-        {"train/loss": [3.0]},
-    )
+    whole = {"train/loss": [3.0, 2.0]}
+    curves: list[dict[str, list[float]]] = [whole, {"train/loss": [3.0, 1.5]}, {"train/loss": [3.0]}]
     ids = []
     for curve in curves:
         ids.append(store.create_run("0").info.run_id)
         for name, values in curve.items():
             for step, value in enumerate(values, 1):
                 store.log_metric(ids[-1], name, value, step=step)
-    names = ["cost/train_seconds", "train/loss"]
-    assert curve_difference(store, ids[0], ids[1], names) == 0.5
-    assert curve_difference(store, ids[0], ids[2], names) == float("inf")
+    assert largest_curve_difference(store, ids[0], ids[1], ["train/loss"]) == 0.5
+    assert largest_curve_difference(store, ids[0], ids[2], ["train/loss"]) == float("inf")
 
 
 @pytest.fixture

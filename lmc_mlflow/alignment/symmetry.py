@@ -101,6 +101,11 @@ def identity_permutations(symmetry: Symmetry) -> dict[str, Tensor]:
     return {group: torch.arange(size).expand(symmetry.shape(group)).clone() for group, size in symmetry.sizes.items()}
 
 
+def completed(symmetry: Symmetry, permutations: Permutations) -> dict[str, Tensor]:
+    """Add groups that stay where they are: earlier versions moved heads, and what lies inside blocks, with nothing."""
+    return identity_permutations(symmetry) | dict(permutations)
+
+
 def random_permutations(symmetry: Symmetry, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw a uniform permutation for each group, one after the other: group -> int64 (n,) or (blocks, n)."""
     drawn = {}

@@ -1,8 +1,9 @@
 """Finds runs by id, prefix, tags or parent, over all pages of the server's answer."""
 
 import gc
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from mlflow import MlflowClient
@@ -106,6 +107,24 @@ def children(client: MlflowClient, run: Run, kind: str) -> list[Run]:
 def metric_curve(client: MlflowClient, run_id: str, key: str) -> dict[int, float]:
     """Read a metric of a run over its steps; empty if it was never logged."""
     return {point.step: point.value for point in client.get_metric_history(run_id, key)}
+
+
+def largest_curve_difference(client: MlflowClient, a: str, b: str, keys: Collection[str]) -> float:
+    """Find the largest difference of the same metrics of two runs; infinite where one lacks a step of the other.
+
+    Args:
+        client: of the store.
+        a: run id.
+        b: run id.
+        keys: of the metrics.
+    """
+    largest = 0.0
+    for key in keys:
+        left, right = metric_curve(client, a, key), metric_curve(client, b, key)
+        if left.keys() != right.keys():
+            return math.inf
+        largest = max([largest, *(abs(left[step] - right[step]) for step in left)])
+    return largest
 
 
 def latest_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:

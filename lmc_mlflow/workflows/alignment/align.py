@@ -12,6 +12,7 @@ from lmc_mlflow.tracking.connection.store import beside, open_store
 from lmc_mlflow.workflows.adopt.given import with_runs
 from lmc_mlflow.workflows.alignment.find_alignment import (
     Alignment,
+    blocks_sentence,
     channels_sentence,
     find_alignment,
     find_symmetry,
@@ -48,12 +49,14 @@ class AlignOutcome(Outcome):
         run_a: run id of A.
         converged: whether the matching settled.
         channels: how many hidden channels may move, in a sentence.
+        blocks: how many heads, groups of channels or experts changed places; empty where there are none.
         model: address of its published model; empty where none was wanted.
     """
 
     run_a: str
     converged: bool
     channels: str
+    blocks: str = ""
     model: str = ""
 
 
@@ -103,8 +106,8 @@ def align(config: AlignConfig) -> AlignOutcome:
     if config.publishing.publish:
         model = publish_all([run.run_id], config.runtime, config.ends.data_root)[run.run_id]
     converged = alignment.matching.converged
-    channels = channels_sentence(symmetry)
-    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, channels, model)
+    sentences = channels_sentence(symmetry), blocks_sentence(alignment)
+    return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, *sentences, model)
 
 
 def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:

@@ -14,6 +14,7 @@ from lmc_mlflow.alignment import (
     MatchingInputs,
     Symmetry,
     align,
+    blocks_moved,
     derive_symmetry,
     permute,
     units_moved,
@@ -155,9 +156,16 @@ def matching_sentence(alignment: Alignment) -> str:
         f"{values['objective_after']:.5g} in the end; "
         f"{values['units_moved']:.0%} of the units that may be exchanged moved. {channels_sentence(alignment.symmetry)}"
     )
+    text += f" {blocks_sentence(alignment)}" if alignment.symmetry.parents else ""
     if not alignment.matching.converged:
         text += " **It had not converged when the limit of sweeps was reached**: give a higher `max_sweeps`."
     return text
+
+
+def blocks_sentence(alignment: Alignment) -> str:
+    """Say how many blocks changed places, in one sentence; nothing for a network without blocks."""
+    moved, total = blocks_moved(alignment.symmetry, alignment.matching.permutations)
+    return f"{moved} of {total} blocks (heads, groups of channels, experts) changed places." if total else ""
 
 
 def channels_sentence(symmetry: Symmetry) -> str:

@@ -15,7 +15,7 @@ def align_lines(outcome: AlignOutcome) -> list[str]:
         after = metrics["objective_after" if key == "objective" else key]
         rows.append([words(key), f"{before:.5g}", f"{after:.5g}"])
     lines = [f"alignment {outcome.run_id}: {outcome.name}", *table(["", "before", "aligned"], rows)]
-    lines.append(f"  {outcome.channels}")
+    lines += [f"  {sentence}" for sentence in (outcome.channels, outcome.blocks) if sentence]
     if not outcome.converged:
         lines.append("  the permutation still changed in the last sweep: give a higher max_sweeps")
     lines += published_lines([outcome.model])

@@ -111,9 +111,7 @@ def log_paths(
         beside.log(run, config.path)
     if paths.alignment is not None:
         log_matching(run, paths.alignment, "alignment/")
-    metrics |= (
-        agreement_metrics(path) | log_who_pays(run, path, classes, name) | repeated_metrics(run.client, ends, path)
-    )
+    metrics |= agreement_metrics(path) | log_who_pays(run, path, classes, name) | repeated_metrics(run, ends, path)
     log_calibrated(run, path, table, name, (short_name(ends[0]), short_name(ends[1])))
     run.log_metrics(metrics) if curve is None else run.log_once(metrics)  # a curve's run may be one that was resumed
     run.log_curves(curves)

@@ -8,6 +8,7 @@ from torch import nn
 
 from lmc_mlflow import weights
 from lmc_mlflow.alignment import permute
+from lmc_mlflow.alignment.symmetry import completed
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.path import EndsConfig
 from lmc_mlflow.contract import Artifact, Kind, Tag
@@ -101,7 +102,8 @@ def _point(store: Store, run: Run, alpha: float) -> Source:
     tags = run.data.tags
     a, b = load_ends(store, EndsConfig(run_a=tags[Tag.RUN_A], run_b=tags[Tag.RUN_B]))
     if Tag.ALIGN in tags:
-        b = replace(b, state=permute(find_symmetry(a), b.state, load_permutation(store.client, run)))
+        symmetry = find_symmetry(a)
+        b = replace(b, state=permute(symmetry, b.state, completed(symmetry, load_permutation(store.client, run))))
     bn, bends = tags[Tag.BN], load_bends(store.client, run, a.state)
 
     def loader(store: Store, device: torch.device, data_root: str) -> LoadMember:

@@ -7,6 +7,7 @@ import torch
 from tqdm import tqdm
 
 from lmc_mlflow.alignment import derive_symmetry, permute
+from lmc_mlflow.alignment.symmetry import completed
 from lmc_mlflow.config.commands import StarConfig
 from lmc_mlflow.config.ensemble_and_prune import MembersConfig
 from lmc_mlflow.config.star import SegmentsConfig, StarSourcesConfig, StarTrainingConfig
@@ -177,6 +178,6 @@ def load_aligned_sources(store: Store, star_id: str) -> tuple[LoggedNetwork, ...
     for run_id, order in zip(tqdm(ids, desc="loading sources", leave=False, disable=None), permutations, strict=True):
         source = load_network(store.client, run_id)
         if symmetry is not None:
-            source = replace(source, state=permute(symmetry, source.state, order))
+            source = replace(source, state=permute(symmetry, source.state, completed(symmetry, order)))
         sources.append(source)
     return (star, *sources)
