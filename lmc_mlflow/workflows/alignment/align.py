@@ -74,8 +74,7 @@ def align(config: AlignConfig) -> AlignOutcome:
     store = open_store()
     ends = load_ends(store, config.ends)
     symmetry = find_symmetry(ends[0])
-    _check_there_is_work(ends, symmetry)
-    _check_heads(ends, symmetry, config)
+    _check_there_is_work(ends, symmetry, config)
     if config.publishing.publish:
         check_publishable(ends[1].spec)
     store = beside(store, ends[0].run.info.experiment_id)
@@ -114,16 +113,13 @@ def align(config: AlignConfig) -> AlignOutcome:
     return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, *sentences, model)
 
 
-def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:
+def _check_there_is_work(ends: Ends, symmetry: Symmetry, config: AlignConfig) -> None:
     for end in ends:
         end.refuse_if_diverged()
     if ends[0].run.info.run_id == ends[1].run.info.run_id:
         raise ValueError(f"run_a and run_b are both run {ends[0].run.info.run_id}; give two networks")
     if not symmetry.sizes:
         raise ValueError(f"{ends[0].spec.model} has no units that could be exchanged; nothing is aligned")
-
-
-def _check_heads(ends: Ends, symmetry: Symmetry, config: AlignConfig) -> None:
     if config.aligning.heads == "map" and not symmetry.mixable:
         raise ValueError(
             f"{ends[0].spec.model} has no heads that may be mapped: none whose queries meet keys, or values the output "
