@@ -320,6 +320,7 @@ def test_networks_are_accepted_by_loss_and_accuracy_as_the_paper_says() -> None:
         ("D-20", [HIDDEN | ADAM, HIDDEN | ADAM | CIFAR_100 | NORMALIZED], INSUFFICIENT),
         ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"test/accuracy": 0.4}], INSUFFICIENT),  # four guesses
         ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"test/accuracy": 0.41}], SUPPORTED),
+        ("D-06a", [HIDDEN | {"shift": "label_5050", "noise": "same"}], INSUFFICIENT),  # no such condition at all
         ("D-12b", [DENSE | CIFAR, CONV | CIFAR | HIGH | {"test/accuracy": 0.1}], INSUFFICIENT),
     ],
 )

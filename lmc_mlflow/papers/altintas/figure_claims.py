@@ -117,7 +117,7 @@ def complex_data_raise_the_barrier(tables: ConditionTables, optimizer: str, data
 def _above_chance(tables: ConditionTables) -> pd.DataFrame:
     """Select the paper's conditions whose accuracy is above chance, `TIMES_CHANCE` times; unknown numbers pass."""
     rows = order_alone(tables.enough_errors)
-    least = TIMES_CHANCE * 100 / rows["dataset"].map(NUM_CLASSES)
+    least = TIMES_CHANCE * 100 / pd.to_numeric(rows["dataset"].map(NUM_CLASSES), errors="coerce")
     accuracy = pd.to_numeric(rows["accuracy"], errors="coerce")
     return rows[~(accuracy <= least)]
 
