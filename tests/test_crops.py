@@ -2,10 +2,13 @@
 
 import pytest
 import torch
-from conftest import QUICK
+from conftest import QUICK, runs_of_kind
+from mlflow import MlflowClient
 from torch import Tensor
 from torchvision.transforms import functional as pictures
 
+from entry_points.interpolate import main as interpolate
+from entry_points.star import main as star
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
@@ -17,6 +20,8 @@ from lmc_mlflow.data.labelled import LabelledImages, edge_of
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.scaling import Scaling
 from lmc_mlflow.models.registry import NetworkSpec, build_network
+from lmc_mlflow.training import drawn_batches as batches
+from lmc_mlflow.training.augmentation import translate_images
 from lmc_mlflow.training.drawn_batches import drawn_batches
 from lmc_mlflow.training.engines.resident_epoch import ResidentEpoch
 from lmc_mlflow.training.engines.stacked.draws import plan_epoch
@@ -124,6 +129,28 @@ def test_the_border_is_an_eighth_of_the_smaller_side_or_what_is_given(size: tupl
     assert DataConfig(augmentation="flip_crop").largest_move(*size) == padding
     assert DataConfig(augmentation="flip_crop", crop_padding=2).largest_move(*size) == 2
     assert DataConfig(augmentation="flip").largest_move(*size) == 0
+
+
+@pytest.mark.slow
+def test_stars_and_curves_of_networks_that_were_trained_on_crops_see_crops(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--augmentation=flip_crop", "--normalization=half", "--shift=none", "--init=different", "--c2st_samples=0"]
+    assert train_pair([*QUICK, *flags, "--epochs=1", "--batch_size=512", "--model=mlp_l1_w8", "--seeds=1,2"]) == 0
+    first, second, third, _ = [run.info.run_id for run in runs_of_kind(store, "endpoint")]
+    seen: list[tuple[int, float]] = []
+
+    def note(images: Tensor, moves: Tensor, largest: int, edge: Tensor) -> Tensor:
+        seen.append((largest, edge.item()))
+        return translate_images(images, moves, largest, edge)
+
+    monkeypatch.setattr(batches, "translate_images", note)
+    curve = [f"--run_a={first}", f"--run_b={second}", "--path=bezier", "--curve_epochs=1", "--num_resamples=0"]
+    assert interpolate([*curve, "--num_alphas=3", "--device=cpu"]) == 0
+    of_curve, seen[:] = list(seen), []
+    given = [f"--sources={first},{second}", f"--held_out={third}", "--epochs=1", "--num_alphas=3", "--device=cpu"]
+    assert star(given) == 0
+    assert set(of_curve) == set(seen) == {(3, -1.0)}  # 28 // 8; black is -1
 
 
 def test_black_that_is_no_one_number_is_refused() -> None:

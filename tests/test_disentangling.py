@@ -318,6 +318,10 @@ def test_networks_are_accepted_by_loss_and_accuracy_as_the_paper_says() -> None:
         ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"lr": 0.01}], INSUFFICIENT),  # at another rate
         ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"augmentation": "flip"}], INSUFFICIENT),
         ("D-20", [HIDDEN | ADAM, HIDDEN | ADAM | CIFAR_100 | NORMALIZED], INSUFFICIENT),
+        ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"test/accuracy": 0.4}], INSUFFICIENT),  # four guesses
+        ("D-16", [HIDDEN, HIDDEN | CIFAR | NORMALIZED | {"test/accuracy": 0.41}], SUPPORTED),
+        ("D-06a", [HIDDEN | {"shift": "label_5050", "noise": "same"}], INSUFFICIENT),  # no such condition at all
+        ("D-12b", [DENSE | CIFAR, CONV | CIFAR | HIGH | {"test/accuracy": 0.1}], INSUFFICIENT),
     ],
 )
 def test_a_figure_decides_nothing_where_it_compares_nothing(name: str, rows: list[dict[str, Any]], said: str) -> None:

@@ -4,7 +4,8 @@ import pandas as pd
 
 from lmc_mlflow.findings.chosen_conditions import NUM_PATHS
 from lmc_mlflow.findings.condition_table import Frames
-from lmc_mlflow.workflows.report.curves import polar_paths, variant_paths
+from lmc_mlflow.workflows.report.curves import ReportCurves, polar_ensembles, polar_paths, variant_paths
+from lmc_mlflow.workflows.report.hepburn_figures import hepburn_figures
 
 PATH = {
     "dataset": "mnist",
@@ -70,3 +71,26 @@ def test_fig_19_has_the_longest_trained_mlps_of_its_rate_and_batch_size() -> Non
     ]
     chosen = variant_paths(frames(*(row | {"seed": 1} for row in rows)))
     assert chosen["run_id"].tolist() == ["r00", "r05"]
+
+
+def test_the_reports_fig_4_has_the_rates_of_its_caption() -> None:
+    usual = {"optimizer": "adam", "test/barrier_in_basin": 0.0, "test/accuracy_delta": 0.0, "seed": 1}
+    models = [("mlp_l1_w587", 0.001), ("mlp_l3_w256_512_256", 0.01), ("vgg11", 0.0001), ("vgg19", 0.001)]
+    ready = frames(*(usual | {"model": model, "lr": lr} for model, lr in models))
+    drawn = hepburn_figures(ready, ReportCurves(*[pd.DataFrame()] * 4))
+    figure, _ = drawn["Covariate shift, batch size 32 (paper: Fig. 4)"]
+    labels = [label.get_text().split(",")[0] for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["mlp_l1_w587", "vgg11"]
+
+
+def test_the_ensembles_of_the_polar_figure_are_of_one_training_condition_with_both_samplings() -> None:
+    usual = {name: PATH[name] for name in ("dataset", "model", "shift", "lr", "batch_size", "epochs")}
+    rows = [
+        {"sampling": "lmc", "bn": "interpolate", "seed": "1"},
+        {"sampling": "lmc", "bn": "nearest", "seed": "1"},
+        {"sampling": "seeds", "bn": "", "seed": "1,20"},
+        {"sampling": "lmc", "bn": "interpolate", "seed": "1", "batch_size": 1024},
+    ]
+    ensembles = pd.DataFrame([usual | {"run_id": f"e{i}"} | row for i, row in enumerate(rows)])
+    empty = pd.DataFrame()
+    assert polar_ensembles(Frames(empty, empty, empty, ensembles))["run_id"].tolist() == ["e0", "e2"]

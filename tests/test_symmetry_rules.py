@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmc_mlflow.alignment import derive_symmetry, permute, random_permutations
-from lmc_mlflow.alignment.symmetry import Channels
+from lmc_mlflow.alignment.symmetry import Channels, Part
 
 POSITIONS = torch.tensor([[0, 2, 1, 3], [3, 1, 0, 0]])
 
@@ -140,6 +140,28 @@ def built(what: Case) -> Network:
 @pytest.mark.parametrize("name", CASES)
 def test_a_random_permutation_leaves_the_function_as_it_is(name: str) -> None:
     assert check_function(built(CASES[name]), images(3, 4)).sizes == CASES[name].sizes
+
+
+class Biased(nn.Module):
+    """Attention of four heads over eight positions, with a bias that a table gives to each pair of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made, self.last = nn.Linear(12, 36), nn.Linear(12, 2)
+        self.table = nn.Parameter(torch.randn(4, 4))
+        self.register_buffer("positions", POSITIONS.flatten(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.made(x.reshape(2, 8, 12)).reshape(2, 8, 3, 4, 3).permute(2, 0, 3, 1, 4).unbind(0)
+        rows = self.table[self.positions]
+        bias = (rows[:, None] * rows[None].sin()).permute(2, 0, 1)
+        x = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self.last(x.transpose(1, 2).flatten(2).mean(1))
+
+
+def test_the_bias_of_attention_belongs_to_its_heads() -> None:
+    symmetry = check_function(Biased(), torch.randn(2, 3, 4, 8))
+    assert symmetry.axes["table"][0] == (Part(None, 4),)  # rows are positions
 
 
 class Shortcut(nn.Module):

@@ -17,8 +17,12 @@ from lmc_mlflow.papers.altintas.acceptance_claims import label
 from lmc_mlflow.papers.altintas.error_conditions import order_alone
 from lmc_mlflow.papers.commands import sweep_command
 
-COMPLEXITY = ("mnist", "cifar10", "cifar100", "tiny_imagenet")
-"""The data sets of Fig. 3, from the simplest to the most complex."""
+NUM_CLASSES = {"mnist": 10, "cifar10": 10, "cifar100": 100, "tiny_imagenet": 200}
+"""Data sets of the figures, from the simplest to the most complex -> number of classes."""
+COMPLEXITY = tuple(NUM_CLASSES)
+TIMES_CHANCE = 4
+"""Networks that are not this much more accurate than a guess decide nothing: `learnt` compares a network with its like,
+and a rate at which all seeds of a deep network stay near chance would pass there."""
 DENSE, SHARED = "patches_dense", "patches_conv"
 """The layer without and the one with shared weights, over the same patches (Fig. 2)."""
 MARGIN, EQUIVALENT = NEGLIGIBLE["error_barrier"], EQUIVALENT_WITHIN["error_barrier"]
@@ -94,7 +98,7 @@ def complex_data_raise_the_barrier(tables: ConditionTables, optimizer: str, data
         optimizer: of the networks.
         datasets: in the order of their complexity.
     """
-    rows = order_alone(tables.enough_errors)
+    rows = _above_chance(tables)
     rows = rows[(rows["optimizer"] == optimizer) & rows["dataset"].isin(list(datasets))]
     rows = rows[_are_relu_mlps(rows) & rows["test_normalized"].notna()]
     evidence = Evidence()
@@ -110,9 +114,17 @@ def complex_data_raise_the_barrier(tables: ConditionTables, optimizer: str, data
     return evidence
 
 
+def _above_chance(tables: ConditionTables) -> pd.DataFrame:
+    """Select the paper's conditions whose accuracy is above chance, `TIMES_CHANCE` times; unknown numbers pass."""
+    rows = order_alone(tables.enough_errors)
+    least = TIMES_CHANCE * 100 / pd.to_numeric(rows["dataset"].map(NUM_CLASSES), errors="coerce")
+    accuracy = pd.to_numeric(rows["accuracy"], errors="coerce")
+    return rows[~(accuracy <= least)]
+
+
 def _curves_by_slope(tables: ConditionTables) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield settings as text, and the conditions of one shape by slope; two or more slopes, trained by SGD."""
-    rows = order_alone(tables.enough_errors)
+    rows = _above_chance(tables)
     rows = rows[rows["optimizer"] == "sgd"]
     found = [shape_and_slope(str(model)) for model in rows["model"]]
     rows = rows.assign(shape=[one.shape for one in found], slope=[one.slope for one in found])
@@ -135,7 +147,7 @@ def _at(curve: pd.DataFrame, slope: float) -> Any:
 
 
 def _of_layers(tables: ConditionTables) -> Iterator[pd.DataFrame]:
-    rows = order_alone(tables.enough_errors)
+    rows = _above_chance(tables)
     yield from equal_but_for(rows[[facts_of(str(model)).family == "patches" for model in rows["model"]]], ("model",))
 
 

@@ -54,8 +54,8 @@ def polar_ensembles(frames: Frames) -> pd.DataFrame:
     """Choose the ensembles whose members the polar figure shows, by the same rule: of networks of 50/50 pairs."""
     found = where(frames.ensembles, shift="label_5050")
     if len(found):
-        path = where(found, sampling="lmc", bn="interpolate")
-        found = pd.concat([path, where(found, sampling="seeds")])
+        path = (found["sampling"] == "lmc") & (found["bn"] == "interpolate")
+        found = found[path | (found["sampling"] == "seeds")]
     return one_of_each_family(found)
 
 
