@@ -13,7 +13,8 @@ NUMBERS = {"H": range(1, 75), "D": range(1, 24), "S": range(1, 24), "P": range(1
 """Paper -> its rows."""
 COMMAND = "mlflow run . --env-manager local -e "
 TOY: Mapping[str, Mapping[str, str]] = {
-    "train_pair": {"epochs": "2", "warmup_epochs": "1", "c2st_samples": "20"},
+    "train_pair": {"epochs": "2", "warmup_epochs": "1", "c2st_samples": "20", "image_size": "32"},
+    "prepare_data": {"image_size": "32"},
     "interpolate": {"num_alphas": "5"},
     "star": {"epochs": "1", "num_alphas": "3"},
     "matrix": {"num_alphas": "3"},
@@ -25,6 +26,7 @@ TOY: Mapping[str, Mapping[str, str]] = {
 """Command -> options at toy size: set where the row gives the option, and those of ALWAYS in any case."""
 ALWAYS = {
     "train_pair": ("epochs", "c2st_samples"),
+    "prepare_data": (),
     "interpolate": (),
     "star": ("epochs", "num_alphas"),
     "matrix": ("num_alphas",),

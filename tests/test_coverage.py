@@ -34,7 +34,8 @@ ROWS = {paper: rows_of(paper) for paper in NUMBERS}
 STATES = ("tested", "partly", "not yet")
 HERE = ["--device=cpu", "--threads=1"]
 POOL = ["--model=mlp_l1_w8", "--epochs=2", "--shift=label_5050", "--init=different", "--c2st_samples=0", *HERE]
-FILES = (".png", ".json", ".csv", ".npz", ".svg", ".html", ".md", ".zip")
+SMALL = f"tags.`{Tag.MODEL}` = 'mlp_l1_w8' and tags.`{Tag.DATASET}` = 'digits' and tags.`{Tag.SHIFT}` = 'label_5050'"
+FILES = (".safetensors", ".png", ".json", ".csv", ".npz", ".svg", ".html", ".md", ".zip")
 
 
 # what the page says
@@ -128,6 +129,7 @@ class World:
     networks: list[str]
     star: str = ""
     made: dict[str, Seen] = field(default_factory=dict)
+    trained: list[str] = field(default_factory=list)
 
     def ids(self) -> set[str]:
         return {run.info.run_id for run in self.client.search_runs(["0"], max_results=50_000)}
@@ -140,16 +142,22 @@ class World:
 
     def at_toy_size(self, command: str, pair: str) -> Seen:
         """Run a printed command at toy size, unless it has run."""
-        name, flags = toy_flags(command, self.places(pair))
+        name, flags = toy_flags(command, self.places(pair, "dataset=imagefolder" in command))
         key = " ".join((name, *flags))
         if name == "sweep":
             flags = one_cell(flags)
         if key not in self.made:
-            self.made[key] = self.run(name, [*flags, *(["--force=true"] if name in ("train_pair", "star") else [])])
+            anew = ["--force=true"] if name in ("train_pair", "star") and "--force=true" not in flags else []
+            self.made[key] = self.run(name, [*flags, *anew])
+            if name == "train_pair":
+                self.trained.append(
+                    next(r.info.run_id for r in self.made[key].runs if r.data.tags.get(Tag.SIDE) == "A")
+                )
         return self.made[key]
 
-    def places(self, pair: str) -> Mapping[str, list[str]]:
+    def places(self, pair: str, pictures: bool = False) -> Mapping[str, list[str]]:
         one, two, three, _ = self.networks
+        first, second = self.trained[-2:] if len(self.trained) > 1 else (one, one)
         return {
             "pair run id": [pair],
             "star run id": [self.star],
@@ -157,8 +165,10 @@ class World:
             "run id 2": [two],
             "run id 3": [three],
             "run id": [one, two, three],
-            "folder": [str(self.data)],
-            "filter": [f"tags.`{Tag.SIDE}` = '{side}' and tags.`{Tag.MODEL}` = 'mlp_l1_w8'" for side in "AB"],
+            "run id of the first execution": [first],
+            "run id of the same side in the second execution": [second],
+            "folder": [str(self.data / "pictures" if pictures else self.data)],
+            "filter": [f"{SMALL} and tags.`{Tag.SIDE}` = '{side}'" for side in "AB"],
             "file": [str(self.data / f"out_{len(self.made)}")],
         }
 
@@ -239,7 +249,7 @@ def test_what_a_row_names_is_there_after_its_commands(row: Row, world: World, re
         made = world.at_toy_size(command, pair)
         seen.append(made)
         pair = next((run.info.run_id for run in made.runs if run.data.tags.get(Tag.KIND) == "pair"), pair)
-        name, flags = toy_flags(command, world.places(pair))
+        name, flags = toy_flags(command, world.places(pair, "dataset=imagefolder" in command))
         found += [command] * is_logged(name, flags, made)
     found += row.notebooks
     for notebook in row.notebooks:
@@ -249,14 +259,22 @@ def test_what_a_row_names_is_there_after_its_commands(row: Row, world: World, re
     if row.in_report:
         claims, text = request.getfixturevalue("report")
         for name in row.in_report:
-            assert name in claims or name in text, f"{row.name}: the report has no {name!r}"
+            assert name in claims or is_in_text(name, text), f"{row.name}: the report has no {name!r}"
             found.append(name)
     found += [link for link in re.findall(r"\]\((\w+\.md)", row.how) if (ROOT / "docs" / link).is_file()]
     assert found, f"{row.name} names nothing that can be looked for"
 
 
+def is_in_text(name: str, text: str) -> bool:
+    """Find a title, a table, or the number of a figure, alone or in a list of figures."""
+    number = re.fullmatch(r"Figs?\. (\d+)", name)
+    return bool(re.search(rf"Figs?\. [\d, and]*\b{number[1]}\b", text)) if number else name in text
+
+
 def is_logged(name: str, flags: Sequence[str], made: Seen) -> bool:
     """Find in what a command made a run that was trained or measured as its flags say."""
+    if name in ("prepare_data", "export"):
+        return True
     if name not in ("train_pair", "interpolate", "star", "ensemble", "trajectory"):
         return False
     known = parameters(COMMANDS[name].config)
@@ -289,6 +307,9 @@ def is_seen(name: str, row: Row, seen: Sequence[Seen]) -> bool:
         return shows(name)
     if name.startswith("lmc_mlflow."):
         return util.find_spec(name) is not None
+    if name.startswith("findings."):
+        module, _, function = f"lmc_mlflow.{name}".rpartition(".")
+        return hasattr(import_module(module), function)
     if name.endswith(FILES):
         assert any(fnmatch(path, pattern) for path in artifacts), f"{row.name}: no artifact {name}; {sorted(artifacts)}"
         return True

@@ -96,10 +96,21 @@ def write_tiny_imagenet(root: Path) -> None:
     (folder / "words.txt").write_text("n01\tgoldfish\nn02\tcrane\n")
 
 
+def write_pictures(root: Path) -> None:
+    """Write a folder of pictures: two classes, to train on and to test."""
+    images, labels = digits(64)
+    for part, places in (("train", range(NUM_TRAIN)), ("test", range(NUM_TRAIN, NUM_TRAIN + NUM_TEST))):
+        for i in places:
+            if labels[i] < 2:
+                (root / part / str(labels[i])).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(images[i]).convert("RGB").save(root / part / str(labels[i]) / f"{i}.png")
+
+
 def write_all(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write every data set of the papers into one folder."""
     write_mnist(root)
     write_cifar(root, monkeypatch)
     write_tiny_imagenet(root)
+    write_pictures(root / "pictures")
     write_v2(root, 24, bands=("B02", "B03", "B04", "B08", "B11"))
     return root
