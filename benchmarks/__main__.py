@@ -16,6 +16,7 @@ from benchmarks import (
     counts,
     devices,
     feeding,
+    heads,
     matching,
     matching_cost,
     paths,
@@ -40,6 +41,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[torch.device], Rows]]] = {
         "Time of the derivation and of matching": lambda _: matching_cost.measure(),
         "Weights matched by another library": lambda _: matching.measure(),
     },
+    "heads": {"Barrier of two ViTs by what is done with their heads": lambda _: heads.measure()},
     "counts": {
         "Training of two networks on a simulated GPU": lambda _: counts.measure_training(),
         "Paths, matching and stars on a simulated GPU": lambda _: counts.measure_others(),

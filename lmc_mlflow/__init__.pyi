@@ -73,6 +73,7 @@ def align(
     data_root: str | _FilePath = "",
     method: Literal["weights", "activations", "sinkhorn"] = "weights",
     rescale: bool = False,
+    heads: Literal["permute", "map"] = "permute",
     num_matching_images: int = 2000,
     sinkhorn_objective: Literal["distance", "midpoint", "path"] = "distance",
     sinkhorn_steps: int = 200,

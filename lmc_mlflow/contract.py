@@ -197,6 +197,7 @@ class Artifact:
     STAR_SOURCES = "joined.json"
     STAR_PERMUTATIONS = "permutations.npz"
     PERMUTATION = "permutation.npz"
+    HEAD_MAPS = "head_maps.npz"
     HELD_STILL = "held_still.json"
     CHECKPOINT_FOLDER = "checkpoint"
     RESUME_FOLDER = "resume"

@@ -278,3 +278,13 @@ def test_permuting_leaves_the_caller_s_state_alone(store: MlflowClient, pair: st
     orders = {name: torch.arange(size - 1, -1, -1) for name, size in symmetry.sizes.items()}
     assert weights.digest(permute(symmetry, network.state, orders)) != before
     assert weights.digest(network.state) == before
+
+
+def test_heads_are_mapped_only_where_a_network_has_some(
+    store: MlflowClient, pair: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert align([f"--pair={pair}", "--heads=map", *HERE]) != 0
+    assert "mlp_l1_w16 has no heads that may be mapped" in capsys.readouterr().err
+    assert align([f"--pair={pair}", "--heads=map", "--rescale=true", *HERE]) != 0
+    assert "heads=map and rescale=true were given" in capsys.readouterr().err
+    assert not runs_of_kind(store, "alignment")

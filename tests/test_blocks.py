@@ -20,6 +20,7 @@ from lmc_mlflow.alignment import (
     permute,
     random_permutations,
 )
+from lmc_mlflow.alignment.head_maps import map_heads, mix_heads
 from lmc_mlflow.alignment.matching import assign
 from lmc_mlflow.alignment.methods.blocks import BlockPiece, assign_blocks
 from lmc_mlflow.alignment.symmetry import completed
@@ -233,3 +234,69 @@ def test_permutations_without_blocks_of_earlier_versions_are_read(known: dict[st
         permute(symmetry, state, {**identity_permutations(symmetry), "blocks.0.attn.qkv.inside[0]": torch.zeros(4, 6)})
     with pytest.raises(ValueError, match=r"its units lie inside blocks; give the symmetry"):
         inverse(identity_permutations(symmetry))
+
+
+def test_heads_are_mapped_by_orthogonal_matrices(known: dict[str, tuple[nn.Module, Symmetry]]) -> None:
+    network, symmetry = known["vit"]
+    a = network.state_dict()
+    assert symmetry.mixable == set(symmetry.parents)
+    b = permute(symmetry, a, random_permutations(symmetry, torch.Generator().manual_seed(7)))
+    for group in symmetry.mixable:
+        turns = torch.linalg.qr(torch.randn(4, 6, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[
+            0
+        ]
+        b = mix_heads(symmetry, group, b, turns)
+    assert (output(network, b) - output(network, a)).abs().max() < 1e-9
+    found = match_weights(symmetry, a, b, seed=0).permutations
+    permuted = permute(symmetry, b, found)
+    mapped, _, maps = map_heads(symmetry, a, b, found, list(a))
+    assert max((permuted[name] - a[name]).abs().max() for name in a) > 0.1  # no permutation undoes a rotation
+    assert max((mapped[name] - a[name]).abs().max() for name in a) < 1e-9
+    for matrices in maps.values():
+        assert torch.allclose(matrices @ matrices.transpose(1, 2), torch.eye(6, dtype=torch.float64).expand(4, 6, 6))
+
+
+def test_only_what_meets_products_alone_may_be_mixed(known: dict[str, tuple[nn.Module, Symmetry]]) -> None:
+    of_norm = known["vit_qk_norm"][1]  # the values of its heads, not the queries behind their norm
+    assert of_norm.mixable == {f"blocks.{i}.attn.qkv[0].inside" for i in range(2)}
+    for name in ("experts", "grouped"):  # behind ReLUs
+        network, symmetry = known[name]
+        assert not symmetry.mixable
+        state = network.state_dict()
+        with pytest.raises(ValueError, match=r"the network has no heads whose queries meet keys"):
+            map_heads(symmetry, state, state, identity_permutations(symmetry), list(state))
+
+
+class Scaled(nn.Module):
+    """Attention of two heads whose queries and keys have one scale a unit, or a bias that is added, or neither."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+        self.qkv = nn.Linear(16, 24)
+        self.scale = nn.Parameter(torch.rand(8)) if what else None
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x.flatten(1)[:, :48].reshape(-1, 3, 16)).view(-1, 3, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        if self.scale is not None:
+            scale = self.scale.view(2, 1, 4)
+            q = q * scale if self.what == "times" else (q.exp() if self.what == "exp" else q) + scale
+        shares = ((q / 2) @ k.transpose(-2, -1)).softmax(-1)
+        return self.out((shares @ v).transpose(1, 2).flatten(2)).mean(1)
+
+
+@pytest.mark.parametrize(("what", "num_mixable"), [("", 2), ("plus", 2), ("times", 1), ("exp", 1)])
+def test_a_scale_or_a_function_of_queries_forbids_to_mix_them(what: str, num_mixable: int) -> None:
+    network = Scaled(what)
+    symmetry = derive_symmetry(network, IMAGES.float())
+    a, b = (scrambled(copy.deepcopy(network), seed).state_dict() for seed in (1, 2))
+    assert len(symmetry.parents) == 2
+    assert len(symmetry.mixable) == num_mixable
+    mapped, _, maps = map_heads(symmetry, a, b, match_weights(symmetry, a, b, seed=0).permutations, list(a))
+    assert maps.keys() == symmetry.mixable
+    network.double()
+    assert (output(network, mapped) - output(network, b)).abs().max() < 1e-9
+    assert sum((mapped[name] - a[name]).square().sum() for name in a) < sum(
+        (b[name] - a[name]).square().sum() for name in a
+    )

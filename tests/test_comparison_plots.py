@@ -318,7 +318,8 @@ def test_final_training_loss_averages_both_sides() -> None:
 
 
 def test_connected_paths_are_filled_in_the_scatter() -> None:
-    frame = table(PATH, {"seed": 1}, {"seed": 2, "connected": "no", "angle_deg": 80.0}, {"connected": ""})
+    equal = {"seed": 3, "angle_deg": 0.0, "manhattan": 0.0}
+    frame = table(PATH, {"seed": 1}, {"seed": 2, "connected": "no", "angle_deg": 80.0}, {"connected": ""}, equal)
     figure = plots.angle_against_manhattan(frame)
     drawn = {line.get_fillstyle(): line.get_xydata().tolist() for line in figure.axes[0].lines if len(line.get_xdata())}
     assert drawn == {"full": [[100, 60]], "none": [[100, 80]]}

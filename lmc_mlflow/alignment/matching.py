@@ -1,7 +1,7 @@
 """The result of matching two networks, and the steps that all matching methods share."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class Matching:
     """False where the limit of sweeps was reached while permutations still changed."""
     method: str
     """Name of the method: a row of `methods.table.METHODS`."""
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    """Group of units inside heads -> float64 (heads, n, n): the matrix that mixes them, once they are permuted."""
 
 
 def assign(similarity: Tensor) -> Tensor:

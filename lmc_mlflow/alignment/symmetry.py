@@ -56,6 +56,8 @@ class Symmetry:
 
     The units are permuted in every block in a way of its own.
     """
+    mixable: frozenset[str] = frozenset()
+    """Groups of units inside blocks that any orthogonal matrix may mix, block by block: only products meet them."""
     channels: Mapping[str, Channels] = field(default_factory=dict)
     """Layer with a matrix or a kernel -> its hidden channels; what is the network's output is left out."""
 

@@ -40,6 +40,13 @@ class AligningConfig(Section):
         "true: bring B's ReLU units to the scales of A's too (one factor a unit, which leaves B's function as it is)",
     )
 
+    heads: str = option(
+        "permute",
+        "permute: exchange attention heads, and units inside each; map: then also turn what queries and keys, and "
+        "values and outputs, share in a head, by orthogonal matrices that leave B's function as it is",
+        choices=("permute", "map"),
+    )
+
 
 @dataclass(frozen=True)
 class PathAligningConfig(Section):

@@ -88,6 +88,8 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         self.matching.check_method("method", self.aligning.method)
+        if self.aligning.rescale and self.aligning.heads == "map":
+            raise ValueError("heads=map and rescale=true were given; align for one of them, and leave the other out")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Bindings:
         self._contexts: dict[int, tuple[int, ...]] = {}
         self._sizes: dict[int, int] = {}
         self._members: dict[int, dict[tuple[int, int], tuple[int, tuple[int, ...]]]] = {}
+        self._bent: set[int] = set()
         self._numbers = count()
 
     @property
@@ -70,6 +71,17 @@ class Bindings:
             return self._placed(self._first[part.group], inner, part.group, 0, ())
         bound = self._bound[part.group] = self.resolve(self._bound[part.group])
         return nested_axis(bound, inner) if inner else bound
+
+    def bend(self, axis: Axis) -> None:
+        """Let the units on an axis be permuted alone, and not be mixed, from now on."""
+        for group in groups_of(self.resolve(axis)) - self._bent:
+            self._bent.add(group)
+            for member, _ in self._members.get(group, {}).values():
+                self.bend((AxisPart(member, self._sizes[group]),))
+
+    def is_bent(self, group: int) -> bool:
+        """Say whether the units of a free group may only be permuted, not mixed."""
+        return group in self._bent
 
     def contexts(self, group: int) -> tuple[int, ...]:
         """List the outer groups on whose units the permutation of a free group depends.
@@ -118,6 +130,8 @@ class Bindings:
             (part,) = self.new_axis(self._sizes[group], tuple(contexts))
             assert part.group is not None
             members[outer, unit] = part.group, stack
+            if group in self._bent:
+                self._bent.add(part.group)
         return members[outer, unit][0]
 
     def _placed(self, axis: Axis, inner: Axis, outer: int, unit: int, stack: tuple[int, ...]) -> Axis:

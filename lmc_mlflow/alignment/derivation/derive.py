@@ -10,6 +10,7 @@ from lmc_mlflow.alignment.derivation.axes import frozen_axis
 from lmc_mlflow.alignment.derivation.contexts import settle
 from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.held import HeldChannels, layers_of
+from lmc_mlflow.alignment.derivation.linearity import bent_axes
 from lmc_mlflow.alignment.derivation.naming import name_groups
 from lmc_mlflow.alignment.derivation.operation import (
     Layout,
@@ -141,10 +142,14 @@ def _apply_rule(traced: Trace, node: fx.Node, groups: Groups, outputs: Mapping[f
     values = {name: _with_layouts(groups, arguments[name], outputs) for name in order}
     made = node.meta["val"]
     shapes = [tuple(value.shape) for value in (made if isinstance(made, list | tuple) else [made])]
+    operation = Operation(name, values, shapes)
     try:
-        return RULES[name](groups, Operation(name, values, shapes))
+        output = RULES[name](groups, operation)
     except ValueError as error:
         raise ValueError(f"{_module_of(traced, node)}: {error}") from None
+    for axis in bent_axes(operation):
+        groups.bend(axis)
+    return output
 
 
 def _with_layouts(groups: Groups, argument: Any, outputs: Mapping[fx.Node, Output]) -> Any:

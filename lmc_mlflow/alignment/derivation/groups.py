@@ -152,5 +152,7 @@ class Groups(Bindings):
 
     def _bind(self, group: int, axis: Axis) -> None:
         self._bound[group] = self._first[group] = axis
+        if group in self._bent:
+            self.bend(axis)
         for (outer, unit), (member, stack) in self._members.pop(group, {}).items():
             self.unify((AxisPart(member, self._sizes[group]),), self.member(axis, outer, unit, stack))

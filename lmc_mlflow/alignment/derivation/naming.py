@@ -43,7 +43,18 @@ def name_groups(
         {name: tuple(_parts(groups.resolve(axis), names) for axis in of) for name, of in outputs.items() if name},
         parents,
         channels=held.channels(),
+        mixable=_mixable(groups, tensors, {group: name for group, name in names.items() if name in parents}),
     )
+
+
+def _mixable(groups: Groups, tensors: Mapping[str, Layout], inside: Mapping[int, str]) -> frozenset[str]:
+    """Name the groups inside blocks that meet linear operations alone and fill their blocks in every tensor."""
+    partly: set[int] = set()
+    for _, axis in _axes_in_order(tensors):
+        for part in groups.resolve(axis):
+            fills = len(part.inner) == 1 and part.inner[0].group is not None and not part.inner[0].inner
+            partly |= part.groups - ({part.inner[0].group} if fills and part.group is not None else set())
+    return frozenset(name for group, name in inside.items() if group not in partly and not groups.is_bent(group))
 
 
 def _settle_all(groups: Groups, layouts: list[Layout]) -> None:

@@ -10,7 +10,7 @@ from lmc_mlflow.alignment.derivation.operation import Layout, Operation
 def einsum(groups: Groups, operation: Operation) -> Layout:
     """Tie all axes that have the same letter; a letter that is twice in one tensor (a diagonal) is frozen."""
     layouts = [value.layout for value in operation["tensors"]]
-    inputs, out = _letters(operation["equation"], layouts, len(operation.shape))
+    inputs, out = letters_of(operation["equation"], layouts, len(operation.shape))
     for letters, layout in zip(inputs, layouts, strict=True):
         for letter, axis in zip(letters, layout, strict=True):
             if letters.count(letter) > 1:
@@ -18,7 +18,7 @@ def einsum(groups: Groups, operation: Operation) -> Layout:
     return tie(groups, list(zip(layouts, inputs, strict=True)), out)
 
 
-def _letters(equation: str, layouts: Sequence[Layout], num_out: int) -> tuple[list[list[str]], list[str]]:
+def letters_of(equation: str, layouts: Sequence[Layout], num_out: int) -> tuple[list[list[str]], list[str]]:
     """Give a letter to every axis of every tensor, and to those of the output; axes of an ellipsis get numbers."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")

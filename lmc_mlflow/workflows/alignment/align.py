@@ -17,6 +17,7 @@ from lmc_mlflow.workflows.alignment.find_alignment import (
     find_alignment,
     find_symmetry,
     log_matching,
+    map_heads_too,
     matching_sentence,
     output_difference,
 )
@@ -73,7 +74,7 @@ def align(config: AlignConfig) -> AlignOutcome:
     store = open_store()
     ends = load_ends(store, config.ends)
     symmetry = find_symmetry(ends[0])
-    _check_there_is_work(ends, symmetry)
+    _check_there_is_work(ends, symmetry, config)
     if config.publishing.publish:
         check_publishable(ends[1].spec)
     store = beside(store, ends[0].run.info.experiment_id)
@@ -92,6 +93,8 @@ def align(config: AlignConfig) -> AlignOutcome:
             alignment = find_rescaled_alignment(ends, symmetry, config, images, compared)
         else:
             alignment = find_alignment(ends, symmetry, config.aligning.method, config.matching, images, device)
+        if config.aligning.heads == "map":
+            alignment = map_heads_too(alignment, ends, config.matching)
         metrics = {"max_output_difference": output_difference(ends[1], alignment.network, compared)}
         metrics |= {f"{UNALIGNED}{key}": value for key, value in similarity(ends[0], ends[1]).items()}
         metrics |= similarity(ends[0], alignment.network)
@@ -110,13 +113,18 @@ def align(config: AlignConfig) -> AlignOutcome:
     return AlignOutcome(run.run_id, name, "aligned", metrics, run.experiment_id, run_a, converged, *sentences, model)
 
 
-def _check_there_is_work(ends: Ends, symmetry: Symmetry) -> None:
+def _check_there_is_work(ends: Ends, symmetry: Symmetry, config: AlignConfig) -> None:
     for end in ends:
         end.refuse_if_diverged()
     if ends[0].run.info.run_id == ends[1].run.info.run_id:
         raise ValueError(f"run_a and run_b are both run {ends[0].run.info.run_id}; give two networks")
     if not symmetry.sizes:
         raise ValueError(f"{ends[0].spec.model} has no units that could be exchanged; nothing is aligned")
+    if config.aligning.heads == "map" and not symmetry.mixable:
+        raise ValueError(
+            f"{ends[0].spec.model} has no heads that may be mapped: none whose queries meet keys, or values the output "
+            "layer, in products alone (no norm, no rotation); leave out heads=map"
+        )
 
 
 def _tags(ends: Ends, config: AlignConfig) -> dict[str, str]:

@@ -19,9 +19,12 @@ from lmc_mlflow.alignment import (
     permute,
     units_moved,
 )
+from lmc_mlflow.alignment.head_maps import map_heads
 from lmc_mlflow.config.alignment import MatchingConfig
+from lmc_mlflow.config.choices import lookup
 from lmc_mlflow.contract import Artifact, Tag
 from lmc_mlflow.data.loading import LabelledImages
+from lmc_mlflow.models.parameters import MATCHED_ON
 from lmc_mlflow.query.networks import LoggedNetwork
 from lmc_mlflow.seeds import derive_seed
 from lmc_mlflow.tracking.run import TrackedRun
@@ -114,6 +117,25 @@ def find_alignment(
     return Alignment(replace(ends[1], state=permuted), matching, seconds, symmetry)
 
 
+def map_heads_too(alignment: Alignment, ends: tuple[LoggedNetwork, LoggedNetwork], config: MatchingConfig) -> Alignment:
+    """Mix the units of B's heads as well, after they were permuted, so that they come closest to A's.
+
+    Args:
+        alignment: of B by permutation.
+        ends: A, and B as it was logged.
+        config: what is compared.
+    """
+    names = lookup(MATCHED_ON, config.match_on, "match_on")(ends[0].network())
+    matching = alignment.matching
+    start = time.perf_counter()
+    state, permutations, maps = map_heads(
+        alignment.symmetry, ends[0].state, ends[1].state, matching.permutations, names
+    )
+    seconds = alignment.seconds + time.perf_counter() - start
+    matching = replace(matching, permutations=permutations, maps=maps)
+    return replace(alignment, network=replace(ends[1], state=state), matching=matching, seconds=seconds)
+
+
 @torch.no_grad()
 def output_difference(before: LoggedNetwork, after: LoggedNetwork, images: Tensor) -> float:
     """Measure the largest difference of two networks' outputs, over the largest output.
@@ -143,6 +165,8 @@ def log_matching(run: TrackedRun, alignment: Alignment, prefix: str = "") -> Non
     matching = alignment.matching
     run.log_json(held_table(alignment.symmetry), Artifact.HELD_STILL)
     run.log_arrays({name: order.cpu().numpy() for name, order in matching.permutations.items()}, Artifact.PERMUTATION)
+    if matching.maps:
+        run.log_arrays({name: matrices.numpy() for name, matrices in matching.maps.items()}, Artifact.HEAD_MAPS)
     run.log_curves({f"{prefix}objective": list(enumerate(matching.objective))})
     run.log_metrics({f"{prefix}{key}": value for key, value in alignment.metrics().items()})
     run.set_tags({Tag.CONVERGED: "yes" if matching.converged else "no"})
@@ -156,6 +180,8 @@ def matching_sentence(alignment: Alignment) -> str:
         f"{values['objective_after']:.5g} in the end; "
         f"{values['units_moved']:.0%} of the units that may be exchanged moved. {channels_sentence(alignment.symmetry)}"
     )
+    if alignment.matching.maps:
+        text += " Then the units of each head were mixed by orthogonal matrices, which the objective does not count."
     text += f" {blocks_sentence(alignment)}" if alignment.symmetry.parents else ""
     if not alignment.matching.converged:
         text += " **It had not converged when the limit of sweeps was reached**: give a higher `max_sweeps`."

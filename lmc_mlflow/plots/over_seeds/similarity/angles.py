@@ -38,6 +38,7 @@ def angle_against_manhattan(paths: pd.DataFrame, by: Sequence[str] | None = None
     """
     title = "Angle and Manhattan distance between the ends of every path"
     rows = rows_with(paths, ("angle_deg", "manhattan", "connected"))
+    rows = rows[rows["manhattan"] > 0] if len(rows) else rows  # two equal networks have no place on a logarithmic axis
     rows, left_out = learnt_only(rows[rows["connected"].isin(VERDICTS)] if len(rows) else rows)
     if rows.empty:
         return blank_figure(title, PATHS)
