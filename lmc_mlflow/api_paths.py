@@ -40,7 +40,7 @@ def interpolate_epochs(
 ) -> PathByEpoch:
     """Measure the path between both sides of a pair after each of its kept epochs (`epochs=[1, 2, 5]`)."""
     with at(uri, experiment):
-        from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs as measure
+        from lmc_mlflow.workflows.path.by_epoch.over_epochs import interpolate_epochs as measure
 
         config = configure("interpolate", options, {"pair": pair})
         if not config.by_epoch.epochs:

@@ -31,7 +31,7 @@ from lmc_mlflow.predictions.scores import mean_loss
 from lmc_mlflow.query.runs import metric_curve
 from lmc_mlflow.training.curve_bends import CurveNetwork, draw_positions
 from lmc_mlflow.workflows.lifecycle.progress import TrainingProgress
-from lmc_mlflow.workflows.path import curve_run
+from lmc_mlflow.workflows.path.curve import curve_run
 
 HERE = ["--device=cpu", "--threads=1", "--num_resamples=0", "--num_alphas=5"]
 BENT = ["--path=bezier", "--curve_epochs=6", "--curve_batch_size=256"]

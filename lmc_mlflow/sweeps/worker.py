@@ -25,9 +25,9 @@ from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
 from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
+from lmc_mlflow.workflows.path.by_epoch.over_epochs import interpolate_epochs
 from lmc_mlflow.workflows.path.by_layer.interpolate_layers import interpolate_layers
 from lmc_mlflow.workflows.path.interpolate import interpolate
-from lmc_mlflow.workflows.path.over_epochs import interpolate_epochs
 
 MEASURE: Mapping[str, Callable[[InterpolateConfig, TrackedRun], object]] = {
     Kind.PATH: interpolate,

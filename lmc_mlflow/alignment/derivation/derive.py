@@ -6,9 +6,6 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from lmc_mlflow.alignment.derivation.axes import frozen_axis
-from lmc_mlflow.alignment.derivation.contexts import settle
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.held import HeldChannels, layers_of
 from lmc_mlflow.alignment.derivation.linearity import bent_axes
 from lmc_mlflow.alignment.derivation.naming import name_groups
@@ -18,8 +15,11 @@ from lmc_mlflow.alignment.derivation.operation import (
     Output,
     Value,
 )
-from lmc_mlflow.alignment.derivation.rules import RULES, WITHOUT_TENSORS
+from lmc_mlflow.alignment.derivation.rules.table import RULES, WITHOUT_TENSORS
 from lmc_mlflow.alignment.derivation.trace import Trace, trace
+from lmc_mlflow.alignment.derivation.units.axes import frozen_axis
+from lmc_mlflow.alignment.derivation.units.contexts import settle
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 from lmc_mlflow.alignment.symmetry import Symmetry
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from lmc_mlflow.alignment.derivation.axes import Axis, length, num_moving
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout
+from lmc_mlflow.alignment.derivation.units.axes import Axis, length, num_moving
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 from lmc_mlflow.alignment.symmetry import Channels
 
 CHANNELS: Mapping[str, tuple[int, int]] = {

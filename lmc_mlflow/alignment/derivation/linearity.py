@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, length
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Value
-from lmc_mlflow.alignment.derivation.product_rules import letters_of
+from lmc_mlflow.alignment.derivation.rules.products import letters_of
+from lmc_mlflow.alignment.derivation.units.axes import Axis, length
 
 _REARRANGING = """
     alias chunk clone contiguous detach dropout expand flatten lift_fresh lift_fresh_copy neg numpy_T permute reshape

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from lmc_mlflow.alignment.derivation.axes import Axis, is_frozen
-from lmc_mlflow.alignment.derivation.contexts import settle
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.held import HeldChannels
 from lmc_mlflow.alignment.derivation.operation import Layout
+from lmc_mlflow.alignment.derivation.units.axes import Axis, is_frozen
+from lmc_mlflow.alignment.derivation.units.contexts import settle
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 from lmc_mlflow.alignment.symmetry import Part, Parts, Symmetry
 
 INSIDE = ".inside"

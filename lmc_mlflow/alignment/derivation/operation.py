@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmc_mlflow.alignment.derivation.axes import Axis, length
-from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.units.axes import Axis, length
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 
 Layout = tuple[Axis, ...]
 """One axis for each dimension of a tensor."""

@@ -20,7 +20,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     load_ends,
 )
 from lmc_mlflow.workflows.networks.selection import each_once, find_runs, refuse_mixed
-from lmc_mlflow.workflows.path.curve_training import TRAIN_SECONDS, refuse_own_statistics
+from lmc_mlflow.workflows.path.curve.curve_training import TRAIN_SECONDS, refuse_own_statistics
 from lmc_mlflow.workflows.star.sources import draw_members
 
 

@@ -30,8 +30,8 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     split_inputs,
 )
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.curve_run import curve_run
-from lmc_mlflow.workflows.path.curve_training import TRAINED_ON, prepare_training, refuse_own_statistics
+from lmc_mlflow.workflows.path.curve.curve_run import curve_run
+from lmc_mlflow.workflows.path.curve.curve_training import TRAINED_ON, prepare_training, refuse_own_statistics
 from lmc_mlflow.workflows.path.images import measured_splits, needed_splits, needs_images
 from lmc_mlflow.workflows.path.log_paths import LoggedCurve, PathOutcome, log_paths
 from lmc_mlflow.workflows.path.measured_paths import Paths, measure_paths

@@ -7,11 +7,11 @@ from lmc_mlflow.contract import STRAIGHT, UNALIGNED
 from lmc_mlflow.terminal.closing import REPORT, browse_lines, next_step
 from lmc_mlflow.terminal.numbers import with_interval, words
 from lmc_mlflow.terminal.style import paint, paint_verdict, table
+from lmc_mlflow.workflows.path.by_epoch.over_epochs import EpochsOutcome, interpolate_epochs
 from lmc_mlflow.workflows.path.by_layer.interpolate_layers import LayersOutcome, interpolate_layers
 from lmc_mlflow.workflows.path.by_layer.results import WHOLE, percent, top_of, top_sentence
 from lmc_mlflow.workflows.path.interpolate import interpolate
 from lmc_mlflow.workflows.path.log_paths import PathOutcome
-from lmc_mlflow.workflows.path.over_epochs import EpochsOutcome, interpolate_epochs
 from lmc_mlflow.workflows.path.repeated import repeated_sentence
 from lmc_mlflow.workflows.path.results import ARC_LENGTH
 

@@ -5,12 +5,10 @@ The names are PyTorch's own names: `aten::conv2d` without the prefix, and withou
 
 from collections.abc import Mapping
 
-from lmc_mlflow.alignment.derivation import compute_rules as compute
-from lmc_mlflow.alignment.derivation import position_rules as positions
-from lmc_mlflow.alignment.derivation import shape_rules as shapes
 from lmc_mlflow.alignment.derivation.operation import Rule
-from lmc_mlflow.alignment.derivation.product_rules import einsum
-from lmc_mlflow.alignment.derivation.recurrent_rules import NUM_GATES, recurrent
+from lmc_mlflow.alignment.derivation.rules import compute, positions, shapes
+from lmc_mlflow.alignment.derivation.rules.products import einsum
+from lmc_mlflow.alignment.derivation.rules.recurrent import NUM_GATES, recurrent
 
 _ENTRY_BY_ENTRY = """
     abs add addcdiv addcmul alpha_dropout clamp clamp_max clamp_min clone contiguous cos detach detach_ div dropout elu

@@ -2,10 +2,10 @@
 
 import math
 
-from lmc_mlflow.alignment.derivation.axes import Axis, concatenate_axes, frozen_axis, length
-from lmc_mlflow.alignment.derivation.groups import Groups
-from lmc_mlflow.alignment.derivation.nesting import merge_axes, unmerge_axis
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Value
+from lmc_mlflow.alignment.derivation.units.axes import Axis, concatenate_axes, frozen_axis, length
+from lmc_mlflow.alignment.derivation.units.groups import Groups
+from lmc_mlflow.alignment.derivation.units.nesting import merge_axes, unmerge_axis
 
 
 def index(groups: Groups, operation: Operation) -> Layout:

@@ -1,6 +1,6 @@
 """Union-find over the groups of units that must be permuted alike."""
 
-from lmc_mlflow.alignment.derivation.axes import (
+from lmc_mlflow.alignment.derivation.units.axes import (
     Axis,
     AxisPart,
     frozen_axis,
@@ -10,7 +10,7 @@ from lmc_mlflow.alignment.derivation.axes import (
     units_axis,
     without,
 )
-from lmc_mlflow.alignment.derivation.bindings import Bindings
+from lmc_mlflow.alignment.derivation.units.bindings import Bindings
 
 
 class Groups(Bindings):

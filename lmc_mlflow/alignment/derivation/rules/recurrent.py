@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from lmc_mlflow.alignment.derivation.axes import Axis, concatenate_axes, frozen_axis
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Rule, Value
+from lmc_mlflow.alignment.derivation.units.axes import Axis, concatenate_axes, frozen_axis
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 
 NUM_GATES: Mapping[str, int] = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 """Recurrent layer -> number of blocks of rows in its matrices."""

@@ -16,7 +16,7 @@ from lmc_mlflow.training.curve_bends import draw_positions
 from lmc_mlflow.weights import State
 from lmc_mlflow.workflows.lifecycle.progress import LearningCurves, TrainingProgress, save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import RunSession, RunStart, WantedRun, run_session
-from lmc_mlflow.workflows.path.curve_training import TRAIN_SECONDS, CurveTraining
+from lmc_mlflow.workflows.path.curve.curve_training import TRAIN_SECONDS, CurveTraining
 
 logger = logging.getLogger(__name__)
 SAVE_EVERY = 10

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, AxisPart, frozen_axis, is_frozen, join, length, nested_axis
-from lmc_mlflow.alignment.derivation.groups import Groups
+from lmc_mlflow.alignment.derivation.units.axes import Axis, AxisPart, frozen_axis, is_frozen, join, length, nested_axis
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 
 
 def merge_axes(groups: Groups, axes: Sequence[Axis]) -> Axis:

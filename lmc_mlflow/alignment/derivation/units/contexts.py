@@ -2,9 +2,9 @@
 
 from collections.abc import Hashable, Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, covering, frozen_axis, groups_of, length
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout
+from lmc_mlflow.alignment.derivation.units.axes import Axis, covering, frozen_axis, groups_of, length
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 
 INSIDE = "inside"
 """In place of the number of an axis: the outer unit is that inside which the group lies."""

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, AxisPart, concatenate_axes, frozen_axis, is_frozen, length
-from lmc_mlflow.alignment.derivation.compute_rules import broadcast
-from lmc_mlflow.alignment.derivation.contexts import tie
-from lmc_mlflow.alignment.derivation.groups import Groups
-from lmc_mlflow.alignment.derivation.nesting import merge_axes, unmerge_axis
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation
+from lmc_mlflow.alignment.derivation.rules.compute import broadcast
+from lmc_mlflow.alignment.derivation.units.axes import Axis, AxisPart, concatenate_axes, frozen_axis, is_frozen, length
+from lmc_mlflow.alignment.derivation.units.contexts import tie
+from lmc_mlflow.alignment.derivation.units.groups import Groups
+from lmc_mlflow.alignment.derivation.units.nesting import merge_axes, unmerge_axis
 
 
 def reshape(groups: Groups, operation: Operation) -> Layout:

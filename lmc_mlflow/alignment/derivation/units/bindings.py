@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import count
 
-from lmc_mlflow.alignment.derivation.axes import (
+from lmc_mlflow.alignment.derivation.units.axes import (
     Axis,
     AxisPart,
     chain,

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.contexts import tie
-from lmc_mlflow.alignment.derivation.groups import Groups
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation
+from lmc_mlflow.alignment.derivation.units.contexts import tie
+from lmc_mlflow.alignment.derivation.units.groups import Groups
 
 
 def einsum(groups: Groups, operation: Operation) -> Layout:

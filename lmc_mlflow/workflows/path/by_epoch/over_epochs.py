@@ -31,7 +31,7 @@ from lmc_mlflow.workflows.networks.pair_of_networks import (
     split_inputs,
 )
 from lmc_mlflow.workflows.networks.tags import joined_tags
-from lmc_mlflow.workflows.path.at_epoch import MeasuredEpoch, Row, measure_epoch
+from lmc_mlflow.workflows.path.by_epoch.at_epoch import MeasuredEpoch, Row, measure_epoch
 from lmc_mlflow.workflows.path.images import measured_splits, needs_images
 from lmc_mlflow.workflows.path.interpolate import path_fingerprint
 from lmc_mlflow.workflows.path.names import path_run_name

@@ -6,11 +6,11 @@ ties or freezes axes until that is true.
 
 from collections.abc import Sequence
 
-from lmc_mlflow.alignment.derivation.axes import Axis, frozen_axis, length
-from lmc_mlflow.alignment.derivation.contexts import tie
-from lmc_mlflow.alignment.derivation.groups import Groups
-from lmc_mlflow.alignment.derivation.nesting import unmerge_axis
 from lmc_mlflow.alignment.derivation.operation import Layout, Operation, Rule
+from lmc_mlflow.alignment.derivation.units.axes import Axis, frozen_axis, length
+from lmc_mlflow.alignment.derivation.units.contexts import tie
+from lmc_mlflow.alignment.derivation.units.groups import Groups
+from lmc_mlflow.alignment.derivation.units.nesting import unmerge_axis
 
 
 def broadcast(groups: Groups, values: Sequence[Layout], shape: Sequence[int]) -> Layout:

@@ -1,0 +1,1 @@
+"""Units of axes, and the groups of units that must be permuted alike."""

@@ -1,0 +1,1 @@
+"""Measures a path at every kept epoch of its networks."""

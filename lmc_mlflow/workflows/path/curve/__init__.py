@@ -1,0 +1,1 @@
+"""Trains curves of low loss between two networks, and logs them."""
