@@ -1,6 +1,6 @@
 """Draws the members of ensembles in polar coordinates around their first network (Hepburn et al., Figs. 17 and 22)."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,15 +67,21 @@ def polar_of_ensembles(members: pd.DataFrame) -> Figure:
     return figure
 
 
-def _labels(parts: Sequence[pd.DataFrame]) -> dict[Hashable, str]:
+def _labels(parts: Sequence[pd.DataFrame]) -> dict[tuple[str, str, int], str]:
     """Name each kind of ensemble once for all rows of panels, with how many ensembles a row has."""
-    counts = pd.concat([part.groupby(LINE, sort=True)["run_id"].nunique() for part in parts])
-    labels = {}
-    for key, own in counts.groupby(level=LINE, sort=True):
-        low, high = int(own.min()), int(own.max())
+    labels: dict[tuple[str, str, int], str] = {}
+    for key in {key for part in parts for key in _kinds(part)}:
+        counts = [kinds[key]["run_id"].nunique() for kinds in map(_kinds, parts) if key in kinds]
+        low, high = min(counts), max(counts)
         number = counted(high, "ensemble") if low == high else f"{low} to {high} ensembles a row"
         labels[key] = f"{', '.join(describe_all(LINE, key))} (n = {number})"
     return labels
+
+
+def _kinds(rows: pd.DataFrame) -> dict[tuple[str, str, int], pd.DataFrame]:
+    """Divide ensembles by what a label names: network, sampling, number of members."""
+    groups = rows.groupby(LINE, sort=True)
+    return {(str(model), str(sampling), int(number)): own for (model, sampling, number), own in groups}
 
 
 def _draw(
@@ -84,11 +90,11 @@ def _draw(
     value: str,
     scale: float,
     colors: Mapping[str, Any],
-    labels: Mapping[Hashable, str],
+    labels: Mapping[tuple[str, str, int], str],
 ) -> None:
-    for (model, sampling, number), own in rows.groupby(LINE, sort=True):
+    for (model, sampling, number), own in _kinds(rows).items():
         label: str | None = labels[model, sampling, number]
-        style = {**SAMPLINGS.get(str(sampling), SAMPLINGS["star"]), "color": colors[str(model)]}
+        style = {**SAMPLINGS.get(sampling, SAMPLINGS["star"]), "color": colors[model]}
         for _, ensemble in own.sort_values("member").groupby("run_id", sort=False):
             angles = np.deg2rad(ensemble["angle_deg"].astype(float))
             radii = scale * ensemble[value]
