@@ -80,8 +80,10 @@ def _labels(parts: Sequence[pd.DataFrame]) -> dict[tuple[str, str, int], str]:
 
 def _kinds(rows: pd.DataFrame) -> dict[tuple[str, str, int], pd.DataFrame]:
     """Divide ensembles by what a label names: network, sampling, number of members."""
-    groups = rows.groupby(LINE, sort=True)
-    return {(str(model), str(sampling), int(number)): own for (model, sampling, number), own in groups}
+    parts = [own for _, own in rows.groupby(LINE, sort=True)]
+    return {
+        (str(own["model"].iat[0]), str(own["sampling"].iat[0]), int(own["num_members"].iat[0])): own for own in parts
+    }
 
 
 def _draw(
