@@ -80,10 +80,11 @@ def _labels(parts: Sequence[pd.DataFrame]) -> dict[tuple[str, str, int], str]:
 
 def _kinds(rows: pd.DataFrame) -> dict[tuple[str, str, int], pd.DataFrame]:
     """Divide ensembles by what a label names: network, sampling, number of members."""
-    parts = [own for _, own in rows.groupby(LINE, sort=True)]
-    return {
-        (str(own["model"].iat[0]), str(own["sampling"].iat[0]), int(own["num_members"].iat[0])): own for own in parts
-    }
+    found = {}
+    for _, own in rows.groupby(LINE, sort=True):
+        number = int(own["num_members"].to_numpy(dtype=int)[0])
+        found[str(own["model"].iat[0]), str(own["sampling"].iat[0]), number] = own
+    return found
 
 
 def _draw(
