@@ -24,9 +24,10 @@ INTRODUCTION = """\
 
 What [`align`](alignment.md#which-units-may-be-exchanged) finds in networks of timm and torchvision, at the size of
 image that they were made for. *Groups* are permuted independently of each other. *Units* are counted over all groups;
-*blocks* are the heads and the groups of channels that are exchanged as wholes. *Free* is the share of the hidden
-channels, over all layers, that may move. The last column names the first layer of which some are held still, with the
-operation and the module that hold them, or says why a network is refused.
+*blocks* are the heads and the groups of channels that are exchanged as wholes. *Hidden channels* are counted over all
+layers: where ten layers add to one residual stream, a unit of its group is ten hidden channels. *Free* is the share of
+them that may move. The last column names the first layer of which some are held still, with the operation and the
+module that hold them, or says why a network is refused.
 
 `python -m benchmarks.architectures` derives every row anew and writes this page. With names of networks
 (`timm:resnet18`) it prints their rows. The networks stand in `benchmarks/architectures.txt`.
@@ -88,7 +89,8 @@ def page(rows: Iterable[str]) -> str:
     """Write the page around the rows of all networks."""
     every = list(rows)
     refused = sum("refused: " in line for line in every)
-    counts = f"{len(every)} networks, of which {len(every) - refused} are derived and {refused} refused.\n"
+    free = sum(line.endswith("| 100% |  |") for line in every)
+    counts = f"{len(every)} networks, {refused} of them refused. In {free}, all hidden channels may move.\n"
     return "\n".join([INTRODUCTION, counts, _line(HEADER), "|---" * len(HEADER) + "|", *every]) + "\n"
 
 

@@ -90,7 +90,7 @@ def test_notebooks_use_query_findings_and_plots_alone(path: Path) -> None:
             assert {alias.name for alias in node.names} <= {"os", "pandas"}
         elif isinstance(node, ast.ImportFrom):
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            findings = r"lmc_mlflow\.findings\.(boundaries|chosen_conditions|conclusions)"
+            findings = r"lmc_mlflow\.findings\.(boundaries|chosen_conditions|conclusions|sentences)"
             allowed = rf"IPython\.display\.\w+|lmc_mlflow\.(query|plots)|{findings}"
             assert all(re.fullmatch(allowed, name) for name in names), names
 

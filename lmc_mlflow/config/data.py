@@ -146,7 +146,8 @@ class PrepareConfig(Section):
     dataset: str = option("bigearthnet", "which data set is prepared", choices=("bigearthnet", "imagefolder"))
     data_root: str = option(
         "data",
-        "folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB), or with train/<class>/ and test/<class>/",
+        "bigearthnet: folder of the archive as it unpacks (GeoTIFFs or the makers' LMDB); imagefolder: folder with "
+        "train/<class>/ and test/<class>/",
     )
     bands: tuple[str, ...] = option(
         ("B02", "B08"),

@@ -63,7 +63,7 @@ class GivenStartConfig(Section):
         identity=False,
     )
     start_digest: str = option(
-        "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"
+        "", "digest that the network in start must have, else it is refused; empty: any; the one found is logged"
     )
     start_head: str = option(
         KEEP,
@@ -94,7 +94,7 @@ class StartConfig(Section):
         identity=False,
     )
     start_digest: str = option(
-        "", "digest of what start holds, which is part of the result; empty: as it is there; another one is refused"
+        "", "digest that the network in start must have, else it is refused; empty: any; the one found is logged"
     )
     start_epoch: int | None = option(
         None,

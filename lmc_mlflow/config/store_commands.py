@@ -9,7 +9,7 @@ from lmc_mlflow.config.runtime import RemovalConfig, RepairConfig, TerminalConfi
 
 @dataclass(frozen=True)
 class PrepareDataConfig:
-    """Convert a raw archive to a store that training reads fast and with bounded memory."""
+    """Convert an archive or a folder of pictures to a store that training reads fast and with bounded memory."""
 
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     terminal: TerminalConfig = field(default_factory=TerminalConfig)

@@ -141,14 +141,14 @@ class OptimizationConfig(Section):
     until_train_loss: float | None = option(
         None,
         "the training ends when the loss of both sides on their own training images, measured after every epoch, is at "
-        "most this, or after epochs",
+        "most this, or after epochs; auto: after epochs",
         above=0.0,
         axis=GEOMETRIC,
     )
     until_train_accuracy: float | None = option(
         None,
         "the training ends when the accuracy of both sides on their own training images, measured after every "
-        "epoch, is at least this fraction, or after epochs",
+        "epoch, is at least this fraction, or after epochs; auto: after epochs",
         above=0.0,
         maximum=1.0,
         axis=ARITHMETIC,

@@ -112,7 +112,8 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
             replaced = frame[column].isin(stand_ins.values())
             frame = frame[~replaced].reset_index(drop=True)
             frame[column] = frame[column].replace(dict(stand_ins))
-        return frame
+        # One block of objects: rows are taken out of it at once, out of columns of strings one by one.
+        return frame.astype(dict.fromkeys(frame.select_dtypes("string"), object)).copy()
 
     pairs, endpoints, paths, ensembles, stars, other_paths = map(prepare_table, frames.tables())
     parted = prepare_table(frames.paths, keep=True)

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -40,6 +42,7 @@ class TrackedRun:
         self.run_id = run_id
         self.experiment_id = experiment_id
         self._digests: dict[str, str] = {}
+        self._artifacts: ArtifactRepository | None = None
         self.has_ended = False
 
     def log_params(self, params: Mapping[str, str]) -> None:
@@ -137,11 +140,10 @@ class TrackedRun:
 
         Call it for files alone that were complete before the progress was written which the run goes on from.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                self._digests[path] = sha256_of(download(self.client, self.run_id, path, Path(folder)))
-            except (MlflowException, OSError):
-                return False
+        try:
+            self._digests[path] = self._stored_digest(path)
+        except (MlflowException, OSError):
+            return False
         return True
 
     def log_figure(self, figure: Figure, path: str) -> None:
@@ -159,8 +161,7 @@ class TrackedRun:
 
     def delete_artifacts(self, path: str) -> None:
         """Delete the artifacts below a path, where the artifact store can do that."""
-        repository = get_artifact_repository(self.client.get_run(self.run_id).info.artifact_uri)
-        repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
+        self._repository().delete_artifacts(path)  # type: ignore[no-untyped-call]
 
     def _log_file(self, local: Path, path: str) -> None:
         parent = str(Path(path).parent)
@@ -178,16 +179,28 @@ class TrackedRun:
 
     def _check_artifacts(self) -> None:
         for path, digest in self._digests.items():
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    is_whole = sha256_of(download(self.client, self.run_id, path, Path(folder))) == digest
-                except (MlflowException, OSError):
-                    is_whole = False
+            try:
+                is_whole = self._stored_digest(path) == digest
+            except (MlflowException, OSError):
+                is_whole = False
             if not is_whole:
                 raise StoreError(
                     f"run {self.run_id}: its artifact {path} is not in the store as it was logged; see to the artifact "
                     "folder, then give the same command again"
                 )
+
+    def _stored_digest(self, path: str) -> str:
+        """Compute the digest of an artifact as it lies in the store; a folder of this machine is read in place."""
+        repository = self._repository()
+        if isinstance(repository, LocalArtifactRepository):
+            return sha256_of(Path(repository.download_artifacts(path)))  # type: ignore[no-untyped-call]
+        with tempfile.TemporaryDirectory() as folder:
+            return sha256_of(download(self.client, self.run_id, path, Path(folder)))
+
+    def _repository(self) -> ArtifactRepository:
+        if self._artifacts is None:
+            self._artifacts = get_artifact_repository(self.client.get_run(self.run_id).info.artifact_uri)
+        return self._artifacts
 
     def finish(self) -> None:
         """End the run as FINISHED, unless it has ended."""

@@ -10,7 +10,6 @@ from lmc_mlflow.findings.condition_table import (
     KEYS,
     POLICIES,
     Frames,
-    condition_texts,
     key_text,
     usual_augmentation,
     with_columns,
@@ -59,16 +58,17 @@ def path_table(frames: Frames, table: str, min_seeds: int) -> pd.DataFrame:
         table: table_vi, table_vii or table_viii.
         min_seeds: fewer than this are no data yet.
     """
-    by_policy = {policy: _fitting(frames.conditions[policy]) for policy in POLICIES}
+    by_policy = {policy: _ByCell(_fitting(frames.conditions[policy])) for policy in POLICIES}
+    pairs, paths = _ByCell(_fitting(with_columns(frames.pairs, KEYS))), within_pairs(frames.paths)
     rows = []
     for printed in cells(table).to_dict("records"):
         for cell in _readings(printed, by_policy):
-            found = {policy: _of_cell(frame, cell) for policy, frame in by_policy.items()}
+            found = {policy: conditions.of(cell) for policy, conditions in by_policy.items()}
             chosen = choose_condition(found)
             for policy in POLICIES if has_batch_norm(cell["model"]) else POLICIES[:1]:
                 row = _row(cell, policy, found[policy], chosen, min_seeds)
                 empty = row["barrier_mark"] == NO_DATA
-                row["command"] = _command(cell, policy, frames, min_seeds) if empty else ""
+                row["command"] = _command(cell, policy, pairs.of(cell), paths, min_seeds) if empty else ""
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -85,12 +85,12 @@ def ratio_note(table: pd.DataFrame) -> str:
     return f"{text}, the median {ratios.median():.2f}."
 
 
-def _readings(cell: Cell, by_policy: Mapping[str, pd.DataFrame]) -> list[Cell]:
+def _readings(cell: Cell, by_policy: Mapping[str, "_ByCell"]) -> list[Cell]:
     """List a printed cell as it is or, where its scaling is assumed, under each reading that the store has."""
     if cell["dataset"] not in ASSUMED_SCALING:
         return [cell | {"reading": PRINTED}]
     both = [cell | {"normalization": name, "reading": ASSUMED} for name in ASSUMED_SCALING[cell["dataset"]]]
-    return [one for one in both if any(len(_of_cell(found, one)) for found in by_policy.values())] or both[:1]
+    return [one for one in both if any(len(found.of(one)) for found in by_policy.values())] or both[:1]
 
 
 def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,13 +100,21 @@ def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["augmentation"] == usual_augmentation(frame["dataset"])) | (frame["augmentation"] == "")]
 
 
-def _of_cell(frame: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    scaling = cell["normalization"]
-    keep = frame["normalization"].isin((scaling,) if cell["reading"] == ASSUMED else SCALINGS[scaling])
-    for name in CELL:
-        if name != "normalization":
-            keep &= frame[name] == cell[name]
-    return frame[keep]
+class _ByCell:
+    """A table whose rows are found by what they share with a printed cell, without reading the table again."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        self._places: dict[tuple[Any, ...], list[int]] = {}
+        for place, values in enumerate(zip(*(frame[name] for name in CELL), strict=True)):
+            self._places.setdefault(values, []).append(place)
+
+    def of(self, cell: Cell) -> pd.DataFrame:
+        """Select the rows of a cell, in their order."""
+        scaling = cell["normalization"]
+        readings = (scaling,) if cell["reading"] == ASSUMED else SCALINGS[scaling]
+        keys = [tuple((cell | {"normalization": reading})[name] for name in CELL) for reading in readings]
+        return self._frame.iloc[sorted(place for key in keys for place in self._places.get(key, ()))]
 
 
 def _row(cell: Cell, policy: str, found: pd.DataFrame, chosen: str | None, min_seeds: int) -> dict[str, Any]:
@@ -150,16 +158,11 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _command(cell: Cell, policy: str, frames: Frames, min_seeds: int) -> str:
+def _command(cell: Cell, policy: str, pairs: pd.DataFrame, paths: pd.DataFrame, min_seeds: int) -> str:
     settings = {name: cell[name] for name in CELL}
-    pairs = with_columns(frames.pairs, KEYS)
-    if len(pairs):
-        pairs = pairs.assign(condition=condition_texts(pairs))
-        pairs = _of_cell(_fitting(pairs), cell)
     if pairs.empty or "init" not in pairs:
         return path_command(settings, policy, pairs.iloc[:0], [])
     pairs = pairs[pairs["init"] == "same"]
-    paths = within_pairs(frames.paths)
     own = paths if not has_batch_norm(cell["model"]) else paths[paths["bn"] == policy]
     missing = pairs if pairs["seed"].nunique() >= min_seeds else pairs.iloc[:0]
     return path_command(settings, policy, missing, own["pair"])

@@ -20,10 +20,10 @@ _LOW, _BLUE, _ORANGE, _RED = "#dbe6f3", "#1b4f8f", "#c8641a", "#b03030"
 
 def star_domain_scheme() -> Figure:
     """Draw a convex set of solutions beside a star domain: which segments between networks stay at low loss."""
-    title = "Solutions at low loss, up to permutation: two conjectures (a drawing, not data)"
+    title = "Networks of low loss, up to permutation: two conjectures (a drawing, not data)"
     with house_style():
         figure, (convex, star) = panels(2, title, width=4.2, height=4.2)
-        _draw(convex, convex_border(), "Convex: every segment between two\nsolutions stays at low loss", None)
+        _draw(convex, convex_border(), "Convex: every segment between two\nnetworks stays at low loss", None)
         _draw(star, star_border(), "Star domain: every segment from the\nstar stays at low loss", np.zeros(2))
         shared_legend(figure, [convex, star])
     return figure
