@@ -51,12 +51,13 @@ def changed_picture(listing: Listing, store: Path, record: PictureRecord) -> Pat
     with (
         without_size_warnings(),
         ThreadPoolExecutor() as pool,
-        tqdm(chosen, desc="comparing pictures", leave=False, disable=None) as bar,
+        tqdm(total=len(chosen), desc="comparing pictures", leave=False, disable=None) as bar,
     ):
-        for (name, i), same in zip(bar, pool.map(is_same, chosen), strict=True):
+        for same, (name, i) in zip(pool.map(is_same, chosen), chosen, strict=True):
             if not same:
                 pool.shutdown(cancel_futures=True)
                 return listing.parts[name].files[i]
+            bar.update()
     with suppress(OSError):  # a store that may only be read is compared each time
         os.utime(store / LABELS)
     return None
