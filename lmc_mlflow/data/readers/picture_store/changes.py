@@ -35,7 +35,8 @@ def changed_picture(listing: Listing, store: Path, record: PictureRecord) -> Pat
     newer = [(name, int(i)) for name in PARTS for i in np.flatnonzero(listing.changed_ns[name] >= began)]
     if not newer:
         return None
-    chosen = [newer[i] for i in np.unique(np.linspace(0, len(newer) - 1, min(len(newer), MOST)).astype(int))]
+    places = np.unique(np.linspace(0, len(newer) - 1, min(len(newer), MOST)).astype(int)).tolist()
+    chosen = [newer[i] for i in places]
     reader = PictureReader(listing.root, record.image_size, record.shape)
     stored = {name: np.load(pixels_file(store, name), mmap_mode="r") for name in PARTS}
     items = {name: listing.items(name) for name in PARTS}
