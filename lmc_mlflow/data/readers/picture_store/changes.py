@@ -35,7 +35,7 @@ def changed_picture(listing: Listing, store: Path, record: PictureRecord) -> Pat
     newer = [(name, int(i)) for name in PARTS for i in np.flatnonzero(listing.changed_ns[name] >= began)]
     if not newer:
         return None
-    places = np.unique(np.linspace(0, len(newer) - 1, min(len(newer), MOST)).astype(int)).tolist()
+    places: list[int] = np.unique(np.linspace(0, len(newer) - 1, min(len(newer), MOST)).astype(int)).tolist()
     chosen = [newer[i] for i in places]
     reader = PictureReader(listing.root, record.image_size, record.shape)
     stored = {name: np.load(pixels_file(store, name), mmap_mode="r") for name in PARTS}
