@@ -14,9 +14,9 @@ from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.canonical import fingerprint
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.data import DataConfig
-from lmc_mlflow.data.content import check_translation
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
+from lmc_mlflow.data.content import check_translation
 from lmc_mlflow.data.labelled import LabelledImages, edge_of
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.scaling import Scaling
