@@ -252,6 +252,23 @@ def test_pictures_that_were_added_or_changed_and_another_size_are_refused(copy: 
         prepared(copy)
 
 
+def test_no_room_on_the_disk_is_one_line_and_the_folder_can_be_used_without_a_store(
+    red: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _root: shutil._ntuple_diskusage(10, 10, 0))
+        with pytest.raises(
+            ValueError, match=r"needs 0.0 MB more and its disk has 0.0 MB free; free some space or give"
+        ):
+            prepared(red)
+    assert find_pictures(red) is None
+
+
+def test_verify_names_the_store_that_was_read(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare_data(["--dataset=imagefolder", f"--data_root={made}", "--verify=true"]) == 0
+    assert f"in {made} (verified)" in capsys.readouterr().out
+
+
 @pytest.fixture
 def red(tmp_path: Path) -> Path:
     """Six red pictures, each of the same number of bytes whatever its colour."""

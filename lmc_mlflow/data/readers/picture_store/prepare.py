@@ -23,7 +23,7 @@ from lmc_mlflow.data.readers.picture_store.record import (
     read_record,
     write_record,
 )
-from lmc_mlflow.data.store.converting import Conversion, Done, convert, jobs_of, locked
+from lmc_mlflow.data.store.converting import Conversion, Done, check_room, convert, jobs_of, locked
 from lmc_mlflow.data.store.estimate import counted
 from lmc_mlflow.data.store.files import CHUNK, Part, partial_file, pixels_file, progress_file, write_whole
 from lmc_mlflow.data.store.progress import start_part
@@ -105,11 +105,12 @@ def _decode(
     on_estimate: Callable[[str], None],
 ) -> PictureRecord:
     labels = {name: part.labels for name, part in listing.parts.items()}
+    parts = {name: picture_part(name, len(labels[name]), shape) for name in PARTS}
+    check_room(store, [*parts.values()], "imagefolder")  # before anything makes an unfinished store
     content = io.BytesIO()
     np.savez(content, **labels)  # type: ignore[arg-type]  # the stub takes the names for options
     if not (store / LABELS).is_file() or (store / LABELS).read_bytes() != content.getvalue():
         write_whole(store / LABELS, content.getvalue())  # its time is that of the first picture that was decoded
-    parts = {name: picture_part(name, len(labels[name]), shape) for name in PARTS}
     digest = hashlib.sha256(f"{listing.digest} {image_size} {shape}".encode()).hexdigest()
     done: Done = {name: start_part(store, part, digest) for name, part in parts.items()}
     conversion = Conversion(
