@@ -564,6 +564,25 @@ def test_members_of_a_path_are_joined_and_those_of_seeds_are_not_and_each_condit
     assert (joined.get_linestyle(), apart.get_linestyle()) == ("-", "None")
 
 
+def test_a_legend_of_ensembles_names_each_kind_once_where_rows_hold_different_numbers_of_them() -> None:
+    place = {"angle_deg": 0.0, "manhattan": 0.0, "loss": 1.0, "accuracy": 0.5, "num_members": 1, "member": 0}
+    rows = [place | {"run_id": run, "lr": lr} for run, lr in (("a", 0.1), ("b", 0.1), ("c", 0.2))]
+    figure = plots.polar_of_ensembles(table(ENSEMBLE, *rows))
+    assert legend(figure) == ["mlp_l1_w16, lmc, 1 members (n = 1 to 2 ensembles a row)"]
+
+
+def test_losses_of_one_batch_size_and_one_rate_are_left_out_beside_others_and_panels_stand_in_rows() -> None:
+    rows = [
+        {"side": "A", "batch_size": batch, "epochs": epochs, "train/loss": 1.0}
+        for epochs, batches in ((5, (32, 64)), (6, (32, 64)), (7, (32,)))
+        for batch in batches
+    ]
+    figure = plots.final_training_loss(table(RUN, *rows))
+    assert [panel.get_title().split("\n")[0] for panel in figure.axes] == ["epochs 5", "epochs 6"]
+    assert figure.axes[0].get_position().y0 == pytest.approx(figure.axes[1].get_position().y0, abs=0.02)
+    assert "1 condition of one batch size and one rate alone left out" in figure.get_suptitle()
+
+
 def test_the_scheme_of_ensembles_names_both_samplings_and_what_each_trains() -> None:
     left, right = plots.ensemble_scheme().axes
     assert left.get_title() == "lmc: 2 trainings, any number of members (5 here)"

@@ -16,6 +16,7 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.train_pair import NoiseConfig, OptimizationConfig
+from lmc_mlflow.data.content import check_translation
 from lmc_mlflow.data.labelled import LabelledImages, edge_of
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.scaling import Scaling
@@ -187,3 +188,11 @@ def test_the_fingerprint_tells_crops_apart_and_leaves_all_others_as_they_were() 
     ]
     assert len(set(prints)) == 3
     assert fingerprint(TrainPairConfig()) == "e3b0c44298fc1c14"  # sha256 of nothing
+
+
+@pytest.mark.parametrize("augmentation", ["flip_crop", "flip_resized_crop", "translate"])
+def test_points_are_not_cropped(augmentation: str) -> None:
+    config = DataConfig(dataset="moons", augmentation=augmentation)
+    with pytest.raises(ValueError, match=f"{augmentation}: images of 1 x 1 cannot be moved or cropped; choose another"):
+        check_translation(config, (4, 2, 1, 1))
+    check_translation(DataConfig(dataset="moons"), (4, 2, 1, 1))

@@ -19,6 +19,7 @@ from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.data.readers.picture_store import prepare as preparing
+from lmc_mlflow.data.readers.picture_store import reader as reading
 from lmc_mlflow.data.readers.picture_store import source as sources
 from lmc_mlflow.data.readers.picture_store.prepare import prepare_pictures
 from lmc_mlflow.data.readers.picture_store.record import PictureRecord
@@ -189,9 +190,9 @@ prepare_pictures(Path({str(pictures)!r}), Path({str(target)!r}), {SIZE}, 1, prin
     with pytest.raises(ValueError, match="is unfinished; give the same prepare_data command again to go on, or remove"):
         find_pictures(target)
     read: list[str] = []
-    original = preparing.read_picture
+    original = reading.read_picture
     monkeypatch.setattr(
-        preparing, "read_picture", lambda path, *more: (read.append(path.parts[-3]), original(path, *more))[1]
+        reading, "read_picture", lambda path, *more: (read.append(path.parts[-3]), original(path, *more))[1]
     )
     lines: list[str] = []
     prepare_pictures(pictures, target, SIZE, 1, lines.append)
@@ -248,6 +249,78 @@ def test_pictures_that_were_added_or_changed_and_another_size_are_refused(copy: 
     with pytest.raises(ValueError, match=r"pictures were added to .*, removed or changed since the store"):
         find_pictures(copy)
     with pytest.raises(ValueError, match="was made from other pictures; remove it or give another store"):
+        prepared(copy)
+
+
+def test_no_room_on_the_disk_is_one_line_and_the_folder_can_be_used_without_a_store(
+    red: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _root: shutil._ntuple_diskusage(10, 10, 0))
+        with pytest.raises(
+            ValueError, match=r"needs 0.0 MB more and its disk has 0.0 MB free; free some space or give"
+        ):
+            prepared(red)
+    assert find_pictures(red) is None
+
+
+def test_verify_names_the_store_that_was_read(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare_data(["--dataset=imagefolder", f"--data_root={made}", "--verify=true"]) == 0
+    assert f"in {made} (verified)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    """Six red pictures, each of the same number of bytes whatever its colour."""
+    for path in (tmp_path / part / name / "0.bmp" for part in ("train", "test") for name in CLASSES):
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (SIZE, SIZE), "red").save(path)
+    return tmp_path
+
+
+def test_a_picture_of_the_same_name_and_size_with_other_pixels_is_found(red: Path) -> None:
+    prepared(red)
+    changed = red / "test" / "bee" / "0.bmp"
+    as_before = changed.read_bytes()
+    changed.write_bytes(as_before)  # it is newer than the store, and the same
+    assert opened(red).record.num_pictures == 6
+    Image.new("RGB", (SIZE, SIZE), "blue").save(changed)
+    assert len(as_before) == changed.stat().st_size
+    with pytest.raises(ValueError, match=r"bee/0.bmp was changed since the store in .* was made; remove the store and"):
+        opened(red)
+    with pytest.raises(ValueError, match=r"bee/0.bmp was changed since the store"):
+        prepared(red)
+    changed.write_bytes(as_before)
+    assert opened(red).record.num_pictures == 6
+    assert not prepare_pictures(red, red / "lmc_store", SIZE, 1, print)[1]
+
+
+def test_a_picture_that_changes_after_it_was_decoded_and_before_a_kill_is_found(
+    red: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change_and_stop(*_given: object) -> None:
+        Image.new("RGB", (SIZE, SIZE), "blue").save(red / "train" / "ant" / "0.bmp")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparing, "write_record", change_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(red)
+    prepared(red)
+    with pytest.raises(ValueError, match=r"ant/0.bmp was changed since the store"):
+        opened(red)
+
+
+def test_a_store_that_cannot_be_where_it_is_wanted_is_one_line_and_nothing_is_written(copy: Path) -> None:
+    for name in ("train", "train/ant", "test/store"):
+        with pytest.raises(ValueError, match="would lie among the pictures; give another store=<folder>"):
+            prepared(copy, copy / name)
+    assert not (copy / "test" / "store").exists()
+    (copy / "lmc_store").write_text("a file")
+    with pytest.raises(ValueError, match=r"lmc_store cannot be made \(File exists\); give another store=<folder>"):
+        prepared(copy)
+    (copy / "test" / "bee" / "9.png").symlink_to(copy / "nowhere")
+    with pytest.raises(ValueError, match=r"9.png cannot be read \(No such file or directory\); replace or remove it"):
         prepared(copy)
 
 

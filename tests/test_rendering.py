@@ -197,3 +197,10 @@ def test_one_network_gets_a_figure_as_wide_as_its_title_needs() -> None:
     figure.draw_without_rendering()
     boxes = [panel.title.get_window_extent() for panel in figure.axes]
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+
+
+@pytest.mark.parametrize(("widest", "end"), [(60.0, 90), (90.4, 105), (150.0, 180)])
+def test_a_polar_panel_opens_no_further_than_its_angles_need(widest: float, end: int) -> None:
+    steep = [row | {"angle_deg": widest * i / 2} for i, row in enumerate(curve([1, 2, 1]))]
+    figure = plots.polar_over_seeds(curves(steep))
+    assert {round(panel.get_thetamax()) for panel in figure.axes} == {end}  # type: ignore[attr-defined]

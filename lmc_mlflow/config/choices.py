@@ -10,7 +10,8 @@ Row = TypeVar("Row")
 def unknown_name(what: str, name: str, choices: Iterable[str]) -> ValueError:
     """Make the error for a name that is not among the choices; it lists them and the nearest one."""
     known = sorted(choices)
-    near = get_close_matches(name, known, n=1)
+    begun = [choice for choice in known if name and choice.startswith(f"{name}_")]
+    near = begun[:1] or get_close_matches(name, known, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return ValueError(f"{what} {name!r} is unknown{hint}; choose from {', '.join(known)}")
 

@@ -50,12 +50,17 @@ def check_labels(name: str, labels: Sequence[NDArray[Any]]) -> None:
 
 
 def check_translation(config: DataConfig, shape: tuple[int, ...]) -> None:
-    """Check that translated or cropped images (N, C, H, W) stay in the picture.
+    """Check that images (N, C, H, W) can be translated or cropped, and stay in the picture.
 
     Raises:
         ValueError: they do not.
     """
     _, _, height, width = shape
+    if min(height, width) == 1 and (config.resizes or config.largest_move(height, width)):
+        raise ValueError(
+            f"augmentation={config.augmentation}: images of {height} x {width} cannot be moved or cropped; choose "
+            "another augmentation"
+        )
     largest = config.largest_move(height, width)
     if largest >= min(height, width):
         name = "crop_padding" if config.crops else "translate_pixels"

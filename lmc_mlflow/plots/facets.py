@@ -80,7 +80,7 @@ def facets_of(
     facets = []
     for key, rows in parts:
         settings = [*describe_all(names, key), *mixed(rows, candidates, point)]
-        lines = [*_lines_of(settings), num_per_condition(rows)]
+        lines = [*title_lines(settings), num_per_condition(rows)]
         facets.append(Facet("\n".join(lines), rows, point))
     more = len(facets) > MOST_PANELS
     note = f"\nthe first {MOST_PANELS} of {len(facets)} panels; the others are not drawn" if more else ""
@@ -97,10 +97,10 @@ def encoding_of(rows: pd.DataFrame, point: Sequence[str]) -> Encoding:
     return Encoding(rows, [name for name in POINT[1:] if name in point], models="model" in point)
 
 
-def _lines_of(settings: Sequence[str]) -> list[str]:
-    """Join settings to lines of a title; no setting is broken."""
+def title_lines(settings: Sequence[str], width: int = TITLE_WIDTH) -> list[str]:
+    """Join settings to lines of a title, of at most `width` characters; no setting is broken."""
     whole = ", ".join(setting.replace(" ", NO_BREAK) for setting in settings)
-    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(whole, TITLE_WIDTH)]
+    return [line.replace(NO_BREAK, " ") for line in textwrap.wrap(whole, width)]
 
 
 def num_per_condition(rows: pd.DataFrame, names: Sequence[str] = POINT) -> str:

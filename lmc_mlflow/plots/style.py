@@ -211,17 +211,19 @@ def readable_log(axis: Axis, low: float, high: float) -> None:
 
 
 def polar_frame(panel: Axes, title: str, widest: float) -> None:
-    """Frame a polar panel: a quarter of a circle, or half of one, the same in all figures.
+    """Frame a polar panel, the same in all figures: a quarter of a circle, a little more, or half of one.
+
+    Networks of independent initializations are some tenths of a degree above or below 90.
 
     Args:
         panel: in polar projection.
         title: over it.
         widest: largest angle of the figure, in degrees.
     """
-    end = 90 if widest <= 90 else 180
+    end, step = next((end, step) for end, step in ((90, 15), (105, 15), (180, 30)) if widest <= end or end == 180)
     panel.set_thetalim(0, math.radians(end))  # type: ignore[attr-defined]
-    panel.set_thetagrids(range(0, end + 1, end // 6))  # type: ignore[attr-defined]
-    panel.set_title(title, fontsize="small")
+    panel.set_thetagrids(range(0, end + 1, step))  # type: ignore[attr-defined]
+    panel.set_title(title, fontsize="small", pad=6 if end == 90 else 14)  # the label 90 stands below it
     panel.yaxis.set_major_locator(MaxNLocator(3))
     panel.tick_params(labelsize="small")
 

@@ -110,14 +110,15 @@ def _pictures(wanted: PrepareConfig, places: _Places, on_estimate: Callable[[str
         if found is None:
             raise ValueError(f"imagefolder: no prepared store in {places.data_root}; leave verify out to make it")
         verify_pictures(found)
-        record, how = found.record, "verified"
+        store, record, how = found.root, found.record, "verified"
     else:
-        record, decoded = prepare_pictures(places.raw, places.store, wanted.image_size, _processes(wanted), on_estimate)
+        store = places.store
+        record, decoded = prepare_pictures(places.raw, store, wanted.image_size, _processes(wanted), on_estimate)
         how = "decoded" if decoded else "all there already"
     channels, height, width = record.shape
     counts = " and ".join(f"{part.num_pictures:,} for {name}ing" for name, part in record.parts.items())
     line = (
-        f"imagefolder: {record.num_pictures:,} pictures of {channels} x {height} x {width} in {places.store} ({how}): "
+        f"imagefolder: {record.num_pictures:,} pictures of {channels} x {height} x {width} in {store} ({how}): "
         f"{counts}, {len(record.classes):,} classes"
     )
     values = {"dataset": "imagefolder", "data_root": str(places.data_root)}

@@ -56,6 +56,20 @@ def jobs_of(conversion: Conversion, items: Sequence[str], parts: Sequence[Part],
     return jobs
 
 
+def check_room(root: Path, parts: Sequence[Part], dataset: str) -> None:
+    """Check that what is missing of these parts fits the disk.
+
+    Raises:
+        ValueError: it does not.
+    """
+    needed, free = bytes_missing(root, parts), shutil.disk_usage(root).free
+    if needed > free:
+        raise ValueError(
+            f"{dataset}: {root} needs {readable_bytes(needed)} more and its disk has {readable_bytes(free)} free; "
+            "free some space or give another store=<folder>"
+        )
+
+
 def convert(
     conversion: Conversion,
     what: str,
@@ -80,12 +94,7 @@ def convert(
     if not jobs:
         return
     root, dataset = conversion.root, conversion.dataset
-    needed, free = bytes_missing(root, parts), shutil.disk_usage(root).free
-    if needed > free:
-        raise ValueError(
-            f"{dataset}: {root} needs {readable_bytes(needed)} more and its disk has {readable_bytes(free)} free; "
-            "free some space or give another store=<folder>"
-        )
+    check_room(root, parts, dataset)
     on_estimate(estimate_line(what, root, parts, jobs, conversion.processes, conversion.units))
     total = sum(len(job.items) for job in jobs)
     with (

@@ -18,8 +18,8 @@ def bytes_missing(root: Path, parts: Sequence[Part]) -> int:
     missing = 0
     for part in parts:
         for path, header in part.layout(root).items():
-            unfinished = partial_file(path)
-            there = unfinished.stat().st_blocks * 512 if unfinished.is_file() else 0
+            begun = next((file for file in (partial_file(path), path) if file.is_file()), None)
+            there = 0 if begun is None else begun.stat().st_blocks * 512
             missing += max(0, size_of(header) - there)
     return missing
 

@@ -12,6 +12,7 @@ from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.findings.conditions import CONDITIONS, describe_all, distinguishing
 from lmc_mlflow.models.families import facts_of
 from lmc_mlflow.paths.measures import LOSS, MEASURES
+from lmc_mlflow.plots.facets import title_lines
 from lmc_mlflow.plots.groups import num_text, over_seeds, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.curves import BAND
@@ -31,6 +32,8 @@ DEPTH, VARIANT = "depth", "variant"
 VARIANTS = {"": "plain", "bn": "batch norm", "dropout": "dropout", "bn_dropout": "batch norm and dropout"}
 """Variant -> its name in a legend, in the order of the colours."""
 MOST_ROWS = 6
+TITLE_WIDTH = 44
+"""Characters of a line of a panel's title."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def learning_by_scaling(curves: pd.DataFrame, side: str = "A", printed: Mapping[
         figure, panels = _grid(rows, title, kind, always=("normalization",))
         for panel in panels:
             accuracy = (printed or {}).get(str(panel.settings["normalization"]))
-            if accuracy is not None and panel.depth == 1 and panel.measure != LOSS:
+            if accuracy is not None and panel.depth == 1 and panel.measure != LOSS and panel.axes.lines:
                 label = "training accuracy in the text of the paper"
                 panel.axes.axhline(accuracy, color="black", linestyle=(0, (1, 1)), linewidth=1.2, label=label)
         shared_legend(figure, [panel.axes for panel in panels])
@@ -145,7 +148,8 @@ def _grid(rows: pd.DataFrame, title: str, kind: _Curves, always: Sequence[str] =
             panels.append(_Panel(axes, settings, depth, measure))
             _draw(panels[-1], part[part[DEPTH] == depth], kind)
             layers = f"{depth} hidden layer{'' if depth == 1 else 's'}"
-            axes.set_title(f"{', '.join(describe_all(names, key))}\n{layers}", fontsize="small")
+            condition = title_lines(describe_all(names, key), TITLE_WIDTH)
+            axes.set_title("\n".join([*condition, layers]), fontsize="small")
             axes.set_ylabel(MEASURES[measure].axis_label)
     for axes in grid[-1]:
         axes.set_xlabel(kind.axis)
@@ -159,6 +163,10 @@ def _place_of_dataset(dataset: Hashable) -> int:
 
 
 def _draw(panel: _Panel, rows: pd.DataFrame, kind: _Curves) -> None:
+    if rows.empty:
+        panel.axes.text(0.5, 0.5, f"no {kind.noun} yet", ha="center", color="0.45", transform=panel.axes.transAxes)
+        panel.axes.set_yticks([])
+        return
     factor = MEASURES[panel.measure].factor
     for number, (variant, words) in enumerate(VARIANTS.items()):
         color = group_style(number)["color"]

@@ -79,7 +79,9 @@ def star_by_sources(stars: pd.DataFrame) -> Figure:
         score_panel.set_ylabel(f"test {in_words(score)} (fraction)")
         for panel in (barrier_panel, score_panel):
             panel.set_xlabel("number of sources")
-            panel.xaxis.set_major_locator(FixedLocator(sorted(rows["num_sources"].astype(int).unique())))
+            numbers = sorted(rows["num_sources"].astype(int).unique())
+            panel.xaxis.set_major_locator(FixedLocator(numbers))
+            panel.set_xlim(numbers[0] - 0.5, numbers[-1] + 0.5)
         shared_legend(figure, [barrier_panel, score_panel])
     return figure
 

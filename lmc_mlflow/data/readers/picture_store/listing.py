@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lmc_mlflow.data.readers.imagefolder import FolderFiles, check_parts, list_image_folder
@@ -24,11 +26,13 @@ class Listing:
         root: the folder.
         parts: `train` and `test`.
         digest: of the names and sizes of all files.
+        changed_ns: (N,) of each part, when each file was changed or put there, in nanoseconds since 1970.
     """
 
     root: Path
     parts: dict[str, FolderFiles]
     digest: str
+    changed_ns: dict[str, NDArray[np.int64]]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,15 +48,23 @@ def list_folder(root: Path) -> Listing:
     """List the files below `root`/train/<class>/ and `root`/test/<class>/.
 
     Raises:
-        ValueError: no such folders, no images, or different classes.
+        ValueError: no such folders, no images, different classes, or a file that is not there.
     """
     parts = {name: list_image_folder(root / name) for name in PARTS}
     check_parts(root, parts["train"].classes, parts["test"].classes, (), ())
     digest = hashlib.sha256()
+    changed_ns = {name: np.zeros(len(part.files), dtype=np.int64) for name, part in parts.items()}
     for name, part in parts.items():
-        for path in part.files:
-            digest.update(os.fsencode(f"{name}/{os.path.relpath(path, root / name)}\0{path.stat().st_size}\n"))
-    return Listing(root, parts, digest.hexdigest())
+        for i, path in enumerate(part.files):
+            try:
+                found = path.stat()
+            except OSError as error:
+                raise ValueError(
+                    f"imagefolder: {path} cannot be read ({error.strerror}); replace or remove it"
+                ) from None
+            digest.update(os.fsencode(f"{name}/{os.path.relpath(path, root / name)}\0{found.st_size}\n"))
+            changed_ns[name][i] = found.st_ctime_ns  # st_mtime is kept by what moves, copies or unpacks a file
+    return Listing(root, parts, digest.hexdigest(), changed_ns)
 
 
 def shape_of(listing: Listing, image_size: int | None) -> Shape:

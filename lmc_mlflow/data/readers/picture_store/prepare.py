@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmc_mlflow.data.pixels import digest_of_images
+from lmc_mlflow.data.readers.picture_store.changes import changed_picture
 from lmc_mlflow.data.readers.picture_store.listing import Listing, list_folder, shape_of
+from lmc_mlflow.data.readers.picture_store.reader import PictureReader
 from lmc_mlflow.data.readers.picture_store.record import (
     LABELS,
     PARTS,
@@ -22,34 +23,10 @@ from lmc_mlflow.data.readers.picture_store.record import (
     read_record,
     write_record,
 )
-from lmc_mlflow.data.readers.pictures import read_picture, without_size_warnings
-from lmc_mlflow.data.store.conversion import Rows
-from lmc_mlflow.data.store.converting import Conversion, Done, convert, jobs_of, locked
+from lmc_mlflow.data.store.converting import Conversion, Done, check_room, convert, jobs_of, locked
 from lmc_mlflow.data.store.estimate import counted
 from lmc_mlflow.data.store.files import CHUNK, Part, partial_file, pixels_file, progress_file, write_whole
 from lmc_mlflow.data.store.progress import start_part
-
-
-@dataclass(frozen=True)
-class PictureReader:
-    """Reads the pictures of an image folder in one size and with one number of channels."""
-
-    root: Path
-    image_size: int | None
-    shape: tuple[int, int, int]
-
-    def read(self, item: str, part: str) -> Rows:
-        """Read one picture (C, H, W); a ValueError names the file."""
-        path = self.root / part / item
-        with without_size_warnings():
-            found = read_picture(path, self.image_size, "imagefolder")
-        if found.shape[0] == 1:
-            found = np.repeat(found, self.shape[0], axis=0)
-        if found.shape != self.shape:
-            raise ValueError(
-                f"imagefolder: {path} is {found.shape}, where its header says {self.shape}; replace or remove it"
-            )
-        return (found,)
 
 
 def prepare_pictures(
@@ -69,19 +46,35 @@ def prepare_pictures(
 
     Raises:
         ValueError: no pictures, one that cannot be read, too little disk space, a store of other pictures or another
-            size, or one that another process is preparing.
+            size, one that another process is preparing, or a place where none can be.
     """
     listing = list_folder(folder)
+    _check_place(folder, store)
     record = _whole_record(store, listing, image_size)
     if record is not None:
         return record, False
     shape = shape_of(listing, image_size)
-    store.mkdir(parents=True, exist_ok=True)
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"imagefolder: the folder {store} cannot be made ({error.strerror}); give another store=<folder>"
+        ) from None
     with locked(store, "imagefolder"):
         record = _whole_record(store, listing, image_size)  # another process may just have finished
         if record is not None:
             return record, False
         return _decode(listing, store, image_size, shape, processes, on_estimate), True
+
+
+def _check_place(folder: Path, store: Path) -> None:
+    """Refuse a store among the pictures, which would make it a class or a part of one."""
+    for name in PARTS:
+        part = (folder / name).resolve()
+        if part in (store.resolve(), *store.resolve().parents):
+            raise ValueError(
+                f"imagefolder: the store in {store} would lie among the pictures; give another store=<folder>"
+            )
 
 
 def _whole_record(store: Path, listing: Listing, image_size: int | None) -> PictureRecord | None:
@@ -92,8 +85,15 @@ def _whole_record(store: Path, listing: Listing, image_size: int | None) -> Pict
     if record.listing != listing.digest or record.image_size != image_size:
         what = "of another image_size" if record.listing == listing.digest else "made from other pictures"
         raise ValueError(f"imagefolder: the store in {store} was {what}; remove it or give another store=<folder>")
-    whole = all(record.part(name).is_whole(store) for name in PARTS) and (store / LABELS).is_file()
-    return record if whole else None
+    if not all(record.part(name).is_whole(store) for name in PARTS) or not (store / LABELS).is_file():
+        return None
+    changed = changed_picture(listing, store, record)
+    if changed is not None:
+        raise ValueError(
+            f"imagefolder: {changed} was changed since the store in {store} was made; remove the store and give the "
+            "command again"
+        )
+    return record
 
 
 def _decode(
@@ -105,10 +105,12 @@ def _decode(
     on_estimate: Callable[[str], None],
 ) -> PictureRecord:
     labels = {name: part.labels for name, part in listing.parts.items()}
+    parts = {name: picture_part(name, len(labels[name]), shape) for name in PARTS}
+    check_room(store, [*parts.values()], "imagefolder")  # before anything makes an unfinished store
     content = io.BytesIO()
     np.savez(content, **labels)  # type: ignore[arg-type]  # the stub takes the names for options
-    write_whole(store / LABELS, content.getvalue())
-    parts = {name: picture_part(name, len(labels[name]), shape) for name in PARTS}
+    if not (store / LABELS).is_file() or (store / LABELS).read_bytes() != content.getvalue():
+        write_whole(store / LABELS, content.getvalue())  # its time is that of the first picture that was decoded
     digest = hashlib.sha256(f"{listing.digest} {image_size} {shape}".encode()).hexdigest()
     done: Done = {name: start_part(store, part, digest) for name, part in parts.items()}
     conversion = Conversion(

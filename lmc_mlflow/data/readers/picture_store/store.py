@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lmc_mlflow.config.commands import RUN
+from lmc_mlflow.data.readers.picture_store.changes import changed_picture
 from lmc_mlflow.data.readers.picture_store.listing import list_folder
 from lmc_mlflow.data.readers.picture_store.record import (
     AGAIN,
@@ -61,12 +62,23 @@ def find_pictures(root: Path) -> PictureStore | None:
                 f"imagefolder: {pixels_file(folder, name)} is missing or of the wrong size; repair it with: "
                 f"{RUN} prepare_data -P dataset=imagefolder -P data_root={root}"
             )
-    if (root / "train").is_dir() and list_folder(root).digest != record.listing:
+    labels = _labels(folder, record)
+    if (root / "train").is_dir():
+        _check_pictures(root, folder, record)
+    return PictureStore(folder, record, labels)
+
+
+def _check_pictures(root: Path, folder: Path, record: PictureRecord) -> None:
+    """Check that the pictures of a folder are those of the store."""
+    listing = list_folder(root)
+    if listing.digest != record.listing:
         raise ValueError(
             f"imagefolder: pictures were added to {root}, removed or changed since the store in {folder} was made; "
             f"{AGAIN}"
         )
-    return PictureStore(folder, record, _labels(folder, record))
+    changed = changed_picture(listing, folder, record)
+    if changed is not None:
+        raise ValueError(f"imagefolder: {changed} was changed since the store in {folder} was made; {AGAIN}")
 
 
 def _labels(folder: Path, record: PictureRecord) -> dict[str, NDArray[np.int64]]:

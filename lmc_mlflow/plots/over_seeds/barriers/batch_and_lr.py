@@ -1,7 +1,6 @@
 """Draws barriers (Hepburn et al., Fig. 7) and training losses (Fig. 16) by batch size and learning rate."""
 
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.config.commands import RUN
+from lmc_mlflow.findings.conditions import CONDITIONS, counted, distinguishing
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.plots.encoding import Encoding
-from lmc_mlflow.plots.facets import MOST_ENTRIES, POINT, Facet, facets_of
+from lmc_mlflow.plots.facets import MOST_ENTRIES, PANELS_ACROSS, POINT, Facet, facets_of
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PAIRS, PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
@@ -70,7 +70,8 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
     """Draw the training loss after the last epoch, both sides averaged, against batch size and learning rate.
 
     An axis is drawn where the networks have more than one value on it.
-    Every setting besides network, batch size and rate in which the networks differ has a row of panels.
+    Every setting besides network, batch size and rate in which the networks differ has panels of its own. Those with
+    one batch size and one rate alone are left out where others have more.
 
     Args:
         endpoints: from `query.endpoints`.
@@ -84,10 +85,11 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
         return blank_figure(title, ANOTHER_VALUE)
     values = sum(rows[name].nunique() for name in AXES)
     few_models = rows["model"].nunique() + values <= MOST_ENTRIES
-    facets, note = facets_of(rows, point=POINT if few_models else POINT[1:])
+    point = POINT if few_models else POINT[1:]
+    rows, left_out = _compared(rows, point)
+    facets, note = facets_of(rows, point=point)
     with house_style():
-        size: dict[str, Any] = {"sharex": "col", "sharey": "row", "height": 3.0}
-        figure, grid = grid_of_panels(len(facets), len(axes), titled(title, rows, note), **size)
+        figure, grid = _panels_of_losses(len(facets), len(axes), titled(title, rows, note + left_out))
         by_rate = Encoding(rows, ("lr",), ("lr",), models=few_models)
         by_size = Encoding(rows, ("batch_size",), ("batch_size",), start=by_rate.num_colors, models=few_models)
         encodings = [{"batch_size": by_rate, "lr": by_size}[along] for along in axes]
@@ -102,6 +104,30 @@ def final_training_loss(endpoints: pd.DataFrame) -> Figure:
             panel.margins(y=0.12)
         shared_legend(figure, grid[0])
     return figure
+
+
+def _compared(rows: pd.DataFrame, point: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
+    """Select the conditions that have several batch sizes or rates, all where none has, and say how many are left."""
+    names = distinguishing(rows, [name for name in CONDITIONS if name not in point])
+    if not names:
+        return rows, ""
+    several = rows.groupby(names, dropna=False)[list(AXES)].transform("nunique").gt(1).any(axis=1)
+    if several.all() or not several.any():
+        return rows, ""
+    number = rows.loc[~several, names].drop_duplicates().shape[0]
+    return rows[several], f"\n{counted(number, 'condition')} of one batch size and one rate alone left out"
+
+
+def _panels_of_losses(facets: int, axes: int, title: str) -> tuple[Figure, list[list[Axes]]]:
+    """Make the panels of each facet: a row where there are two axes, else one panel, several of them in a row."""
+    if axes > 1:
+        return grid_of_panels(facets, axes, title, sharex="col", sharey="row", height=3.0)
+    across = min(PANELS_ACROSS, facets)
+    figure, grid = grid_of_panels(-(-facets // across), across, title, height=3.4)
+    flat = [panel for line in grid for panel in line]
+    for panel in flat[facets:]:
+        panel.set_axis_off()
+    return figure, [[panel] for panel in flat[:facets]]
 
 
 def _draw_losses(panel: Axes, facet: Facet, along: str, encoding: Encoding) -> None:

@@ -1,6 +1,6 @@
 """Draws the members of ensembles in polar coordinates around their first network (Hepburn et al., Figs. 17 and 22)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,26 +50,54 @@ def polar_of_ensembles(members: pd.DataFrame) -> Figure:
     more = len(parts) > MOST_ROWS
     note = f"\nthe first {MOST_ROWS} of {len(parts)} conditions; the others are not drawn" if more else ""
     parts = parts[:MOST_ROWS]
-    models = in_natural_order(list(pd.concat([part for _, part in parts])["model"].astype(str)))
+    shown = pd.concat([part for _, part in parts])
+    models = in_natural_order(list(shown["model"].astype(str)))
+    labels = _labels([part for _, part in parts])
     colors = {model: group_style(number)["color"] for number, model in enumerate(models)}
     with house_style():
         figure, axes = polar_panels(len(parts), titled(title, rows, note))
         for (key, part), line in zip(parts, axes, strict=True):
             condition = ", ".join(describe_all(names, key))
             for panel, (value, (words, scale)) in zip(line, RADII.items(), strict=True):
-                _draw(panel, part, value, scale, colors)
+                _draw(panel, part, value, scale, colors, labels)
                 text = f"{condition}\nradius: {words}".lstrip()
-                widest = float(rows["angle_deg"].max())
+                widest = float(shown["angle_deg"].max())
                 frame_radius(panel, scale * part[value], text, widest, is_score=value == "accuracy")
         shared_legend(figure, [panel for line in axes for panel in line])
     return figure
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, value: str, scale: float, colors: Mapping[str, Any]) -> None:
-    for (model, sampling, number), own in rows.groupby(LINE, sort=True):
-        num_ensembles = counted(own["run_id"].nunique(), "ensemble")
-        label: str | None = ", ".join(describe_all(LINE, (model, sampling, number))) + f" (n = {num_ensembles})"
-        style = {**SAMPLINGS.get(str(sampling), SAMPLINGS["star"]), "color": colors[str(model)]}
+def _labels(parts: Sequence[pd.DataFrame]) -> dict[tuple[str, str, int], str]:
+    """Name each kind of ensemble once for all rows of panels, with how many ensembles a row has."""
+    labels: dict[tuple[str, str, int], str] = {}
+    for key in {key for part in parts for key in _kinds(part)}:
+        counts = [kinds[key]["run_id"].nunique() for kinds in map(_kinds, parts) if key in kinds]
+        low, high = min(counts), max(counts)
+        number = counted(high, "ensemble") if low == high else f"{low} to {high} ensembles a row"
+        labels[key] = f"{', '.join(describe_all(LINE, key))} (n = {number})"
+    return labels
+
+
+def _kinds(rows: pd.DataFrame) -> dict[tuple[str, str, int], pd.DataFrame]:
+    """Divide ensembles by what a label names: network, sampling, number of members."""
+    found = {}
+    for _, own in rows.groupby(LINE, sort=True):
+        number = int(own["num_members"].to_numpy(dtype=int)[0])
+        found[str(own["model"].iat[0]), str(own["sampling"].iat[0]), number] = own
+    return found
+
+
+def _draw(
+    panel: Axes,
+    rows: pd.DataFrame,
+    value: str,
+    scale: float,
+    colors: Mapping[str, Any],
+    labels: Mapping[tuple[str, str, int], str],
+) -> None:
+    for (model, sampling, number), own in _kinds(rows).items():
+        label: str | None = labels[model, sampling, number]
+        style = {**SAMPLINGS.get(sampling, SAMPLINGS["star"]), "color": colors[model]}
         for _, ensemble in own.sort_values("member").groupby("run_id", sort=False):
             angles = np.deg2rad(ensemble["angle_deg"].astype(float))
             radii = scale * ensemble[value]
