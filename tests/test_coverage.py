@@ -214,7 +214,7 @@ def world(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             if run.data.tags[Tag.KIND] == "endpoint"
         ]
         one, two, three, _ = world.networks
-        world.run("prepare_data", [f"--data_root={world.data}"])
+        world.run("prepare_data", [f"--data_root={world.data}", "--bands=B02,B03,B08,natural,infrared,agriculture"])
         made = world.run("star", [f"--sources={one},{two}", f"--held_out={three}", "--epochs=1", *HERE])
         world.star = next(run.info.run_id for run in made.runs if run.data.tags[Tag.KIND] == "star")
         yield world
