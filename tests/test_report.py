@@ -148,7 +148,8 @@ def test_an_empty_store_gives_a_report_of_what_is_missing(store: MlflowClient, t
     assert "Printed cells with data: none." in text
     assert text.count("-e sweep -P grid=paper_table_") >= 4
     page_text = (tmp_path / "out" / "report.html").read_text()
-    assert "<img" not in page_text  # a command is text that can be copied
+    pictures = re.findall(r'<img alt="([^"]+)"', page_text)
+    assert pictures == ["How ensembles are made (paper: Fig. 17)"]  # a drawing; a command is text that can be copied
     assert "<pre><code>mlflow run . --env-manager local -e main</code></pre>" in unfolded(page_text)
     assert "<pre><code>mlflow run . --env-manager local -e sweep -P grid=paper_table_vi</code></pre>" in page_text
     assert unfolded(page_text).count("<tr>") == 0
