@@ -13,7 +13,7 @@ NUMBERS = {"H": range(1, 75), "D": range(1, 24), "S": range(1, 24), "P": range(1
 """Paper -> its rows."""
 COMMAND = "mlflow run . --env-manager local -e "
 TOY: Mapping[str, Mapping[str, str]] = {
-    "train_pair": {"epochs": "2", "warmup_epochs": "1", "c2st_samples": "20", "image_size": "32"},
+    "train_pair": {"epochs": "1", "warmup_epochs": "1", "c2st_samples": "20", "image_size": "32"},
     "prepare_data": {"image_size": "32"},
     "interpolate": {"num_alphas": "5"},
     "star": {"epochs": "1", "num_alphas": "3"},
@@ -126,6 +126,8 @@ def toy_flags(command: str, places: Mapping[str, list[str]]) -> tuple[str, list[
     for option, value in toy.items():
         if option in given or option in ALWAYS[name]:
             given[option] = value
+    if "warmup_epochs" in given:
+        given["epochs"] = "2"
     if "seeds" in given:
         given["seeds"] = ",".join(given["seeds"].split(",")[:TWO_SEEDS])
     if name not in WITHOUT_DEVICE:
