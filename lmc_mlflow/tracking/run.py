@@ -199,7 +199,8 @@ class TrackedRun:
 
     def _repository(self) -> ArtifactRepository:
         if self._artifacts is None:
-            self._artifacts = get_artifact_repository(self.client.get_run(self.run_id).info.artifact_uri)
+            uri = self.client.get_run(self.run_id).info.artifact_uri
+            self._artifacts = get_artifact_repository(uri, self.client.tracking_uri)
         return self._artifacts
 
     def finish(self) -> None:
