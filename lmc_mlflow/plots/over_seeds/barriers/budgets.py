@@ -5,18 +5,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.config.train_pair import BUDGETS
 from lmc_mlflow.findings.conditions import CONDITIONS, distinguishing
-from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.plots.encoding import Encoding
 from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facets_of, point_settings
 from lmc_mlflow.plots.groups import learnt_only, over_seeds, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.numbers import draw_numbers
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import SPREAD
-from lmc_mlflow.plots.over_seeds.barriers.noise_scale import HEIGHTS, with_mean_of_ends
+from lmc_mlflow.plots.over_seeds.barriers.noise_scale import scale_barriers, with_mean_of_ends
 from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, readable_log, shared_legend
 
 BUDGET = "budget"
@@ -94,9 +92,4 @@ def _draw(panel: Axes, facet: Facet, encoding: Encoding, barrier: str, along: st
         style = {**encoding.of(rows[1]), "markersize": 6, "capsize": 3}
         panel.errorbar(place, table["mean"], yerr=table["deviation"].fillna(0.0), **style)
         draw_numbers(panel, place, table, style["color"])
-    panel.axhline(FLAT_BELOW, color="black", linestyle="--", linewidth=0.8, label=f"no barrier up to {FLAT_BELOW:g}")
-    panel.set(xscale="log")
-    panel.set_yscale("symlog", linthresh=FLAT_BELOW)
-    panel.yaxis.set_major_locator(FixedLocator(HEIGHTS))
-    panel.yaxis.set_minor_locator(NullLocator())
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    scale_barriers(panel)

@@ -83,6 +83,11 @@ def _draw(panel: Axes, facet: Facet, encoding: Encoding, barrier: str) -> None:
         style = {**encoding.of(rows), "markersize": 6, "capsize": 3}
         panel.errorbar(place, table["mean"], yerr=table["deviation"].fillna(0.0), **style)
         draw_numbers(panel, place, table, style["color"])
+    scale_barriers(panel)
+
+
+def scale_barriers(panel: Axes) -> None:
+    """Give a panel of barriers logarithmic axes, linear below the threshold, which is marked."""
     panel.axhline(FLAT_BELOW, color="black", linestyle="--", linewidth=0.8, label=f"no barrier up to {FLAT_BELOW:g}")
     panel.set(xscale="log")
     panel.set_yscale("symlog", linthresh=FLAT_BELOW)

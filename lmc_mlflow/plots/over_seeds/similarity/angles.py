@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lmc_mlflow.findings.families import OTHER, family_of
+from lmc_mlflow.findings.families import FAMILIES, OTHER, family_of
 from lmc_mlflow.findings.thresholds import LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.plots.encoding import Encoding
@@ -16,13 +16,14 @@ from lmc_mlflow.plots.facets import POINT, Facet, encoding_of, facet_panels, fac
 from lmc_mlflow.plots.groups import Group, groups_of, learnt_only, num_text, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.barriers.by_model import LOST_LABEL, draw_row_of_paths
+from lmc_mlflow.plots.over_seeds.similarity.connected_pairs import connected_pairs
 from lmc_mlflow.plots.score_labels import in_words, score_in
 from lmc_mlflow.plots.style import house_style, readable_log, rows_of_labels, shared_legend
 
 VERDICTS = {"yes": "full", "apparent": "left", "no": "none"}
 """Verdict of a path -> how its marker is filled."""
-FAMILIES = ("MLP", "ResNet", "VGG", OTHER)
-"""In the order of the rows; within each, networks without batch norm come first."""
+ROWS = (*FAMILIES, OTHER)
+"""Families in the order of the rows; within each, networks without batch norm come first."""
 LABELS = ("Manhattan distance (all trainable parameters)", "angle (degrees)")
 REFERENCE = "two independent initializations"
 
@@ -80,11 +81,7 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
             reference is drawn beside the former only: it is over all parameters.
     """
     title = "Angle between the sides of connected pairs; diamond and bar: mean and sample standard deviation"
-    rows = rows_with(paths, (angle, "connected", "model", "pair"))
-    if len(rows):
-        rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")]
-        rows = rows.drop_duplicates([name for name in ("pair", "align", "path") if name in rows])
-    rows, left_out = learnt_only(rows)
+    rows, left_out = learnt_only(connected_pairs(paths, angle))
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))
     score = score_in(rows, "test/{}_delta")
@@ -108,7 +105,7 @@ def angle_of_connected(paths: pd.DataFrame, angle: str = "angle_deg") -> Figure:
 
 def _family_place(group: Group) -> tuple[int, bool]:
     model = str(group.rows["model"].iloc[0])
-    return FAMILIES.index(family_of(model)), has_batch_norm(model)
+    return ROWS.index(family_of(model)), has_batch_norm(model)
 
 
 def _reference(panel: Axes, group: Group, place: int) -> None:

@@ -11,7 +11,8 @@ from lmc_mlflow.findings.families import FAMILIES, OTHER, family_of
 from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.models.families import has_batch_norm
 from lmc_mlflow.plots.groups import learnt_only, num_text, titled
-from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
+from lmc_mlflow.plots.missing import PATHS, blank_figure
+from lmc_mlflow.plots.over_seeds.similarity.connected_pairs import connected_pairs
 from lmc_mlflow.plots.style import grid_of_panels, house_style, shared_legend
 
 ANGLES = {"angle_deg": "all trainable parameters", "angle_weights_deg": "weight matrices and kernels"}
@@ -32,11 +33,7 @@ def angle_by_family(paths: pd.DataFrame) -> Figure:
         paths: from `query.paths`.
     """
     title = "Angle between the sides of connected pairs, by family"
-    rows = rows_with(paths, ("angle_deg", "connected", "model", "pair"))
-    if len(rows):
-        rows = rows[(rows["connected"] == "yes") & (rows["pair"] != "")]
-        rows = rows.drop_duplicates([name for name in ("pair", "align", "path") if name in rows])
-    rows, left_out = learnt_only(rows)
+    rows, left_out = learnt_only(connected_pairs(paths, "angle_deg"))
     if rows.empty:
         return blank_figure(title, PATHS.replace("No path with this", "No connected pair"))
     note = f"\npairs with a barrier of at most {FLAT_BELOW:g} that lose at most {-LOST_BELOW:g} points; the paper has "
