@@ -24,7 +24,7 @@ class Encoding:
 
         Args:
             frame: columns model, `colors` and `lines`.
-            colors: settings that the colour shows together.
+            colors: settings that the colour shows together; none: all have one colour.
             lines: settings that the line shows together; none: there are no lines.
             models: whether markers tell the models apart; False: panels do.
             start: number of the first colour and line, where those before are used by another encoding.
@@ -33,7 +33,7 @@ class Encoding:
         names = in_natural_order(list(frame["model"].astype(str)))
         self._markers = {model: MARKERS[i % len(MARKERS) if models else 0] for i, model in enumerate(names)}
         self._shows_models = models
-        self._colors = {key: group_style(i)["color"] for i, key in enumerate(_keys(frame, colors), start)}
+        self._colors = {key: group_style(i)["color"] for i, key in enumerate(_keys(frame, colors) or [()], start)}
         self._lines = {key: LINES[i % len(LINES)] for i, key in enumerate(_keys(frame, lines), start)}
 
     @property
