@@ -16,10 +16,12 @@ import lmc_mlflow as lmc
 from entry_points.interpolate import main as interpolate
 from entry_points.sweep import main as sweep
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow import plots, query
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.data.loading import load_shifted
 from lmc_mlflow.paths import gradients
 from lmc_mlflow.paths.gradients import gradient_agreement, sampled_positions
+from lmc_mlflow.plots import missing_command
 from lmc_mlflow.query.early_facts import early_facts
 from lmc_mlflow.query.kept_states import load_kept
 from lmc_mlflow.query.networks import load_network
@@ -137,6 +139,29 @@ then:
 cells:
   - shift: label_5050
 """
+
+
+def test_barriers_of_all_pairs_are_one_table_and_one_figure(store: MlflowClient) -> None:
+    assert query.barriers_by_epoch().empty
+    assert "grid=training_length" in missing_command(plots.barrier_by_epoch(query.barriers_by_epoch()))
+    for scaling in ("centered", "unit"):
+        flags = [*QUICK, "--epochs=3", "--keep_epochs=1,2", f"--normalization={scaling}"]
+        assert train_pair([*flags, "--seeds=1,20"]) == 0
+    for pair in pairs()["run_id"]:
+        assert interpolate([f"--pair={pair}", "--epochs=1,2,3", *FAST]) == 0
+    found = query.barriers_by_epoch()
+    assert found.groupby(["normalization", "seed", "epoch", "split"]).size().eq(1).all()
+    assert set(found["epoch"]) == {1, 2, 3}
+    assert set(found["epochs"]) == {3}
+    run = runs_of_kind(store, "path_by_epoch")[0]
+    own = found[found["run_id"] == run.info.run_id]
+    assert own["barrier"].tolist() == table_of(store, run)["barrier"].tolist()
+    figure = plots.barrier_by_epoch(found)
+    titles = [panel.get_title() for panel in figure.axes]
+    assert titles == [f"normalization {scaling} (n = 2 seeds)" for scaling in ("centered", "unit")]
+    line = next(one for one in figure.axes[0].lines if one.get_label() == "in the basin")
+    mean = found[(found["normalization"] == "centered") & (found["split"] == "test")].groupby("epoch")
+    assert list(line.get_ydata()) == pytest.approx(mean["barrier_in_basin"].mean().tolist())
 
 
 def test_paths_by_epoch_are_a_step_of_a_sweep_that_is_made_once(

@@ -31,6 +31,9 @@ from lmc_mlflow.papers.claims import judge_all
 from lmc_mlflow.papers.report.content import report_content
 from lmc_mlflow.papers.report.markdown import markdown
 from lmc_mlflow.papers.report.page import page
+from lmc_mlflow.plots.encoding import Encoding
+from lmc_mlflow.plots.over_seeds.barriers.noise_source import MOST_ROWS, TITLE_WIDTH
+from lmc_mlflow.plots.style import group_style
 
 ORDERED: dict[str, Any] = {
     "dataset": "mnist",
@@ -198,6 +201,9 @@ def test_head_to_head_compares_the_smallest_with_the_largest_batch_of_one_condit
     assert table["loss_says"].to_dict() == table["error_says"].to_dict()
     assert (table["batch_small"].unique().tolist(), table["batch_large"].unique().tolist()) == ([32], [1024])
     assert all(len(ids.split()) == 6 for ids in table["run_ids"])
+    scaled = [*rows, *(row | {"normalization": "unit"} for row in rows)]
+    by_scaling = head_to_head(error_conditions(store_of(*scaled, seeds=THREE), "interpolate"), 2)
+    assert by_scaling["normalization"].value_counts().to_dict() == {"centered": 3, "unit": 3}
     of_two = head_to_head(error_conditions(store_of(*rows), "interpolate"), 2).set_index("source")["error_says"]
     assert of_two.to_dict() == {"order alone": UNDECIDED, "covariate shift": LOWER, "label imbalance": HIGHER}
 
@@ -447,6 +453,19 @@ def test_sources_of_noise_are_panels_and_batch_sizes_the_axis() -> None:
     assert heights == pytest.approx([10.01, 1.01])
     ((_, losses),) = _curves(figure.axes[3]).values()
     assert losses == pytest.approx([1.0005, 0.1005])  # in the basin
+
+
+def test_conditions_that_rows_of_panels_tell_apart_need_no_colour() -> None:
+    style = Encoding(pd.DataFrame({"model": ["mlp_l1_w8"]}), colors=()).of(pd.DataFrame({"model": ["mlp_l1_w8"]}))
+    assert style["color"] == group_style(0)["color"]
+    rates = [{"lr": 0.001 * 2**power, "optimizer": name} for power in range(6) for name in ("adam", "rmsprop")]
+    models = [f"mlp_l1_w{width}" for width in (4, 8, 16, 32, 64, 128)]
+    sizes = _sizes("none", "different", 0.001, 0.002)
+    rows = [row | {"model": model} | how for row in sizes for model in models for how in rates]
+    figure = plots.barrier_by_noise_source(store_of(*rows).paths)
+    assert len(figure.axes) == 2 * MOST_ROWS
+    assert "the first 4 of 12 rows" in figure.get_suptitle()
+    assert max(len(line) for panel in figure.axes for line in panel.get_title().split("\n")) <= TITLE_WIDTH
 
 
 @pytest.mark.parametrize(

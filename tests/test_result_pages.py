@@ -1,37 +1,71 @@
-"""Every table and report in docs/results is what the bundles beside it give."""
+"""Every table, sentence and report in docs/results is what the shipped runs give, and the index has every answer."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis.result_pages.numbers import shipped_content
-from analysis.result_pages.pages import FOLDER, REPORTS, SOURCES, Source, fill, filled, store_of_bundles
+from analysis.result_pages.index import index_parts
+from analysis.result_pages.numbers import bounds, interval
+from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
+from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow.papers.report.markdown import markdown
 
-PAGES = sorted(FOLDER.glob("*.md"))
+FILES = sorted(FOLDER.glob("*.md"))
+SAYS = re.compile(r"<!-- (?:table|text): (\w+) -->\n\n")
+
+
+@pytest.fixture(scope="module")
+def imported() -> Iterator[None]:
+    with shipped_store():
+        yield
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.tables.__name__)
-def test_the_tables_of_a_page_are_what_its_bundles_give(source: Source) -> None:
-    assert filled(source) == (FOLDER / source.page).read_text()
+@pytest.mark.parametrize("page", [*PAGES, FRONT], ids=lambda page: page.file)
+@pytest.mark.usefixtures("imported")
+def test_the_tables_and_sentences_of_a_page_are_what_its_runs_give(page: Page) -> None:
+    assert filled(page) == (FOLDER / page.file).read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", REPORTS)
-def test_a_shipped_report_is_what_its_bundle_gives(folder: str) -> None:
-    with store_of_bundles((f"{folder}/runs.zip",)):
-        assert markdown(shipped_content(REPORTS[folder])) == (FOLDER / folder / "report.md").read_text()
+@pytest.mark.usefixtures("imported")
+def test_the_shipped_report_is_what_the_shipped_runs_give() -> None:
+    assert markdown(ShippedRuns().content) == (FOLDER / "report" / "report.md").read_text()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_table_of_a_page_is_computed(page: Path) -> None:
-    written = re.findall(r"(?:<!-- table: (\w+) -->\n\n|\n\n)(?=\|)", page.read_text())
-    assert written
-    assert all(written)
-    assert {source.page for source in SOURCES} >= {page.name}
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_table_of_a_page_is_computed_and_every_page_answers_its_question(file: Path) -> None:
+    text = file.read_text()
+    tables = re.findall(r"(?:<!-- table: (\w+) -->\n\n|\n\n)(?=\|)", text)
+    assert tables
+    assert all(tables)
+    assert file.name in {page.file for page in PAGES}
+    if file.name != INDEX:
+        assert text.splitlines()[0].endswith("?")
+        assert "answer" in SAYS.findall(text)
+        assert {"## What would change the answer", "## Commands"} <= set(text.splitlines())
+
+
+def test_the_index_quotes_every_page() -> None:
+    index = (FOLDER / INDEX).read_text()
+    for page in PAGES[:-1]:
+        assert f"({page.file})" in index
+    assert index == fill(index, index_parts(FOLDER, [page.file for page in PAGES[:-1]]))
+
+
+def test_every_figure_of_a_page_is_there_and_drawn_by_the_command() -> None:
+    for page in PAGES:
+        shown = set(re.findall(r"\.\./images/([\w.]+)", (FOLDER / page.file).read_text()))
+        assert set(page.figures) <= shown
+        assert all((FOLDER.parent / "images" / name).is_file() for name in shown)
+
+
+def test_the_shipped_store_is_small() -> None:
+    assert STORE.stat().st_size < 20e6
+    assert [path.name for path in FOLDER.rglob("*.zip")] == [STORE.name]
 
 
 def test_a_wrong_number_of_a_page_is_replaced_and_its_text_is_not() -> None:
@@ -40,3 +74,28 @@ def test_a_wrong_number_of_a_page_is_replaced_and_its_text_is_not() -> None:
     assert right == page.replace("| 5 |", "| 4 |\n| 16 |")
     with pytest.raises(ValueError, match="stars: the page has 0 lines"):
         fill(page, {"stars": pd.DataFrame({"width": [4]})})
+
+
+def test_a_wrong_sentence_of_a_page_is_replaced_and_the_next_is_not() -> None:
+    page = "Text.\n\n<!-- text: answer -->\n\n**5 of 5.** And more.\n\nNext.\n"
+    assert fill(page, {"answer": "**4 of 5.**"}) == "Text.\n\n<!-- text: answer -->\n\n**4 of 5.**\n\nNext.\n"
+    with pytest.raises(ValueError, match="other: the page has 0 lines"):
+        fill(page, {"other": "x"})
+
+
+def test_an_index_needs_questions_and_answers(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Is it?\n\n<!-- text: answer -->\n\nYes.\n")
+    assert index_parts(tmp_path, ["a.md"])["answers"].to_dict("records") == [
+        {"question": "[Is it?](a.md)", "answer": "Yes."}
+    ]
+    (tmp_path / "b.md").write_text("# Is it?\n\nYes.\n")
+    with pytest.raises(ValueError, match=r"b\.md: a results page has a question"):
+        index_parts(tmp_path, ["b.md"])
+
+
+def test_intervals_are_those_of_student() -> None:
+    low, mean, high = bounds([1.0, 2.0, 3.0])
+    assert (low, mean, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2, 2 + 4.302653 / 3**0.5))
+    assert interval([1.0, 2.0, 3.0], 2) == "2.00 (-0.48 to 4.48)"
+    with pytest.raises(ValueError, match="1 values have no interval"):
+        bounds([1.0])

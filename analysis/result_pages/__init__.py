@@ -1,1 +1,1 @@
-"""Computes the tables of the pages in docs/results from the bundles beside them."""
+"""Computes the tables, sentences and figures of the pages in docs/results from the runs of docs/results/store.zip."""

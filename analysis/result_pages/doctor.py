@@ -1,22 +1,24 @@
-"""Tables of doctor.md."""
+"""The page doctor.md: three real pairs, diagnosed."""
 
 import pandas as pd
 
-from analysis.result_pages.numbers import Tables, number
+from analysis.result_pages.numbers import number, of
+from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.rows import runs_of
 from lmc_mlflow.query.run_tables import read_table
 
-NETWORKS = {"imagefolder": "CIFAR-10", "mnist": "MNIST"}
+EXPLAINED = "explained"
 
 
-def doctor_tables() -> Tables:
-    """Compute the tables of doctor.md."""
-    runs = sorted(runs_of(Kind.DIAGNOSIS, None, True, None), key=lambda run: run.data.tags[Tag.MODEL])
+def parts(shipped: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and the answer of doctor.md."""
+    (experiment,) = shipped.experiments
+    runs = sorted(runs_of(Kind.DIAGNOSIS, experiment, True, None), key=lambda run: run.data.tags[Tag.MODEL])
     answers, causes = [], []
     for run in runs:
         tags, metrics = run.data.tags, run.data.metrics
-        name = f"{NETWORKS[tags[Tag.DATASET]]}, `{tags[Tag.MODEL]}`, `{tags[Tag.SHIFT]}`"
+        name = f"{NAMES[tags[Tag.DATASET]]}, `{tags[Tag.MODEL]}`, `{tags[Tag.SHIFT]}`"
         answers.append(
             {
                 "pair": name,
@@ -29,4 +31,20 @@ def doctor_tables() -> Tables:
         for _, row in read_table(run.info.run_id, Artifact.DIAGNOSIS).iterrows():
             explained = f"{number(row['explained'], 3)} ({number(row['low'], 3)} to {number(row['high'], 3)})"
             causes.append({"pair": name, "cause": row["title"], "explains (nats)": explained, "because": row["reason"]})
-    return {"answers": pd.DataFrame(answers), "causes": pd.DataFrame(causes)}
+    found, named = pd.DataFrame(answers), pd.DataFrame(causes)
+    return {"answer": _answer(found, named), "answers": found, "causes": named}
+
+
+def _answer(answers: pd.DataFrame, causes: pd.DataFrame) -> str:
+    explained = answers[answers["answer"] == EXPLAINED]
+    told = "; ".join(
+        f"{cause} for {explains} of {barrier} nats ({pair})"
+        for pair, cause, explains, barrier in causes.merge(explained, on="pair")[
+            ["pair", "cause", "explains (nats)", "barrier (nats)"]
+        ].to_numpy()
+    )
+    return (
+        f"**{of(len(explained), len(answers))} real barriers are not between basins of their own: {told}.** "
+        f"Intervals are "
+        "over test images; one pair of each kind was diagnosed."
+    )

@@ -1,15 +1,14 @@
-"""Numbers as the pages write them, and the report over the store of this process."""
+"""Numbers as the pages write them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
-from lmc_mlflow.papers.report.content import Content, report_content
-from lmc_mlflow.workflows.report.report import read_frames
-
-MIN_SEEDS = 2
-Tables = dict[str, pd.DataFrame]
+SURE = 0.95
+"""Confidence of the intervals on the pages."""
 
 
 def number(value: float, decimals: int, sign: str = "") -> str:
@@ -28,6 +27,30 @@ def spread(values: "pd.Series[float]", decimals: int, sign: str = "") -> str:
     return either(float(values.mean()), float(values.std(ddof=1)), decimals, sign)
 
 
-def shipped_content(stand_ins: Mapping[str, str]) -> Content:
-    """Compute the content of the report over the store of this process."""
-    return report_content(read_frames(()), stand_ins, MIN_SEEDS)
+def interval(values: "Iterable[float]", decimals: int, sign: str = "") -> str:
+    """Write a mean and its 95 % t interval, as in `0.37 (0.35 to 0.39)`.
+
+    Raises:
+        ValueError: there are fewer than two values, which have no interval.
+    """
+    low, mean, high = bounds(values)
+    return f"{number(mean, decimals, sign)} ({number(low, decimals, sign)} to {number(high, decimals, sign)})"
+
+
+def bounds(values: "Iterable[float]") -> tuple[float, float, float]:
+    """Compute the 95 % t interval of a mean: its low end, the mean, its high end.
+
+    Raises:
+        ValueError: there are fewer than two values, which have no interval.
+    """
+    known = np.asarray(list(values), dtype=float)
+    if len(known) < 2:
+        raise ValueError(f"{len(known)} values have no interval")
+    half = float(stats.t.ppf((1 + SURE) / 2, len(known) - 1)) * float(known.std(ddof=1)) / math.sqrt(len(known))
+    mean = float(known.mean())
+    return mean - half, mean, mean + half
+
+
+def of(yes: int, everything: int) -> str:
+    """Write a count, as in `4 of 5`."""
+    return f"{int(yes)} of {int(everything)}"

@@ -1,42 +1,59 @@
-"""Pages of docs/results, and the bundles that their tables are computed from."""
+"""Pages of docs/results: which runs of the shipped store each is computed from, and what is computed."""
 
 import importlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.result_pages.breaks import breaks_tables
-from analysis.result_pages.doctor import doctor_tables
-from analysis.result_pages.numbers import Tables
-from analysis.result_pages.pairs_and_ensembles import ensembles_tables, pairs_tables
-from analysis.result_pages.paper import STAND_INS, paper_tables
-from analysis.result_pages.permutation import permutation_tables
-from analysis.result_pages.when import when_tables
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.result_pages import (
+    batch_norm,
+    batch_size,
+    connected,
+    doctor,
+    ensembles,
+    front,
+    optimizers,
+    permutation,
+    shift,
+    training_length,
+    when,
+    zoo,
+)
+from analysis.result_pages.index import index_parts
+from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow.papers.report.markdown import markdown_table
+from lmc_mlflow.plots import png_bytes
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 FOLDER = Path(__file__).parents[2] / "docs" / "results"
+STORE = FOLDER / "store.zip"
+IMAGES = FOLDER.parent / "images"
+INDEX = "README.md"
+Parts = Mapping[str, pd.DataFrame | str]
+"""Name of a table or text of a page -> what stands there."""
 
 
 @contextmanager
-def store_of_bundles(names: tuple[str, ...]) -> Iterator[None]:
-    """Import bundles of docs/results into a new store, which is the store of this process while the block lasts.
+def shipped_store() -> Iterator[None]:
+    """Import the shipped runs into a new store, which is the store of this process while the block lasts.
 
     Raises:
-        ValueError: a bundle was not imported.
+        ValueError: they were not imported.
     """
     before = os.environ.get(TRACKING_URI)
     with tempfile.TemporaryDirectory() as folder:
         os.environ[TRACKING_URI] = f"sqlite:///{folder}/mlflow.db"
         try:
             with chdir(folder):  # artifacts go below the working directory
-                bundles = ",".join(str(FOLDER / name) for name in names)
-                if importlib.import_module("entry_points.import").main([f"--bundles={bundles}"]):
-                    raise ValueError(f"{bundles}: not imported; see the line above")
+                if importlib.import_module("entry_points.import").main([f"--bundles={STORE}"]):
+                    raise ValueError(f"{STORE}: not imported; see the line above")
             yield
         finally:
             del os.environ[TRACKING_URI]
@@ -44,45 +61,66 @@ def store_of_bundles(names: tuple[str, ...]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Bundles whose runs some tables of a page are computed from, in one store of their own."""
+class Page:
+    """A page: a question, and what its runs answer.
 
-    page: str
-    bundles: tuple[str, ...]
-    tables: Callable[[], Tables]
+    Attributes:
+        file: below docs/results.
+        experiments: of the shipped store.
+        parts: computes every table and every sentence with numbers.
+        figures: file below docs/images -> draws it.
+    """
+
+    file: str
+    experiments: tuple[str, ...]
+    parts: Callable[[ShippedRuns], Parts]
+    figures: Mapping[str, Callable[[ShippedRuns], Figure]] = field(default_factory=dict)
 
 
-SOURCES = (
-    Source("paper.md", ("paper/runs.zip",), paper_tables),
-    Source("breaks.md", ("breaks/runs.zip",), breaks_tables),
-    Source("permutation.md", ("permutation.zip",), permutation_tables),
-    Source("pairs.md", ("pairs.zip",), pairs_tables),
-    Source("ensembles.md", ("pairs.zip",), ensembles_tables),
-    Source("doctor.md", ("doctor.zip",), doctor_tables),
-    Source("when.md", ("when.zip",), when_tables),
+PAGES = (
+    Page("connected.md", ("paper", "pairs", "training_length"), connected.parts, connected.FIGURES),
+    Page("shift.md", ("severity",), shift.parts, shift.FIGURES),
+    Page("training_length.md", ("training_length",), training_length.parts, training_length.FIGURES),
+    Page("batch_size.md", ("paper", "breaks", "budgets"), batch_size.parts, batch_size.FIGURES),
+    Page("batch_norm.md", ("paper", "resnets"), batch_norm.parts, batch_norm.FIGURES),
+    Page("ensembles.md", ("pairs", "training_length"), ensembles.parts, ensembles.FIGURES),
+    Page("optimizers.md", ("breaks",), optimizers.parts, optimizers.FIGURES),
+    Page("permutation.md", ("permutations",), permutation.parts, permutation.FIGURES),
+    Page("zoo.md", ("breaks", "zoo"), zoo.parts, zoo.FIGURES),
+    Page("when.md", ("when",), when.parts, when.FIGURES),
+    Page("doctor.md", ("doctor",), doctor.parts),
+    Page(INDEX, (), lambda _: index_parts(FOLDER, [page.file for page in PAGES if page.file != INDEX])),
 )
+"""The index comes last: it quotes the others."""
+FRONT = Page("../../README.md", ("when", "permutations"), front.parts)
+"""The front page of the project."""
 
-REPORTS = {"paper": STAND_INS, "breaks": {}}
-"""Folder with a shipped report and its bundle -> the stand-ins of the report."""
 
-
-def fill(page: str, tables: Tables) -> str:
-    """Replace tables of a page.
+def fill(page: str, parts: Parts) -> str:
+    """Replace tables and texts of a page.
 
     Raises:
-        ValueError: a table for which the page has no place.
+        ValueError: a part for which the page has no place.
     """
-    for name, table in tables.items():
-        place = re.compile(rf"(<!-- table: {name} -->\n\n)(\|[^\n]*\n)*")
+    for name, part in parts.items():
+        is_text = isinstance(part, str)
+        line = rf"<!-- {'text' if is_text else 'table'}: {name} -->"
+        place = re.compile(rf"({line}\n\n)" + (r"(?!<!--)[^\n]+\n" if is_text else r"(\|[^\n]*\n)*"))
         found = place.findall(page)
         if len(found) != 1:
-            raise ValueError(f"{name}: the page has {len(found)} lines <!-- table: {name} -->, not one")
-        rows = markdown_table(table)
-        page = place.sub(lambda match: f"{match[1]}{rows}\n", page)  # noqa: B023 (called at once)
+            raise ValueError(f"{name}: the page has {len(found)} lines {line}, not one")
+        written = f"{part if isinstance(part, str) else markdown_table(part)}\n"
+        page = place.sub(lambda match: f"{match[1]}{written}", page)  # noqa: B023 (called at once)
     return page
 
 
-def filled(source: Source) -> str:
-    """Return the text of a page with the tables of a source computed anew."""
-    with store_of_bundles(source.bundles):
-        return fill((FOLDER / source.page).read_text(), source.tables())
+def filled(page: Page) -> str:
+    """Return the text of a page with its tables and sentences computed anew from the store of this process."""
+    return fill((FOLDER / page.file).read_text(), page.parts(ShippedRuns(*page.experiments)))
+
+
+def draw(page: Page) -> None:
+    """Draw the figures of a page into docs/images."""
+    runs = ShippedRuns(*page.experiments)
+    for file, figure in page.figures.items():
+        (IMAGES / file).write_bytes(png_bytes(figure(runs)))

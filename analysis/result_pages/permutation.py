@@ -1,35 +1,79 @@
-"""Tables of permutation.md."""
+"""The page permutation.md: barriers by width, with and without alignment, and stars."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import Tables, spread
-from lmc_mlflow import query
+from analysis.result_pages.numbers import interval, of, spread
+from analysis.result_pages.shipped_runs import ShippedRuns
+from lmc_mlflow import plots, query
 from lmc_mlflow.papers.printed import printed_table
 
 SEGMENTS = {"star_source": "star to source", "star_held_out": "star to held out", "regular": "regular to regular"}
 ACCURACIES = ("star", "sources", "held_out", "ensemble")
+WIDTHS = (4, 16, 64, 256)
+BARRIER = "test/barrier_over_chord"
 
 
-def permutation_tables() -> Tables:
-    """Compute the tables of permutation.md."""
-    paths, stars, printed = query.paths(), query.stars(), printed_table("starlight_barriers")
-    widths, zoo = [], []
-    for width in (4, 16, 64, 256):
-        own = paths[(paths["model"] == f"mlp_l1_w{width}") & (paths["align"] == "weights")]
-        row = {"width": width, "barrier, not aligned": spread(own["unaligned/test/barrier_over_chord"], 3)}
-        row |= {"aligned by weights": spread(own["test/barrier_over_chord"], 3)}
+def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and sentences of permutation.md."""
+    paths = runs.paths[runs.paths["align"] == "weights"]
+    return {
+        "answer": _answer(paths),
+        "widths": _widths(paths),
+        "stars": _stars(runs.table(query.stars)),
+        "verdicts": runs.verdicts("S-10"),
+    }
+
+
+def _of_width(table: pd.DataFrame, width: int) -> pd.DataFrame:
+    return table[table["model"] == f"mlp_l1_w{width}"]
+
+
+def _answer(paths: pd.DataFrame) -> str:
+    wide, narrow = _of_width(paths, WIDTHS[-1]), _of_width(paths, WIDTHS[0])
+    connected = {width: _of_width(paths, width)["connected"] for width in WIDTHS}
+    told = ", ".join(f"{of((found == 'yes').sum(), len(found))} at width {width}" for width, found in connected.items())
+    before = of((paths["connected_unaligned"] == "yes").sum(), len(paths))
+    unaligned = f"unaligned/{BARRIER}"
+    return (
+        "**Wide ones are, narrow ones are not: of pairs with one hidden layer on MNIST, weight matching connects "
+        f"{told}; without it {before} are connected.** At width {WIDTHS[-1]} it takes the barrier from "
+        f"{interval(wide[unaligned], 3)} to {interval(wide[BARRIER], 3)} nats, at width {WIDTHS[0]} from "
+        f"{interval(narrow[unaligned], 2)} to {interval(narrow[BARRIER], 2)}."
+    )
+
+
+def _widths(paths: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for width in WIDTHS:
+        own = _of_width(paths, width)
+        row = {"width": width, "barrier, not aligned": spread(own[f"unaligned/{BARRIER}"], 3)}
+        row |= {"aligned by weights": spread(own[BARRIER], 3)}
         for head, column in (("connected, not aligned", "connected_unaligned"), ("aligned", "connected")):
-            row[head] = f"{(own[column] == 'yes').sum()} of {len(own)}"
-        widths.append(row)
-        (_, star), *_ = stars[stars["model"] == f"mlp_l1_w{width}"].iterrows()
-        row = {"width": width}
-        for kind, head in SEGMENTS.items():
-            mean, largest = star[f"{kind}/test/barrier_over_chord"], star[f"{kind}/test/barrier_over_chord_max"]
-            row[head] = f"{mean:.3f} ({largest:.3f})"
-        scores = ", ".join(f"{100 * star[f'accuracy/{name}']:.1f}" for name in ACCURACIES)
-        row |= {"accuracy: star, sources, held out, ensemble": f"{scores} %", "a star?": star["star"]}
+            row[head] = of((own[column] == "yes").sum(), len(own))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _stars(stars: pd.DataFrame) -> pd.DataFrame:
+    printed = printed_table("starlight_barriers")
+    rows = []
+    for width in WIDTHS:
         theirs = printed[printed["setting"] == f"mlp mnist width {width}"].set_index("pair_type")["barrier_mean"]
-        row["theirs: star to held out"] = f"{theirs['star-heldout']:.3f}" if len(theirs) else ""
-        row["regular to held out"] = f"{theirs['regular-heldout']:.3f}" if len(theirs) else ""
-        zoo.append(row)
-    return {"widths": pd.DataFrame(widths), "stars": pd.DataFrame(zoo)}
+        for _, star in _of_width(stars, width).sort_values(["seed", "run_id"]).iterrows():
+            row = {"width": width}
+            for kind, head in SEGMENTS.items():
+                row[head] = f"{star[f'{kind}/{BARRIER}']:.3f} ({star[f'{kind}/{BARRIER}_max']:.3f})"
+            scores = ", ".join(f"{100 * star[f'accuracy/{name}']:.1f}" for name in ACCURACIES)
+            row |= {"accuracy: star, sources, held out, ensemble": f"{scores} %", "a star?": star["star"]}
+            row["theirs: star to held out"] = f"{theirs['star-heldout']:.3f}" if len(theirs) else ""
+            row["regular to held out"] = f"{theirs['regular-heldout']:.3f}" if len(theirs) else ""
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _figure(runs: ShippedRuns) -> Figure:
+    return plots.aligned_by_width(runs.paths)
+
+
+FIGURES = {"results_permutation.png": _figure}

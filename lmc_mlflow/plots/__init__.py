@@ -5,6 +5,7 @@ from lmc_mlflow.plots.over_seeds.barriers.band_distance import barrier_by_band_d
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import barrier_by_batch_and_lr as barrier_by_batch_and_lr
 from lmc_mlflow.plots.over_seeds.barriers.batch_and_lr import final_training_loss as final_training_loss
 from lmc_mlflow.plots.over_seeds.barriers.budgets import barrier_by_budget as barrier_by_budget
+from lmc_mlflow.plots.over_seeds.barriers.by_epoch import barrier_by_epoch as barrier_by_epoch
 from lmc_mlflow.plots.over_seeds.barriers.by_model import barrier_by_model as barrier_by_model
 from lmc_mlflow.plots.over_seeds.barriers.error_barriers import error_barrier_by_model as error_barrier_by_model
 from lmc_mlflow.plots.over_seeds.barriers.error_barriers import error_barrier_by_slope as error_barrier_by_slope
@@ -12,6 +13,7 @@ from lmc_mlflow.plots.over_seeds.barriers.noise_scale import barrier_by_noise_sc
 from lmc_mlflow.plots.over_seeds.barriers.noise_source import barrier_by_noise_source as barrier_by_noise_source
 from lmc_mlflow.plots.over_seeds.barriers.parting import barrier_by_parting as barrier_by_parting
 from lmc_mlflow.plots.over_seeds.barriers.phase_diagram import phase_diagram as phase_diagram
+from lmc_mlflow.plots.over_seeds.barriers.shift_size import barrier_by_shift_size as barrier_by_shift_size
 from lmc_mlflow.plots.over_seeds.beside_paper import beside_paper as beside_paper
 from lmc_mlflow.plots.over_seeds.boundaries import boundaries as boundaries
 from lmc_mlflow.plots.over_seeds.curves import learning_over_seeds as learning_over_seeds

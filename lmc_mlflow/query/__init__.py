@@ -14,6 +14,7 @@ from lmc_mlflow.query.curves import (
     path_curves,
     with_points,
 )
+from lmc_mlflow.query.epochs import barriers_by_epoch
 from lmc_mlflow.query.layers import layer_barriers
 from lmc_mlflow.query.matrices import matrix_networks, matrix_pairs, matrix_pairs_on_other_data, matrix_points
 from lmc_mlflow.query.tables import alignments, endpoints, ensembles, matrices, pairs, paths, pruned, stars
@@ -27,6 +28,7 @@ ELSEWHERE = {
 __all__ = [
     "alignments",
     "barrier_by_class",
+    "barriers_by_epoch",
     "curvatures",
     "endpoints",
     "ensemble_members",

@@ -16,6 +16,8 @@ from lmc_mlflow.tracking.connection.address import tracking_uri
 from lmc_mlflow.tracking.connection.client import client_of
 
 PAGE = 1000
+SHORTEST_PREFIX = 4
+"""Characters: a shorter one may be a number or a slip of the keyboard, and can be the beginning of some run's id."""
 
 
 def default_client(uri: str | None = None) -> MlflowClient:
@@ -73,12 +75,14 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
     """Find the run with this id, or the only run whose id begins with it.
 
     Raises:
-        ValueError: there is none, or there are several.
+        ValueError: there is none, there are several, or the beginning is shorter than four characters.
     """
     if not re.fullmatch(r"[0-9A-Za-z]+", run_id):
         raise ValueError(
             f"run id {run_id!r}: letters and digits only; copy it from the UI or from what train_pair printed"
         )
+    if len(run_id) < SHORTEST_PREFIX:
+        raise ValueError(f"run id {run_id!r}: too short; give at least {SHORTEST_PREFIX} characters of it")
     if len(run_id) == 32:
         try:
             return client.get_run(run_id)

@@ -13,6 +13,8 @@ from lmc_mlflow.findings.thresholds import EQUIVALENT_WITHIN, NEGLIGIBLE
 
 LOWER, NONE, HIGHER = "larger batches: lower", "no difference", "larger batches: higher"
 WORDS = {1: LOWER, -1: HIGHER}
+CONDITION = ("dataset", "model", "normalization", "optimizer", "lr", "epochs")
+"""Settings that the table names; a row's two batch sizes have all others in common too."""
 
 
 def batch_size_comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
@@ -47,7 +49,7 @@ def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
     counts = conditions["learnt"].astype(bool) & conditions["accepted"].astype(bool)
     enough = conditions[(conditions["n"] >= max(2, min_seeds)) & counts]
     for source, small, large in batch_size_comparisons(enough):
-        row = {"source": source} | {name: small[name] for name in ("dataset", "model", "optimizer", "lr", "epochs")}
+        row = {"source": source} | {name: small[name] for name in CONDITION}
         row |= {"batch_small": small["batch_size"], "batch_large": large["batch_size"]}
         row |= {"n": min(small["n"], large["n"])}
         for measure, name in (("test", "error_pct"), ("in_basin", "barrier")):
@@ -55,7 +57,7 @@ def head_to_head(conditions: pd.DataFrame, min_seeds: int) -> pd.DataFrame:
         by_error, by_loss = changes(small, large)
         row |= {"error_says": _said(by_error, "error_barrier"), "loss_says": _said(by_loss, "barrier")}
         rows.append(row | {"run_ids": " ".join((*small["run_ids"], *large["run_ids"]))})
-    columns = ["source", "dataset", "model", "optimizer", "lr", "epochs", "batch_small", "batch_large", "n"]
+    columns = ["source", *CONDITION, "batch_small", "batch_large", "n"]
     columns += ["error_pct_small", "error_pct_large", "barrier_small", "barrier_large", "error_says", "loss_says"]
     return pd.DataFrame(rows, columns=[*columns, "run_ids"])
 

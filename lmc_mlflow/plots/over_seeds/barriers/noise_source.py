@@ -1,5 +1,6 @@
 """Draws barriers against batch size by source of noise (Hepburn et al. against Altintas et al.)."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,6 +36,8 @@ ASIDE = ("batch_size", "shift", "noise")
 ROWS = ("model", "optimizer", "lr")
 """Settings that get rows of panels, in this order, where a legend of all would have too many entries."""
 VALUES = {"test": "error barrier (%)", "test/barrier_in_basin": "barrier in basin\n(nats per sample)"}
+TITLE_WIDTH = 44
+"""Characters over a panel."""
 MOST_ROWS = 4
 COLORS = ("optimizer", "lr")
 """Settings that the colour of a line shows; the marker shows the model, the line all others."""
@@ -74,9 +77,9 @@ def barrier_by_noise_source(paths: pd.DataFrame) -> Figure:
                 _draw_row(line, (part, rows), value, shown, encoding)
                 line[0].set_ylabel(VALUES[value])
                 for source, panel in zip(shown, line, strict=True):
-                    panel.set_title(
-                        "\n".join(filter(None, [name, source, _number_text(part, source)])), fontsize="small"
-                    )
+                    here = textwrap.fill(name, TITLE_WIDTH) if panel is line[0] else ""
+                    said = "\n".join(filter(None, [here, source, _number_text(part, source)]))
+                    panel.set_title(said, fontsize="small")
         for panel in (panel for line in axes[:-1] for panel in line):
             panel.set_xlabel("")
         encoding.add_entries(axes[0][0])

@@ -1,0 +1,123 @@
+"""The page connected.md: MLPs of Tables VI and VIII beside the printed numbers."""
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.result_pages.numbers import either, number, of
+from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
+from lmc_mlflow import plots
+from lmc_mlflow.papers.marks import NO_DATA
+
+TABLES = ("table_vi", "table_viii")
+SETTINGS = ["dataset", "model", "normalization", "batch_size", "lr"]
+CIFAR10 = "cifar10"
+COMPARABLE = 0.05
+"""Nats: a smaller printed barrier has no ratio to ours that means anything."""
+
+
+def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and sentences of connected.md."""
+    rows = _rows(runs)
+    return {"answer": _answer(rows), "marks": _marks(runs), "rows": _beside(rows), "pairs": _side_a(runs)}
+
+
+def _rows(runs: ShippedRuns) -> pd.DataFrame:
+    """Find the cells of MLPs with data, each once: six stand in both tables."""
+    cells = pd.concat([runs.content.tables[name] for name in TABLES], ignore_index=True)
+    cells = cells[(cells["bn"] == "interpolate") & (cells["barrier_mark"] != NO_DATA)]
+    cells = cells[cells["model"].str.startswith("mlp_")].drop_duplicates(SETTINGS)
+    held = cells["holds"].str.extract(r"(\d+) of (\d+)").astype(int)
+    return cells.assign(
+        ours=2 * held[0] > held[1],
+        theirs=(cells["paper_has_barrier"] == "no") & (cells["paper_lost"] == "no"),
+    ).sort_values(["batch_size", "dataset", "normalization", "model", "lr"], ascending=[False, False, True, True, True])
+
+
+def _answer(rows: pd.DataFrame) -> str:
+    large, small = rows[rows["batch_size"] == 1024], rows[rows["batch_size"] == 32]
+    told = [
+        f"at batch size {size:,} in {of(part['ours'].sum(), len(part))} conditions (printed: "
+        f"{int(part['theirs'].sum())})"
+        for size, part in ((1024, large), (32, small))
+    ]
+    with_ratio = large[(large["paper_barrier"] >= COMPARABLE) & (large["in_basin"] > 0)]
+    lower = int((large.loc[large["paper_barrier"] >= COMPARABLE, "ratio"] < 1).sum())
+    mean = math.exp(with_ratio["ratio"].map(math.log).mean())
+    return (
+        f"**MLPs trained on two halves stay in one basin {' and '.join(told)}; the verdict is the printed one in "
+        f"{of((rows['ours'] == rows['theirs']).sum(), len(rows))}.** Where the paper prints a barrier of 0.05 nats "
+        f"or more at "
+        f"1,024, ours is lower in {of(lower, (large['paper_barrier'] >= COMPARABLE).sum())}, {number(mean, 2)} times "
+        f"the "
+        "printed one in the geometric mean."
+    )
+
+
+def _marks(runs: ShippedRuns) -> pd.DataFrame:
+    cells = []
+    for name in TABLES:
+        table = runs.content.tables[name]
+        rows = table[(table["bn"] == "interpolate") & (table["barrier_mark"] != NO_DATA)]
+        for measure, column in (("barrier", "barrier_mark"), ("accuracy delta", "delta_mark")):
+            for size in (1024, 32):
+                found = rows[rows["batch_size"] == size][column]
+                title = f"Table {name.removeprefix('table_').upper()}, {measure}, batch size {size:,}"
+                counts = {mark: int((found == mark).sum()) for mark in ("agrees", "same conclusion", "differs")}
+                cells.append({"with interpolated statistics": title, "cells with data": len(found)} | counts)
+    return pd.DataFrame(cells)
+
+
+def _beside(rows: pd.DataFrame) -> pd.DataFrame:
+    """Put each cell beside the printed one."""
+    columns = {
+        "data": rows["dataset"].map({**NAMES, CIFAR10: "CIFAR-10"}),
+        "network": "`" + rows["model"] + "`",
+        "scaling": rows["normalization"],
+        "batch": rows["batch_size"],
+        "rate": rows["lr"].map("{:g}".format),
+        "epochs": rows["condition"].str.extract(r"(\d+) epochs", expand=False),
+        "barrier in the basin (nats)": _spreads(rows, "in_basin", "in_basin_sd", 2),
+        "printed": _spreads(rows, "paper_barrier", "paper_barrier_sd", 2),
+        "accuracy delta (points)": _spreads(rows, "delta", "delta_sd", 1, "+"),
+        "printed ": _spreads(rows, "paper_delta", "paper_delta_sd", 1, "+"),
+        "connected": rows["holds"],
+        "printed: connected": rows["theirs"].map({True: "yes", False: "no"}),
+    }
+    return pd.DataFrame(columns)
+
+
+def _spreads(rows: pd.DataFrame, mean: str, deviation: str, decimals: int, sign: str = "") -> list[str]:
+    return [either(value, sd, decimals, sign) for value, sd in rows[[mean, deviation]].astype(float).to_numpy()]
+
+
+def _side_a(runs: ShippedRuns) -> pd.DataFrame:
+    """Compare the accuracy delta on test images with that on the images that side A was trained on."""
+    paths = runs.paths
+    one_layer = (
+        paths["model"].isin(["mlp_l1_w126", "mlp_l1_w587"]) & (paths["pair"] != "") & (paths["bn"] == "interpolate")
+    )
+    long = paths[one_layer & (paths["epochs"].astype(float) >= 100) & (paths["shift"] == "label_5050")]
+    rows = []
+    for (dataset, scaling, epochs), own in long.groupby(["dataset", "normalization", "epochs"], sort=True):
+        rows.append(
+            {
+                "data": NAMES[dataset],
+                "scaling": scaling,
+                "epochs": epochs,
+                "n": len(own),
+                "delta on test images (points)": number(100 * own["test/accuracy_delta"].mean(), 1, "+"),
+                "delta on the images of side A": number(100 * own["train_a/accuracy_delta"].mean(), 1, "+"),
+                "angle (degrees)": number(own["angle_deg"].mean(), 1),
+                "connected": of((own["connected"] == "yes").sum(), len(own)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _beside_paper(runs: ShippedRuns) -> Figure:
+    return plots.beside_paper(_rows(runs), "MLPs of Tables VI and VIII beside the printed values")
+
+
+FIGURES = {"results_connected.png": _beside_paper}

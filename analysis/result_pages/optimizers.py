@@ -1,0 +1,113 @@
+"""The page optimizers.md: Altintas et al. on MNIST, where two copies differ in the order of the images alone."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.result_pages.numbers import either, of
+from analysis.result_pages.shipped_runs import MIN_SEEDS, NAMES, ShippedRuns
+from lmc_mlflow import plots
+
+CLAIMS = (
+    "D-01a",
+    "D-01b",
+    "D-01c",
+    "D-02",
+    "D-06a",
+    "D-06b",
+    "D-08a",
+    "D-08b",
+    "D-08c",
+    "D-10",
+    "D-11b",
+    "D-11c",
+    "D-11d",
+)
+CLAIMS += ("D-20", "D-21")
+HEADS = {"lr": "rate", "warmup_epochs": "warm-up epochs", "batch_size": "batch size"}
+
+
+def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and sentences of optimizers.md."""
+    tables = runs.content.tables
+    one = _by_split(tables["altintas_table_1"], ["layers", "batch_size", "optimizer", "lr", "n"])
+    two = _by_split(tables["altintas_table_2"], ["optimizer", "lr", "warmup_epochs", "n"])
+    return {
+        "answer": _answer(runs),
+        "marks": _marks(tables),
+        "altintas_table_2": two,
+        "altintas_table_1": one,
+        "altintas_table_4": _accuracies(tables["altintas_table_4"]),
+        "verdicts": runs.verdicts(*CLAIMS),
+    }
+
+
+def _answer(runs: ShippedRuns) -> str:
+    table = runs.content.tables["altintas_table_1"]
+    test = table[(table["split"] == "test") & (table["n"] >= MIN_SEEDS)]
+    sgd, adam = test[test["optimizer"] == "sgd"], test[(test["optimizer"] == "adam") & (test["lr"] == 0.005)]
+    worst = adam.loc[adam["error_barrier_pct"].idxmax()]
+    two = runs.content.tables["altintas_table_2"]
+    two = two[(two["split"] == "test") & (two["optimizer"] == "adam") & (two["lr"] == 0.005)].set_index("warmup_epochs")
+    cold, warm = two.loc[0], two.loc[10]
+    return (
+        f"**Rarely: under SGD linear networks of every depth stay below 2 % of error in "
+        f"{of((sgd['error_barrier_pct'] < 2).sum(), len(sgd))} "
+        f"conditions; Adam at its high rate breaks {int(worst['layers'])} linear layers, with "
+        f"{either(worst['error_barrier_pct'], worst['sd'], 1)} % (printed {worst['printed_pct']}).** One hidden "
+        f"layer under that rate has "
+        f"{either(cold['error_barrier_pct'], cold['sd'], 2)} % (printed {cold['printed_pct']}), and "
+        f"{either(warm['error_barrier_pct'], warm['sd'], 2)} % with warm-up (printed {warm['printed_pct']})."
+    )
+
+
+def _marks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    rows = []
+    for name, title in (("altintas_table_1", "Table 1"), ("altintas_table_2", "Table 2")):
+        known = tables[name][tables[name]["n"] >= MIN_SEEDS]
+        counts = {mark: int((known["mark"] == mark).sum()) for mark in ("agrees", "same conclusion", "differs")}
+        rows.append(
+            {"": title, "cells with data": len(known), "undertrained": int((known["trained"] == "undertrained").sum())}
+            | counts
+        )
+    return pd.DataFrame(rows)
+
+
+def _by_split(table: pd.DataFrame, named: list[str]) -> pd.DataFrame:
+    """Put error barriers on test and training data of one printed condition side by side."""
+    rows = []
+    for keys, part in table[table["n"] >= MIN_SEEDS].groupby(named, sort=False):
+        row = dict(zip(named, keys, strict=True)) | {}
+        for split in ("test", "train"):
+            one = part[part["split"] == split].iloc[0]
+            head = "error barrier, test (%)" if split == "test" else "train (%)"
+            row |= {head: either(one["error_barrier_pct"], one["sd"], 2), f"printed, {split}": one["printed_pct"]}
+        row["epochs"] = str(part["condition"].iloc[0]).split(" epochs")[0]
+        rows.append(row)
+    return pd.DataFrame(rows).rename(columns=HEADS)
+
+
+def _accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    found = table[table["n"] >= MIN_SEEDS]
+    columns = {
+        "data set": found["dataset"].map({**NAMES, "cifar10": "CIFAR-10"}),
+        "layers": found["layers"],
+        "rate": found["lr"],
+        "n": found["n"],
+        "test accuracy (%)": [either(mean, sd, 2) for mean, sd in found[["accuracy_pct", "sd"]].to_numpy()],
+        "printed": found["printed_pct"],
+        "epochs": found["condition"].str.extract(r"(\d+) epochs", expand=False),
+    }
+    return pd.DataFrame(columns)
+
+
+def _figure(runs: ShippedRuns) -> Figure:
+    paths = runs.frames.paths
+    linear = (
+        paths["model"].str.startswith("linear_")
+        & (paths["init"] == "same")
+        & (paths["batch_size"].astype(float) == 1024)
+    )
+    return plots.error_barrier_by_model(paths[linear])
+
+
+FIGURES = {"results_optimizers.png": _figure}

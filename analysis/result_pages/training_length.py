@@ -1,0 +1,124 @@
+"""The page training_length.md: barriers and accuracies against the epoch of training."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.result_pages.numbers import bounds, interval, number, of, spread
+from analysis.result_pages.shipped_runs import ShippedRuns
+from lmc_mlflow import plots, query
+from lmc_mlflow.papers.printed import printed_table
+
+FIRST, LAST = 21, 400
+"""Epochs that are compared: the least that the paper's text allows, and those at which its accuracies lie."""
+CONDITION = ["model", "normalization"]
+
+
+def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and sentences of training_length.md."""
+    barriers = _barriers(runs)
+    return {
+        "answer": _answer(barriers, _trained(runs)),
+        "barriers": _by_epoch(barriers),
+        "accuracies": _accuracies(runs),
+        "differences": _differences(barriers),
+        "verdicts": runs.verdicts("H-62a", "H-62b"),
+    }
+
+
+def _barriers(runs: ShippedRuns) -> pd.DataFrame:
+    found = runs.table(query.barriers_by_epoch)
+    return found[found["split"] == "test"]
+
+
+def _trained(runs: ShippedRuns) -> pd.DataFrame:
+    """Read training accuracies in percent after every epoch: of each seed the mean of both sides."""
+    ends = runs.endpoints
+    curves = query.learning_curves(ends[(ends["epochs"].astype(float) == LAST) & (ends["pair"] != "")])
+    curves = curves[curves["split"] == "train"]
+    means = curves.groupby([*CONDITION, "seed", "epoch"])["accuracy"].mean()
+    return (100 * means).reset_index()
+
+
+def _answer(barriers: pd.DataFrame, trained: pd.DataFrame) -> str:
+    one_layer = barriers[barriers["model"] == "mlp_l1_w126"]
+    reached = trained[(trained["model"] == "mlp_l1_w126") & (trained["epoch"] == LAST)]
+    told = []
+    for scaling in ("centered", "unit"):
+        own = one_layer[one_layer["normalization"] == scaling]
+        first, last = (own.loc[own["epoch"] == epoch, "barrier_in_basin"] for epoch in (FIRST, LAST))
+        told.append(
+            f"{scaling}, the barrier in the basin goes from {interval(first, 2)} nats after {FIRST} epochs to "
+            f"{interval(last, 2)} after {LAST}"
+        )
+    accuracies = [
+        f"{interval(reached.loc[reached['normalization'] == scaling, 'accuracy'], 1)} % {scaling}"
+        for scaling in ("centered", "unit")
+    ]
+    return (
+        f"**For one hidden layer: {'; '.join(told)}.** After {LAST} epochs the training accuracy is "
+        f"{' and '.join(accuracies)}; the paper prints 98 and 60 %."
+    )
+
+
+def _by_epoch(barriers: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for (model, scaling, epoch), own in barriers.groupby([*CONDITION, "epoch"], sort=True):
+        rows.append(
+            {
+                "network": f"`{model}`",
+                "scaling": scaling,
+                "epochs": int(epoch),
+                "n": len(own),
+                "barrier, eq. 1 (nats)": spread(own["barrier"], 3),
+                "in the basin (nats)": spread(own["barrier_in_basin"], 3),
+                "error barrier (%)": spread(100 * own["error_barrier"], 1),
+                "accuracy delta (points)": spread(100 * own["accuracy_delta"], 1, "+"),
+                "angle (degrees)": number(own["angle_deg"].mean(), 1),
+                "connected": of((own["connected"] == "yes").sum(), len(own)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _differences(barriers: pd.DataFrame) -> pd.DataFrame:
+    """Judge every definition: does the barrier rise from the first to the last of the two epochs?"""
+    rows = []
+    for (model, scaling), own in barriers.groupby(CONDITION, sort=True):
+        row = {"network": f"`{model}`", "scaling": scaling}
+        for name, (head, scale) in {
+            "barrier": ("eq. 1 (nats)", 1),
+            "barrier_over_chord": ("over the chord (nats)", 1),
+            "barrier_in_basin": ("in the basin (nats)", 1),
+            "error_barrier": ("of the error (%)", 100),
+        }.items():
+            table = scale * own.pivot_table(index="seed", columns="epoch", values=name)
+            change = (table[LAST] - table[FIRST]).dropna()
+            row[head] = f"{_word(change)}: {interval(change, 2 if scale == 1 else 1, '+')}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _word(change: "pd.Series[float]") -> str:
+    low, _, high = bounds(change)
+    return "rises" if low > 0 else "falls" if high < 0 else "undecided"
+
+
+def _accuracies(runs: ShippedRuns) -> pd.DataFrame:
+    """Put training accuracies beside the printed ones, at the epochs that were kept."""
+    trained, printed = _trained(runs), printed_table("app_g_training_accuracy")
+    rows = []
+    for (model, scaling), own in trained.groupby(CONDITION, sort=True):
+        row = {"network": f"`{model}`", "scaling": scaling}
+        for epoch in (FIRST, 50, 100, 200, LAST):
+            row[f"{epoch} epochs (%)"] = spread(own.loc[own["epoch"] == epoch, "accuracy"], 1)
+        theirs = printed[(printed["model"] == model) & (printed["normalization"] == scaling)]
+        row["printed (%)"] = "" if theirs.empty else f"{theirs['train_accuracy_pct'].iloc[0]:g}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _figure(runs: ShippedRuns) -> Figure:
+    return plots.barrier_by_epoch(runs.table(query.barriers_by_epoch))
+
+
+FIGURES = {"results_training_length.png": _figure}
