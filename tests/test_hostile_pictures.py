@@ -4,7 +4,7 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from PIL import Image
 from lmc_mlflow.config.data import DataConfig
 from lmc_mlflow.data.datasets import load_dataset
 from lmc_mlflow.data.loading import load_shifted
-from lmc_mlflow.data.readers import pictures
+from lmc_mlflow.data.readers import imagefolder, pictures
 from lmc_mlflow.data.readers.csv_table import read_table
 from lmc_mlflow.data.readers.imagefolder import read_image_folder
-from lmc_mlflow.data.readers.pictures import in_order, read_picture
+from lmc_mlflow.data.readers.pictures import in_order, read_picture, read_pictures
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8)
 COLOUR = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
@@ -234,3 +234,39 @@ def test_data_that_teach_nothing_are_refused_before_anything_is_trained(
     config = DataConfig(dataset="npz", data_root=str(tmp_path / "x.npz"), shift="subset_0.5")
     with pytest.raises(ValueError, match=reason):
         load_shifted(config, torch.device("cpu"))
+
+
+def test_a_folder_is_decoded_once_and_again_when_a_picture_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def counted(files: Sequence[Path], *rest: Any) -> Any:
+        decoded.append(len(files))
+        return read_pictures(files, *rest)
+
+    monkeypatch.setattr(imagefolder, "read_pictures", counted)
+    for part in ("one", "two", "three"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.new("RGB", (4, 4), "black").save(tmp_path / part / name / "0.bmp")
+    first = imagefolder.read_image_folder(tmp_path / "one", None)
+    assert imagefolder.read_image_folder(tmp_path / "one", None).images is first.images
+    assert imagefolder.read_image_folder(tmp_path / "one", 2).images.shape == (2, 3, 2, 2)
+    assert decoded == [2, 2]
+    changed = tmp_path / "one" / "a" / "0.bmp"
+    size, before = changed.stat().st_size, changed.stat().st_mtime_ns
+    Image.new("RGB", (4, 4), "white").save(changed)
+    os.utime(changed, ns=(before + 1, before + 1))
+    assert changed.stat().st_size == size
+    again = imagefolder.read_image_folder(tmp_path / "one", 2)
+    assert again.images[0].min() == 255
+    for part in ("two", "three"):
+        imagefolder.read_image_folder(tmp_path / part, None)
+    imagefolder.read_image_folder(tmp_path / "one", 2)  # two others came between
+    assert decoded == [2] * 6
+    monkeypatch.setattr(imagefolder, "KEPT_BYTES", 95)
+    Image.new("RGB", (4, 4), "white").save(tmp_path / "two" / "a" / "1.bmp")
+    for _ in range(2):
+        imagefolder.read_image_folder(tmp_path / "two", None)
+    assert decoded == [2] * 6 + [3, 3]  # too large to keep

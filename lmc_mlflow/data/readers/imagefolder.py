@@ -12,6 +12,11 @@ from lmc_mlflow.data.arrays import Parts
 from lmc_mlflow.data.readers.pictures import endings, in_order, read_pictures
 
 logger = logging.getLogger(__name__)
+KEPT_FOLDERS, KEPT_BYTES = 2, 2**30
+"""How many decoded folders a process keeps, train and test, and how large one may be."""
+Stamp = tuple[int | None, tuple[tuple[Path, int, int], ...]]
+"""Image size, and path, bytes and time of change (nanoseconds) of every file: equal stamps, equal pictures."""
+_kept: dict[Path, tuple[Stamp, NDArray[np.uint8]]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +77,34 @@ def read_image_folder(root: Path, image_size: int | None) -> FolderImages:
             where image_size is None.
     """
     listed = list_image_folder(root)
-    return FolderImages(read_pictures(listed.files, image_size, "imagefolder"), listed.labels, listed.classes)
+    return FolderImages(_read_once(root, listed.files, image_size), listed.labels, listed.classes)
+
+
+def _read_once(root: Path, files: tuple[Path, ...], image_size: int | None) -> NDArray[np.uint8]:
+    """Decode the pictures of a folder, or return those that this process decoded before if no file has changed.
+
+    A worker of a sweep trains a pair, measures its path and scores its ensembles one after the other; each loads the
+    data set again.
+    """
+    stamp = image_size, tuple(_state(path) for path in files)
+    if root in _kept and _kept[root][0] == stamp:
+        return _kept[root][1]
+    _kept.pop(root, None)
+    images = read_pictures(files, image_size, "imagefolder")
+    if images.nbytes <= KEPT_BYTES:
+        while len(_kept) >= KEPT_FOLDERS:
+            del _kept[next(iter(_kept))]
+        _kept[root] = stamp, images
+    return images
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    """Tell a file from its earlier or later self; one that cannot be asked is refused when it is read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path, -1, -1
+    return path, found.st_size, found.st_mtime_ns
 
 
 def _images_below(folder: Path) -> list[Path]:
