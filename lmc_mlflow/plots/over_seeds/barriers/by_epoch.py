@@ -10,7 +10,7 @@ from lmc_mlflow.plots.groups import groups_of, num_text, over_seeds, readable, t
 from lmc_mlflow.plots.missing import blank_figure, rows_with
 from lmc_mlflow.plots.over_seeds.curves import BAND
 from lmc_mlflow.plots.per_run.paths_by_epoch import DEFINITIONS
-from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, shared_legend
+from lmc_mlflow.plots.style import SPLIT_LABELS, grid_of_panels, house_style, readable_log, shared_legend
 
 NEEDED = f"No barrier over kept epochs in the store yet: {RUN} sweep -P grid=training_length"
 COLUMNS = 2
@@ -57,5 +57,7 @@ def _draw(panel: Axes, rows: pd.DataFrame) -> None:
     panel.axhline(
         FLAT_BELOW, color="black", linestyle="--", linewidth=0.8, label=f"no barrier up to {FLAT_BELOW:g} nats"
     )
-    panel.set_xscale("symlog", linthresh=10)
-    panel.set_xlabel("epochs of training")
+    low, high = float(rows["epoch"].min()), float(rows["epoch"].max())
+    panel.set_xscale("log")
+    readable_log(panel.xaxis, low, high)
+    panel.set_xlabel("epochs of training (log scale)")
