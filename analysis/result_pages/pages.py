@@ -82,17 +82,17 @@ PAGES = (
     Page("shift.md", ("severity",), shift.parts, shift.FIGURES),
     Page("training_length.md", ("training_length",), training_length.parts, training_length.FIGURES),
     Page("batch_size.md", ("paper", "breaks", "budgets"), batch_size.parts, batch_size.FIGURES),
-    Page("batch_norm.md", ("paper", "resnets"), batch_norm.parts, batch_norm.FIGURES),
+    Page("batch_norm.md", ("paper",), batch_norm.parts, batch_norm.FIGURES),
     Page("ensembles.md", ("pairs", "training_length"), ensembles.parts, ensembles.FIGURES),
     Page("optimizers.md", ("breaks",), optimizers.parts, optimizers.FIGURES),
     Page("permutation.md", ("permutations",), permutation.parts, permutation.FIGURES),
-    Page("zoo.md", ("breaks", "zoo"), zoo.parts, zoo.FIGURES),
+    Page("zoo.md", ("breaks",), zoo.parts, zoo.FIGURES),
     Page("when.md", ("when",), when.parts, when.FIGURES),
     Page("doctor.md", ("doctor",), doctor.parts),
     Page(INDEX, (), lambda _: index_parts(FOLDER, [page.file for page in PAGES if page.file != INDEX])),
 )
 """The index comes last: it quotes the others."""
-FRONT = Page("../../README.md", ("when", "permutations"), front.parts)
+FRONT = Page("../../README.md", ("training_length", "when"), front.parts)
 """The front page of the project."""
 
 

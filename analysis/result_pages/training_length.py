@@ -15,7 +15,7 @@ CONDITION = ["model", "normalization"]
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of training_length.md."""
-    barriers = _barriers(runs)
+    barriers = on_test_images(runs)
     return {
         "answer": _answer(barriers, _trained(runs)),
         "barriers": _by_epoch(barriers),
@@ -25,7 +25,8 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     }
 
 
-def _barriers(runs: ShippedRuns) -> pd.DataFrame:
+def on_test_images(runs: ShippedRuns) -> pd.DataFrame:
+    """Read the barriers on test images after every kept epoch."""
     found = runs.table(query.barriers_by_epoch)
     return found[found["split"] == "test"]
 

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, of, spread
+from analysis.result_pages.numbers import either, of
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
-from lmc_mlflow import plots, query
+from lmc_mlflow import plots
 
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
@@ -14,14 +14,8 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     return {
         "answer": _answer(table),
         "model_zoo": _beside(table),
-        "matrices": _by_width(_pairs(runs)),
         "verdicts": runs.verdicts("P-05", "P-06"),
     }
-
-
-def _pairs(runs: ShippedRuns) -> pd.DataFrame:
-    """Read every pair of every matrix that was measured between the networks of one width."""
-    return query.matrix_pairs(runs.table(query.matrices))
 
 
 def _answer(table: pd.DataFrame) -> str:
@@ -57,23 +51,11 @@ def _beside(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _by_width(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Compare barriers between all networks of one width without and with alignment."""
-    pairs = pairs[~pairs["constant"].astype(bool)]
-    pairs = pairs.assign(width=pairs["model"].str.extract(r"_w(\d+)$", expand=False).astype(int))
-    rows = []
-    for (dataset, width), own in pairs.groupby(["dataset", "width"], sort=True):
-        row = {"data set": NAMES[str(dataset)], "width": width, "pairs": int((own["align"] == "none").sum())}
-        for align, head in (("none", "not aligned"), ("weights", "aligned by weights")):
-            barriers = own.loc[own["align"] == align, "barrier_over_chord"]
-            row[f"barrier, {head} (nats)"] = spread(barriers, 3)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def _figure(runs: ShippedRuns) -> Figure:
-    pairs = _pairs(runs)
-    return plots.barriers_of_zoo(pairs[pairs["dataset"] == "mnist"])
+    paths = runs.frames.paths
+    return plots.error_barrier_by_model(
+        paths[(paths["init"] == "different") & paths["model"].str.startswith("mlp_l1_w")]
+    )
 
 
 FIGURES = {"results_zoo.png": _figure}
