@@ -34,16 +34,13 @@ def _random(runs: ShippedRuns, dataset: str) -> pd.DataFrame:
 
 
 def _answer(mnist: pd.DataFrame, digits: pd.DataFrame) -> str:
-    told = []
-    for name, paths, most in (("MNIST", mnist, 2), ("digits", digits, 8)):
-        by = {int(str(k)): rows for k, rows in paths.groupby(PARTING) if int(str(k)) in (0, 1, most)}
-        counts = ", ".join(f"{_of(rows)} with {k}" for k, rows in by.items())
-        told.append(f"on {name} {counts}")
+    by = {name: dict(list(paths.groupby(paths[PARTING].astype(int)))) for name, paths in (("m", mnist), ("d", digits))}
     return (
-        f"**Early: of pairs under four shifts, by the number of epochs that both sides shared, {' and '.join(told)} "
-        f"are connected.** "
-        "An epoch is 469 steps on MNIST and 90 on digits; networks that start from a pretrained one are in one basin "
-        "without any."
+        f"**Early: of pairs under four shifts on MNIST {_of(by['m'][0])} are connected that share no epoch, and "
+        f"{_of(by['m'][1])} that share one of eight; on digits {_of(by['d'][0])}, {_of(by['d'][1])} with one and "
+        f"{_of(by['d'][8])} with eight of twenty.** A shared epoch is 469 steps on MNIST and 90 on digits; networks "
+        f"that start "
+        "from a pretrained one are in one basin without any."
     )
 
 
