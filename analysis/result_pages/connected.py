@@ -45,14 +45,12 @@ def _answer(rows: pd.DataFrame) -> str:
     ratios = []
     for epochs, part in large[large["paper_barrier"] >= COMPARABLE].groupby(_epochs(large), sort=True):
         mean = math.exp(part.loc[part["in_basin"] > 0, "ratio"].map(math.log).mean())
-        ratios.append(
-            f"{number(mean, 2)} times the printed one with {epochs} epochs ({of((part['ratio'] < 1).sum(), len(part))} lower)"
-        )
+        lower = of((part["ratio"] < 1).sum(), len(part))
+        ratios.append(f"{number(mean, 2)} times the printed one with {epochs} epochs ({lower} lower)")
     return (
         f"**MLPs trained on two halves stay in one basin {' and '.join(told)}; the verdict is the printed one in "
         f"{of((rows['ours'] == rows['theirs']).sum(), len(rows))}.** At 1,024, where the paper prints 0.05 nats or "
-        f"more, ours is "
-        f"in the geometric mean {' and '.join(ratios)}; the longer training is the one that reaches "
+        f"more, ours is in the geometric mean {' and '.join(ratios)}; the longer training is the one that reaches "
         "the printed training accuracies."
     )
 
