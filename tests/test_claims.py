@@ -255,6 +255,27 @@ def test_comparisons_at_equal_epochs_say_what_is_confounded() -> None:
     assert judged("H-03i", frames(paths(SMALL | HIGH, LARGE))).answer == "insufficient"
 
 
+def test_trainings_of_equal_steps_are_compared_whatever_their_epochs_are() -> None:
+    small, large = {"batch_size": 16, "epochs": 12, "steps": 500}, {"batch_size": 256, "epochs": 167, "steps": 500}
+    found = judged("H-03i", frames(paths(small, large | HIGH)))
+    assert found.answer == "contradicted"
+    assert found.sentence.endswith("equal numbers of steps of equal length")
+    other = large | {"steps": 900}
+    assert judged("H-03i", frames(paths(small, other | HIGH))).answer == "insufficient"
+    assert judged("H-03a", frames(paths(small | HIGH, large | {"epochs": 12}))).answer == "insufficient"
+
+
+def test_trainings_that_end_at_a_loss_are_none_of_equal_epochs() -> None:
+    until = [row | {"until_train_loss": 0.1} for row in (SMALL | HIGH, LARGE)]
+    assert judged("H-03a", frames(paths(SMALL | HIGH, LARGE))).answer == "supported"
+    assert judged("H-03a", frames(paths(*until))).answer == "insufficient"
+    assert (
+        judged("H-03i", frames(paths(*(row | {"epochs": row["batch_size"]} for row in until)))).answer == "insufficient"
+    )
+    scales = [SMALL | FAST | HIGH, LARGE | FAST, LARGE | SLOW]
+    assert judged("H-50", frames(paths(*(row | {"until_train_loss": 0.1} for row in scales)))).answer == "insufficient"
+
+
 def test_a_bump_between_two_noise_scales_is_no_trend() -> None:
     bump = [SMALL | FAST, LARGE | FAST | HIGH, LARGE | SLOW]
     assert judged("H-50", frames(paths(*bump))).answer == "undecided"

@@ -1,14 +1,11 @@
-"""The figure of barriers by the size of the shift, and the page that says whether a shift adds to a barrier."""
+"""The figure of barriers by the size of the shift."""
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import pytest
 from paper_frames import paths
 
-from analysis.result_pages import shift
-from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow.plots import barrier_by_shift_size, missing_command
 from lmc_mlflow.plots.over_seeds.barriers.shift_size import kind_of_shift
 
@@ -26,7 +23,6 @@ def store() -> tuple[pd.DataFrame, pd.DataFrame]:
         under("corrupt_blur_5", 0.05, 1.0),
         seeds=SEEDS,
     )
-    walked = walked.assign(**{"test/error_barrier": 0.01})
     logged = ["shift/c2st_accuracy", "shift/label_divergence"]
     pairs = walked[["pair", *logged]].rename(columns={"pair": "run_id"})
     return walked.drop(columns=logged), pairs
@@ -59,15 +55,3 @@ def test_kinds_have_no_number() -> None:
         "rotate",
         "none",
     ]
-
-
-def test_a_shift_adds_to_the_barrier_of_a_sample_if_every_seed_says_so() -> None:
-    walked, pairs = store()
-    runs = cast(ShippedRuns, SimpleNamespace(paths=walked, frames=SimpleNamespace(pairs=pairs)))
-    found = shift.parts(runs)
-    table = cast(pd.DataFrame, found["shifts"]).set_index("shift")["more than 50/50 (nats)"]
-    assert table["`label_5050`"] == ""
-    assert table["`corrupt_blur_3`"] == "adds: +0.35 (+0.35 to +0.35)"
-    assert table["`corrupt_blur_5`"].startswith("undecided: ")
-    assert "adds to it in 1 of 2, takes away in 0, and is undecided in 1" in str(found["answer"])
-    assert "`corrupt_blur_3`" in str(found["answer"])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.result_pages.numbers import number, of
+from analysis.result_pages.numbers import number
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.rows import runs_of
@@ -44,7 +44,7 @@ def _answer(answers: pd.DataFrame, causes: pd.DataFrame) -> str:
         ].to_numpy()
     )
     return (
-        f"**{of(len(explained), len(answers))} real barriers are not between basins of their own: {told}.** "
-        f"Intervals are "
-        "over test images; one pair of each kind was diagnosed."
+        f"**Of {len(answers)} real pairs, the barriers of {len(explained)} are explained by something else than two "
+        f"basins: "
+        f"{told}.** Intervals are over test images; one pair of each kind was diagnosed, the other is undecided."
     )

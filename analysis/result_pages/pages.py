@@ -21,7 +21,6 @@ from analysis.result_pages import (
     front,
     optimizers,
     permutation,
-    shift,
     training_length,
     when,
     zoo,
@@ -79,7 +78,6 @@ class Page:
 
 PAGES = (
     Page("connected.md", ("paper", "pairs", "training_length"), connected.parts, connected.FIGURES),
-    Page("shift.md", ("severity",), shift.parts, shift.FIGURES),
     Page("training_length.md", ("training_length",), training_length.parts, training_length.FIGURES),
     Page("batch_size.md", ("paper", "breaks", "budgets"), batch_size.parts, batch_size.FIGURES),
     Page("batch_norm.md", ("paper",), batch_norm.parts, batch_norm.FIGURES),

@@ -36,7 +36,7 @@ def _answer(paths: pd.DataFrame) -> str:
     before = of((paths["connected_unaligned"] == "yes").sum(), len(paths))
     unaligned = f"unaligned/{BARRIER}"
     return (
-        "**Wide ones are, narrow ones are not: of pairs with one hidden layer on MNIST, weight matching connects "
+        "**Weight matching connects wide ones and not narrow ones: of pairs with one hidden layer on MNIST it connects "
         f"{told}; without it {before} are connected.** At width {WIDTHS[-1]} it takes the barrier from "
         f"{interval(wide[unaligned], 3)} to {interval(wide[BARRIER], 3)} nats, at width {WIDTHS[0]} from "
         f"{interval(narrow[unaligned], 2)} to {interval(narrow[BARRIER], 2)}."

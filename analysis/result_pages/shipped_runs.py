@@ -54,7 +54,7 @@ class ShippedRuns:
 
     def table(self, read: Callable[[str | None], pd.DataFrame]) -> pd.DataFrame:
         """Read a table of `query` of every experiment."""
-        return pd.concat([read(name) for name in self.experiments or (None,)], ignore_index=True)
+        return pd.concat([read(name) for name in self.experiments or (None,)], ignore_index=True).copy()
 
     def verdicts(self, *names: str) -> pd.DataFrame:
         """Judge claims by these runs: columns claim, its sentence and the verdict with its counts."""

@@ -78,6 +78,7 @@ def _by_epoch(barriers: pd.DataFrame) -> pd.DataFrame:
                 "epochs": int(epoch),
                 "n": len(own),
                 "barrier, eq. 1 (nats)": spread(own["barrier"], 3),
+                "over the chord (nats)": spread(own["barrier_over_chord"], 3),
                 "in the basin (nats)": spread(own["barrier_in_basin"], 3),
                 "error barrier (%)": spread(100 * own["error_barrier"], 1),
                 "accuracy delta (points)": spread(100 * own["accuracy_delta"], 1, "+"),
@@ -101,7 +102,9 @@ def _differences(barriers: pd.DataFrame) -> pd.DataFrame:
         }.items():
             table = scale * own.pivot_table(index="seed", columns="epoch", values=name)
             change = (table[LAST] - table[FIRST]).dropna()
-            row[head] = f"{_word(change)}: {interval(change, 2 if scale == 1 else 1, '+')}"
+            row[head] = f"{_word(change)}: {interval(change, 3 if scale == 1 else 1, '+')}"
+        connected = (own["connected"] == "yes").groupby(own["epoch"]).mean()
+        row["verdict"] = "flips" if connected[FIRST] > 0.5 >= connected[LAST] else "stays"
         rows.append(row)
     return pd.DataFrame(rows)
 

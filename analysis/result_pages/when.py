@@ -34,13 +34,21 @@ def _random(runs: ShippedRuns, dataset: str) -> pd.DataFrame:
 
 
 def _answer(mnist: pd.DataFrame, digits: pd.DataFrame) -> str:
-    by = {name: dict(list(paths.groupby(paths[PARTING].astype(int)))) for name, paths in (("m", mnist), ("d", digits))}
+    told = []
+    for paths in (mnist, digits):
+        by = {int(k): rows["connected"] == "yes" for k, rows in paths.groupby(paths[PARTING].astype(int))}
+        *most, last = (int(yes.sum()) for yes in by.values())
+        *epochs, end = by
+        told.append(
+            f"{', '.join(map(str, most))} and {last} of {len(by[end])} are connected after "
+            f"{', '.join(map(str, epochs))} and "
+            f"{end} shared epochs"
+        )
     return (
-        f"**Early: of pairs under four shifts on MNIST {_of(by['m'][0])} are connected that share no epoch, and "
-        f"{_of(by['m'][1])} that share one of eight; on digits {_of(by['d'][0])}, {_of(by['d'][1])} with one and "
-        f"{_of(by['d'][8])} with eight of twenty.** A shared epoch is 469 steps on MNIST and 90 on digits; networks "
-        f"that start "
-        "from a pretrained one are in one basin without any."
+        f"**Early: of pairs under four shifts on MNIST, {told[0]} of eight; on digits, {told[1]} of twenty.** An "
+        f"epoch together "
+        "is 469 steps on MNIST and 90 on digits; networks that start from a pretrained one are in one basin without "
+        "any."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from lmc_mlflow.config.train_pair import BUDGETS
 from lmc_mlflow.findings.condition_table import KEYS, key_text
 from lmc_mlflow.findings.conditions import describe
 from lmc_mlflow.findings.differences import Estimate, Sample, contrast_of, interval_text
@@ -29,6 +30,7 @@ UNITS = {
     "test_normalized": ("normalized error barrier", 2, " %"),
 }
 """Measure -> its name in a sentence, digits after the point, unit."""
+EPOCHS = "epochs"
 EQUAL_STEPS_WITHIN = 0.02
 """Numbers of steps that differ by no more than this fraction are equal: batches do not divide a data set evenly."""
 _SHOWN = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "epochs")
@@ -91,8 +93,19 @@ def equal_but_for(rows: pd.DataFrame, settings: Sequence[str]) -> Iterator[pd.Da
             yield part
 
 
+def ended_by(rows: pd.DataFrame, budget: str) -> pd.DataFrame:
+    """Select the conditions whose training was ended by this: `epochs`, or one of the options that end it otherwise.
+
+    A training that ended at a loss had fewer epochs than its settings say.
+    """
+    if rows.empty:
+        return rows
+    given = pd.DataFrame({name: rows[name].map(key_text) != "" for name in BUDGETS}, index=rows.index)
+    return rows[~given.any(axis=1) if budget == EPOCHS else given[budget]]
+
+
 def compare_ends_of_axis(tables: ConditionTables, axis: str, measure: str, better_when_larger: bool) -> Evidence:
-    """Collect evidence that a measure is lower at one end of an axis than at the other, all else equal.
+    """Collect evidence that a measure is lower at one end of an axis than at the other, all else and the epochs equal.
 
     An accuracy delta counts as a loss of accuracy: it is the better the higher it is.
 
@@ -103,7 +116,7 @@ def compare_ends_of_axis(tables: ConditionTables, axis: str, measure: str, bette
         better_when_larger: whether the claim calls the largest value the better one.
     """
     evidence = Evidence()
-    for part in equal_but_for(tables.enough, (axis,)):
+    for part in equal_but_for(ended_by(tables.enough, EPOCHS), (axis,)):
         ordered = part.sort_values(axis, ascending=better_when_larger)
         worse, better = ordered.iloc[0], ordered.iloc[-1]
         add_ends_of_axis(evidence, worse, better, (axis,), measure)
@@ -135,6 +148,8 @@ def describe_confound(first: Condition, second: Condition) -> str:
     """Say what differs between two conditions besides their noise: how many steps they take, and of which length."""
     steps = [(row["epochs"] if key_text(row["epochs"]) else 1) / row["batch_size"] for row in (first, second)]
     words = []
+    if key_text(first["steps"]) and key_text(first["steps"]) == key_text(second["steps"]):
+        steps = [1, 1]  # their last epochs may be begun and not ended
     if (ratio := max(steps) / min(steps)) > 1 + EQUAL_STEPS_WITHIN:
         more = first if steps[0] > steps[1] else second
         words.append(f"B {more['batch_size']:g} takes {ratio:.3g} times as many steps")

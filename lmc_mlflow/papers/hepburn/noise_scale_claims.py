@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 from lmc_mlflow.findings.comparisons import (
+    EPOCHS,
     contrast,
     describe_condition,
     describe_confound,
     describe_measures,
+    ended_by,
     equal_but_for,
     sample,
 )
@@ -27,7 +29,7 @@ def barrier_grows_with_noise(tables: ConditionTables) -> Evidence:
     counts where the highest scale differs from the lowest in the same direction: a bump between them is no trend.
     """
     evidence = Evidence()
-    rows = tables.enough
+    rows = ended_by(tables.enough, EPOCHS)
     for part in equal_but_for(rows[rows["noise_scale"] > 0], ("batch_size", "lr")):
         if part["noise_scale"].nunique() >= FEWEST:
             ordered = [row for _, row in part.sort_values(["noise_scale", "condition"]).iterrows()]

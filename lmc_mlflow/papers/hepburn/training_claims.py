@@ -2,14 +2,18 @@
 
 import functools
 
+import pandas as pd
+
 from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import (
+    EPOCHS,
     add_ends_of_axis,
     compare_ends_of_axis,
     contrast,
     describe_condition,
     describe_difference,
     describe_measures,
+    ended_by,
     equal_but_for,
     estimate,
     sample,
@@ -89,17 +93,18 @@ def larger_batches_help_at_equal_steps(tables: ConditionTables) -> Evidence:
     """Collect evidence that a larger batch lowers the barrier where both take equal numbers of steps.
 
     At equal epochs batches of 32 take 32 times the steps of batches of 1,024, so that noise and length of training are
-    confounded. Here the epochs grow with the batch size.
+    confounded. Here both were trained for equally many `steps`, or their epochs grow with the batch size.
     """
     evidence = Evidence()
-    for part in equal_but_for(tables.enough, ("batch_size", "epochs")):
-        rows = part[part["epochs"].map(key_text) != ""]
-        per_epoch = [row["batch_size"] / row["epochs"] for _, row in rows.iterrows()]
-        for _, same in rows.assign(_ratio=per_epoch).groupby("_ratio"):
-            ordered = same.sort_values("batch_size")
-            if ordered["batch_size"].nunique() > 1:
-                ends = ordered.iloc[0], ordered.iloc[-1]
-                add_ends_of_axis(evidence, *ends, ("batch_size", "epochs"), "in_basin")
+    alike: list[pd.DataFrame] = []
+    for part in equal_but_for(ended_by(tables.enough, EPOCHS), ("batch_size", EPOCHS)):
+        rows = part[part[EPOCHS].map(key_text) != ""]
+        alike += [same for _, same in rows.groupby([row["batch_size"] / row[EPOCHS] for _, row in rows.iterrows()])]
+    alike += equal_but_for(ended_by(tables.enough, "steps"), ("batch_size", EPOCHS))
+    for same in alike:
+        ordered = same.sort_values("batch_size")
+        if ordered["batch_size"].nunique() > 1:
+            add_ends_of_axis(evidence, ordered.iloc[0], ordered.iloc[-1], ("batch_size", EPOCHS), "in_basin")
     return evidence
 
 
@@ -109,11 +114,7 @@ def axis_claim(name: str, sentence: str, axis: str, measure: str, better_when_la
     return Claim(name, f"At equal epochs {sentence}", judge, f"`{sweep_command('table_vi')}`")
 
 
-EQUAL_STEPS = (
-    f"two batch sizes whose epochs grow alike, with two seeds each: `{RUN} train_pair -P batch_size=32 -P epochs=21 -P "
-    f"seeds=1,20` and `{RUN} train_pair -P batch_size=256 -P epochs=168 -P seeds=1,20`, then `{RUN} interpolate -P "
-    "pair=<pair run id>`"
-)
+EQUAL_STEPS = f"`{RUN} sweep -P grid=equal_budgets`"
 TRAINING_CLAIMS = (
     axis_claim("H-03a", "a larger batch size lowers the barrier", "batch_size", "in_basin", True),
     axis_claim("H-03b", "a larger batch size lessens the loss of accuracy", "batch_size", "delta", True),

@@ -7,10 +7,12 @@ from typing import Any
 
 from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import (
+    EPOCHS,
     contrast,
     describe_condition,
     describe_difference,
     describe_measures,
+    ended_by,
     equal_but_for,
     estimate,
     with_architecture,
@@ -40,7 +42,7 @@ def mlps_trend_the_other_way(tables: ConditionTables, axis: str) -> Evidence:
         tables: whose conditions are compared.
         axis: batch_size or lr; its smallest and largest value are compared, all else equal.
     """
-    rows = with_architecture(tables.enough)
+    rows = with_architecture(ended_by(tables.enough, EPOCHS))
     rows = rows[rows["train_loss"].notna()]
     trends: dict[bool, list[tuple[Any, Any]]] = {True: [], False: []}
     for part in equal_but_for(rows[rows["family"].isin(["MLP", "ResNet", "VGG"])], (axis,)):

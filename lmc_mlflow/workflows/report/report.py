@@ -85,14 +85,14 @@ def read_frames(experiments: tuple[str, ...]) -> Frames:
     chosen = experiments or (None,)
 
     def of_all(read: Callable[[str | None], pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat([read(name) for name in chosen], ignore_index=True)
+        return pd.concat([read(name) for name in chosen], ignore_index=True).copy()  # in one piece: pandas warns else
 
     left_out: dict[str, list[str]] = {"path": [], "ensemble": []}
 
     def whole(kind: str, read: Callable[..., tuple[pd.DataFrame, list[str]]]) -> pd.DataFrame:
         found = [read(name, True, None, ends) for name in chosen]
         left_out[kind] += [run_id for _, gone in found for run_id in gone]
-        return pd.concat([table for table, _ in found], ignore_index=True)
+        return pd.concat([table for table, _ in found], ignore_index=True).copy()
 
     pairs = of_all(query.pairs)
     # The epochs of a trajectory are no repetitions of its start, nor are those that pairs share.
