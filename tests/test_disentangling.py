@@ -251,14 +251,17 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "D-21": ([HIDDEN | {"train/loss": 0.001}], [HIDDEN | {"train/loss": 0.1}]),
     "D-01b": (
         [ADAM | BROKEN | {"model": "linear_l4_w8"}],
-        [ADAM | {"model": "linear_l4_w8"}, ADAM | BROKEN],
+        [ADAM | {"model": "linear_l4_w8"}, ADAM | BROKEN, ADAM | BROKEN | {"model": "linear_l4_w8", "clip_norm": 1.0}],
     ),
     "D-02": (
         [{"model": "linear_l1", "same_initialization": False}],
         [{"model": "linear_l1", "same_initialization": False} | BROKEN],
     ),
     "D-08a": ([HIDDEN], [HIDDEN | BROKEN]),
-    "D-08b": ([HIDDEN | ADAM | BROKEN], [HIDDEN | ADAM, HIDDEN | ADAM | BROKEN | {"warmup_epochs": 5.0}]),
+    "D-08b": (
+        [HIDDEN | ADAM | BROKEN],
+        [HIDDEN | ADAM, *(HIDDEN | ADAM | BROKEN | remedy for remedy in ({"warmup_epochs": 5.0}, {"clip_norm": 1.0}))],
+    ),
     "D-08c": (
         [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | {"warmup_epochs": 5.0}],
         [HIDDEN | ADAM | BROKEN, HIDDEN | ADAM | BROKEN | {"warmup_epochs": 5.0}],

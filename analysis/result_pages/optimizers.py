@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, of
+from analysis.result_pages.numbers import either, of, spread
 from analysis.result_pages.shipped_runs import MIN_SEEDS, NAMES, ShippedRuns
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
@@ -38,6 +38,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
         "altintas_table_2": two,
         "altintas_table_1": one,
         "altintas_table_4": _accuracies(tables["altintas_table_4"]),
+        "remedies": _remedies(runs),
         "verdicts": runs.verdicts(*CLAIMS),
     }
 
@@ -72,6 +73,25 @@ def _marks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         rows.append(
             {"": title, "cells with data": len(known), "undertrained": int((known["trained"] == "undertrained").sum())}
             | counts
+        )
+    return pd.DataFrame(rows)
+
+
+def _remedies(runs: ShippedRuns) -> pd.DataFrame:
+    """Compare eight linear layers under Adam at its high rate without and with a remedy."""
+    paths = runs.paths
+    high = (paths["model"] == "linear_l8_w128") & (paths["optimizer"] == "adam") & (paths["lr"].astype(float) == 0.005)
+    losses = runs.frames.pairs.set_index("run_id")["train/loss"]
+    rows = []
+    for (warmup, norm), own in paths[high].groupby(["warmup_epochs", "clip_norm"], sort=True):
+        rows.append(
+            {
+                "warm-up epochs": f"{float(warmup):g}",
+                "gradients clipped to": f"{float(norm):g}" if float(norm) else "",
+                "n": len(own),
+                "error barrier, test (%)": spread(100 * own["test/error_barrier"], 2),
+                "training loss (nats)": spread(own["pair"].map(losses), 4),
+            }
         )
     return pd.DataFrame(rows)
 

@@ -49,8 +49,8 @@ def sgd_connects_linear_networks(tables: ConditionTables) -> Evidence:
 
 
 def adam_breaks_deep_linear_networks(tables: ConditionTables) -> Evidence:
-    """Collect evidence from linear networks of four and more layers at Adam's high rate."""
-    rows = order_alone(tables.enough_errors)
+    """Collect evidence from linear networks of four and more layers at Adam's high rate, without a remedy."""
+    rows = _without_remedy(order_alone(tables.enough_errors))
     deep = rows["model"].map(lambda model: linear_layers(model) >= DEEP).astype(bool)
     return _some_break(rows[deep & _high_adam(rows)])
 
@@ -68,10 +68,15 @@ def sgd_connects_the_minimal_model(tables: ConditionTables) -> Evidence:
 
 
 def adam_breaks_the_minimal_model(tables: ConditionTables) -> Evidence:
-    """Collect evidence from networks with one hidden layer at Adam's high rate, without warm-up."""
-    rows = order_alone(tables.enough_errors)
-    cold = rows["warmup_epochs"].map(key_text).isin(["0", ""])
-    return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows) & cold])
+    """Collect evidence from networks with one hidden layer at Adam's high rate, without a remedy."""
+    rows = _without_remedy(order_alone(tables.enough_errors))
+    return _some_break(rows[_are(rows, is_minimal) & _high_adam(rows)])
+
+
+def _without_remedy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Select the conditions without what claims D-08c and D-10 call a remedy: warm-up and clipping."""
+    off = [rows[name].map(key_text).isin(["0", ""]) for name in ("warmup_epochs", "clip_norm")]
+    return rows[off[0] & off[1]]
 
 
 def brings_back(tables: ConditionTables, setting: str) -> Evidence:
