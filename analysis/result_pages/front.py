@@ -40,7 +40,7 @@ def _chosen(runs: ShippedRuns) -> str:
     apart, together = (shared[shared[PARTING].astype(float) == k]["connected"] for k in (0, 1))
     return (
         f"**The basin is chosen early**: of pairs with three hidden layers on MNIST, "
-        f"{of((apart == 'yes').sum(), len(apart))} pairs that see different "
+        f"{of((apart == 'yes').sum(), len(apart))} that see different "
         f"data and "
         f"noise from the start are connected, and {of((together == 'yes').sum(), len(together))} that share one "
         f"epoch of eight "

@@ -32,7 +32,7 @@ def barrier_by_epoch(barriers: pd.DataFrame, split: str = "test") -> Figure:
     columns = min(COLUMNS, len(groups))
     with house_style():
         figure, axes = grid_of_panels(
-            -(-len(groups) // columns), columns, titled(title, rows, note), height=3.2, sharex=True, sharey=True
+            -(-len(groups) // columns), columns, titled(title, rows, note), height=3.2, sharey=True
         )
         places = [panel for line in axes for panel in line]
         for panel, group in zip(places, groups, strict=False):
