@@ -25,6 +25,7 @@ from entry_points.interpolate import main as interpolate
 from entry_points.main import main as story
 from entry_points.repair import main as repair
 from entry_points.train_pair import main as train_pair
+from lmc_mlflow.query import runs
 from lmc_mlflow.tracking.connection.store import open_store
 
 Main = Callable[[Sequence[str]], int]
@@ -291,7 +292,10 @@ def test_a_malformed_id_is_refused(refused, run_id: str) -> None:
     assert f"run id {run_id!r}: letters and digits only; copy it from the UI" in line
 
 
-def test_a_prefix_of_several_runs_is_refused_listing_them(refused, store: MlflowClient) -> None:
+def test_a_prefix_of_several_runs_is_refused_listing_them(
+    refused, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SHORTEST_PREFIX", 1)
     ids = [store.create_run("0").info.run_id for _ in range(17)]  # of 17 ids two begin with the same of 16 digits
     for run_id in ids:
         store.set_terminated(run_id)

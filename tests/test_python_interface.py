@@ -205,8 +205,8 @@ def test_a_network_that_is_not_there_is_sought_in_the_store_of_the_call(pair: Pa
     other = f"sqlite:///{tmp_path / 'other.db'}"
     with pytest.raises(ValueError, match=r"does not exist in sqlite.*other\.db"):
         lmc.network(pair.a, uri=other)
-    with pytest.raises(ValueError, match="too short; give at least 4 characters"):
-        lmc.network(pair.a.run_id[:3], uri=place)  # whichever characters it begins with, a number among them
+    with pytest.raises(ValueError, match="too short; give at least 3 characters"):
+        lmc.network(pair.a.run_id[:2], uri=place)  # whichever characters it begins with, a number among them
     for wrong in (None, 3, [pair.a, pair.b]):
         with pytest.raises(ValueError, match="run"):
             lmc.network(wrong, uri=place)

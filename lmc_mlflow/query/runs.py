@@ -16,7 +16,7 @@ from lmc_mlflow.tracking.connection.address import tracking_uri
 from lmc_mlflow.tracking.connection.client import client_of
 
 PAGE = 1000
-SHORTEST_PREFIX = 4
+SHORTEST_PREFIX = 3
 """Characters: a shorter one may be a number or a slip of the keyboard, and can be the beginning of some run's id."""
 
 
@@ -75,7 +75,7 @@ def resolve_run(client: MlflowClient, run_id: str) -> Run:
     """Find the run with this id, or the only run whose id begins with it.
 
     Raises:
-        ValueError: there is none, there are several, or the beginning is shorter than four characters.
+        ValueError: there is none, there are several, or the beginning is shorter than three characters.
     """
     if not re.fullmatch(r"[0-9A-Za-z]+", run_id):
         raise ValueError(
