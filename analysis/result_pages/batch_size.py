@@ -42,10 +42,8 @@ def _answer(runs: ShippedRuns, table: pd.DataFrame) -> str:
     counts = by_steps.counts
     return (
         f"**At equal epochs a larger batch lowers the barrier in the basin {', '.join(told)}.** Small batches take "
-        f"more steps "
-        f"there. At equal numbers of steps the claim that a larger batch lowers the barrier is "
-        f"{_said(by_steps.answer)}: "
-        f"{counts['for']} for, {counts['against']} against, {counts['neither']} neither."
+        f"more steps there. At equal numbers of steps the claim that a larger batch lowers the barrier is "
+        f"{_said(by_steps.answer)}: {counts['for']} for, {counts['against']} against, {counts['neither']} neither."
     )
 
 

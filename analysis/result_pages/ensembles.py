@@ -64,8 +64,7 @@ def _answer(found: pd.DataFrame) -> str:
         f"{wrong['lmc']}, that of five seeds {wrong['five']} (printed 0.245 and 0.185).** Averaged predictions of "
         f"five points are "
         f"right on {right['lmc']}, of five seeds on {right['five']} (printed 52.43 and 53.80), and of two seeds, "
-        f"which cost as "
-        f"much as a path, on {right['two']}."
+        f"which cost as much as a path, on {right['two']}."
     )
 
 

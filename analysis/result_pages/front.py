@@ -26,8 +26,7 @@ def _grown(runs: ShippedRuns) -> str:
         "**Barriers can grow with training**: two halves of CIFAR-10 with pixels in [0, 1] leave a network of one "
         "hidden layer "
         f"with a barrier of {short} nats after {FIRST} epochs and of {long} after {LAST}, where its training "
-        f"accuracy is the "
-        f"paper's (printed 0.74 +- 0.43); with centered pixels it stays at {centered} "
+        f"accuracy is the paper's (printed 0.74 +- 0.43); with centered pixels it stays at {centered} "
         "([how they grow](docs/results/training_length.md))."
     )
 
@@ -40,9 +39,7 @@ def _chosen(runs: ShippedRuns) -> str:
     apart, together = (shared[shared[PARTING].astype(float) == k]["connected"] for k in (0, 1))
     return (
         f"**The basin is chosen early**: of pairs with three hidden layers on MNIST, "
-        f"{of((apart == 'yes').sum(), len(apart))} that see different "
-        f"data and "
+        f"{of((apart == 'yes').sum(), len(apart))} that see different data and "
         f"noise from the start are connected, and {of((together == 'yes').sum(), len(together))} that share one "
-        f"epoch of eight "
-        "([when](docs/results/when.md))."
+        f"epoch of eight ([when](docs/results/when.md))."
     )

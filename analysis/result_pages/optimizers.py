@@ -22,8 +22,9 @@ CLAIMS = (
     "D-11b",
     "D-11c",
     "D-11d",
+    "D-20",
+    "D-21",
 )
-CLAIMS += ("D-20", "D-21")
 HEADS = {"lr": "rate", "warmup_epochs": "warm-up epochs", "batch_size": "batch size"}
 
 
@@ -56,8 +57,7 @@ def _answer(runs: ShippedRuns) -> str:
         f"**Rarely: under SGD linear networks of every depth stay below 2 % of error in {below} conditions; under "
         f"Adam at its "
         f"high rate {int(worst['layers'])} linear layers have {either(worst['error_barrier_pct'], worst['sd'], 1)} % "
-        f"(n = "
-        f"{int(worst['n'])}, printed {worst['printed_pct']}), after a tenth of the paper's epochs.** One hidden "
+        f"(n = {int(worst['n'])}, printed {worst['printed_pct']}), after a tenth of the paper's epochs.** One hidden "
         f"layer under that "
         f"rate has {either(cold['error_barrier_pct'], cold['sd'], 2)} % (printed {cold['printed_pct']}), and "
         f"{either(warm['error_barrier_pct'], warm['sd'], 2)} % with warm-up (n = {int(warm['n'])}, printed "
@@ -100,7 +100,7 @@ def _by_split(table: pd.DataFrame, named: list[str]) -> pd.DataFrame:
     """Put error barriers on test and training data of one printed condition side by side."""
     rows = []
     for keys, part in table[table["n"] >= MIN_SEEDS].groupby(named, sort=False):
-        row = dict(zip(named, keys, strict=True)) | {}
+        row = dict(zip(named, keys, strict=True))
         for split in ("test", "train"):
             one = part[part["split"] == split].iloc[0]
             head = "error barrier, test (%)" if split == "test" else "train (%)"

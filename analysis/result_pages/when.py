@@ -41,8 +41,7 @@ def _answer(mnist: pd.DataFrame, digits: pd.DataFrame) -> str:
         *epochs, end = by
         told.append(
             f"{', '.join(map(str, most))} and {last} of {len(by[end])} are connected after "
-            f"{', '.join(map(str, epochs))} and "
-            f"{end} shared epochs"
+            f"{', '.join(map(str, epochs))} and {end} shared epochs"
         )
     return (
         f"**Early: of pairs under four shifts on MNIST, {told[0]} of eight; on digits, {told[1]} of twenty.** An "

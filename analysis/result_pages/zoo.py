@@ -26,16 +26,14 @@ def _answer(table: pd.DataFrame) -> str:
         told.append(
             f"{NAMES[dataset]} from {either(narrow['mean'], narrow['sd'], 3)} at width {int(narrow['width'])} to "
             f"{either(wide['mean'], wide['sd'], 3)} at width {int(wide['width'])} (printed "
-            f"{narrow['printed_mean']:g} and "
-            f"{wide['printed_mean']:g})"
+            f"{narrow['printed_mean']:g} and {wide['printed_mean']:g})"
         )
     known = table[table["networks"] > 0]
     return (
         f"**With width yes, until it saturates; the slides' numbers mostly not: test accuracy goes on "
         f"{' and on '.join(told)}.** "
         f"Of the printed values {of((known['mark'] == 'agrees').sum(), len(known))} agree within their deviations: "
-        f"the slides do "
-        "not give the noise of the moons, nor the rate on MNIST."
+        f"the slides do not give the noise of the moons, nor the rate on MNIST."
     )
 
 

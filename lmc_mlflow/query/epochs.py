@@ -1,12 +1,10 @@
 """Reads the tables of paths that were measured after several epochs of one training."""
 
 import pandas as pd
-from tqdm import tqdm
 
-from lmc_mlflow.contract import SETTING_TAGS, Artifact, Kind, Tag, tag
-from lmc_mlflow.query.rows import runs_of
-from lmc_mlflow.query.run_tables import read_table
+from lmc_mlflow.contract import Artifact, Kind, Tag
 from lmc_mlflow.query.tables import pairs
+from lmc_mlflow.query.tables_of_runs import tables_of_runs
 
 BESIDE = {"pair": Tag.PAIR, "bn": Tag.BN, "align": Tag.ALIGN, "run_a": Tag.RUN_A, "run_b": Tag.RUN_B}
 """Column -> tag of the run; settings of the training follow."""
@@ -25,13 +23,7 @@ def barriers_by_epoch(experiment: str | None = None, finished: bool = True, uri:
         finished: as in `pairs`.
         uri: as in `pairs`.
     """
-    tables = []
-    named = BESIDE | {name: tag(name) for name in SETTING_TAGS}
-    for run in tqdm(runs_of(Kind.PATH_BY_EPOCH, experiment, finished, uri), desc="epochs", leave=False, disable=None):
-        beside = {name: run.data.tags.get(key, "") for name, key in named.items()}
-        table = read_table(run.info.run_id, Artifact.BARRIER_BY_EPOCH, uri)
-        tables.append(table.assign(run_id=run.info.run_id, name=run.info.run_name, **beside))
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run_id", "name", *named])
+    found = tables_of_runs(Kind.PATH_BY_EPOCH, Artifact.BARRIER_BY_EPOCH, BESIDE, experiment, finished, uri)
     trained = pairs(finished=False, uri=uri).set_index("run_id")
     absent = [name for name in OF_PAIR if name not in found]
     found = found.join(trained[absent], on="pair") if len(trained) else found

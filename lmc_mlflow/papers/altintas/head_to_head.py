@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lmc_mlflow.findings.comparisons import contrast, equal_but_for
+from lmc_mlflow.findings.comparisons import EPOCHS, contrast, ended_by, equal_but_for
 from lmc_mlflow.findings.conditions import SOURCES, noise_source
 from lmc_mlflow.findings.differences import Estimate
 from lmc_mlflow.findings.evidence import UNDECIDED
@@ -18,12 +18,12 @@ CONDITION = ("dataset", "model", "normalization", "optimizer", "lr", "epochs")
 
 
 def batch_size_comparisons(conditions: pd.DataFrame) -> Iterator[tuple[str, Any, Any]]:
-    """Yield a source of noise, the condition of the smallest batch, and that of the largest, equal in all else.
+    """Yield a source of noise and the conditions of its smallest and largest batch, all else and the epochs equal.
 
     Args:
         conditions: from `error_conditions`.
     """
-    rows = conditions[conditions["init"] == "same"]
+    rows = ended_by(conditions[conditions["init"] == "same"], EPOCHS)
     rows = rows.assign(source=[noise_source(shift, noise) for shift, noise in rows[["shift", "noise"]].to_numpy()])
     for source in SOURCES:
         for part in equal_but_for(rows[rows["source"] == source], ("batch_size",)):

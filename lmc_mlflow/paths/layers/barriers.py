@@ -13,6 +13,8 @@ Curves = tuple[Values, Values]
 """Losses and scores (..., T)."""
 Numbers = Mapping[str, Values]
 """Name -> (...)."""
+ROUNDING = 1e-6
+"""Nats: a rise that is no larger is rounding, of float32 weights between two equal ones."""
 
 
 def layer_barriers(alphas: Values, own: Curves, whole: Curves, score: str) -> dict[str, Values]:
@@ -48,7 +50,7 @@ def layer_barriers(alphas: Values, own: Curves, whole: Curves, score: str) -> di
             "barrier_at_middle": losses[..., middle[0]] - ends if len(middle) else np.full_like(ends, np.nan),
             "error_barrier": -lowest,
             f"min_{score}_delta": lowest,
-            "share": np.where(whole_rise > 0, rise / whole_rise, np.nan),
+            "share": np.where(whole_rise > ROUNDING, rise / whole_rise, np.nan),
         }
 
 
