@@ -324,6 +324,20 @@ def test_what_was_left_out_is_said_and_filled_in_by_a_fuller_bundle(
     assert files_below(Path.cwd() / "mlruns") == files_below(source.folder / "mlruns")
 
 
+def test_artifacts_are_left_out_by_name_and_the_runs_say_so(
+    source: Source, target: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, lean = "barrier_by_sample.json", tmp_path / "lean.zip"
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{source.folder}/mlflow.db")
+        assert export([f"--out={lean}", "--checkpoints=false", "--figures=false", f"--leave_out={table}"]) == 0
+    with open_bundle(lean) as bundle, open_bundle(source.numbers) as whole:
+        assert set(whole.files) - set(bundle.files) == {name for name in whole.files if name.endswith(f"/{table}")}
+        assert len(whole.files) > len(bundle.files)
+    assert import_([f"--bundles={lean}"]) == 0
+    assert table in runs_of_kind(target, "path")[0].data.tags["lmc.left_out"].split(",")
+
+
 # What is refused
 
 
@@ -668,6 +682,8 @@ def test_an_export_that_is_refused_or_fails_leaves_no_file(
         ([f"--out={source.full}"], lambda: None, "exists already and is not overwritten"),
         ([f"--out={out}/x.zip", "--query=tags.a = 'b'"], lambda: None, "no run matches query="),
         ([f"--out={out}/x.zip", "--query=nonsense"], lambda: None, "Invalid"),
+        ([f"--out={out}/x.zip", "--leave_out=paht.json"], lambda: None, "runs is called paht.json"),
+        ([f"--out={out}/x.zip", "--leave_out=manifest.json"], lambda: None, "manifest.json vouches for the other"),
         ([f"--out={out}/x.zip", "--experiment=none"], lambda: None, "experiment 'none' does not exist"),
         ([f"--out={out}/x.zip"], lambda: weights.write_bytes(good[:-1]), "was altered after it was logged"),
         ([f"--out={out}/x.zip"], weights.unlink, "is in its manifest.json and not at"),

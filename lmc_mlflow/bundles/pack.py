@@ -1,5 +1,6 @@
 """Packs a run for a bundle: its record, and its artifacts, verified against the run's own manifest."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -16,9 +17,18 @@ ARRAY_SUFFIXES = (".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".html")
 
 
-def is_wanted(path: str, checkpoints: bool, figures: bool) -> bool:
-    """Return whether an artifact is packed."""
+def is_wanted(path: str, checkpoints: bool, figures: bool, leave_out: Collection[str]) -> bool:
+    """Return whether an artifact is packed.
+
+    Args:
+        path: below the run's artifacts.
+        checkpoints: whether arrays are packed.
+        figures: whether figures and pages are.
+        leave_out: names of files that are not.
+    """
     where = Path(path)
+    if where.name in leave_out:
+        return False
     is_array = where.parts[0] in ARRAY_FOLDERS or where.suffix in ARRAY_SUFFIXES
     return (checkpoints or not is_array) and (figures or where.suffix not in FIGURE_SUFFIXES)
 

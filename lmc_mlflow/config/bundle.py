@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lmc_mlflow.config.options import Section, option
-from lmc_mlflow.contract import Tag
+from lmc_mlflow.contract import Artifact, Tag
 
 SUFFIX = ".zip"
 
@@ -23,11 +23,16 @@ class ExportConfig(Section):
         "between such networks",
     )
     figures: bool = option(True, "false: leave out figures and pages too, so that only numbers are written")
+    leave_out: tuple[str, ...] = option(
+        (), f"names of further artifacts to leave out, comma-separated, as in {Artifact.BARRIER_BY_SAMPLE}"
+    )
 
     def check(self) -> None:
         """Check the rules that tie the fields together."""
         if not self.out.endswith(SUFFIX):
             raise ValueError(f"out={self.out!r}: give the path of the bundle, as in out=runs{SUFFIX}")
+        if Artifact.MANIFEST in self.leave_out:
+            raise ValueError(f"leave_out: {Artifact.MANIFEST} vouches for the other artifacts of a run and stays")
 
 
 @dataclass(frozen=True)

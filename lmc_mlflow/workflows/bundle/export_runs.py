@@ -52,7 +52,8 @@ def export_runs(config: ExportCommandConfig) -> ExportOutcome:
     """Write runs, and all runs that they refer to, to one file.
 
     Raises:
-        ValueError: no run matches, a run's artifacts are damaged, or the file is there already.
+        ValueError: no run matches, a run's artifacts are damaged, none has a name that is to be left out, or the
+            file is there already.
     """
     wanted = config.export
     out = Path(wanted.out).absolute()
@@ -64,11 +65,13 @@ def export_runs(config: ExportCommandConfig) -> ExportOutcome:
         "num_runs": len(runs),
         "checkpoints": wanted.checkpoints,
         "figures": wanted.figures,
+        **({"leave_out": list(wanted.leave_out)} if wanted.leave_out else {}),
     }
     names = {i: store.client.get_experiment(i).name for i in {run.info.experiment_id for run in runs}}
     with write_bundle(out, facts) as writer, history_reader(store) as histories:
         bar = tqdm(runs, desc="exporting", unit="run", leave=False, disable=None)
         records = [_export_run(run, names[run.info.experiment_id], histories(run), wanted, writer) for run in bar]
+        _check_left_out(wanted.leave_out, records)
         writer.add_text(RUNS, "".join(f"{to_line(record)}\n" for record in records))
         num_artifacts = len(writer.files) - 1
     outcome = ExportOutcome(
@@ -146,7 +149,7 @@ def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportCon
     run_id = run.info.run_id
     location = location_of(run.info.artifact_uri)
     present = location.paths()
-    chosen = [path for path in present if is_wanted(path, wanted.checkpoints, wanted.figures)]
+    chosen = [path for path in present if is_wanted(path, wanted.checkpoints, wanted.figures, wanted.leave_out)]
     with tempfile.TemporaryDirectory() as folder:
         try:
             files = fetch_artifacts(location, chosen, Path(folder))
@@ -156,6 +159,13 @@ def _export_run(run: Run, experiment: str, metrics: Histories, wanted: ExportCon
         for path, local in files.items():
             writer.add_file(f"{ARTIFACTS}/{run_id}/{path}", local)
     return record_of(run, experiment, metrics, artifacts_left_out(present, missing, chosen))
+
+
+def _check_left_out(names: tuple[str, ...], records: list[RunRecord]) -> None:
+    left_out = {Path(path).name for record in records for path in record.left_out}
+    for name in names:
+        if name not in left_out:
+            raise ValueError(f"leave_out: no artifact of these {len(records)} runs is called {name}")
 
 
 def export_lines(outcome: ExportOutcome) -> list[str]:
