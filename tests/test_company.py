@@ -90,6 +90,12 @@ def test_a_path_between_100_and_15_epochs_is_never_called_by_one_of_the_two() ->
     assert describe_all(["epochs", "lr", *UNLIKE], [100, 0.1, *UNLIKE.values()]) == ["lr 0.1", "epochs 100 and 15"]
 
 
+def test_groups_come_in_the_order_of_their_numbers() -> None:
+    widths = [{"model": f"mlp_l1_w{width}", "lr": lr} for width in (16, 4, 256) for lr in (0.1, 0.01)]
+    labels = [group.label.split(", ") for group in groups_of(walked(*widths))]
+    assert labels == [[f"mlp_l1_w{width}", f"lr {lr}"] for width in (4, 16, 256) for lr in (0.01, 0.1)]
+
+
 def test_figures_draw_aligned_and_plain_paths_of_a_pair_apart() -> None:
     table = walked({}, ALIGNED)
     table["pair"] = [f"pair {i % len(SEEDS)}" for i in range(len(table))]

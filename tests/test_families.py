@@ -86,6 +86,7 @@ def test_a_name_is_written_with_other_widths_and_with_or_without_batch_norm() ->
 
 def test_names_are_sorted_by_their_numbers() -> None:
     assert in_natural_order(["mlp_l1_w512", "mlp_l1_w64", "mlp_l1_w64"]) == ["mlp_l1_w64", "mlp_l1_w512"]
+    assert in_natural_order(["mlp_l1_w4", "linear_l8_w2", "linear_l1"]) == ["linear_l1", "linear_l8_w2", "mlp_l1_w4"]
 
 
 def test_facts_are_read_without_pytorch() -> None:

@@ -157,4 +157,9 @@ def with_widths(name: str, widths: Sequence[int]) -> str:
 
 def in_natural_order(names: Sequence[str]) -> list[str]:
     """Sort names by the numbers in them, so that width 64 comes before width 512; each name once."""
-    return sorted(set(names), key=lambda name: ([int(number) for number in re.findall(r"\d+", name)], name))
+    return sorted(set(names), key=_text_and_numbers)
+
+
+def _text_and_numbers(name: str) -> list[str | int]:
+    """Split a name into text and numbers in turn, beginning with text."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]

@@ -18,6 +18,7 @@ from lmc_mlflow.findings.conditions import (
     per_seed,
     unusual,
 )
+from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.style import group_style
 from lmc_mlflow.query.mixtures import MIXTURE
 
@@ -77,7 +78,11 @@ def groups_of(
         raise ValueError(f"by={','.join(absent)}: no such column; there are {', '.join(map(str, frame.columns))}")
     if not names:
         return [Group(label=common(frame, COMMON[:2]) or "all", rows=frame, style=group_style(0))]
-    found = frame.groupby(names, dropna=False, sort=True)
+    ranks = [_ranks(frame[name]) for name in names]
+    found = sorted(
+        frame.groupby(names, dropna=False, sort=False),
+        key=lambda part: [rank.get(value, len(rank)) for rank, value in zip(ranks, part[0], strict=True)],
+    )
     return [
         Group(
             label=", ".join([*describe_all(names, key), *mixed(rows, candidates if by else ())]),
@@ -86,6 +91,14 @@ def groups_of(
         )
         for i, (key, rows) in enumerate(found)
     ]
+
+
+def _ranks(values: "pd.Series[Any]") -> dict[Any, int]:
+    """Rank the values of a column: numbers, then texts, in which width 16 comes after width 4; nothing comes last."""
+    known = values.dropna().unique().tolist()
+    texts = [value for value in known if isinstance(value, str)]
+    order = [*sorted(value for value in known if not isinstance(value, str)), *in_natural_order(texts)]
+    return {value: rank for rank, value in enumerate(order)}
 
 
 def mixed(rows: pd.DataFrame, candidates: Sequence[str], given: Sequence[str] = ()) -> list[str]:
