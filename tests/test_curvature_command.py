@@ -72,6 +72,9 @@ def test_a_path_gives_its_networks_and_its_policy(store: MlflowClient) -> None:
     assert lmc.curvature(pair, bn="recalibrate", measures=["eigenvalue"], **FAST).run_id == found.run_id
     other = lmc.curvature(pair, measures=["eigenvalue"], **FAST)
     assert other.metrics["train_a/eigenvalue_midpoint"] != found.metrics["train_a/eigenvalue_midpoint"]
+    by_batch = lmc.interpolate(pair, num_alphas=3, bn="batch", device="cpu", threads=1)
+    with pytest.raises(ValueError, match="bn=batch changes more than parameters; give run_a, run_b and bn"):
+        lmc.curvature(by_batch, **FAST)
     aligned = lmc.interpolate(pair, num_alphas=3, align="weights", device="cpu", threads=1)
     with pytest.raises(ValueError, match=f"align run_a={pair.a.run_id} run_b={pair.b.run_id} method=weights"):
         lmc.curvature(aligned, **FAST)

@@ -15,7 +15,7 @@ from lmc_mlflow.config.alignment import METHOD_OPTIONS
 from lmc_mlflow.config.commands import COMMANDS
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.config.mlproject import render
-from lmc_mlflow.config.path import BN_POLICIES
+from lmc_mlflow.config.path import BN_OF_OTHER_CODE, BN_POLICIES
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.data.datasets import DATASETS
 from lmc_mlflow.data.shifts.registry import SHIFTS
@@ -99,7 +99,7 @@ def test_the_documents_name_every_data_set_shift_and_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "names"), [("measures", [*MEASURES, *BN_POLICIES]), ("alignment", list(METHOD_OPTIONS))]
+    ("page", "names"), [("measures", [*MEASURES, *BN_POLICIES, *BN_OF_OTHER_CODE]), ("alignment", list(METHOD_OPTIONS))]
 )
 def test_the_documents_name_every_measure_batch_norm_policy_and_alignment_method(page: str, names: list[str]) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lmc_mlflow.batches import ResidentImages
 from lmc_mlflow.config.canonical import parameters
 from lmc_mlflow.config.commands import EnsembleConfig, InterpolateConfig, MatrixConfig, PlaneConfig
+from lmc_mlflow.config.path import BN_OF_OTHER_CODE
 from lmc_mlflow.evaluation import evaluate
 from lmc_mlflow.models.registry import NetworkSpec, build_network
 from lmc_mlflow.normalization import recalibrate
@@ -65,6 +67,11 @@ class Shifted(nn.Module):
         ("nearest", 0.25, 0.0, 1.0),
         ("nearest", 0.5, 0.0, 1.0),
         ("nearest", 0.75, 2.0, 3.0),
+        ("a", 0.75, 0.0, 1.0),
+        ("a", 1.0, 0.0, 1.0),
+        ("b", 0.0, 2.0, 3.0),
+        ("b", 0.25, 2.0, 3.0),
+        ("initial", 0.5, 0.0, 1.0),
         # over the training sides {0} and {4}: mean 2, unbiased variance ((-2)^2 + 2^2) / 1
         ("recalibrate", 0.0, 2.0, 8.0),
         ("recalibrate", 0.7, 2.0, 8.0),
@@ -91,9 +98,29 @@ def test_batch_norm_statistics_on_the_way(bn: str, alpha: float, mean: float, va
     assert path.losses["test"][0] == pytest.approx(math.log(1 + math.exp(-y)), rel=1e-5)
 
 
+@pytest.mark.parametrize("engine", list(PATH_ENGINES))
+@pytest.mark.parametrize("model", ["mlp_l2_w5_4_bn", "resnet10_s222"])
+def test_without_statistics_every_batch_is_normalized_by_its_own(model: str, engine: str) -> None:
+    a, b = (build_network(NetworkSpec(model, 1, 8, 8, 10), seed) for seed in (1, 2))
+    segment = Segment(copy.deepcopy(a.state_dict()), b.state_dict())
+    images, labels = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 10
+    alphas = alpha_grid(3)
+    path = measure_path(a, segment, alphas, {"test": (ResidentImages(images), labels)}, "batch", engine=engine)
+    for alpha, loss in zip(alphas, path.losses["test"], strict=True):
+        between = copy.deepcopy(a)
+        between.load_state_dict(segment.point(alpha))
+        with torch.no_grad():
+            expected = functional.nll_loss(between.train()(images), labels).item()
+        assert loss == pytest.approx(expected, rel=1e-5)
+    assert path.engine == "exact"
+
+
 def test_the_flags_offer_the_policies_and_engines_of_the_tables() -> None:
-    for config in (InterpolateConfig, MatrixConfig, EnsembleConfig):
-        assert parameters(config)["bn"].rule.choices == tuple(BN_POLICIES)
+    assert parameters(InterpolateConfig)["bn"].rule.choices == tuple(BN_POLICIES)
+    for config in (MatrixConfig, EnsembleConfig):
+        assert parameters(config)["bn"].rule.choices == tuple(
+            name for name in BN_POLICIES if name not in BN_OF_OTHER_CODE
+        )
     on_planes = {name for name, policy in BN_POLICIES.items() if policy.on_plane is not None}
     assert set(parameters(PlaneConfig)["bn"].rule.choices) == on_planes
     assert parameters(InterpolateConfig)["path_engine"].rule.choices == tuple(PATH_ENGINES)

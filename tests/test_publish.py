@@ -309,6 +309,7 @@ def test_what_a_killed_process_has_begun_is_deleted_by_the_next(uri: str, pair: 
         ("path", {}, "is a path; say which of its points: alpha=0.5"),
         ("path", {"alpha": 1.5}, "alpha=1.5: must be at most 1.0"),
         ("path", {"alpha": -0.1}, "alpha=-0.1: must be at least 0.0"),
+        ("path of batches", {"alpha": 0.5}, "with bn=batch an output depends on the images beside it; measure again"),
         ("matrix", {}, "is of kind matrix; what can be published is of kind endpoint, alignment, star, pruned, path"),
         ("0" * 32, {}, "run 0+ does not exist"),
         ("a", {"input": "bytes"}, "input 'bytes' is unknown|input='bytes'"),
@@ -325,6 +326,8 @@ def test_what_cannot_be_published_is_one_line(
         found = pair if what == "pair" else pair.a
     elif what == "path":
         found = lmc.interpolate(pair, num_alphas=3, splits="test", uri=uri)
+    elif what == "path of batches":
+        found = lmc.interpolate(pair, num_alphas=3, splits="test", bn="batch", uri=uri)
     elif what == "matrix":
         found = lmc.matrix([pair.a, pair.b], num_alphas=3, uri=uri)
     with pytest.raises(ValueError, match=message) as error:

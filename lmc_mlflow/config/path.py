@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from lmc_mlflow.config.options import Section, option
 
 BN_POLICIES = ("interpolate", "recalibrate", "nearest", "repair")
-"""The names of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
+"""Rows of `paths.points.BN_POLICIES`, which a configuration cannot import: PyTorch would come with it."""
+BN_OF_OTHER_CODE = ("a", "b", "initial", "batch")
+"""Its other rows: what code does that forgets the statistics. Of paths alone, to explain printed barriers."""
 EVEN, ADAPTIVE = "even", "adaptive"
 """Choices of `alphas`."""
 
@@ -73,8 +75,9 @@ class PathConfig(Section):
         "interpolate",
         "batch-norm statistics on the path: interpolated; recalibrated on both training sides; those of the nearer end "
         "(A's up to alpha 0.5, B's above); or repair: each hidden unit is rescaled to a mean and deviation between "
-        "those of the ends",
-        choices=BN_POLICIES,
+        "those of the ends. As code may do that forgets them: a or b: A's or B's everywhere; initial: mean 0 and "
+        "variance 1; batch: those of each batch that is measured",
+        choices=(*BN_POLICIES, *BN_OF_OTHER_CODE),
     )
     path_engine: str = option(
         "fast",

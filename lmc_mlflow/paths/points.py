@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lmc_mlflow.batches import Images
 from lmc_mlflow.config.choices import lookup
-from lmc_mlflow.normalization import recalibrate
+from lmc_mlflow.normalization import batch_norms, recalibrate
 from lmc_mlflow.normalization.repair import EndStatistics, complete, complete_state, measure_ends, repair
 from lmc_mlflow.paths.curves import Corners, Curve, Shares, barycentric_point, clip_to_triangle
 from lmc_mlflow.seeds import stream
@@ -75,14 +75,43 @@ def _interpolated(network: nn.Module, curve: Curve, _calibration: Images | None)
     return load
 
 
-def _nearest(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
-    """The statistics of the nearer end (A's in the middle): parameters alone lie on the curve."""
+def _from_end(end_at: Callable[[float], int]) -> Callable[[nn.Module, Curve, Images | None], LoadPoint]:
+    """The statistics of one end at each t: parameters alone lie on the curve."""
+
+    def on_curve(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
+        def load(t: float) -> nn.Module:
+            network.load_state_dict(curve.point(t))
+            end = curve.ends[end_at(t)]
+            for name, buffer in network.named_buffers():
+                buffer.copy_(end[name])
+            return network
+
+        return load
+
+    return on_curve
+
+
+def _initial(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
+    """Mean 0 and variance 1, as in a network that was just made."""
 
     def load(t: float) -> nn.Module:
         network.load_state_dict(curve.point(t))
-        end = curve.ends[0] if t <= 0.5 else curve.ends[1]
-        for name, buffer in network.named_buffers():
-            buffer.copy_(end[name])
+        for layer in batch_norms(network):
+            layer.reset_running_stats()
+        return network
+
+    return load
+
+
+def _of_batches(network: nn.Module, curve: Curve, _calibration: Images | None) -> LoadPoint:
+    """No running statistics: each batch that is measured is normalized by its own, as in training."""
+    for layer in batch_norms(network):
+        layer.track_running_stats = False
+        layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+
+    def load(t: float) -> nn.Module:
+        point = curve.point(t)
+        network.load_state_dict({name: point[name] for name in network.state_dict()})
         return network
 
     return load
@@ -133,7 +162,11 @@ def _recalibrate_on_plane(network: nn.Module, _corners: Corners, _shares: Shares
 BN_POLICIES: Mapping[str, BatchNormPolicy] = {
     "interpolate": BatchNormPolicy(False, _interpolated, _weigh_on_plane),
     "recalibrate": BatchNormPolicy(True, _recalibrated, _recalibrate_on_plane),
-    "nearest": BatchNormPolicy(False, _nearest),
+    "nearest": BatchNormPolicy(False, _from_end(lambda t: 0 if t <= 0.5 else 1)),
     "repair": BatchNormPolicy(True, _repaired),
+    "a": BatchNormPolicy(False, _from_end(lambda _t: 0)),
+    "b": BatchNormPolicy(False, _from_end(lambda _t: 1)),
+    "initial": BatchNormPolicy(False, _initial),
+    "batch": BatchNormPolicy(False, _of_batches),
 }
 """Name -> policy. `config.path` holds the names again, because the flags must not import PyTorch."""

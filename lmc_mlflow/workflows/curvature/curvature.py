@@ -103,7 +103,7 @@ def _with_ends_of_path(store: Store, config: CurvatureConfig) -> CurvatureConfig
             f"segment; give points=ends, or run_a={tags[Tag.RUN_A]} run_b={tags[Tag.RUN_B]}"
         )
     bn = tags[Tag.BN]
-    if bn not in BN_POLICIES or bn == "repair":
+    if bn not in BN_POLICIES or bn in ("repair", "batch"):
         raise ValueError(f"path={config.curved.path}: bn={bn} changes more than parameters; give run_a, run_b and bn")
     curved = replace(config.curved, path="", run_a=tags[Tag.RUN_A], run_b=tags[Tag.RUN_B])
     return replace(config, curved=curved, bending=replace(config.bending, bn=bn))

@@ -105,6 +105,11 @@ def _point(store: Store, run: Run, alpha: float) -> Source:
         symmetry = find_symmetry(a)
         b = replace(b, state=permute(symmetry, b.state, completed(symmetry, load_permutation(store.client, run))))
     bn, bends = tags[Tag.BN], load_bends(store.client, run, a.state)
+    if bn == "batch":
+        raise ValueError(
+            f"run {run.info.run_id}: with bn=batch an output depends on the images beside it; measure again "
+            "with another bn, and publish that path"
+        )
 
     def loader(store: Store, device: torch.device, data_root: str) -> LoadMember:
         images = _both_sides(store, (a, b), bn, device, data_root)
