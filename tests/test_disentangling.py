@@ -117,6 +117,18 @@ def test_table_1_sets_the_split_of_a_cell_beside_the_printed_value_and_leaves_wi
     assert empty["command"].str.contains("train_pair -P dataset=mnist").all()
 
 
+@pytest.mark.parametrize(("printed", "others", "chosen"), [(2, 3, 200), (1, 3, 20), (2, 2, 200)])
+def test_the_printed_number_of_epochs_comes_before_more_seeds_and_not_before_enough(
+    printed: int, others: int, chosen: int
+) -> None:
+    hot = {"model": "mlp_l1_w64", "optimizer": "adam", "lr": 0.005, "momentum": 0.0}
+    conditions = of(hot | {"epochs": 200}, hot | {"epochs": 20})
+    table = minimal_model(conditions.assign(n=conditions["epochs"].map({200: printed, 20: others})), 2)
+    cell = table[(table["optimizer"] == "adam") & (table["lr"] == 0.005) & (table["warmup_epochs"] == 0)].iloc[0]
+    assert cell["condition"].startswith(f"{chosen} epochs")
+    assert cell["n"] == {200: printed, 20: others}[chosen]
+
+
 def test_an_unstable_cell_agrees_with_no_connected_one() -> None:
     unstable = {"model": "linear_l8_w128", "lr": 0.1}
     for barrier, expected in ((0.001, "differs"), (0.8, "same conclusion")):

@@ -10,11 +10,17 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.findings.condition_table import KEYS, key_text
 
 
-def choose_condition(found: Mapping[str, pd.DataFrame]) -> str | None:
+def choose_condition(
+    found: Mapping[str, pd.DataFrame], printed_epochs: int | None = None, min_seeds: int = 2
+) -> str | None:
     """Choose the condition that fills a cell: most seeds over all policies, then most epochs, then by text.
+
+    A condition with as many epochs as the paper comes before all others, if it has seeds enough.
 
     Args:
         found: batch-norm policy -> the conditions that fit the cell.
+        printed_epochs: of the paper; None: it does not say.
+        min_seeds: fewer than this are no data yet.
 
     Returns:
         Its text, or None where no condition fits.
@@ -24,7 +30,9 @@ def choose_condition(found: Mapping[str, pd.DataFrame]) -> str | None:
         return None
     best = together.groupby("condition").agg(n=("n", "sum"), epochs=("epochs", "first"), scaling=("normalization", min))
     best["epochs"] = pd.to_numeric(best["epochs"], errors="coerce").fillna(0)
-    best = best.reset_index().sort_values(["n", "scaling", "epochs", "condition"], ascending=[False, True, False, True])
+    best["as_printed"] = (best["epochs"] == printed_epochs) & (best["n"] >= min_seeds)
+    by, ascending = ["as_printed", "n", "scaling", "epochs", "condition"], [False, False, True, False, True]
+    best = best.reset_index().sort_values(by, ascending=ascending)
     return str(best["condition"].iloc[0])
 
 
