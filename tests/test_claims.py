@@ -343,7 +343,8 @@ def test_what_decides_each_kind_of_claim(kind: str, ways: list[int], said: str) 
     evidence = Evidence(kind)
     for i, way in enumerate(ways):
         evidence.add(way, f"case {i}", [])
-    assert evidence.verdict("more").answer == said
+    verdict = evidence.verdict("more")
+    assert (verdict.answer, verdict.kind) == (said, kind)
 
 
 def test_the_claims_are_logged_with_evidence_and_runs() -> None:
@@ -352,6 +353,7 @@ def test_the_claims_are_logged_with_evidence_and_runs() -> None:
     verdict = entry["verdicts"]["interpolate"]
     assert verdict["answer"] == "supported"
     assert verdict["counts"] == {"for": 1, "against": 0, "neither": 0, "beside": 0}
+    assert verdict["kind"] == "can"
     assert "`mlflow run " in entry["need"]
     assert verdict["run_ids"] == ["run000", "run001", "run002", "run003"]
     assert len(verdict["evidence"]) == 1

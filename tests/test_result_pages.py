@@ -1,16 +1,25 @@
 """Every table, sentence and report in docs/results is what the shipped runs give, and the index has every answer."""
 
+import json
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from analysis.result_pages import ship
 from analysis.result_pages.index import index_parts
 from analysis.result_pages.numbers import bounds, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
+from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
+from entry_points.interpolate import main as interpolate
+from entry_points.report import main as report
+from entry_points.train_pair import main as train_pair
+from lmc_mlflow import query
+from lmc_mlflow.bundles.archive import RUNS, open_bundle
 from lmc_mlflow.papers.report.markdown import markdown
 
 FILES = sorted(FOLDER.glob("*.md"))
@@ -84,7 +93,7 @@ def test_a_wrong_sentence_of_a_page_is_replaced_and_the_next_is_not() -> None:
 
 
 def test_an_index_needs_questions_and_answers(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text("# Is it?\n\n<!-- text: answer -->\n\nYes.\n")
+    (tmp_path / "a.md").write_text("# Is it?\n\n<!-- text: answer -->\n\n**Yes.** And more.\n")
     assert index_parts(tmp_path, ["a.md"])["answers"].to_dict("records") == [
         {"question": "[Is it?](a.md)", "answer": "Yes."}
     ]
@@ -99,3 +108,35 @@ def test_intervals_are_those_of_student() -> None:
     assert interval([1.0, 2.0, 3.0], 2) == "2.00 (-0.48 to 4.48)"
     with pytest.raises(ValueError, match="1 values have no interval"):
         bounds([1.0])
+
+
+@pytest.mark.usefixtures("store")
+def test_numbers_are_shipped_and_reports_and_places_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train_pair(["--model=mlp_l1_w4", "--epochs=1", "--c2st_samples=0"]) == 0
+    assert interpolate([f"--pair={query.pairs()['run_id'].item()}", "--num_alphas=3"]) == 0
+    assert report([]) == 0
+    bundle = tmp_path / "store.zip"
+    export(bundle)
+    with open_bundle(bundle) as opened:
+        kinds = {json.loads(line)["tags"]["lmc.kind"] for line in opened.lines(RUNS)}
+        files = {Path(name).name for name in opened.files}
+    assert {"pair", "endpoint", "path"} <= kinds
+    assert "report" not in kinds
+    assert "path.json" in files
+    assert not files & {"barrier_by_sample.json", "model.safetensors", "path.png"}
+    with pytest.raises(ValueError, match="nothing was exported; see the line above"):
+        export(bundle)  # never written over
+    assert "exists already" in capsys.readouterr().err
+
+    check(bundle, (tmp_path,))
+    with zipfile.ZipFile(bundle, "a") as archive:
+        archive.writestr("artifacts/x/grid.yaml", f"data_root: {tmp_path}/data")
+    with pytest.raises(
+        ValueError, match=r"artifacts/x/grid\.yaml names the folder .*: give data and grids by relative"
+    ):
+        check(bundle, (tmp_path,))
+    monkeypatch.setattr(ship, "LARGEST", 1000)
+    with pytest.raises(ValueError, match=r"MB; at most 0\.001 MB are shipped"):
+        check(bundle, ())

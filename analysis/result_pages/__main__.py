@@ -4,9 +4,7 @@ A table of a page stands below a line `<!-- table: name -->`, a sentence with nu
 Everything else on a page is written by hand.
 """
 
-from analysis.result_pages.pages import FOLDER, FRONT, PAGES, draw, filled, shipped_store
+from analysis.result_pages.pages import shipped_store, write_pages
 
 with shipped_store():
-    for page in (*PAGES, FRONT):
-        (FOLDER / page.file).write_text(filled(page))
-        draw(page)
+    write_pages()

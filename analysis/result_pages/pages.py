@@ -19,8 +19,10 @@ from analysis.result_pages import (
     doctor,
     ensembles,
     front,
+    harder_data,
     optimizers,
     permutation,
+    shift,
     training_length,
     when,
     zoo,
@@ -79,11 +81,13 @@ class Page:
 PAGES = (
     Page("connected.md", ("paper", "pairs", "training_length"), connected.parts, connected.FIGURES),
     Page("training_length.md", ("training_length",), training_length.parts, training_length.FIGURES),
+    Page("shift.md", ("severity",), shift.parts, shift.FIGURES),
     Page("batch_size.md", ("paper", "breaks", "budgets"), batch_size.parts, batch_size.FIGURES),
     Page("batch_norm.md", ("paper",), batch_norm.parts, batch_norm.FIGURES),
     Page("ensembles.md", ("pairs", "training_length"), ensembles.parts, ensembles.FIGURES),
     Page("optimizers.md", ("breaks",), optimizers.parts, optimizers.FIGURES),
-    Page("permutation.md", ("permutations",), permutation.parts, permutation.FIGURES),
+    Page("harder_data.md", ("breaks",), harder_data.parts, harder_data.FIGURES),
+    Page("permutation.md", ("permutations", "stars"), permutation.parts, permutation.FIGURES),
     Page("zoo.md", ("breaks",), zoo.parts, zoo.FIGURES),
     Page("when.md", ("when",), when.parts, when.FIGURES),
     Page("doctor.md", ("doctor",), doctor.parts),
@@ -122,3 +126,10 @@ def draw(page: Page) -> None:
     runs = ShippedRuns(*page.experiments)
     for file, figure in page.figures.items():
         (IMAGES / file).write_bytes(png_bytes(figure(runs)))
+
+
+def write_pages() -> None:
+    """Write every page and its figures from the store of this process."""
+    for page in (*PAGES, FRONT):
+        (FOLDER / page.file).write_text(filled(page))
+        draw(page)

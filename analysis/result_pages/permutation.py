@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import interval, of, spread
+from analysis.result_pages.numbers import interval, number, of, spread
 from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow import plots, query
 from lmc_mlflow.papers.printed import printed_table
@@ -16,11 +16,11 @@ BARRIER = "test/barrier_over_chord"
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of permutation.md."""
-    paths = runs.paths[runs.paths["align"] == "weights"]
+    paths, stars = runs.paths[runs.paths["align"] == "weights"], runs.table(query.stars)
     return {
-        "answer": _answer(paths),
+        "answer": f"{_answer(paths)} {_told_of(stars)}",
         "widths": _widths(paths),
-        "stars": _stars(runs.table(query.stars)),
+        "stars": _stars(stars),
         "verdicts": runs.verdicts("S-10"),
     }
 
@@ -36,20 +36,26 @@ def _answer(paths: pd.DataFrame) -> str:
     before = of((paths["connected_unaligned"] == "yes").sum(), len(paths))
     unaligned = f"unaligned/{BARRIER}"
     return (
-        "**Weight matching connects wide ones and not narrow ones: of pairs with one hidden layer on MNIST it connects "
-        f"{told}; without it {before} are connected.** At width {WIDTHS[-1]} it takes the barrier from "
+        "**Weight matching connects wide networks and not narrow ones: of pairs with one hidden layer on MNIST it "
+        f"connects {told}; without it {before} are connected.** At width {WIDTHS[-1]} it takes the barrier from "
         f"{interval(wide[unaligned], 3)} to {interval(wide[BARRIER], 3)} nats, at width {WIDTHS[0]} from "
         f"{interval(narrow[unaligned], 2)} to {interval(narrow[BARRIER], 2)}."
     )
+
+
+def _told_of(stars: pd.DataFrame) -> str:
+    counts = {width: _of_width(stars, width)["star"] == "yes" for width in WIDTHS}
+    told = ", ".join(f"{of(found.sum(), len(found))} at width {width}" for width, found in counts.items())
+    return f"One network trained to be connected to five others, a star, is connected to five more in {told}."
 
 
 def _widths(paths: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for width in WIDTHS:
         own = _of_width(paths, width)
-        row = {"width": width, "barrier, not aligned": spread(own[f"unaligned/{BARRIER}"], 3)}
-        row |= {"aligned by weights": spread(own[BARRIER], 3)}
-        for head, column in (("connected, not aligned", "connected_unaligned"), ("aligned", "connected")):
+        row = {"width": width, "barrier, not aligned (nats)": spread(own[f"unaligned/{BARRIER}"], 3)}
+        row |= {"barrier, aligned (nats)": spread(own[BARRIER], 3)}
+        for head, column in (("connected, not aligned", "connected_unaligned"), ("connected, aligned", "connected")):
             row[head] = of((own[column] == "yes").sum(), len(own))
         rows.append(row)
     return pd.DataFrame(rows)
@@ -60,15 +66,17 @@ def _stars(stars: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for width in WIDTHS:
         theirs = printed[printed["setting"] == f"mlp mnist width {width}"].set_index("pair_type")["barrier_mean"]
-        for _, star in _of_width(stars, width).sort_values(["seed", "run_id"]).iterrows():
-            row = {"width": width}
-            for kind, head in SEGMENTS.items():
-                row[head] = f"{star[f'{kind}/{BARRIER}']:.3f} ({star[f'{kind}/{BARRIER}_max']:.3f})"
-            scores = ", ".join(f"{100 * star[f'accuracy/{name}']:.1f}" for name in ACCURACIES)
-            row |= {"accuracy: star, sources, held out, ensemble": f"{scores} %", "a star?": star["star"]}
-            row["theirs: star to held out"] = f"{theirs['star-heldout']:.3f}" if len(theirs) else ""
-            row["regular to held out"] = f"{theirs['regular-heldout']:.3f}" if len(theirs) else ""
-            rows.append(row)
+        own = _of_width(stars, width)
+        row = {"width": width, "stars": len(own)}
+        for kind, head in SEGMENTS.items():
+            worst = own[f"{kind}/{BARRIER}_max"].max()
+            row[f"{head} (nats)"] = f"{spread(own[f'{kind}/{BARRIER}'], 3)} ({number(worst, 3)})"
+        scores = ", ".join(number(100 * own[f"accuracy/{name}"].mean(), 1) for name in ACCURACIES)
+        row |= {"accuracy: star, sources, held out, ensemble": f"{scores} %"}
+        row |= {"a star?": of((own["star"] == "yes").sum(), len(own))}
+        row["Sonthalia et al.: star to held out"] = f"{theirs['star-heldout']:.3f}" if len(theirs) else ""
+        row["Sonthalia et al.: regular to held out"] = f"{theirs['regular-heldout']:.3f}" if len(theirs) else ""
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -57,13 +57,14 @@ class ShippedRuns:
         return pd.concat([read(name) for name in self.experiments or (None,)], ignore_index=True).copy()
 
     def verdicts(self, *names: str) -> pd.DataFrame:
-        """Judge claims by these runs: columns claim, its sentence and the verdict with its counts."""
+        """Judge claims by these runs: columns claim, its sentence, its kind and the verdict with its counts."""
         wanted = [claim for claim in CLAIMS if claim.name in names]
         judged = {claim.name: self.content.verdicts[claim.name]["interpolate"] for claim in wanted}
         return pd.DataFrame(
             {
                 "claim": [claim.name for claim in wanted],
                 "": [claim.sentence for claim in wanted],
+                "kind": [one.kind for one in judged.values()],
                 "verdict": [f"{one.answer}: {one.sentence.split(';')[0]}" for one in judged.values()],
             }
         )

@@ -3,17 +3,24 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, of
+from analysis.result_pages.numbers import either, number, of
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
+from lmc_mlflow import plots, query
 from lmc_mlflow.plots.style import house_style, panels, shared_legend
+
+WIDE = 8
+"""The least width that the answer speaks of."""
+ALIGNED = {"none": "not aligned", "weights": "aligned"}
 
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of zoo.md."""
-    table = runs.content.tables["model_zoo"]
+    table, matrices = runs.content.tables["model_zoo"], runs.table(query.matrices)
     return {
-        "answer": _answer(table),
+        "answer": f"{_answer(table)} {_aligned(matrices)}",
         "model_zoo": _beside(table),
+        "reduced": _reduced(runs.content.tables["reduced_zoo"]),
+        "matrices": _matrices(matrices),
         "verdicts": runs.verdicts("P-05", "P-06"),
     }
 
@@ -24,17 +31,31 @@ def _answer(table: pd.DataFrame) -> str:
         own = table[(table["dataset"] == dataset) & (table["networks"] > 0) & (table["measure"] == "test accuracy")]
         narrow, wide = own.loc[own["width"].idxmin()], own.loc[own["width"].idxmax()]
         told.append(
-            f"{NAMES[dataset]} from {either(narrow['mean'], narrow['sd'], 3)} at width {int(narrow['width'])} to "
+            f"{NAMES[dataset]} test accuracy rises from {either(narrow['mean'], narrow['sd'], 3)} at width "
+            f"{int(narrow['width'])} to "
             f"{either(wide['mean'], wide['sd'], 3)} at width {int(wide['width'])} (printed "
             f"{narrow['printed_mean']:g} and {wide['printed_mean']:g})"
         )
     known = table[table["networks"] > 0]
     return (
-        f"**With width yes, until it saturates; the slides' numbers mostly not: test accuracy goes on "
+        f"**With width yes, until it saturates; the slides' numbers mostly not: on "
         f"{' and on '.join(told)}.** "
-        f"Of the printed values {of((known['mark'] == 'agrees').sum(), len(known))} agree within their deviations: "
-        f"the slides do not give the noise of the moons, nor the rate on MNIST."
+        f"Of the printed values {of((known['mark'] == 'agrees').sum(), len(known))} agree (the difference is at most "
+        "twice its standard error)."
     )
+
+
+def _aligned(matrices: pd.DataFrame) -> str:
+    wide = matrices[_widths(matrices) >= WIDE]
+    least, most = (100 * wide.loc[wide["align"] == align, "share_connected"] for align in ("weights", "none"))
+    return (
+        f"From width {WIDE} on, at least {number(least.min(), 0)} % of the pairs of moons networks of one width are "
+        f"connected once their units are aligned, and at most {number(most.max(), 0)} % before."
+    )
+
+
+def _widths(matrices: pd.DataFrame) -> "pd.Series[int]":
+    return matrices["model"].str.extract(r"_w(\d+)$", expand=False).astype(int)
 
 
 def _beside(table: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +67,33 @@ def _beside(table: pd.DataFrame) -> pd.DataFrame:
             row |= {measure: either(one["mean"], one["sd"], 3)}
             row |= {f"printed, {measure.split()[1]}": either(one["printed_mean"], one["printed_sd"], 3)}
         row["epochs"] = str(part["condition"].iloc[0]).split(" epochs")[0]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _reduced(table: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for width, part in table[table["networks"] > 0].groupby("width_before", sort=True):
+        row = {"width": width, "networks": part["networks"].iloc[0]}
+        for measure, head in (("width", "units left"), ("test loss", "test loss"), ("test accuracy", "test accuracy")):
+            one, decimals = part[part["measure"] == measure].iloc[0], 1 if measure == "width" else 3
+            row |= {head: either(one["mean"], one["sd"], decimals)}
+            row |= {f"printed, {head}": either(one["printed_mean"], one["printed_sd"], decimals)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _matrices(matrices: pd.DataFrame) -> pd.DataFrame:
+    """Compare the barriers between every two networks of a width, as they are and aligned."""
+    rows = []
+    for width, own in matrices.groupby(_widths(matrices)):
+        row: dict[str, object] = {"width": width}
+        for align, head in ALIGNED.items():
+            one = own[own["align"] == align].iloc[0]
+            row["pairs"] = int(one["num_pairs"])
+            row[f"mean barrier, {head} (nats)"] = number(one["mean/barrier_over_chord"], 3)
+            row[f"largest of a pair, {head} (nats)"] = number(one["max_barrier"], 3)
+            row[f"connected, {head} (%)"] = number(100 * one["share_connected"], 0)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -70,4 +118,8 @@ def _figure(runs: ShippedRuns) -> Figure:
     return figure
 
 
-FIGURES = {"results_zoo.png": _figure}
+def _barriers(runs: ShippedRuns) -> Figure:
+    return plots.barriers_of_zoo(query.matrix_pairs(runs.table(query.matrices)))
+
+
+FIGURES = {"results_zoo.png": _figure, "results_zoo_barriers.png": _barriers}

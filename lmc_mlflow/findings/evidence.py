@@ -86,6 +86,7 @@ class Verdict:
         evidence: one line a comparison, the deciding ones first; those that stand beside last.
         run_ids: the runs behind the evidence.
         counts: how many comparisons speak for, against, for neither, and how many stand beside.
+        kind: in which sense it is decided: can, mostly or always, as in `Evidence`.
     """
 
     answer: str
@@ -93,6 +94,7 @@ class Verdict:
     evidence: tuple[str, ...]
     run_ids: tuple[str, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
+    kind: str = "mostly"
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class Evidence:
             number += f" ({len(self.beside)} more beside)" if self.beside else ""
             said = ", ".join(f"{counts[word]} {word}" for word in _WORDS.values())
             answer, sentence = self._answer(), f"{said}, of {number}; {self._deciding(ordered)}"
-        return Verdict(answer, sentence, texts, tuple(sorted(self.run_ids)), counts)
+        return Verdict(answer, sentence, texts, tuple(sorted(self.run_ids)), counts, self.kind)
 
     def _beside_text(self) -> str:
         return f" that decides it, {len(self.beside)} beside" if self.beside else ""

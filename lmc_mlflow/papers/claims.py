@@ -69,6 +69,7 @@ def claims_content(verdicts: Verdicts) -> list[dict[str, Any]]:
                     "answer": verdict.answer,
                     "sentence": verdict.sentence,
                     "counts": dict(verdict.counts),
+                    "kind": verdict.kind,
                     "evidence": list(verdict.evidence),
                     "run_ids": list(verdict.run_ids),
                 }

@@ -31,6 +31,7 @@ def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") ->
         barrier: the column that is drawn.
     """
     title = f"{barrier.replace('_', ' ').capitalize()} between every two networks; all outliers shown"
+    unit = "" if barrier == "error_barrier" else " (nats)"
     rows = rows_with(pairs, ("model", "align", barrier))
     constant = rows["constant"].astype(bool) if len(rows) else pd.Series(dtype=bool)
     if rows[~constant].empty:
@@ -46,7 +47,7 @@ def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") ->
         per_way = {m: int(counts[m] / rows.loc[rows["model"] == m, "way"].nunique()) for m in models}
         names = [f"{_short(m, models)}\nn = {per_way[m]}" for m in models]
         panel.set_xticks(range(len(models)), names)
-        panel.set(xlabel=_axis(models) + " (n: pairs each)", ylabel=f"{barrier.replace('_', ' ')}")
+        panel.set(xlabel=_axis(models) + " (n: pairs each)", ylabel=f"{barrier.replace('_', ' ')}{unit}")
         if len(ways) > 1:
             colors = [group_style(number)["color"] for number in range(len(ways))]
             handles = [Patch(facecolor=c, edgecolor="black", label=w) for c, w in zip(colors, ways, strict=True)]

@@ -84,7 +84,8 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
         for split, panel in zip(("test", "train"), panels, strict=True):
             for place, group in enumerate(groups):
                 draw_row_of_paths(panel, group, place, split)
-            panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
+            if not normalized:  # the rule is one of error barriers
+                panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
             panel.set_xscale("symlog", linthresh=1.0)
             low, high = panel.get_xlim()
             panel.set_xlim(min(low, -0.05), max(high, 2.5))
