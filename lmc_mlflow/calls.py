@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from lmc_mlflow.workflows.pair.train_pair import PairOutcome
+    from lmc_mlflow.workflows.pair.pair_outcome import PairOutcome
 
 NETWORKS = frozenset({"run_a", "run_b", "run_c", "run", "runs", "sources", "held_out", "start"})
 """Options that name networks."""

@@ -22,6 +22,7 @@ from sqlalchemy import MetaData, create_engine
 from entry_points.ensemble import main as ensemble
 from entry_points.export import main as export
 from entry_points.interpolate import main as interpolate
+from entry_points.sweep import main as sweep
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.bundles import merge as merging
@@ -725,3 +726,56 @@ def test_runs_that_belong_together_are_exported_together() -> None:
     assert find_related(["pa"], store) == {"sweep"} | p
     assert find_related(["gone"], store) == {"gone", "sweep"} | p
     assert find_related(["sweep"], store) == set(store) - {"few", "gone"}
+
+
+# What goes on in a store of imported runs
+
+GRID = """
+seeds: [1, 2]
+defaults: {model: mlp_l1_w8, epochs: 1, c2st_samples: 0}
+then:
+  - interpolate: {num_alphas: POINTS, splits: test}
+  - ensemble: {sampling: seeds, side: A, num_resamples: 0}
+cells:
+  - shift: label_5050
+"""
+
+
+def swept(points: str, *, with_seeds: bool) -> int:
+    lines = [line for line in GRID.replace("POINTS", points).splitlines() if with_seeds or "seeds," not in line]
+    Path("mine.yaml").write_text("\n".join(lines))
+    return sweep(["--grid=mine.yaml", "--processes=1", *HERE])
+
+
+@pytest.mark.parametrize("with_seeds", [False, True])
+def test_a_sweep_trains_again_only_where_it_needs_weights_that_a_bundle_left_out(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_seeds: bool
+) -> None:
+    new_store(empty_store, tmp_path / "first", monkeypatch)
+    assert swept("3", with_seeds=False) == 0
+    assert export(["--out=lean.zip", "--checkpoints=false"]) == 0
+    target = new_store(empty_store, tmp_path / "second", monkeypatch)
+    assert import_([f"--bundles={tmp_path}/first/lean.zip"]) == 0
+    imported = {run.info.run_id for run in runs_of_kind(target, "pair")}
+    assert swept("3", with_seeds=False) == 0
+    assert {run.info.run_id for run in runs_of_kind(target, "pair")} == imported
+
+    assert swept("3" if with_seeds else "[3, 5]", with_seeds=with_seeds) == 0
+    pairs = {run.info.run_id: run for run in runs_of_kind(target, "pair")}
+    assert len(pairs) == 4
+    assert len({run.data.tags["lmc.fingerprint"] for run in pairs.values()}) == 2
+    trained = query.paths()[lambda paths: ~paths["pair"].isin(imported)]
+    assert sorted(trained["num_alphas"]) == ([3, 3] if with_seeds else [3, 3, 5, 5])
+    assert len(query.ensembles()) == with_seeds
+    before = len(target.search_runs(["0"]))
+    assert swept("3" if with_seeds else "[3, 5]", with_seeds=with_seeds) == 0
+    assert len(target.search_runs(["0"])) == before
+
+
+def test_a_run_without_weights_says_that_its_bundle_left_them_out(
+    source: Source, target: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_([f"--bundles={source.lean}"]) == 0
+    capsys.readouterr()
+    assert interpolate([f"--pair={source.one('pair')}", "--num_alphas=7", *HERE]) != 0
+    assert "was imported from a bundle that left out checkpoint/model.safetensors: import one" in say(capsys)

@@ -17,8 +17,9 @@ from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.flags import parse_flags
 from lmc_mlflow.query.networks import load_network
 from lmc_mlflow.training.loop import EpochReport
+from lmc_mlflow.workflows.pair.pair_outcome import PairOutcome
 from lmc_mlflow.workflows.pair.recorder import Recorder
-from lmc_mlflow.workflows.pair.train_pair import PairOutcome, train_pair
+from lmc_mlflow.workflows.pair.train_pair import train_pair
 
 PAPER = [*QUICK, "--noise_scope=paper", "--checkpoint_every=1"]
 EARLIER = [*PAPER, "--paper_first_epoch=1"]

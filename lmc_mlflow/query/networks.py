@@ -23,7 +23,7 @@ from lmc_mlflow.models.registry import NetworkSpec, build_network, empty_state
 from lmc_mlflow.own_code import GRAPH, changed_lines, source_digest, source_file
 from lmc_mlflow.query.checkpoint_config import read_checkpoint_config
 from lmc_mlflow.query.runs import children, resolve_run
-from lmc_mlflow.query.verified_artifacts import download_verified
+from lmc_mlflow.query.verified_artifacts import download_verified, left_out
 from lmc_mlflow.stored_arrays import read_arrays
 from lmc_mlflow.weights import check_compatible
 
@@ -182,6 +182,12 @@ def endpoints_of_pair(client: MlflowClient, pair_id: str) -> tuple[str, str]:
     if not {"A", "B"} <= set(sides):
         raise ValueError(f"pair {run.info.run_id} has no endpoint runs for both sides; were they deleted?")
     return sides["A"].info.run_id, sides["B"].info.run_id
+
+
+def lacks_weights(client: MlflowClient, pair_id: str) -> bool:
+    """Tell whether an imported pair has an endpoint whose checkpoint was left out of the bundle."""
+    ends = (client.get_run(run_id) for run_id in endpoints_of_pair(client, pair_id))
+    return any(Artifact.CHECKPOINT in left_out(end) for end in ends)
 
 
 def sides_of_pair(client: MlflowClient, pair: Run) -> dict[str, Run]:

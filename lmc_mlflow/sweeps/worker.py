@@ -8,7 +8,7 @@ from lmc_mlflow.config.commands import InterpolateConfig
 from lmc_mlflow.contract import Kind, Tag
 from lmc_mlflow.errors import first_line
 from lmc_mlflow.gpus import release_gpu
-from lmc_mlflow.query.networks import endpoints_of_pair
+from lmc_mlflow.query.networks import endpoints_of_pair, lacks_weights
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.progress import (
     FAILED,
@@ -23,6 +23,8 @@ from lmc_mlflow.tracking.processes.process import working_on
 from lmc_mlflow.tracking.run import TrackedRun
 from lmc_mlflow.workers.pool import Ended, Leaving
 from lmc_mlflow.workflows.ensemble.ensemble import ensemble
+from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
+from lmc_mlflow.workflows.pair.pair_outcome import PairOutcome
 from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule
 from lmc_mlflow.workflows.pair.train_pair import train_free_pairs
 from lmc_mlflow.workflows.path.by_epoch.over_epochs import interpolate_epochs
@@ -35,6 +37,8 @@ MEASURE: Mapping[str, Callable[[InterpolateConfig, TrackedRun], object]] = {
     Kind.PATH_BY_LAYER: interpolate_layers,
 }
 """Kind of the run of a step -> what makes it."""
+Step = tuple[GridStep, tuple[str, ...]]
+"""A step and the endpoint runs that it is made of."""
 ELSEWHERE = "elsewhere"
 """The word of an outcome whose cell another process computes."""
 
@@ -105,37 +109,77 @@ def compute(task: Task) -> list[CellOutcome]:
             return [CellOutcome(seed, FAILED, "", first_line(error)) for seed in seeds]
 
 
-def _make_cells(task: Task) -> list[CellOutcome]:
+def _make_cells(task: Task, apart_from: Sequence[str] = ()) -> list[CellOutcome]:
+    """Train the pairs of some cells and make their steps; pairs with the run ids `apart_from` do not count."""
     store, cells = open_store(), task.job.cells
     parent = TrackedRun(store.client, task.sweep, task.experiment_id)
-    pairs = train_free_pairs([cell.config for cell in cells], parent, task.stop)
     outcomes = []
-    for cell, pair in zip(cells, pairs, strict=True):
+    for cell, pair in zip(cells, _train_usable(store, task, parent, apart_from), strict=True):
         outcome = CellOutcome(cell.config.model.seed, ELSEWHERE)
         if pair is not None and pair.how == STOPPED:
             why = store.client.get_run(pair.run_id).data.tags.get(Tag.STOPPED, "")
             outcome = replace(outcome, word=STOPPED, why=why)
         elif pair is not None:
-            ends = (pair.endpoints["A"], pair.endpoints["B"])
-            steps = [(step, ends) for step in cell.then]
+            steps = _steps_of_cell(store, cell, pair.run_id)
             outcome = _make_steps(store, parent, replace(outcome, pair=pair.run_id), steps, cell)
         outcomes.append(outcome)
     return outcomes
 
 
+def _train_usable(store: Store, task: Task, parent: TrackedRun, apart_from: Sequence[str]) -> list[PairOutcome | None]:
+    """Train the pairs of some cells; again where a step is to be made and a bundle left out the weights for it."""
+    cells = task.job.cells
+    pairs = train_free_pairs([cell.config for cell in cells], parent, task.stop, apart_from)
+    lost = {
+        n: pair.run_id
+        for n, (cell, pair) in enumerate(zip(cells, pairs, strict=True))
+        if pair is not None and pair.how == FINISHED_BEFORE and _needs_lost_weights(store, cell, pair.run_id)
+    }
+    if lost:
+        again = replace(task, job=replace(task.job, cells=tuple(cells[n] for n in lost)))
+        found = _train_usable(store, again, parent, [*apart_from, *lost.values()])
+        for n, pair in zip(lost, found, strict=True):
+            pairs[n] = pair
+    return pairs
+
+
+def _needs_lost_weights(store: Store, cell: Cell, pair: str) -> bool:
+    steps = _steps_of_cell(store, cell, pair)
+    return lacks_weights(store.client, pair) and not _are_finished(store, steps, pair, cell)
+
+
 def _make_seed_steps(task: Task) -> list[CellOutcome]:
     store = open_store()
     parent = TrackedRun(store.client, task.sweep, task.experiment_id)
-    ends = [endpoints_of_pair(store.client, pair) for pair in task.pairs]
-    steps = [(step, tuple(end["AB".index(step.side)] for end in ends)) for step in task.job.seed_steps]
-    return [_make_steps(store, parent, CellOutcome(None, ELSEWHERE), steps, task.job.cells[0])]
+    cells, pairs = task.job.cells, list(task.pairs)
+    if not _are_finished(store, _seed_steps(store, task.job, pairs), "", cells[0]):
+        lost = [n for n, pair in enumerate(pairs) if lacks_weights(store.client, pair)]
+        again = replace(task, job=replace(task.job, cells=tuple(cells[n] for n in lost)))
+        for n, outcome in zip(lost, _make_cells(again, [pairs[n] for n in lost]) if lost else (), strict=True):
+            if outcome.word != FINISHED:
+                return [replace(outcome, seed=None, pair="")]
+            pairs[n] = outcome.pair
+    return [_make_steps(store, parent, CellOutcome(None, ELSEWHERE), _seed_steps(store, task.job, pairs), cells[0])]
+
+
+def _steps_of_cell(store: Store, cell: Cell, pair: str) -> list[Step]:
+    return [(step, endpoints_of_pair(store.client, pair)) for step in cell.then]
+
+
+def _seed_steps(store: Store, job: Job, pairs: Sequence[str]) -> list[Step]:
+    ends = [endpoints_of_pair(store.client, pair) for pair in pairs]
+    return [(step, tuple(end["AB".index(step.side)] for end in ends)) for step in job.seed_steps]
+
+
+def _are_finished(store: Store, steps: Sequence[Step], pair: str, cell: Cell) -> bool:
+    return all(_is_finished(store, identity_of_step(step, pair, members, cell.config)) for step, members in steps)
 
 
 def _make_steps(
     store: Store,
     parent: TrackedRun,
     outcome: CellOutcome,
-    steps: Sequence[tuple[GridStep, tuple[str, ...]]],
+    steps: Sequence[Step],
     cell: Cell,
 ) -> CellOutcome:
     """Make each step on its own: one that fails does not stop the others."""

@@ -13,20 +13,17 @@ A command that makes a run at most once looks like this:
 One that makes a new run each time uses `new_run`. One that writes several runs uses `run_session`.
 """
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 
 from lmc_mlflow.contract import Kind, Tag
-from lmc_mlflow.errors import first_line
 from lmc_mlflow.query.runs import Run
-from lmc_mlflow.tracking.connection.client import WRITE_FAILURES
 from lmc_mlflow.tracking.connection.store import Store
 from lmc_mlflow.tracking.launcher_run import point_launcher_at
-from lmc_mlflow.tracking.lifecycle import OpenRuns, end_orphan, open_runs, probe_artifacts
+from lmc_mlflow.tracking.lifecycle import OpenRuns, open_runs, probe_artifacts
 from lmc_mlflow.tracking.locks import LockedError, find_locks, hold_locks, remove_lock
 from lmc_mlflow.tracking.processes.process import is_alive
 from lmc_mlflow.tracking.processes.signals import signals_wait, termination_raises
@@ -36,12 +33,11 @@ from lmc_mlflow.workflows.lifecycle.previous_runs import (
     RESUMED_KINDS,
     AtWorkError,
     PreviousRuns,
-    dead_runs,
+    end_dead,
     find_previous,
 )
 from lmc_mlflow.workflows.lifecycle.progress import delete_progress
 
-logger = logging.getLogger(__name__)
 LOCKED_KINDS = (Kind.PAIR, Kind.STAR, Kind.TRAJECTORY)
 """Kinds that a process locks before it makes one: two that start at the same moment do not both train."""
 
@@ -111,17 +107,27 @@ class RunSession:
         self._open: dict[str, TrackedRun] = {}
         self.resumed: set[str] = set()  # ids of runs whose progress is deleted when they are closed
 
-    def find(self, kind: str, identity: Mapping[str, str], force: bool = False, alone: bool = False) -> "WantedRun":
+    def find(
+        self,
+        kind: str,
+        identity: Mapping[str, str],
+        force: bool = False,
+        alone: bool = False,
+        apart_from: Container[str] = (),
+    ) -> "WantedRun":
         """Look a run up as `run_once` does; a network that is trained `alone` is locked and resumed as pairs are.
+
+        Runs with the ids `apart_from` do not count.
 
         Raises:
             AtWorkError: another process is making it now.
         """
         is_locked, is_resumed = kind in LOCKED_KINDS or alone, kind in RESUMED_KINDS or alone
-        previous = find_previous(self._store, kind, identity, is_resumed) if is_locked or not force else PreviousRuns()
+        where = (self._store, kind, identity, is_resumed, apart_from)
+        previous = find_previous(*where) if is_locked or not force else PreviousRuns()
         if is_locked and (previous.finished is None or force):
             self._lock(kind, identity)
-            previous = find_previous(self._store, kind, identity, is_resumed)  # it may have been finished meanwhile
+            previous = find_previous(*where)  # it may have been finished meanwhile
         elif is_locked:
             self._sweep(self._key(kind, identity))
         if force:
@@ -139,7 +145,9 @@ class RunSession:
         """
         if interrupted is None:
             if (kind not in RESUMED_KINDS and kind != Kind.ENDPOINT) or Tag.WEIGHTS_DIGEST in start.tags:
-                self._end_dead(kind, start)  # of endpoints, adopted ones alone are made by a command of their own
+                end_dead(
+                    self._store, kind, start.name, start.tags
+                )  # of endpoints, adopted ones alone are made by a command of their own
             tags = {**start.tags, Tag.THREADS: str(torch.get_num_threads())}
             run = self._runs.open(self._store, kind, start.name, tags, parent)
         else:
@@ -155,14 +163,6 @@ class RunSession:
             probe_artifacts(run, text, path)
         run.log_params(start.params)
         return run
-
-    def _end_dead(self, kind: str, start: RunStart) -> None:
-        """End the runs that killed processes have begun by the same command, where this process is allowed to."""
-        for run in dead_runs(self._store, kind, start.name, start.tags):
-            try:
-                end_orphan(self._store, run, f"the next {kind} of the same command")
-            except WRITE_FAILURES as error:
-                logger.warning("run %s is dead and could not be ended (%s)", run.info.run_id, first_line(error))
 
     def close(self, *runs: TrackedRun) -> None:
         """Write the manifests of runs, finish these runs together, and delete the progress that they were resumed from.

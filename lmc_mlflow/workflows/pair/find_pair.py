@@ -1,6 +1,6 @@
 """Looks a pair up in the store, and builds the networks of one that is to be trained."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,9 +40,16 @@ class FoundPair:
 
 
 def find_pair(
-    store: Store, session: RunSession, config: TrainPairConfig, data: ShiftedData, devices: Sequence[torch.device]
+    store: Store,
+    session: RunSession,
+    config: TrainPairConfig,
+    data: ShiftedData,
+    devices: Sequence[torch.device],
+    apart_from: Container[str] = (),
 ) -> FoundPair:
     """Look a pair up, or one that an earlier version has begun by the same command: it goes on as it began.
+
+    Pairs with the run ids `apart_from` do not count.
 
     Raises:
         AtWorkError: another process that lives is training it.
@@ -51,7 +58,7 @@ def find_pair(
     start = find_start(store, config, lambda: data)
     config = with_digest(config, start)
     trainees = _trainees_at(start, config, data, devices)
-    wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force)
+    wanted = session.find(Kind.PAIR, pair_identity(config, data), config.resume.force, apart_from=apart_from)
     if wanted.finished is not None:
         refuse_unkept(wanted.finished, kept_epochs(config.starting, config.optimization.epochs))
     earlier = earlier_reading(config)

@@ -4,8 +4,8 @@ from lmc_mlflow.terminal.closing import browse_lines, next_step
 from lmc_mlflow.terminal.models import published_lines
 from lmc_mlflow.terminal.numbers import score_of, words
 from lmc_mlflow.terminal.style import table
+from lmc_mlflow.workflows.pair.pair_outcome import PairOutcome
 from lmc_mlflow.workflows.pair.shift_test import shift_sentence
-from lmc_mlflow.workflows.pair.train_pair import PairOutcome
 
 REACHED = "epoch_reached"
 """Metric of a network that was trained with a budget other than epochs."""

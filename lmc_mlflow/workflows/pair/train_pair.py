@@ -2,8 +2,8 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,8 +12,6 @@ from lmc_mlflow.config.train_pair import OUR_LOOP, TogetherConfig
 from lmc_mlflow.contract import Tag
 from lmc_mlflow.data.loading import ShiftedData, load_shifted
 from lmc_mlflow.evaluation import evaluate
-from lmc_mlflow.query.networks import endpoints_of_pair
-from lmc_mlflow.query.runs import latest_metrics
 from lmc_mlflow.tracking.connection.store import Store, open_store
 from lmc_mlflow.tracking.launcher_run import point_launcher_at
 from lmc_mlflow.tracking.run import TrackedRun
@@ -21,13 +19,14 @@ from lmc_mlflow.training.loop import EpochReport
 from lmc_mlflow.training.trainee import Trainee
 from lmc_mlflow.workflows.lifecycle.devices import prepare_devices
 from lmc_mlflow.workflows.lifecycle.machine import peak_memory
-from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE, Outcome
+from lmc_mlflow.workflows.lifecycle.outcome import FINISHED_BEFORE
 from lmc_mlflow.workflows.lifecycle.previous_runs import AtWorkError
 from lmc_mlflow.workflows.lifecycle.progress import save_when_stopped
 from lmc_mlflow.workflows.lifecycle.run_once import WantedRun, run_session
 from lmc_mlflow.workflows.pair.budgets.budget import with_epochs
 from lmc_mlflow.workflows.pair.budgets.train_in_step import train_in_step
 from lmc_mlflow.workflows.pair.find_pair import FoundPair, find_pair
+from lmc_mlflow.workflows.pair.pair_outcome import PairOutcome, outcome_of_pair
 from lmc_mlflow.workflows.pair.recorder import Recorder
 from lmc_mlflow.workflows.pair.results import log_endpoint, log_pair
 from lmc_mlflow.workflows.pair.runs import PairRuns, network_spec, open_pair
@@ -36,25 +35,10 @@ from lmc_mlflow.workflows.pair.starting.kept_epochs import check_room, needed_by
 from lmc_mlflow.workflows.pair.starting.perturbation import perturb
 from lmc_mlflow.workflows.pair.starting.start import StartingPoint, put_at_start
 from lmc_mlflow.workflows.pair.starting.trunk import Trunk, trunk_start
-from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule, end_stopped, stopped_ends
+from lmc_mlflow.workflows.pair.stopping import STOPPED, StopRule, end_stopped
 from lmc_mlflow.workflows.publish.at_end import check_publishable, publish_all
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PairOutcome(Outcome):
-    """A trained pair: `run_id` is the pair's, `how` is `trained`, `resumed` or `finished before`.
-
-    Attributes:
-        endpoints: side -> run id.
-        sides: side -> last metrics of its endpoint.
-        models: side -> address of its published model; empty where none was wanted.
-    """
-
-    endpoints: dict[str, str]
-    sides: dict[str, dict[str, float]]
-    models: dict[str, str] = field(default_factory=dict)
 
 
 def train_seeds(
@@ -112,13 +96,16 @@ def train_pairs(configs: Sequence[TrainPairConfig], parent: TrackedRun | None = 
 
 
 def train_free_pairs(
-    configs: Sequence[TrainPairConfig], parent: TrackedRun | None = None, stop: StopRule | None = None
+    configs: Sequence[TrainPairConfig],
+    parent: TrackedRun | None = None,
+    stop: StopRule | None = None,
+    apart_from: Container[str] = (),
 ) -> list[PairOutcome | None]:
     """Train pairs as `train_pairs` does, but give None for a pair that another process is training.
 
-    `stop` stops hopeless pairs, whose outcomes are `STOPPED`.
+    `stop` stops hopeless pairs, whose outcomes are `STOPPED`. Pairs with the run ids `apart_from` do not count.
     """
-    return _train_pairs(configs, parent, True, stop=stop)
+    return _train_pairs(configs, parent, True, stop=stop, apart_from=apart_from)
 
 
 def _train_pairs(
@@ -127,6 +114,7 @@ def _train_pairs(
     pass_over_busy: bool,
     tell: Callable[[str], None] = logger.info,
     stop: StopRule | None = None,
+    apart_from: Container[str] = (),
 ) -> list[PairOutcome | None]:
     first = configs[0]
     if first.optimization.loop != OUR_LOOP:
@@ -139,14 +127,14 @@ def _train_pairs(
     with run_session(store) as session:
         for config in configs:
             try:
-                item = find_pair(store, session, config, data, devices)
+                item = find_pair(store, session, config, data, devices, apart_from)
             except AtWorkError:
                 if not pass_over_busy:
                     raise
                 found.append(None)
                 continue
             finished = item.wanted.finished
-            found.append(item if finished is None else _outcome(store, finished.info.run_id, FINISHED_BEFORE))
+            found.append(item if finished is None else outcome_of_pair(store, finished.info.run_id, FINISHED_BEFORE))
         untrained = [item for item in found if isinstance(item, FoundPair)]
         if said := check_room(store, needed_bytes([(item.config, item.trainees) for item in untrained])):
             tell(said)
@@ -164,14 +152,6 @@ def _train_pairs(
 def _published(outcome: PairOutcome, config: TrainPairConfig) -> PairOutcome:
     models = publish_all(outcome.endpoints.values(), config.runtime, config.data.data_root)
     return replace(outcome, models={side: models[run_id] for side, run_id in outcome.endpoints.items()})
-
-
-def _outcome(store: Store, run_id: str, how: str) -> PairOutcome:
-    run = store.client.get_run(run_id)
-    ends = stopped_ends(store, run) if how == STOPPED else endpoints_of_pair(store.client, run_id)
-    endpoints = dict(zip("AB", ends, strict=True))
-    sides = {side: latest_metrics(store.client, endpoint) for side, endpoint in endpoints.items()}
-    return PairOutcome.of(run, how, endpoints=endpoints, sides=sides)
 
 
 def _train_untrained(
@@ -205,7 +185,7 @@ def _train_untrained(
         log_pair(runs, training.config, data, training.trainees, training.recorder.progress.wall_seconds())
         session.close(*runs.endpoints.values(), runs.pair)
     return [
-        _outcome(store, one.runs.pair.run_id, STOPPED if one.recorder.stopped else one.wanted.how("trained"))
+        outcome_of_pair(store, one.runs.pair.run_id, STOPPED if one.recorder.stopped else one.wanted.how("trained"))
         for one in trainings
     ]
 
