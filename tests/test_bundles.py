@@ -741,15 +741,19 @@ cells:
 """
 
 
-def swept(points: str, *, with_seeds: bool) -> int:
+def swept(points: str, *more: str, with_seeds: bool) -> int:
     lines = [line for line in GRID.replace("POINTS", points).splitlines() if with_seeds or "seeds," not in line]
     Path("mine.yaml").write_text("\n".join(lines))
-    return sweep(["--grid=mine.yaml", "--processes=1", *HERE])
+    return sweep(["--grid=mine.yaml", "--processes=1", *HERE, *more])
 
 
 @pytest.mark.parametrize("with_seeds", [False, True])
 def test_a_sweep_trains_again_only_where_it_needs_weights_that_a_bundle_left_out(
-    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_seeds: bool
+    empty_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    with_seeds: bool,
 ) -> None:
     new_store(empty_store, tmp_path / "first", monkeypatch)
     assert swept("3", with_seeds=False) == 0
@@ -760,6 +764,9 @@ def test_a_sweep_trains_again_only_where_it_needs_weights_that_a_bundle_left_out
     assert swept("3", with_seeds=False) == 0
     assert {run.info.run_id for run in runs_of_kind(target, "pair")} == imported
 
+    capsys.readouterr()
+    assert swept("[3, 5]", "--dry_run=true", with_seeds=False) == 0
+    assert "2 cells: 2 to do" in capsys.readouterr().out
     assert swept("3" if with_seeds else "[3, 5]", with_seeds=with_seeds) == 0
     pairs = {run.info.run_id: run for run in runs_of_kind(target, "pair")}
     assert len(pairs) == 4

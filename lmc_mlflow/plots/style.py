@@ -115,7 +115,9 @@ def grid_of_panels(
     return figure, [list(row) for row in axes]
 
 
-def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: float) -> tuple[Figure, list[Axes]]:
+def rows_of_labels(
+    labels: Sequence[str], panels_wide: int, title: str, width: float, points: int = 4
+) -> tuple[Figure, list[Axes]]:
     """Make panels beside each other that share one row for each label, the first row on top.
 
     Args:
@@ -123,9 +125,11 @@ def rows_of_labels(labels: Sequence[str], panels_wide: int, title: str, width: f
         panels_wide: how many panels.
         title: over the figure.
         width: of a panel, in inches; the labels need further room.
+        points: how many points a row has, one below the other.
     """
     across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
-    height = 1.4 + (0.45 if len(labels) <= FEW_ROWS else 0.3) * len(labels)
+    row = 0.45 if len(labels) <= FEW_ROWS else 0.3
+    height = 1.4 + max(row, 0.1125 * points if points > 4 else 0) * len(labels)
     figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
     axes[0].set_yticks(range(len(labels)), list(labels))
     axes[0].set_ylim(len(labels) - 0.4, -0.6)

@@ -1,13 +1,14 @@
 """Reads from the store how far each cell of a grid is, with one search for each kind of run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmc_mlflow.config.commands import TrainPairConfig
 from lmc_mlflow.config.starting import kept_epochs, missing_epochs
-from lmc_mlflow.contract import Kind, Tag, where, where_tags
+from lmc_mlflow.contract import Artifact, Kind, Tag, where, where_tags
 from lmc_mlflow.query.networks import by_side
 from lmc_mlflow.query.runs import Run, search
+from lmc_mlflow.query.verified_artifacts import left_out
 from lmc_mlflow.sweeps.grid import Cell, Job
 from lmc_mlflow.sweeps.steps import LMC, PATHS, GridStep, Identity, identity_of_run, identity_of_step
 from lmc_mlflow.tracking.connection.store import Store
@@ -43,11 +44,13 @@ class Snapshot:
     Attributes:
         pairs: (fingerprint, digest of the data) -> runs, oldest first.
         ends: pair run -> its endpoints A and B.
+        without_weights: pair runs that were imported without the checkpoint of an endpoint.
         steps: identity of a path or ensemble -> its runs.
     """
 
     pairs: Mapping[tuple[str, str], list[Run]]
     ends: Mapping[str, tuple[str, str]]
+    without_weights: Container[str]
     steps: Mapping[Identity, list[Run]]
 
     def of_pair(self, fingerprint: str, digest: str | None) -> list[Run]:
@@ -71,10 +74,11 @@ def read_snapshot(store: Store) -> Snapshot:
     for run in runs(Kind.ENDPOINT):
         endpoints.setdefault(run.data.tags.get("mlflow.parentRunId", ""), []).append(run)
     sides = {pair: {side: run.info.run_id for side, run in by_side(found).items()} for pair, found in endpoints.items()}
+    lost = {pair for pair, found in endpoints.items() if any(Artifact.CHECKPOINT in left_out(run) for run in found)}
     steps: dict[Identity, list[Run]] = {}
     for run in [run for kind in (*PATHS, Kind.ENSEMBLE) for run in runs(kind)]:
         steps.setdefault(identity_of_run(run.data.tags), []).append(run)
-    return Snapshot(pairs, {pair: (ends.get("A", ""), ends.get("B", "")) for pair, ends in sides.items()}, steps)
+    return Snapshot(pairs, {pair: (ends.get("A", ""), ends.get("B", "")) for pair, ends in sides.items()}, lost, steps)
 
 
 def runs_of_step(store: Store, identity: Identity) -> list[Run]:
@@ -120,7 +124,9 @@ def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status
         return Status(TO_DO)  # whoever takes it up says what to do about it
     ends = snapshot.ends.get(pair.pair, ("", ""))
     statuses = [_status_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then]
-    return _combine(statuses, pair.pair)
+    found = _combine(statuses, pair.pair)
+    trains_again = found.word == INTERRUPTED and pair.pair in snapshot.without_weights
+    return Status(TO_DO) if trains_again else found
 
 
 def _lacks_epochs(config: TrainPairConfig, pair: Run) -> bool:

@@ -16,11 +16,18 @@ STYLES: dict[str, dict[str, Any]] = {
     "interpolate": {"color": "#1b4f8f", "fmt": "o"},
     "recalibrate": {"color": "#5a9e3a", "fmt": "s"},
     "nearest": {"color": "#c8641a", "fmt": "^"},
+    "a": {"color": "#8a3ab9", "fmt": "<"},
+    "b": {"color": "#b93a6f", "fmt": ">"},
+    "initial": {"color": "#777777", "fmt": "x"},
+    "batch": {"color": "#2a9d9d", "fmt": "P"},
+    "repair": {"color": "#7a5c2e", "fmt": "v"},
 }
+"""The printed values and every policy of batch norm, in the order in which a row draws them."""
 SETTINGS = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
 PRINTED = {"in_basin": "paper_barrier", "delta": "paper_delta"}
 """What is measured -> what is printed beside it: the paper measures from the local minima of a path (IV-A)."""
-_OFFSETS = {"paper": -0.27, "interpolate": -0.09, "recalibrate": 0.09, "nearest": 0.27}
+_HEIGHT = 0.72
+"""Share of a row that its points are spread over."""
 
 
 def beside_paper(table: pd.DataFrame, title: str) -> Figure:
@@ -40,13 +47,15 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
     labels = [
         f"{' '.join(_word(name, part[name].iloc[0]) for name in differing)} ({_numbers(part)})" for _, part in cells
     ]
+    drawn = [name for name in STYLES if name == "paper" or (rows["bn"] == name).any()]
+    offsets = {name: _HEIGHT * ((place + 0.5) / len(drawn) - 0.5) for place, name in enumerate(drawn)}
     with house_style():
-        figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6)
+        figure, (left, right) = rows_of_labels(labels, 2, full, width=3.6, points=len(drawn))
         for place, (_, part) in enumerate(cells):
             for panel, value in ((left, "in_basin"), (right, "delta")):
-                _point(panel, "paper", place, part.iloc[0], PRINTED[value])
+                _point(panel, "paper", place + offsets["paper"], part.iloc[0], PRINTED[value])
                 for _, row in part.iterrows():
-                    _point(panel, str(row["bn"]), place, row, value)
+                    _point(panel, str(row["bn"]), place + offsets[str(row["bn"])], row, value)
         left.set_xlabel("barrier in basin (nats per sample)")
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel("accuracy delta (percentage points)")
@@ -54,13 +63,13 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _point(panel: Axes, name: str, place: int, row: "pd.Series[Any]", value: str) -> None:
+def _point(panel: Axes, name: str, place: float, row: "pd.Series[Any]", value: str) -> None:
     deviation = float(row[f"{value}_sd"])
     style = {"markersize": 5, "capsize": 2, "elinewidth": 1.2, **STYLES[name]}
     label = name if name == "paper" else f"bn = {name}"
     panel.errorbar(
         float(row[value]),
-        place + _OFFSETS[name],
+        place,
         xerr=deviation if deviation == deviation else None,
         label=label,
         **style,
