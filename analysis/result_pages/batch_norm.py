@@ -119,15 +119,16 @@ def _reading(runs: ShippedRuns, printed: pd.DataFrame, measured: pd.DataFrame) -
     accuracy = runs.endpoints.set_index("pair")["train/accuracy"]
     reached = [100 * accuracy[own["pair"]].mean() for own in (short, long)]
     low, high = (imbalanced["barrier"] + sign * (DEVIATIONS * imbalanced["barrier_sd"] + ROUNDING) for sign in (-1, 1))
+    brief, lasting = (own["test/barrier"].mean() for own in (short, long))
     return (
         f"The statistics of one end everywhere, which code leaves that interpolates parameters alone, break 50/50 "
         f"halves too ({one_end[0]} and {one_end[1]} nats at the rate 0.001, printed {control['barrier']:g}): at the "
         f"other end of the path they are not that network's. As far as one pair tells, such code did not print this "
-        f"table from networks like these. `nearest` is low at the rate 0.0001; after {LONGER} epochs "
-        f"instead of {EPOCHS} (training accuracy {reached[1]:.1f} instead of {reached[0]:.1f} %) its barrier is {long['test/barrier'].mean():.2f} instead of "
-        f"{short['test/barrier'].mean():.2f} nats (one pair; {low:.2f} to {high:.2f} would fit). Statistics that "
-        f"belong to the weights of each point (`recalibrate`, `batch`) leave at most {_most(printed, measured):.3f} "
-        f"nats in any of the {len(printed)} rows. {_again(runs)}"
+        f"table from networks like these. `nearest` is low at the rate 0.0001; after {LONGER} epochs instead of "
+        f"{EPOCHS} (training accuracy {reached[1]:.1f} instead of {reached[0]:.1f} %) its barrier is {lasting:.2f} "
+        f"instead of {brief:.2f} nats (one pair; {low:.2f} to {high:.2f} would fit). Statistics that belong to the "
+        f"weights of each point (`recalibrate`, `batch`) leave at most {_most(printed, measured):.3f} nats in any of "
+        f"the {len(printed)} rows. {_again(runs)}"
     )
 
 
