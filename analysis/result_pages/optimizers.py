@@ -35,6 +35,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     two = _by_split(tables["altintas_table_2"], ["optimizer", "lr", "warmup_epochs", "n"])
     return {
         "answer": _answer(runs),
+        "deep_under_adam": _deep_under_adam(tables["altintas_table_1"]),
         "marks": _marks(tables),
         "altintas_table_2": two,
         "altintas_table_1": one,
@@ -66,6 +67,18 @@ def _answer(runs: ShippedRuns) -> str:
         f"{either(warm['error_barrier_pct'], warm['sd'], 2)} % with warm-up (n = {int(warm['n'])}, printed "
         f"{warm['printed_pct']})."
     )
+
+
+def _deep_under_adam(table: pd.DataFrame) -> str:
+    """Write the rows of Table 1 in which the paper's Adam breaks linear networks, and their counterparts here."""
+    rows = table[(table["split"] == "test") & (table["optimizer"] == "adam") & (table["layers"].isin([4, 8]))]
+    told = [
+        f"{int(row['layers'])} layers at {row['lr']:g} have {either(row['error_barrier_pct'], row['sd'], 2)} % "
+        f"(printed {row['printed_pct']}; n = {int(row['n'])}, {row['condition'].split()[0]} epochs)"
+        for _, row in rows.iterrows()
+        if row["n"] >= MIN_SEEDS
+    ]
+    return f"Linear networks under Adam: {'; '.join(told)}."
 
 
 def _marks(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -156,6 +169,8 @@ def _figure(runs: ShippedRuns) -> Figure:
     paths = runs.frames.paths
     linear = (
         paths["model"].str.startswith("linear_")
+        & (paths["warmup_epochs"].astype(float) == 0)
+        & (paths["clip_norm"].astype(float) == 0)
         & (paths["init"] == "same")
         & (paths["batch_size"].astype(float) == 1024)
     )

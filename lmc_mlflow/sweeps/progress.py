@@ -116,17 +116,24 @@ def status_of_cell(cell: Cell, snapshot: Snapshot, digest: str | None) -> Status
         snapshot: of the store.
         digest: of its data; None where they have not been loaded: pairs on any data count.
     """
-    runs = snapshot.of_pair(cell.key, digest)
+    return _status_of(cell, snapshot, snapshot.of_pair(cell.key, digest))
+
+
+def _status_of(cell: Cell, snapshot: Snapshot, runs: Sequence[Run]) -> Status:
+    """Say how far a cell is by these runs of its pair, oldest first.
+
+    A pair without the weights that a step needs does not count: the worker passes over it too.
+    """
     pair = status_of_runs(runs)
     if pair.word != FINISHED:
         return pair
     if _lacks_epochs(cell.config, next(run for run in runs if run.info.run_id == pair.pair)):
         return Status(TO_DO)  # whoever takes it up says what to do about it
     ends = snapshot.ends.get(pair.pair, ("", ""))
-    statuses = [_status_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then]
-    found = _combine(statuses, pair.pair)
-    trains_again = found.word == INTERRUPTED and pair.pair in snapshot.without_weights
-    return Status(TO_DO) if trains_again else found
+    found = _combine([_status_of_step(step, pair.pair, ends, cell.config, snapshot) for step in cell.then], pair.pair)
+    if found.word in (INTERRUPTED, FAILED) and pair.pair in snapshot.without_weights:
+        return _status_of(cell, snapshot, [run for run in runs if run.info.run_id != pair.pair])
+    return found
 
 
 def _lacks_epochs(config: TrainPairConfig, pair: Run) -> bool:

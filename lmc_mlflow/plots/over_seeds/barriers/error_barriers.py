@@ -18,7 +18,7 @@ from lmc_mlflow.plots.over_seeds.barriers.by_model import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
 MEANS = "mean over seeds, bars: sample standard deviation"
-TICKS = (-10, -1, 0, 0.5, 1, 2, 5, 10, 20, 50, 100)
+TICKS = (-10, -1, 0, 0.5, 1, 2, 5, 10, 30, 100)
 """Of an error barrier in percent: linear up to 1, logarithmic above."""
 THRESHOLD: dict[str, Any] = {
     "color": "black",
@@ -88,7 +88,7 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
                 panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
             panel.set_xscale("symlog", linthresh=1.0)
             low, high = panel.get_xlim()
-            panel.set_xlim(min(low, -0.05), max(high, 2.5))
+            panel.set_xlim(min(low, -0.05), max(1.3 * high, 2.5))
             panel.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick]))
             panel.xaxis.set_minor_locator(NullLocator())
             panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
