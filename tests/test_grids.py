@@ -1,6 +1,7 @@
 """A grid is read completely and checked by the rules of flags, and the paper's grids have the paper's values."""
 
 import itertools
+import re
 import time
 from pathlib import Path
 
@@ -345,3 +346,14 @@ def test_every_shipped_grid_measures_the_shift_between_the_sides_on_few_images(n
     assert all(0 < cell.config.shift_test.c2st_samples <= 500 for cell in cells)
     content = yaml.safe_load((ROOT / "grids" / f"{name}.yaml").read_text())
     assert "c2st_samples" in content["defaults"]
+
+
+def test_the_table_of_grids_has_the_numbers_of_pairs_that_the_grids_have() -> None:
+    text = (ROOT / "docs" / "training.md").read_text().split("| grid | pairs | what |\n|---|---|---|\n")[1]
+    told = {}
+    for line in text.split("\n\n")[0].splitlines():
+        first, second, _ = line.strip("| ").split(" | ", 2)
+        names, numbers = re.findall(r"`(\w+)`", first), [int(number) for number in second.split(", ")]
+        told |= dict(zip(names, numbers if len(numbers) > 1 else numbers * len(names), strict=True))
+    assert len(told) > 10
+    assert told == {name: len(read_grid(name, {}, (), ()).cells) for name in told}
