@@ -110,7 +110,7 @@ def _policies_told(printed: pd.DataFrame, measured: pd.DataFrame) -> str:
     if whole:
         return f"The policies {_joined(whole)} fit {count}."
     rows = _joined(imbalanced) or "none fits any"
-    return f"Of {len(POLICIES)} policies (most with one seed) none fits {count}; of those at 20/80, {rows}."
+    return f"Of {len(POLICIES)} policies (one to five seeds a row) none fits {count}; of those at 20/80, {rows}."
 
 
 def _joined(words: list[str]) -> str:
@@ -121,6 +121,7 @@ def _reading(runs: ShippedRuns, printed: pd.DataFrame, measured: pd.DataFrame) -
     """Say what one end's statistics do to the control, and what more epochs do at the lower rate."""
     control = printed[(printed["shift"] == "label_5050") & (printed["lr"] == 0.001)].iloc[0]
     imbalanced = printed[(printed["shift"] == "label_2080") & (printed["lr"] == 0.0001)].iloc[0]
+    pairs = len(_of(measured, control, "a"))
     one_end = [f"{_of(measured, control, bn)['test/barrier'].mean():.2f}" for bn in ("a", "b")]
     short, long = (_of(_measured(runs, epochs), imbalanced, "nearest") for epochs in (EPOCHS, LONGER))
     accuracy = runs.endpoints.set_index("pair")["train/accuracy"]
@@ -131,9 +132,9 @@ def _reading(runs: ShippedRuns, printed: pd.DataFrame, measured: pd.DataFrame) -
     return (
         f"At the rate 0.001 the statistics of one end everywhere, as left by code that interpolates only parameters, "
         f"spoil an end under 50/50 halves too (eq. 1: {one_end[0]} and {one_end[1]} nats, printed "
-        f"{control['barrier']:g}). As far as one pair tells, such code did not print this table from networks like "
-        f"these. At the rate 0.0001 `interpolate` has {plain.mean():.3f} nats under 20/80 (n = {len(plain)}; a barrier "
-        f"is above {FLAT_BELOW:g}), of which a path with statistics of its own keeps at most "
+        f"{control['barrier']:g}). As far as {pairs} pairs tell, such code did not print this table from networks "
+        f"like these. At the rate 0.0001 `interpolate` has {plain.mean():.3f} nats under 20/80 (n = {len(plain)}; a "
+        f"barrier is above {FLAT_BELOW:g}), of which a path with statistics of its own keeps at most "
         f"{_most(printed, measured):.3f}, there and in every other row (`recalibrate`, `batch`). `nearest` is low at "
         f"that rate, also after {LONGER} epochs instead of {EPOCHS}: {lasting:.2f} instead of {brief:.2f} nats, "
         f"training accuracy {reached[1]:.1f} instead of {reached[0]:.1f} % (one pair; {low:.3f} to {high:.3f} would "

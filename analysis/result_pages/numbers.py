@@ -46,9 +46,13 @@ def bounds(values: "Iterable[float]") -> tuple[float, float, float]:
     known = np.asarray(list(values), dtype=float)
     if len(known) < 2:
         raise ValueError(f"{len(known)} values have no interval")
-    half = float(stats.t.ppf((1 + SURE) / 2, len(known) - 1)) * float(known.std(ddof=1)) / math.sqrt(len(known))
-    mean = float(known.mean())
+    half, mean = half_width(float(known.std(ddof=1)), len(known)), float(known.mean())
     return mean - half, mean, mean + half
+
+
+def half_width(deviation: float, n: int) -> float:
+    """Compute half the width of the 95 % t interval of a mean of n >= 2 values from their sample deviation."""
+    return float(stats.t.ppf((1 + SURE) / 2, n - 1)) * deviation / math.sqrt(n)
 
 
 def of(yes: int, everything: int) -> str:
