@@ -313,7 +313,7 @@ def test_what_was_left_out_is_said_and_filled_in_by_a_fuller_bundle(
     assert import_([f"--bundles={source.numbers}"]) == 0
     left_out = "checkpoint/config.json,checkpoint/model.safetensors"
     assert target.get_run(end).data.tags["lmc.left_out"] == left_out
-    with pytest.raises(ValueError, match=r"has no artifact checkpoint/model\.safetensors"):
+    with pytest.raises(ValueError, match=r"a bundle that left out checkpoint/model\.safetensors"):
         load_network(target, end)
     assert export([f"--out={tmp_path}/relayed.zip"]) == 0  # a store with gaps is exported with them
     with open_bundle(tmp_path / "relayed.zip") as relayed, open_bundle(source.numbers) as first:
