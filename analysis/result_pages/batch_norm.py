@@ -217,7 +217,7 @@ def _figure(runs: ShippedRuns) -> Figure:
             row |= {"delta": delta.mean(), "delta_sd": delta.std(ddof=1)}
             row |= {"paper_barrier": theirs["barrier"], "paper_barrier_sd": theirs["barrier_sd"]}
             rows.append(row | {"paper_delta": theirs["delta"], "paper_delta_sd": theirs["delta_sd"]})
-    return plots.beside_paper(pd.DataFrame(rows), "ResNet10 on MNIST, 10 epochs, under every treatment of statistics")
+    return plots.beside_paper(pd.DataFrame(rows), "ResNet10 on MNIST, 10 epochs, seven policies of batch norm")
 
 
 FIGURES = {"results_batch_norm.png": _figure}
