@@ -94,7 +94,7 @@ def test_importing_the_package_and_its_table_of_commands_loads_nothing_heavy(pac
 
 def test_what_one_command_prints_loads_no_other_command_s_workflow() -> None:
     modules, _, _ = modules_after("import lmc_mlflow.workflows.pair.lines")
-    assert "lmc_mlflow.workflows.pair.train_pair" in modules
+    assert "lmc_mlflow.workflows.pair.pair_outcome" in modules
     others = ("star", "matrix", "plane", "ensemble", "prune", "trajectory", "report", "alignment", "bundle")
     rooms = ("lmc_mlflow.sweeps", *(f"lmc_mlflow.workflows.{room}." for room in others))
     assert [name for name in modules if name.startswith(rooms)] == []

@@ -128,8 +128,7 @@ def rows_of_labels(
         points: how many points a row has, one below the other.
     """
     across = width + TEXT_WIDTH * max(map(len, labels)) / panels_wide
-    row = 0.45 if len(labels) <= FEW_ROWS else 0.3
-    height = 1.4 + max(row, 0.1125 * points if points > 4 else 0) * len(labels)
+    height = 1.4 + max(0.45 if len(labels) <= FEW_ROWS else 0.3, 0.1 * (points - 1)) * len(labels)
     figure, (axes,) = grid_of_panels(1, panels_wide, title, across, height, sharey=True)
     axes[0].set_yticks(range(len(labels)), list(labels))
     axes[0].set_ylim(len(labels) - 0.4, -0.6)
