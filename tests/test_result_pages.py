@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from analysis.result_pages import ship
+from analysis.result_pages.batch_norm import fits_printed, judge_length
 from analysis.result_pages.index import index_parts
-from analysis.result_pages.numbers import bounds, interval
+from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
@@ -140,3 +141,23 @@ def test_numbers_are_shipped_and_reports_and_places_are_not(
     monkeypatch.setattr(ship, "LARGEST", 1000)
     with pytest.raises(ValueError, match=r"MB; at most 0\.001 MB are shipped"):
         check(bundle, ())
+
+
+@pytest.mark.parametrize(("barrier", "fits"), [(2.51, True), (0.47, True), (0.46, False), (4.56, False)])
+def test_a_policy_fits_a_printed_barrier_within_three_deviations_and_the_rounding(barrier: float, fits: bool) -> None:
+    printed = pd.Series({"barrier": 2.51, "barrier_sd": 0.68})
+    assert fits_printed(pd.Series([barrier - 0.1, barrier + 0.1]), printed) is fits
+    assert fits_printed(pd.Series([0.004]), pd.Series({"barrier": 0.0, "barrier_sd": 0.0}))
+
+
+@pytest.mark.parametrize(
+    ("lasting", "said"), [(1.5, "may be the reason"), (0.2, "no matter"), (0.3, "undecided"), (3.0, "undecided")]
+)
+def test_more_epochs_are_judged_as_written_down(lasting: float, said: str) -> None:
+    assert said in judge_length(0.26, lasting, 0.965, 2.835)
+
+
+def test_the_width_of_an_interval_is_that_of_its_values() -> None:
+    values = pd.Series([1.0, 2.0, 4.0])
+    low, mean, high = bounds(values)
+    assert (mean - low, high - mean) == pytest.approx([half_width(values.std(ddof=1), 3)] * 2)

@@ -65,7 +65,8 @@ def _of(measured: pd.DataFrame, row: "pd.Series[Any]", policy: str) -> pd.DataFr
     return measured[chosen]
 
 
-def _fits(barriers: "pd.Series[float]", row: "pd.Series[Any]") -> bool:
+def fits_printed(barriers: "pd.Series[float]", row: "pd.Series[Any]") -> bool:
+    """Tell whether the mean of our barriers fits a printed one, by the rule of E2b."""
     far = abs(barriers.mean() - row["barrier"])
     return bool(far <= DEVIATIONS * row["barrier_sd"] + ROUNDING)
 
@@ -96,12 +97,12 @@ def _policies_told(printed: pd.DataFrame, measured: pd.DataFrame) -> str:
     whole, imbalanced = [], []
     for policy in POLICIES:
         found = {n: own for n, row in printed.iterrows() if len(own := _of(measured, row, policy))}
-        fits = {n: _fits(own["test/barrier"], printed.loc[n]) for n, own in found.items()}
+        fits = {n: fits_printed(own["test/barrier"], printed.loc[n]) for n, own in found.items()}
         if len(fits) == len(printed) and all(fits.values()):
             whole.append(f"`{policy}`")
         for n in [n for n, fit in fits.items() if fit and printed.loc[n, "shift"] == "label_2080"]:
             told = f"`{policy}` fits that at the rate {printed.loc[n, 'lr']:g}"
-            if not _fits(found[n]["test/barrier_in_basin"], printed.loc[n]):
+            if not fits_printed(found[n]["test/barrier_in_basin"], printed.loc[n]):
                 delta = 100 * found[n]["test/accuracy_delta"].mean()
                 told += f" by eq. 1 alone (from the local minima {found[n]['test/barrier_in_basin'].mean():.2f} nats, "
                 told += f"accuracy delta {delta:+.1f} points, printed {printed.loc[n, 'delta']:+.1f})"
@@ -138,15 +139,24 @@ def _reading(runs: ShippedRuns, printed: pd.DataFrame, measured: pd.DataFrame) -
         f"{_most(printed, measured):.3f}, there and in every other row (`recalibrate`, `batch`). `nearest` is low at "
         f"that rate, also after {LONGER} epochs instead of {EPOCHS}: {lasting:.2f} instead of {brief:.2f} nats, "
         f"training accuracy {reached[1]:.1f} instead of {reached[0]:.1f} % (one pair; {low:.3f} to {high:.3f} would "
-        f"fit). By [E2c](../experiments.md) that is {_longer(brief, lasting, low, high)}. {_again(runs)}"
+        f"fit). By [E2c](../experiments.md) that is {judge_length(brief, lasting, low, high)}. {_again(runs)}"
     )
 
 
-def _longer(brief: float, lasting: float, low: float, high: float) -> str:
-    """Judge E2c: may the length of training be the reason why `nearest` is too low?"""
+def judge_length(brief: float, lasting: float, low: float, high: float) -> str:
+    """Judge E2c: may the length of training be the reason why `nearest` is too low?
+
+    Args:
+        brief: barrier after few epochs, nats.
+        lasting: after many.
+        low: least barrier that fits the printed one.
+        high: largest.
+    """
     if low <= lasting <= high:
         return "a sign that the length of training may be the reason"
-    return "undecided: it is below the range and has grown" if brief < lasting < low else "not for want of training"
+    if lasting < low and lasting <= brief:
+        return "no matter of the length of training"
+    return f"undecided: it is {'below' if lasting < low else 'above'} the range and has grown"
 
 
 def _most(printed: pd.DataFrame, measured: pd.DataFrame) -> float:
@@ -179,7 +189,7 @@ def _policies(printed: pd.DataFrame, measured: pd.DataFrame) -> list[dict[str, A
         for _, theirs in printed.iterrows():
             own = _of(measured, theirs, policy)
             if len(own):
-                fits.append(_fits(own["test/barrier"], theirs))
+                fits.append(fits_printed(own["test/barrier"], theirs))
                 value = either(own["test/barrier"].mean(), own["test/barrier"].std(ddof=1), 3)
                 row[_head(theirs)] = f"{value} (n = {len(own)}{', fits' if fits[-1] else ''})"
             else:
