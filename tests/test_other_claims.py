@@ -36,7 +36,7 @@ def networks(*accuracies: tuple[int, float]) -> Frames:
 
 
 def seeded(*gains: float) -> list[dict[str, Any]]:
-    return [{"star_seed": i, HELD_OUT: 0.3 - gain} for i, gain in enumerate(gains)]
+    return [{"sources": f"a{i},b{i}", "held_out": f"c{i}", HELD_OUT: 0.3 - gain} for i, gain in enumerate(gains)]
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,25 @@ def test_a_star_lowers_the_barrier_or_not(gains: list[float], said: str) -> None
     assert verdict.answer == said, verdict
     if len(gains) > 1:
         assert "published: 0.242 ± 0.036 nats (n = not given) and 0.000 nats (n = not given)" in verdict.sentence
-        assert "(n = 2 stars)" in verdict.sentence
+        assert "(n = 2 independent stars)" in verdict.sentence
 
 
 def test_stars_of_different_numbers_of_networks_are_not_pooled() -> None:
     rows = seeded(0.2, 0.21)
     rows[1]["num_sources"] = 2
     assert judged("S-10", stars(*rows)).answer == "insufficient"
+
+
+def test_stars_that_share_a_network_are_one_value() -> None:
+    first, second, third = seeded(0.2, 0.21, 0.22)
+    assert judged("S-10", stars(first, first | {"star_seed": 2, HELD_OUT: 0.08})).answer == "insufficient"
+    linked = second | {"held_out": first["sources"]}  # no source is shared, and one network is
+    assert judged("S-10", stars(first, linked)).answer == "insufficient"
+    bridge = {"sources": "a0", "held_out": "c1"}
+    assert judged("S-10", stars(first, second, third | bridge)).answer == "insufficient"
+    both = judged("S-10", stars(first, first | {"star_seed": 2, HELD_OUT: 0.08}, second))
+    assert both.answer == "supported", both
+    assert "to the star 0.090 ± 0.000 nats (n = 2 independent stars)" in both.sentence
 
 
 def test_published_barriers_without_n_or_deviation_stand_beside() -> None:

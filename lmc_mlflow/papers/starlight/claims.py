@@ -8,7 +8,6 @@ import pandas as pd
 from lmc_mlflow.config.commands import RUN
 from lmc_mlflow.findings.comparisons import describe_condition
 from lmc_mlflow.findings.condition_table import KEYS, condition_texts, key_text, with_columns
-from lmc_mlflow.findings.conditions import per_seed
 from lmc_mlflow.findings.differences import Sample, contrast_of, mean_of, mean_text
 from lmc_mlflow.findings.evidence import Claim, ConditionTables, Evidence
 from lmc_mlflow.findings.thresholds import NEGLIGIBLE
@@ -20,26 +19,27 @@ SETTINGS = {("cifar10", "vgg11"): "vgg11 cifar10", ("cifar10", "vgg19"): "vgg19 
 """Data set and network -> published setting of the same two."""
 MARGIN = NEGLIGIBLE["barrier"]
 NEED = (
-    f"two stars of one condition with networks held out: `{RUN} star -P sources=<run id>,<run id>,<run id> -P "
-    "held_out=<run id>,<run id> -P star_seed=1`, and again with star_seed=2"
+    f"two stars of one condition that share no network: `{RUN} star -P sources=<run id>,<run id>,<run id> -P "
+    "held_out=<run id>,<run id>`, and again over other networks"
 )
 
 
 def stars_lower_the_barrier(tables: ConditionTables) -> Evidence:
     """Collect evidence that a star has lower barriers to held-out networks than those have to one another.
 
-    One star is one value, however many segments it has: they share the star. Published values without a deviation or
-    a number of pairs decide nothing.
+    Stars that share a network are one value, however many segments they have: all are barriers of the same networks.
+    Published values without a deviation or a number of pairs decide nothing.
     """
     evidence = Evidence()
     if tables.frames is None:
         _add_published(evidence)
         return evidence
     for label, part in _conditions(tables.frames.stars):
-        regular, held_out = (per_seed(part, name, ("star_seed",)) for name in (REGULAR, HELD_OUT))
-        found = mean_of(per_seed(part.assign(gain=part[REGULAR] - part[HELD_OUT]), "gain", ("star_seed",)))
-        text = f"{label}: between regular networks {mean_text(regular, 3, ' nats', 'star')}, to the star "
-        text += f"{mean_text(held_out, 3, ' nats', 'star')}; lower by {found.text(3)}, margin {MARGIN:g}"
+        means = part.groupby(_networks(part))[[REGULAR, HELD_OUT]].mean()
+        found = mean_of(means[REGULAR] - means[HELD_OUT])
+        regular, held_out = (mean_text(means[name], 3, " nats", "independent star") for name in (REGULAR, HELD_OUT))
+        text = f"{label}: between regular networks {regular}, to the star {held_out}; "
+        text += f"lower by {found.text(3)}, margin {MARGIN:g}"
         evidence.add(found.direction(MARGIN), text + _published_beside(part.iloc[0]), part["run_id"])
     return evidence
 
@@ -48,7 +48,7 @@ def _conditions(stars: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield the stars of each condition and number of sources, in words and as rows."""
     if not {REGULAR, HELD_OUT} <= set(stars):
         return
-    rows = with_columns(stars, (*KEYS, "num_sources", "star_seed"))
+    rows = with_columns(stars, (*KEYS, "num_sources", "sources", "held_out"))
     rows = rows[rows[REGULAR].notna() & rows[HELD_OUT].notna()]
     if rows.empty:
         return
@@ -56,6 +56,18 @@ def _conditions(stars: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for _, part in rows.groupby("condition", sort=True):
         first = part.iloc[0]
         yield f"{describe_condition(first)}, star of {key_text(first['num_sources'])} networks", part
+
+
+def _networks(stars: pd.DataFrame) -> "pd.Series[str]":
+    """Name the set of networks of each star; stars that share a network, or are linked by others that do, have one."""
+    from scipy.cluster.hierarchy import DisjointSet  # a slow import that few commands need
+
+    of_star = [f"{sources},{held_out}".split(",") for sources, held_out in stars[["sources", "held_out"]].values]
+    sets = DisjointSet(name for names in of_star for name in names)
+    for names in of_star:
+        for name in names[1:]:
+            sets.merge(names[0], name)
+    return pd.Series([sets[names[0]] for names in of_star], stars.index)
 
 
 def _published_beside(row: Any) -> str:
