@@ -412,6 +412,14 @@ def test_no_difference_needs_three_seeds_and_two_one_sided_tests() -> None:
     assert "margin 1 %, two one-sided tests [" in verdict.sentence
 
 
+def test_batch_sizes_at_equal_steps_or_at_one_loss_say_nothing_of_batch_size_at_equal_epochs() -> None:
+    (claim,) = claims_named("D-11a")
+    rows = [HIDDEN, HIDDEN | {"batch_size": 32}]
+    for ended in ({"steps": 400}, {"until_train_loss": 0.1}):
+        frame = store_of(*(row | ended for row in rows), seeds=THREE)
+        assert judge_all(frame, 2, [claim])["D-11a"]["interpolate"].answer == "insufficient"
+
+
 def test_networks_outside_the_papers_acceptance_decide_nothing() -> None:
     (claim,) = claims_named("D-01a")
     for wrong in ({"train/loss": 0.31}, {"train/loss": 0.19}, {"test/accuracy": 0.89}):

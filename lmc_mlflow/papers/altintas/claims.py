@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 
 from lmc_mlflow.findings.comparisons import (
+    EPOCHS,
     contrast,
     describe_confound,
     describe_difference,
     describe_measures,
+    ended_by,
     equal_but_for,
     estimate,
 )
@@ -102,14 +104,14 @@ def brings_back(tables: ConditionTables, setting: str) -> Evidence:
 def makes_no_difference(tables: ConditionTables, setting: str) -> Evidence:
     """Collect evidence that both ends of a setting have the same error barrier, under other orders alone.
 
-    Two one-sided tests with a margin decide it (`Estimate.no_difference`).
+    Two one-sided tests with a margin decide it (`Estimate.no_difference`), for batch sizes at equal epochs only.
 
     Args:
         tables: whose conditions are compared, equal in all else.
         setting: a parameter.
     """
-    evidence = Evidence()
-    for part in equal_but_for(order_alone(tables.enough_errors), (setting,)):
+    evidence, rows = Evidence(), order_alone(tables.enough_errors)
+    for part in equal_but_for(ended_by(rows, EPOCHS) if setting == "batch_size" else rows, (setting,)):
         keyed = part.assign(_key=part[setting].map(key_text)).sort_values([setting])
         first, last = keyed.iloc[0], keyed.iloc[-1]
         if first["_key"] != last["_key"]:
