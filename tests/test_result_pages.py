@@ -11,11 +11,13 @@ import pytest
 
 from analysis.result_pages import ship
 from analysis.result_pages.batch_norm import fits_printed, judge_length
+from analysis.result_pages.connected import printed_height
 from analysis.result_pages.index import index_parts
 from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
+from analysis.result_pages.vgg_statistics import judge_nearest
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
@@ -155,6 +157,23 @@ def test_a_policy_fits_a_printed_barrier_within_three_deviations_and_the_roundin
 )
 def test_more_epochs_are_judged_as_written_down(lasting: float, said: str) -> None:
     assert said in judge_length(0.26, lasting, 0.965, 2.835)
+
+
+@pytest.mark.parametrize(
+    ("nearest", "plain", "said"),
+    [(0.2, 0.05, "do not give"), (0.2, 0.2, "by itself"), (0.1, 0.05, "stays possible"), (0.1, 0.2, "leave less")],
+)
+def test_a_network_that_the_paper_prints_as_connected_is_judged_as_written_down(
+    nearest: float, plain: float, said: str
+) -> None:
+    assert said in judge_nearest(nearest, plain)
+
+
+@pytest.mark.parametrize(
+    ("mean", "said"), [(0.05, ""), (0.15, "printed height"), (0.69, "printed height"), (0.75, "printed conclusion")]
+)
+def test_a_scaling_has_the_printed_conclusion_or_height_by_its_rule(mean: float, said: str) -> None:
+    assert printed_height(pd.Series([mean - 0.01, mean + 0.01]), 0.39, 0.1) == said
 
 
 def test_the_width_of_an_interval_is_that_of_its_values() -> None:

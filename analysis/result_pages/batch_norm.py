@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.result_pages.numbers import either, interval, number
 from analysis.result_pages.shipped_runs import MIN_SEEDS, ShippedRuns
+from analysis.result_pages.vgg_statistics import vgg_reading, vgg_rows
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.papers.printed import cells
@@ -36,6 +37,8 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
         "policies": pd.DataFrame(_policies(printed, measured)),
         "in_basin": pd.DataFrame(_in_basin(printed, measured)),
         "reading": _reading(runs, printed, measured),
+        "vgg": vgg_rows(runs),
+        "vgg_reading": vgg_reading(runs),
         "verdicts": runs.verdicts("H-02b"),
     }
 

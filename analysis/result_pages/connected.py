@@ -5,14 +5,18 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, number, of
+from analysis.result_pages.numbers import either, number, of, spread
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow import plots
+from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.papers.marks import NO_DATA
 
 TABLES = ("table_vi", "table_viii")
 SETTINGS = ["dataset", "model", "normalization", "batch_size", "lr"]
 CIFAR10 = "cifar10"
+MNIST_EPOCHS = 21
+DEVIATIONS = 3
+"""Printed deviations within which a mean has the printed height (X3b)."""
 COMPARABLE = 0.05
 """Nats: a smaller printed barrier has no ratio to ours that means anything."""
 
@@ -20,7 +24,8 @@ COMPARABLE = 0.05
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of connected.md."""
     rows = _rows(runs)
-    return {"answer": _answer(rows), "marks": _marks(runs), "rows": _beside(rows), "pairs": _side_a(runs)}
+    tables: dict[str, pd.DataFrame | str] = {"rows": _beside(rows), "marks": _marks(runs), "pairs": _side_a(runs)}
+    return {"answer": _answer(rows), **tables, "scaling": _scalings(runs, rows)}
 
 
 def _rows(runs: ShippedRuns) -> pd.DataFrame:
@@ -90,6 +95,39 @@ def _beside(rows: pd.DataFrame) -> pd.DataFrame:
         "connected, by the printed means": rows["theirs"].map({True: "yes", False: "no"}),
     }
     return pd.DataFrame(columns)
+
+
+def _scalings(runs: ShippedRuns, rows: pd.DataFrame) -> pd.DataFrame:
+    """Put both scalings of MNIST beside the printed rows of three layers at batch size 32 (X3b)."""
+    paths = runs.paths[(runs.paths["pair"] != "") & (runs.paths["bn"] == "interpolate")]
+    paths = paths[paths["epochs"].astype(float) == MNIST_EPOCHS]
+    table = []
+    for _, row in rows[(rows["dataset"] == "mnist") & (rows["batch_size"] == 32)].iterrows():
+        if not row["model"].startswith("mlp_l3_"):
+            continue
+        cells = {"network": f"`{row['model']}`", "rate": f"{row['lr']:g}"}
+        cells["printed"] = either(row["paper_barrier"], row["paper_barrier_sd"], 2)
+        cells["printed delta"] = either(row["paper_delta"], row["paper_delta_sd"], 1, "+")
+        for scaling in ("centered", "half"):
+            own = paths[paths["normalization"] == scaling]
+            for name in ("dataset", "model", "shift", "noise"):
+                own = own[own[name] == row[name]]
+            for name in ("batch_size", "lr"):
+                own = own[own[name].astype(float) == float(row[name])]
+            barriers = own["test/barrier_in_basin"]
+            found = printed_height(barriers, row["paper_barrier"], row["paper_barrier_sd"])
+            cells[scaling] = f"{spread(barriers, 2)} (n = {len(own)}{', ' * bool(found)}{found})"
+            cells[f"delta, {scaling}"] = spread(100 * own["test/accuracy_delta"], 1, "+")
+        table.append(cells)
+    return pd.DataFrame(table)
+
+
+def printed_height(barriers: "pd.Series[float]", printed: float, deviation: float) -> str:
+    """Say by the rule of X3b how barriers in the basin (nats) stand to a printed one, which is above 0.1."""
+    mean = barriers.mean()
+    if abs(mean - printed) <= DEVIATIONS * deviation:
+        return "printed height" if mean > FLAT_BELOW else "within three deviations"
+    return "printed conclusion" if mean > FLAT_BELOW else ""
 
 
 def _spreads(rows: pd.DataFrame, mean: str, deviation: str, decimals: int, sign: str = "") -> list[str]:

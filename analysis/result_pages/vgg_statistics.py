@@ -1,0 +1,71 @@
+"""The part of the page batch_norm.md on VGG11, which the paper prints as connected under 20/80 labels."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.result_pages.numbers import either, number, spread
+from analysis.result_pages.shipped_runs import ShippedRuns
+from lmc_mlflow.findings.thresholds import FLAT_BELOW
+from lmc_mlflow.papers.printed import cells
+
+MODEL, SHIFT, LR = "vgg11", "label_2080", 0.0001
+
+
+def vgg_rows(runs: ShippedRuns) -> pd.DataFrame:
+    """Make one row for the paper and one for each policy of batch norm on the line between two VGG11."""
+    printed = _printed()
+    told = {"barrier, eq. 1 (nats)": either(printed["barrier"], printed["barrier_sd"], 2)}
+    told |= {
+        "in the basin (nats)": "",
+        "accuracy delta (points)": either(printed["delta"], printed["delta_sd"], 1, "+"),
+    }
+    rows = [{"`bn`": "*printed*", **told, "n": ""}]
+    for policy, own in _paths(runs).groupby("bn", sort=False):
+        rows.append(
+            {
+                "`bn`": f"`{policy}`",
+                "barrier, eq. 1 (nats)": spread(own["test/barrier"], 3),
+                "in the basin (nats)": spread(own["test/barrier_in_basin"], 3),
+                "accuracy delta (points)": spread(100 * own["test/accuracy_delta"], 1, "+"),
+                "n": len(own),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def vgg_reading(runs: ShippedRuns) -> str:
+    """Say how far the networks were trained, and what the rule of E3b makes of `nearest`."""
+    barriers = _paths(runs).groupby("bn")["test/barrier"].mean()
+    pairs = set(_paths(runs)["pair"])
+    ends = runs.endpoints[runs.endpoints["pair"].isin(pairs)]
+    accuracy = [number(100 * ends[f"{split}/accuracy"].mean(), 1) for split in ("train", "test")]
+    nearest, plain = barriers["nearest"], barriers["interpolate"]
+    return (
+        f"The two networks end at {accuracy[0]} % on their training images and {accuracy[1]} % on test images. Under "
+        f"`nearest` the path has a barrier of {number(nearest, 2)} nats, under `interpolate` {number(plain, 2)}: "
+        f"{judge_nearest(nearest, plain)}."
+    )
+
+
+def judge_nearest(nearest: float, plain: float) -> str:
+    """Judge E3b from the barriers of eq. 1 under `nearest` and `interpolate`, in nats."""
+    if nearest > FLAT_BELOW >= plain:
+        return "networks like these under `nearest` do not give the printed 0.0"
+    if nearest > FLAT_BELOW:
+        return "label imbalance breaks this pair by itself, which the paper's networks do not show"
+    if plain > FLAT_BELOW:
+        return (
+            "the statistics of the nearer end leave less of a barrier than interpolated ones; `nearest` stays possible"
+        )
+    return "`nearest` stays possible"
+
+
+def _printed() -> "pd.Series[Any]":
+    table = cells("table_vii")
+    return table[(table["model"] == MODEL) & (table["shift"] == SHIFT)].iloc[0]
+
+
+def _paths(runs: ShippedRuns) -> pd.DataFrame:
+    paths = runs.paths[runs.paths["pair"] != ""].sort_values("start_time")
+    return paths[(paths["model"] == MODEL) & (paths["shift"] == SHIFT) & (paths["lr"].astype(float) == LR)]
