@@ -17,6 +17,7 @@ from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
+from analysis.result_pages.slope import connected_from, judge_depth
 from analysis.result_pages.vgg_statistics import judge_nearest
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
@@ -174,6 +175,20 @@ def test_a_network_that_the_paper_prints_as_connected_is_judged_as_written_down(
 )
 def test_a_scaling_has_the_printed_conclusion_or_height_by_its_rule(mean: float, said: str) -> None:
     assert printed_height(pd.Series([mean - 0.01, mean + 0.01]), 0.39, 0.1) == said
+
+
+def test_networks_are_connected_from_the_slope_on_after_which_none_is_broken() -> None:
+    assert connected_from(pd.Series({0.0: 9.0, 0.5: 1.9, 0.9: 0.1, 1.0: 0.1})) == 0.5
+    assert connected_from(pd.Series({0.0: 0.1, 0.5: 2.0, 0.9: 0.1, 1.0: 0.1})) == 0.9
+    assert connected_from(pd.Series({0.0: 0.1, 1.0: 2.0})) is None
+
+
+@pytest.mark.parametrize(
+    ("firsts", "deeper"),
+    [([0.0, 0.5], True), ([0.5, 0.5], False), ([0.5, 0.0], False), ([0.5, None], True), ([None, 0.5], False)],
+)
+def test_depth_matters_where_the_deepest_network_is_connected_later(firsts: list[float | None], deeper: bool) -> None:
+    assert ("more nearly linear." in judge_depth(firsts) and "need not" not in judge_depth(firsts)) is deeper
 
 
 def test_the_width_of_an_interval_is_that_of_its_values() -> None:

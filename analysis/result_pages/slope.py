@@ -1,0 +1,103 @@
+"""The page slope.md: error barriers of MLPs with leaky ReLUs, from ReLU to linear (Altintas et al., Fig. 1)."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.result_pages.numbers import number, spread
+from analysis.result_pages.shipped_runs import ShippedRuns
+from lmc_mlflow import plots
+from lmc_mlflow.findings.families import shape_and_slope
+from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
+
+TRAINING = {"dataset": "mnist", "optimizer": "sgd", "schedule": "constant", "init": "same", "shift": "none"}
+NUMBERS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "batch_size": 1024.0, "epochs": 20.0}
+"""Settings of the networks that are compared, by name."""
+WIDTH = "128"
+ERROR, LOSS = "test/error_barrier", "train/loss"
+
+
+def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
+    """Compute the tables and sentences of slope.md."""
+    paths = _paths(runs)
+    return {"answer": _answer(paths), "slopes": _slopes(paths), "verdicts": runs.verdicts("D-06a", "D-06b")}
+
+
+def _paths(runs: ShippedRuns) -> pd.DataFrame:
+    """Find the paths of MLPs of one width and of linear networks; `layers` counts the output layer too."""
+    paths = runs.paths
+    for name, setting in TRAINING.items():
+        paths = paths[paths[name] == setting]
+    for name, value in NUMBERS.items():
+        paths = paths[paths[name].astype(float) == value]
+    found = [shape_and_slope(str(model)) for model in paths["model"]]
+    paths = paths.assign(shape=[one.shape for one in found], slope=[one.slope for one in found])
+    paths = paths.assign(layers=[one.depth + 1 for one in found], loss=_losses(runs, paths))
+    return paths[paths["shape"].str.endswith(WIDTH)]
+
+
+def _losses(runs: ShippedRuns, paths: pd.DataFrame) -> "pd.Series[float]":
+    losses: pd.Series[float] = paths["pair"].map(runs.frames.pairs.set_index("run_id")[LOSS])
+    return losses
+
+
+def _answer(paths: pd.DataFrame) -> str:
+    """Say from which slope on two networks of each depth are connected (Y7)."""
+    told, firsts = [], []
+    for layers, own in paths.groupby("layers"):
+        means = 100 * own.groupby(["slope", "seed"])[ERROR].mean().groupby("slope").mean()
+        first = connected_from(means)
+        firsts.append(first)
+        ends = [number(means[end], 1) for end in (means.index.min(), means.index.max())]
+        where = "at no slope" if first is None else f"from the slope {first:g} on"
+        told.append(f"with {layers} layers {where} ({ends[0]} % with ReLUs, {ends[1]} % linear)")
+    return (
+        f"**Two copies of an MLP that saw the same images in other orders are connected {'; '.join(told)}.** Slope 0 "
+        f"is a ReLU, slope 1 is linear; connected means an error barrier below {CONNECTED_BELOW_PCT:g} %. "
+        f"{judge_depth(firsts)}"
+    )
+
+
+def connected_from(means: "pd.Series[float]") -> float | None:
+    """Find the least slope at which, and at all larger ones, the mean error barrier (%) is below that of connection.
+
+    Args:
+        means: by slope, in rising order.
+    """
+    first = None
+    for slope in sorted(means.index, reverse=True):
+        if means[slope] >= CONNECTED_BELOW_PCT:
+            break
+        first = float(slope)
+    return first
+
+
+def judge_depth(firsts: list[float | None]) -> str:
+    """Judge Y7: do deeper networks need to be more nearly linear?
+
+    Args:
+        firsts: the slope from which on networks are connected, from the fewest layers to the most; None: nowhere.
+    """
+    fewest, most = firsts[0], firsts[-1]
+    if most is None or (fewest is not None and most > fewest):
+        return "Deeper networks have to be more nearly linear."
+    return "The deepest networks need not be more nearly linear than the shallowest."
+
+
+def _slopes(paths: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for slope, at_slope in paths.groupby("slope"):
+        row = {"slope": f"{slope:g}"}
+        for layers in sorted(paths["layers"].unique()):
+            own = at_slope[at_slope["layers"] == layers]
+            errors = 100 * own.groupby("seed")[ERROR].mean()
+            row[f"{layers} layers: error barrier, test (%)"] = f"{spread(errors, 2)} (n = {len(errors)})"
+            row[f"{layers} layers: training loss (nats)"] = number(own["loss"].mean(), 3)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _figure(runs: ShippedRuns) -> Figure:
+    return plots.error_barrier_by_slope(_paths(runs))
+
+
+FIGURES = {"results_slope.png": _figure}
