@@ -7,6 +7,7 @@ from analysis.result_pages.numbers import interval, number, of, spread
 from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow import plots, query
 from lmc_mlflow.papers.printed import printed_table
+from lmc_mlflow.papers.starlight.claims import sets_of_networks
 
 SEGMENTS = {"star_source": "star to source", "star_held_out": "star to held out", "regular": "regular to regular"}
 ACCURACIES = ("star", "sources", "held_out", "ensemble")
@@ -67,10 +68,11 @@ def _stars(stars: pd.DataFrame) -> pd.DataFrame:
     for width in WIDTHS:
         theirs = printed[printed["setting"] == f"mlp mnist width {width}"].set_index("pair_type")["barrier_mean"]
         own = _of_width(stars, width)
-        row = {"width": width, "stars": len(own)}
+        sets = own.groupby(sets_of_networks(own)).mean(numeric_only=True)
+        row = {"width": width, "stars": len(own), "sets of networks": len(sets)}
         for kind, head in SEGMENTS.items():
             worst = own[f"{kind}/{BARRIER}_max"].max()
-            row[f"{head} (nats)"] = f"{spread(own[f'{kind}/{BARRIER}'], 3)} ({number(worst, 3)})"
+            row[f"{head} (nats)"] = f"{spread(sets[f'{kind}/{BARRIER}'], 3)} ({number(worst, 3)})"
         scores = ", ".join(number(100 * own[f"accuracy/{name}"].mean(), 1) for name in ACCURACIES)
         row |= {"accuracy: star, sources, held out, ensemble": f"{scores} %"}
         row |= {"a star?": of((own["star"] == "yes").sum(), len(own))}

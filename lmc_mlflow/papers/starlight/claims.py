@@ -35,7 +35,7 @@ def stars_lower_the_barrier(tables: ConditionTables) -> Evidence:
         _add_published(evidence)
         return evidence
     for label, part in _conditions(tables.frames.stars):
-        means = part.groupby(_networks(part))[[REGULAR, HELD_OUT]].mean()
+        means = part.groupby(sets_of_networks(part))[[REGULAR, HELD_OUT]].mean()
         found = mean_of(means[REGULAR] - means[HELD_OUT])
         regular, held_out = (mean_text(means[name], 3, " nats", "independent star") for name in (REGULAR, HELD_OUT))
         text = f"{label}: between regular networks {regular}, to the star {held_out}; "
@@ -58,8 +58,12 @@ def _conditions(stars: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"{describe_condition(first)}, star of {key_text(first['num_sources'])} networks", part
 
 
-def _networks(stars: pd.DataFrame) -> "pd.Series[str]":
-    """Name the set of networks of each star; stars that share a network, or are linked by others that do, have one."""
+def sets_of_networks(stars: pd.DataFrame) -> "pd.Series[str]":
+    """Name the set of networks of each star; stars that share a network, or are linked by others that do, have one.
+
+    Args:
+        stars: from `query.stars`.
+    """
     from scipy.cluster.hierarchy import DisjointSet  # a slow import that few commands need
 
     of_star = [f"{sources},{held_out}".split(",") for sources, held_out in stars[["sources", "held_out"]].values]
