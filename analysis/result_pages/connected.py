@@ -1,11 +1,12 @@
 """The page connected.md: MLPs of Tables VI and VIII beside the printed numbers."""
 
 import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, number, of, spread
+from analysis.result_pages.numbers import either, interval, number, of, spread
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
@@ -14,6 +15,7 @@ from lmc_mlflow.papers.marks import NO_DATA
 TABLES = ("table_vi", "table_viii")
 SETTINGS = ["dataset", "model", "normalization", "batch_size", "lr"]
 CIFAR10 = "cifar10"
+IN_BASIN, DELTA = "test/barrier_in_basin", "test/accuracy_delta"
 MAIN_SCALING, OTHER_SCALING = "centered", "half"
 """Of MNIST, which the paper leaves open."""
 MNIST_EPOCHS = 21
@@ -106,26 +108,29 @@ def _scalings(runs: ShippedRuns, rows: pd.DataFrame) -> pd.DataFrame:
     paths = paths[paths["epochs"].astype(float) == MNIST_EPOCHS]
     table = []
     for _, row in rows[(rows["dataset"] == "mnist") & (rows["batch_size"] == 32)].iterrows():
-        if not row["model"].startswith("mlp_l3_"):
+        own = {scaling: _by_seed(paths, row, scaling) for scaling in (MAIN_SCALING, OTHER_SCALING)}
+        if own[OTHER_SCALING].empty:
             continue
         cells = {"network": f"`{row['model']}`", "rate": f"{row['lr']:g}"}
-        cells["printed"] = either(row["paper_barrier"], row["paper_barrier_sd"], 2)
-        cells["printed delta"] = either(row["paper_delta"], row["paper_delta_sd"], 1, "+")
-        for scaling in (MAIN_SCALING, OTHER_SCALING):
-            own = paths[paths["normalization"] == scaling]
-            for name in ("dataset", "model", "shift", "noise"):
-                own = own[own[name] == row[name]]
-            for name in ("batch_size", "lr"):
-                own = own[own[name].astype(float) == float(row[name])]
-            means = own.groupby("seed")[["test/barrier_in_basin", "test/accuracy_delta"]].mean()
-            barriers = means["test/barrier_in_basin"]
+        printed = either(row["paper_barrier"], row["paper_barrier_sd"], 2)
+        cells["printed"] = f"{printed}, {number(row['paper_delta'], 1)}"
+        for scaling, means in own.items():
+            barriers, delta = means[IN_BASIN], number(100 * means[DELTA].mean(), 1, "+")
             found = printed_height(barriers, row["paper_barrier"], row["paper_barrier_sd"])
-            cells[scaling] = (
-                f"{spread(barriers, 2)} (n = {len(means)}{', ' * bool(found)}{found})" if len(means) else ""
-            )
-            cells[f"delta, {scaling}"] = spread(100 * means["test/accuracy_delta"], 1, "+") if len(means) else ""
-        table.append(cells)
+            cells[scaling] = f"{spread(barriers, 2)}, {delta} (n = {len(means)}){': ' * bool(found)}{found}"
+        more = (own[OTHER_SCALING][IN_BASIN] - own[MAIN_SCALING][IN_BASIN]).dropna()
+        table.append(cells | {f"{OTHER_SCALING} minus {MAIN_SCALING} (nats)": interval(more, 2, "+")})
     return pd.DataFrame(table)
+
+
+def _by_seed(paths: pd.DataFrame, row: "pd.Series[Any]", scaling: str) -> pd.DataFrame:
+    """Average the paths of each seed that were trained as a row of the tables says, under a scaling."""
+    own = paths[paths["normalization"] == scaling]
+    for name in ("dataset", "model", "shift", "noise"):
+        own = own[own[name] == row[name]]
+    for name in ("batch_size", "lr"):
+        own = own[own[name].astype(float) == float(row[name])]
+    return own.groupby("seed")[[IN_BASIN, DELTA]].mean()
 
 
 def printed_height(barriers: "pd.Series[float]", printed: float, deviation: float) -> str:
