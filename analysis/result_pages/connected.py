@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.result_pages.numbers import either, interval, number, of, spread
-from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
+from analysis.result_pages.shipped_runs import MIN_SEEDS, NAMES, ShippedRuns
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.papers.marks import NO_DATA
@@ -109,7 +109,7 @@ def _scalings(runs: ShippedRuns, rows: pd.DataFrame) -> pd.DataFrame:
     table = []
     for _, row in rows[(rows["dataset"] == "mnist") & (rows["batch_size"] == 32)].iterrows():
         own = {scaling: _by_seed(paths, row, scaling) for scaling in (MAIN_SCALING, OTHER_SCALING)}
-        if own[OTHER_SCALING].empty:
+        if len(own[OTHER_SCALING]) < MIN_SEEDS:
             continue
         cells = {"network": f"`{row['model']}`", "rate": f"{row['lr']:g}"}
         printed = either(row["paper_barrier"], row["paper_barrier_sd"], 2)
