@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.result_pages.numbers import either, interval, number
 from analysis.result_pages.shipped_runs import MIN_SEEDS, ShippedRuns
-from analysis.result_pages.vgg_statistics import vgg_reading, vgg_rows
+from analysis.result_pages.vgg_statistics import vgg_answer, vgg_reading, vgg_rows
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.papers.printed import cells
@@ -33,7 +33,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of batch_norm.md."""
     printed, measured = _printed(), _measured(runs)
     return {
-        "answer": _answer(printed, measured),
+        "answer": f"{_answer(printed, measured)} {vgg_answer(runs)}",
         "policies": pd.DataFrame(_policies(printed, measured)),
         "in_basin": pd.DataFrame(_in_basin(printed, measured)),
         "reading": _reading(runs, printed, measured),

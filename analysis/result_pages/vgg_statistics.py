@@ -34,9 +34,18 @@ def vgg_rows(runs: ShippedRuns) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def vgg_answer(runs: ShippedRuns) -> str:
+    """Say in a sentence what VGG11 does under interpolated statistics and under those of the nearer end."""
+    barriers = _barriers(runs)
+    return (
+        f"VGG11, printed as connected under 20/80 labels, has {number(barriers['interpolate'], 2)} nats there (one "
+        f"pair), and {number(barriers['nearest'], 2)} under `nearest`."
+    )
+
+
 def vgg_reading(runs: ShippedRuns) -> str:
     """Say how far the networks were trained, and what the rule of E3b makes of `nearest`."""
-    barriers = _paths(runs).groupby("bn")["test/barrier"].mean()
+    barriers = _barriers(runs)
     pairs = set(_paths(runs)["pair"])
     ends = runs.endpoints[runs.endpoints["pair"].isin(pairs)]
     accuracy = [number(100 * ends[f"{split}/accuracy"].mean(), 1) for split in ("train", "test")]
@@ -64,6 +73,10 @@ def judge_nearest(nearest: float, plain: float) -> str:
 def _printed() -> "pd.Series[Any]":
     table = cells("table_vii")
     return table[(table["model"] == MODEL) & (table["shift"] == SHIFT)].iloc[0]
+
+
+def _barriers(runs: ShippedRuns) -> "pd.Series[float]":
+    return _paths(runs).groupby("bn")["test/barrier"].mean()
 
 
 def _paths(runs: ShippedRuns) -> pd.DataFrame:
