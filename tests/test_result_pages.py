@@ -18,7 +18,7 @@ from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page
 from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
 from analysis.result_pages.slope import connected_from, judge_depth
-from analysis.result_pages.vgg_statistics import judge_nearest
+from analysis.result_pages.vgg_statistics import judge_policies
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
@@ -161,13 +161,19 @@ def test_more_epochs_are_judged_as_written_down(lasting: float, said: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("nearest", "plain", "said"),
-    [(0.2, 0.05, "do not give"), (0.2, 0.2, "by itself"), (0.1, 0.05, "stays possible"), (0.1, 0.2, "leave less")],
+    ("plain", "nearest", "a", "said"),
+    [
+        (0.05, 0.2, 0.05, "do not give the printed 0.0 under `nearest`"),
+        (0.05, 0.2, 2.0, "under `nearest` or `a`"),
+        (0.2, 0.2, 2.0, "by itself"),
+        (0.2, 0.05, 0.05, "by itself"),
+        (0.05, 0.1, 0.1, "every policy stays possible"),
+    ],
 )
 def test_a_network_that_the_paper_prints_as_connected_is_judged_as_written_down(
-    nearest: float, plain: float, said: str
+    plain: float, nearest: float, a: float, said: str
 ) -> None:
-    assert said in judge_nearest(nearest, plain)
+    assert said in judge_policies(pd.Series({"interpolate": plain, "nearest": nearest, "a": a}))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, interval, number
+from analysis.result_pages.numbers import either, interval, joined, number
 from analysis.result_pages.shipped_runs import MIN_SEEDS, ShippedRuns
 from analysis.result_pages.vgg_statistics import vgg_answer, vgg_reading, vgg_rows
 from lmc_mlflow import plots
@@ -112,13 +112,9 @@ def _policies_told(printed: pd.DataFrame, measured: pd.DataFrame) -> str:
             imbalanced.append(told)
     count = f"all {len(printed)} printed rows of ResNet10 on MNIST"
     if whole:
-        return f"The policies {_joined(whole)} fit {count}."
-    rows = _joined(imbalanced) or "none fits any"
+        return f"The policies {joined(whole)} fit {count}."
+    rows = joined(imbalanced) or "none fits any"
     return f"Of {len(POLICIES)} policies (one to five seeds a row) none fits {count}; of those at 20/80, {rows}."
-
-
-def _joined(words: list[str]) -> str:
-    return ", ".join(words[:-1]) + " and " * (len(words) > 1) + "".join(words[-1:])
 
 
 def _reading(runs: ShippedRuns, printed: pd.DataFrame, measured: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """Numbers as the pages write them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -58,3 +58,8 @@ def half_width(deviation: float, n: int) -> float:
 def of(yes: int, everything: int) -> str:
     """Write a count, as in `4 of 5`."""
     return f"{int(yes)} of {int(everything)}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Write a list in words, as in `a, b and c`."""
+    return ", ".join(words[:-1]) + " and " * (len(words) > 1) + "".join(words[-1:])
