@@ -1,11 +1,13 @@
 """The page slope.md: error barriers of MLPs with leaky ReLUs, from ReLU to linear (Altintas et al., Fig. 1)."""
 
+import functools
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import number, spread
+from analysis.result_pages.numbers import joined, number, of, spread
 from analysis.result_pages.shipped_runs import ShippedRuns
-from lmc_mlflow import plots
+from lmc_mlflow import plots, query
 from lmc_mlflow.findings.families import shape_and_slope
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 
@@ -19,25 +21,37 @@ ERROR, LOSS = "test/error_barrier", "train/loss"
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of slope.md."""
     paths = _paths(runs)
-    return {"answer": _answer(paths), "slopes": _slopes(paths), "verdicts": runs.verdicts("D-06a", "D-06b")}
+    return {
+        "answer": _answer(paths),
+        "slopes": _slopes(paths, _failed(runs)),
+        "verdicts": runs.verdicts("D-06a", "D-06b"),
+    }
 
 
 def _paths(runs: ShippedRuns) -> pd.DataFrame:
-    """Find the paths of MLPs of one width and of linear networks; `layers` counts the output layer too."""
-    paths = runs.paths
+    """Find the paths of MLPs of one width and of linear networks."""
+    paths = _chosen(runs.paths)
+    losses = runs.frames.pairs.set_index("run_id")[LOSS]
+    return paths.assign(loss=paths["pair"].map(losses))
+
+
+def _failed(runs: ShippedRuns) -> "pd.Series[int]":
+    """Count the pairs whose training ended in NaN, by slope and layers."""
+    pairs = _chosen(runs.table(functools.partial(query.pairs, finished=False)))
+    failed: pd.Series[int] = pairs[pairs["status"] == "FAILED"].groupby(["slope", "layers"]).size()
+    return failed
+
+
+def _chosen(paths: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of the page's training and width; `layers` counts the output layer too."""
     for name, setting in TRAINING.items():
         paths = paths[paths[name] == setting]
     for name, value in NUMBERS.items():
         paths = paths[paths[name].astype(float) == value]
     found = [shape_and_slope(str(model)) for model in paths["model"]]
     paths = paths.assign(shape=[one.shape for one in found], slope=[one.slope for one in found])
-    paths = paths.assign(layers=[one.depth + 1 for one in found], loss=_losses(runs, paths))
+    paths = paths.assign(layers=[one.depth + 1 for one in found])
     return paths[paths["shape"].str.endswith(WIDTH)]
-
-
-def _losses(runs: ShippedRuns, paths: pd.DataFrame) -> "pd.Series[float]":
-    losses: pd.Series[float] = paths["pair"].map(runs.frames.pairs.set_index("run_id")[LOSS])
-    return losses
 
 
 def _answer(paths: pd.DataFrame) -> str:
@@ -55,6 +69,19 @@ def _answer(paths: pd.DataFrame) -> str:
         f"is a ReLU, slope 1 is linear; connected means an error barrier below {CONNECTED_BELOW_PCT:g} %. "
         f"{judge_depth(firsts)}"
     )
+
+
+def _reading(paths: pd.DataFrame) -> str:
+    """Name the means that few of their pairs make: above what counts as connected, though most pairs are below."""
+    told = []
+    for (layers, slope), own in paths.groupby(["layers", "slope"]):
+        errors = 100 * own.groupby("seed")[ERROR].mean()
+        broken = int((errors >= CONNECTED_BELOW_PCT).sum())
+        if errors.mean() >= CONNECTED_BELOW_PCT and 2 * broken < len(errors):
+            told.append(f"{of(broken, len(errors))} pairs of {layers} layers at {slope:g}")
+    if not told:
+        return "Where a mean is above what counts as connected, most of its pairs are."
+    return f"The answer goes by means, some of which few pairs make: {joined(told)} are broken, the others connected."
 
 
 def connected_from(means: "pd.Series[float]") -> float | None:
@@ -83,14 +110,16 @@ def judge_depth(firsts: list[float | None]) -> str:
     return "The deepest networks need not be more nearly linear than the shallowest."
 
 
-def _slopes(paths: pd.DataFrame) -> pd.DataFrame:
+def _slopes(paths: pd.DataFrame, failed: "pd.Series[int]") -> pd.DataFrame:
     rows = []
     for slope, at_slope in paths.groupby("slope"):
         row = {"slope": f"{slope:g}"}
         for layers in sorted(paths["layers"].unique()):
             own = at_slope[at_slope["layers"] == layers]
             errors = 100 * own.groupby("seed")[ERROR].mean()
-            row[f"{layers} layers: error barrier, test (%)"] = f"{spread(errors, 2)} (n = {len(errors)})"
+            lost = failed.get((slope, layers), 0)
+            ended = f"; {lost} ended in NaN" if lost else ""
+            row[f"{layers} layers: error barrier, test (%)"] = f"{spread(errors, 2)} (n = {len(errors)}{ended})"
             row[f"{layers} layers: training loss (nats)"] = number(own["loss"].mean(), 3)
         rows.append(row)
     return pd.DataFrame(rows)
