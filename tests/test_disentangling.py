@@ -452,6 +452,17 @@ def test_slopes_are_drawn_from_relu_to_linear_by_depth() -> None:
     assert trained == pytest.approx([0.1] * 3)
 
 
+def test_equal_trainings_make_one_curve_however_their_augmentation_was_asked_for() -> None:
+    asked = [("mlp_l1_w128", "none"), ("mlp_l1_w128_leaky0.5", "auto"), ("linear_l2_w128", "none")]
+    rows = [{"model": model, "augmentation": name, "dataset": "mnist"} for model, name in asked]
+    figure = plots.error_barrier_by_slope(store_of(*rows).paths)
+    ((places, _),) = _curves(figure.axes[0]).values()
+    assert places == [0, 0.5, 1]
+    rows[1]["augmentation"] = "flip"
+    (line,) = _curves(plots.error_barrier_by_slope(store_of(*rows).paths).axes[0]).values()
+    assert line[0] == [0, 1]
+
+
 def test_a_row_a_network_shows_test_and_training_data() -> None:
     walked = store_of({"model": "patches_conv"}, {"model": "patches_dense"} | BROKEN).paths
     test, train = plots.error_barrier_by_model(walked).axes

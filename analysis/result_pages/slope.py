@@ -30,7 +30,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
 
 def _paths(runs: ShippedRuns) -> pd.DataFrame:
     """Find the paths of MLPs of one width and of linear networks."""
-    paths = _chosen(runs.paths)
+    paths = _chosen(runs.frames.paths)
     losses = runs.frames.pairs.set_index("run_id")[LOSS]
     return paths.assign(loss=paths["pair"].map(losses))
 

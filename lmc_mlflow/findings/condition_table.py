@@ -102,12 +102,7 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
         frame = frame.sort_values("run_id", ignore_index=True)
         if "loop" in frame and not every_run:
             frame = frame[frame["loop"] == OUR_LOOP].reset_index(drop=True)
-        if "augmentation" in frame and len(frame):
-            usual = usual_augmentation(frame["dataset"])
-            frame["augmentation"] = frame["augmentation"].where(frame["augmentation"] != "auto", usual)
-        if "test_split" in frame and len(frame):
-            usual = (frame["dataset"] == "bigearthnet").map({True: "random80", False: "official"})
-            frame["test_split"] = frame["test_split"].where(frame["test_split"] != "auto", usual)
+        frame = without_auto(frame)
         for column in ("dataset", "model"):
             replaced = frame[column].isin(stand_ins.values())
             frame = frame[~replaced].reset_index(drop=True)
@@ -120,6 +115,16 @@ def prepare(frames: Frames, stand_ins: Mapping[str, str], every_run: bool = Fals
     pruned = prepare_table(frames.pruned)
     rest = frames.left_out, parted, frames.curvatures, pruned
     return Frames(pairs, endpoints, paths, ensembles, stars, other_paths, *rest)
+
+
+def without_auto(frame: pd.DataFrame) -> pd.DataFrame:
+    """Replace `auto` in settings of the data by what it stands for, so that equal trainings have equal settings."""
+    if frame.empty or "dataset" not in frame:
+        return frame
+    big_earth = (frame["dataset"] == "bigearthnet").map({True: "random80", False: "official"})
+    usual = {"augmentation": usual_augmentation(frame["dataset"]), "test_split": big_earth}
+    named = {name: values for name, values in usual.items() if name in frame}
+    return frame.assign(**{name: frame[name].where(frame[name] != "auto", values) for name, values in named.items()})
 
 
 def usual_augmentation(datasets: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lmc_mlflow.config.commands import RUN
+from lmc_mlflow.findings.condition_table import without_auto
 from lmc_mlflow.plots.style import grid_of_panels, house_style
 
 CHARACTERS = 84
@@ -24,10 +25,13 @@ ENSEMBLES = f"No ensemble with this in the store yet: {RUN} ensemble -P pair=<pa
 
 
 def rows_with(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Select the rows with a value in each of these columns; none where the table lacks a column."""
+    """Select the rows with a value in each of these columns; none where the table lacks a column.
+
+    Settings `auto` are replaced by what they stand for: equal trainings make one group, however they were asked for.
+    """
     if any(name not in frame for name in columns):
         return frame.iloc[:0]
-    return frame.dropna(subset=list(columns))
+    return without_auto(frame.dropna(subset=list(columns)))
 
 
 def blank_figure(title: str, sentence: str) -> Figure:

@@ -13,7 +13,7 @@ from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 from lmc_mlflow.models.names import in_natural_order
 from lmc_mlflow.plots.groups import Group, groups_of, num_text, over_seeds, readable, titled
 from lmc_mlflow.plots.missing import PATHS, blank_figure, rows_with
-from lmc_mlflow.plots.numbers import draw_numbers, num_per_point
+from lmc_mlflow.plots.numbers import draw_numbers
 from lmc_mlflow.plots.over_seeds.barriers.by_model import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
@@ -114,8 +114,8 @@ def draw_curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value:
     table = pd.concat([over_seeds(part, value, along) for _, part in rows.groupby(along, sort=True)])
     spread = table["deviation"].fillna(0.0) if table["n"].max() > 1 else None
     style: dict[str, Any] = {**group.style, "capsize": 3, "markersize": 4.5, "linewidth": 1.3}
-    label = f"{group.label} ({num_per_point(table['n'])})" if group.label else None
-    panel.errorbar(table[along] * aside, table["mean"], yerr=spread, label=label, **style)
+    # n stands at the points: in the label, which names a curve in all panels, it would differ between them
+    panel.errorbar(table[along] * aside, table["mean"], yerr=spread, label=group.label or None, **style)
     if group.label:  # a figure with many lines writes n over its panels
         draw_numbers(panel, table[along] * aside, table, group.style["color"])
 
