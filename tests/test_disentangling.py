@@ -452,6 +452,15 @@ def test_slopes_are_drawn_from_relu_to_linear_by_depth() -> None:
     assert trained == pytest.approx([0.1] * 3)
 
 
+def test_leaky_networks_are_not_asked_to_fit_their_data_as_those_with_relus_are() -> None:
+    (claim,) = claims_named("D-21")
+    leaky = HIDDEN | {"model": "mlp_l1_w128_leaky0.9", "train/loss": 0.25}
+    assert judge_all(store_of(leaky), 2, [claim])["D-21"]["interpolate"].answer == INSUFFICIENT
+    found = judge_all(store_of(leaky, HIDDEN | {"train/loss": 0.001}), 2, [claim])["D-21"]["interpolate"]
+    assert found.answer == SUPPORTED
+    assert found.sentence.startswith("1 for, 0 against")
+
+
 def test_equal_trainings_make_one_curve_however_their_augmentation_was_asked_for() -> None:
     asked = [("mlp_l1_w128", "none"), ("mlp_l1_w128_leaky0.5", "auto"), ("linear_l2_w128", "none")]
     rows = [{"model": model, "augmentation": name, "dataset": "mnist"} for model, name in asked]
