@@ -88,6 +88,7 @@ HOMES = {
         "lmc_mlflow.hessian",
         "lmc_mlflow.paths.graph",
         "lmc_mlflow.findings.differences",
+        "lmc_mlflow.papers.starlight.claims",
         "lmc_mlflow.predictions",
     ),
 }
