@@ -24,6 +24,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     return {
         "answer": _answer(paths),
         "slopes": _slopes(paths, _failed(runs)),
+        "reading": _reading(paths),
         "verdicts": runs.verdicts("D-06a", "D-06b"),
     }
 
@@ -65,8 +66,9 @@ def _answer(paths: pd.DataFrame) -> str:
         where = "at no slope" if first is None else f"from the slope {first:g} on"
         told.append(f"with {layers} layers {where} ({ends[0]} % with ReLUs, {ends[1]} % linear)")
     return (
-        f"**Two copies of an MLP that saw the same images in other orders are connected {'; '.join(told)}.** Slope 0 "
-        f"is a ReLU, slope 1 is linear; connected means an error barrier below {CONNECTED_BELOW_PCT:g} %. "
+        "**Two copies of an MLP that saw the same images in other orders, trained by SGD at 0.1, are connected "
+        f"{'; '.join(told)}.** Slope 0 is a ReLU, slope 1 is linear; connected means an error barrier below "
+        f"{CONNECTED_BELOW_PCT:g} %. "
         f"{judge_depth(firsts)}"
     )
 
@@ -106,7 +108,7 @@ def judge_depth(firsts: list[float | None]) -> str:
     """
     fewest, most = firsts[0], firsts[-1]
     if most is None or (fewest is not None and most > fewest):
-        return "Deeper networks have to be more nearly linear."
+        return "At this rate deeper networks have to be more nearly linear."
     return "The deepest networks need not be more nearly linear than the shallowest."
 
 
