@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ from entry_points.plane import main as plane
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow.config.runtime import DevicesConfig, RuntimeConfig
 from lmc_mlflow.workers import spread
-from lmc_mlflow.workers.pool import Call, Ended
+from lmc_mlflow.workers.pool import Call, Ended, ProcessPool
 from lmc_mlflow.workers.worker_process import answer
 from lmc_mlflow.workflows.lifecycle import devices
 from lmc_mlflow.workflows.lifecycle.devices import prepare_devices, share_work
@@ -183,18 +182,23 @@ def test_two_gpus_measure_what_one_measures(filled: MlflowClient) -> None:
         assert [name for name in one if one[name] != two[name]] == []
 
 
-def test_a_killed_worker_costs_its_own_part_of_a_matrix(filled: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
-    def kill_one() -> None:
-        while not (workers := workers_of_this_process()):
-            time.sleep(0.01)
-        workers[0].kill()
+def test_a_killed_worker_costs_its_own_part_of_a_matrix(
+    filled: MlflowClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, killed = ProcessPool.submit, list[int]()
 
+    def submit_and_kill_the_first(pool: ProcessPool, place: int, call: Call) -> None:
+        submit(pool, place, call)  # a worker that dies before has no part to lose
+        if not killed:
+            worker = workers_of_this_process()[0]
+            killed.append(worker.pid)
+            worker.kill()
+
+    monkeypatch.setattr(ProcessPool, "submit", submit_and_kill_the_first)
     wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=3", "--force=true"]
-    killer = threading.Thread(target=kill_one)
-    killer.start()
     assert matrix([*wanted, *TWO]) == 0
-    killer.join()
-    assert len([line for line in caplog.messages if "is computed again" in line]) == 1
+    (line,) = [message for message in caplog.messages if "is computed again" in message]
+    assert line.endswith(f"its worker process {killed[0]} was killed by SIGKILL")
     assert workers_of_this_process() == []
     assert matrix([*wanted, *ONE]) == 0
     two, one = content(filled, "matrix", -2), content(filled, "matrix", -1)
