@@ -1,6 +1,7 @@
 """Reads a bundle: its index, names, sizes and digests are verified before anything else looks at it."""
 
 import hashlib
+import lzma
 import tempfile
 import zipfile
 import zlib
@@ -31,7 +32,17 @@ SMALL = 1 << 26
 LONGEST_NAME, LONGEST_PATH = 255, 1024
 """Bytes of a file's name and of its path."""
 Reader = Callable[[str], IO[bytes]]
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError, ValueError)
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)

@@ -48,14 +48,19 @@ class BundleWriter:
         entry = zipfile.ZipInfo(name, ZIP_TIME)
         entry.file_size = size
         entry.external_attr = 0o644 << 16
-        compressed = name.endswith(COMPRESSED_SUFFIXES)
-        entry.compress_type = zipfile.ZIP_STORED if compressed else zipfile.ZIP_DEFLATED
+        entry.compress_type = _compression(name)
         digest = hashlib.sha256()
         with self._archive.open(entry, "w") as target:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 target.write(chunk)
         self.files[name] = {"sha256": digest.hexdigest(), "size": size}
+
+
+def _compression(name: str) -> int:
+    if name == RUNS:  # numbers that repeat far apart: 6.8 MB of 57.5, where deflate leaves 10.8
+        return zipfile.ZIP_LZMA
+    return zipfile.ZIP_STORED if name.endswith(COMPRESSED_SUFFIXES) else zipfile.ZIP_DEFLATED
 
 
 @contextmanager
