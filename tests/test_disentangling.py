@@ -362,8 +362,8 @@ def test_falls_of_two_depths_are_compared_between_the_slopes_that_both_have() ->
     rows = [{"model": model, "test/error_barrier": height} for model, height in heights.items()]
     rows.append({"model": "mlp_l3_w64_leaky0.99", "test/error_barrier": 0.0})
     verdict = judged_by_errors("D-06b", store_of(*rows))
-    assert "from slope 0 to 0.9: 1 hidden, 64 falls by 2.00 " in verdict.sentence
-    assert "3 hidden, 64 by 7.00 " in verdict.sentence
+    assert "from slope 0 to 0.9: 2 layers, 64 falls by 2.00 " in verdict.sentence
+    assert "4 layers, 64 by 7.00 " in verdict.sentence
     assert "further by 5.00 " in verdict.sentence
 
 
@@ -444,7 +444,7 @@ def test_slopes_are_drawn_from_relu_to_linear_by_depth() -> None:
     walked = store_of(*({"model": model, "test/error_barrier": height} for model, height in slopes)).paths
     figure = plots.error_barrier_by_slope(walked)
     test, train = figure.axes
-    assert test.get_title() == "1 hidden, 128, test"  # the three-layer network has a single slope
+    assert test.get_title() == "2 layers, 128, test"  # the three-layer network has a single slope
     ((places, heights),) = _curves(test).values()
     assert places == [0, 0.5, 1]
     assert heights == pytest.approx([5.01, 3.01, 1.01])

@@ -86,14 +86,16 @@ def test_a_wrong_number_of_a_page_is_replaced_and_its_text_is_not() -> None:
     right = fill(page, {"widths": pd.DataFrame({"width": [4, 16]})})
     assert right == page.replace("| 5 |", "| 4 |\n| 16 |")
     with pytest.raises(ValueError, match="stars: the page has 0 lines"):
-        fill(page, {"stars": pd.DataFrame({"width": [4]})})
+        fill(page, {"widths": pd.DataFrame({"width": [4]}), "stars": pd.DataFrame({"width": [4]})})
 
 
 def test_a_wrong_sentence_of_a_page_is_replaced_and_the_next_is_not() -> None:
     page = "Text.\n\n<!-- text: answer -->\n\n**5 of 5.** And more.\n\nNext.\n"
     assert fill(page, {"answer": "**4 of 5.**"}) == "Text.\n\n<!-- text: answer -->\n\n**4 of 5.**\n\nNext.\n"
     with pytest.raises(ValueError, match="other: the page has 0 lines"):
-        fill(page, {"other": "x"})
+        fill(page, {"answer": "**4 of 5.**", "other": "x"})
+    with pytest.raises(ValueError, match="answer: nothing computes this part"):
+        fill(page, {})
 
 
 def test_an_index_needs_questions_and_answers(tmp_path: Path) -> None:

@@ -104,8 +104,11 @@ def fill(page: str, parts: Parts) -> str:
     """Replace tables and texts of a page.
 
     Raises:
-        ValueError: a part for which the page has no place.
+        ValueError: a part for which the page has no place, or a place for which there is no part.
     """
+    empty = [name for name in re.findall(r"<!-- (?:text|table): (\w+) -->", page) if name not in parts]
+    if empty:
+        raise ValueError(f"{', '.join(empty)}: nothing computes this part of the page")
     for name, part in parts.items():
         is_text = isinstance(part, str)
         line = rf"<!-- {'text' if is_text else 'table'}: {name} -->"

@@ -20,7 +20,7 @@ class Architecture(NamedTuple):
 
 
 class ShapeAndSlope(NamedTuple):
-    """Hidden layers and widths of an MLP in words, the negative slope of its activation, and its hidden layers."""
+    """Layers and hidden widths of an MLP in words, the negative slope of its activation, and its hidden layers."""
 
     shape: str
     slope: float
@@ -55,7 +55,7 @@ def shape_and_slope(model: str) -> ShapeAndSlope:
     if found.slope is None or not found.widths or found.norm or found.dropout:
         return ShapeAndSlope("", float("nan"), 0)
     depth = len(found.widths)
-    return ShapeAndSlope(f"{depth} hidden, {found.widths_text}", found.slope, depth)
+    return ShapeAndSlope(f"{depth + 1} layers, {found.widths_text}", found.slope, depth)
 
 
 def is_minimal(model: str) -> bool:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lmc_mlflow.findings.thresholds import LOST_BELOW
+from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.plots.missing import PATHS, blank_figure
 from lmc_mlflow.plots.over_seeds.barriers.by_model import LOST_LABEL
 from lmc_mlflow.plots.style import house_style, rows_of_labels, shared_legend
@@ -38,7 +38,7 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
             paper_barrier and paper_delta; each of the four with `<name>_sd`.
         title: over the figure.
     """
-    full = f"{title}; bars: sample standard deviation over seeds"
+    full = f"{title}; bars: sample standard deviation over seeds (none: one seed)"
     rows = table[table["n"] > 0]
     if rows.empty:
         return blank_figure(full, PATHS)
@@ -56,6 +56,7 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
                 _point(panel, "paper", place + offsets["paper"], part.iloc[0], PRINTED[value])
                 for _, row in part.iterrows():
                     _point(panel, str(row["bn"]), place + offsets[str(row["bn"])], row, value)
+        left.axvline(FLAT_BELOW, color="black", linestyle=":", linewidth=1, label=f"no barrier up to {FLAT_BELOW:g}")
         left.set_xlabel("barrier in basin (nats per sample)")
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel("accuracy delta (percentage points)")
