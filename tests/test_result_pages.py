@@ -11,8 +11,8 @@ import pytest
 
 from analysis.result_pages import ship
 from analysis.result_pages.batch_norm import fits_printed, judge_length
-from analysis.result_pages.connected import printed_height
 from analysis.result_pages.index import index_parts
+from analysis.result_pages.mnist_scaling import IN_BASIN, Scaled, judge_scalings, printed_height
 from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
@@ -183,6 +183,24 @@ def test_a_network_that_the_paper_prints_as_connected_is_judged_as_written_down(
 )
 def test_a_scaling_has_the_printed_conclusion_or_height_by_its_rule(mean: float, said: str) -> None:
     assert printed_height(pd.Series([mean - 0.01, mean + 0.01]), 0.39, 0.1) == said
+
+
+@pytest.mark.parametrize(
+    ("main", "other", "reasons", "raised", "lowered"),
+    [
+        ([0.05, 0.07], [0.30, 0.33], 1, 1, 0),  # only the other scaling has a barrier
+        ([0.15, 0.17], [0.30, 0.33], 0, 1, 0),  # both have one
+        ([0.30, 0.33], [0.05, 0.07], 0, 0, 1),
+        ([0.09, 0.09], [0.05, 0.25], 1, 0, 0),  # higher, and two seeds cannot say so
+    ],
+)
+def test_a_scaling_is_the_reason_where_it_alone_has_the_barrier(
+    main: list[float], other: list[float], reasons: int, raised: int, lowered: int
+) -> None:
+    frames = [pd.DataFrame({IN_BASIN: barriers}, index=[1, 20]) for barriers in (main, other)]
+    said = judge_scalings([Scaled(pd.Series(dtype=float), *frames)])
+    assert f"not: in {reasons} of 1 rows" in said
+    assert f"in {raised} of 1 and lowers it in {lowered} of 1." in said
 
 
 def test_networks_are_connected_from_the_slope_on_after_which_none_is_broken() -> None:

@@ -12,7 +12,9 @@ from lmc_mlflow.findings.families import shape_and_slope
 from lmc_mlflow.findings.thresholds import CONNECTED_BELOW_PCT
 
 TRAINING = {"dataset": "mnist", "optimizer": "sgd", "schedule": "constant", "init": "same", "shift": "none"}
-NUMBERS = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "batch_size": 1024.0, "epochs": 20.0}
+HIGH, LOW = 0.1, 0.01
+"""The paper's two rates of SGD."""
+NUMBERS = {"momentum": 0.9, "weight_decay": 0.0, "batch_size": 1024.0, "epochs": 20.0}
 """Settings of the networks that are compared, by name."""
 WIDTH = "128"
 ERROR, LOSS = "test/error_barrier", "train/loss"
@@ -20,34 +22,35 @@ ERROR, LOSS = "test/error_barrier", "train/loss"
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of slope.md."""
-    paths = _paths(runs)
+    paths = _paths(runs, HIGH)
     return {
         "answer": _answer(paths),
-        "slopes": _slopes(paths, _failed(runs)),
+        "slopes": _slopes(paths, _failed(runs, HIGH)),
         "reading": _reading(paths),
+        "low_rate": _slopes(_paths(runs, LOW), _failed(runs, LOW)),
         "verdicts": runs.verdicts("D-06a", "D-06b"),
     }
 
 
-def _paths(runs: ShippedRuns) -> pd.DataFrame:
-    """Find the paths of MLPs of one width and of linear networks."""
-    paths = _chosen(runs.frames.paths)
+def _paths(runs: ShippedRuns, lr: float) -> pd.DataFrame:
+    """Find the paths of MLPs of one width and of linear networks that were trained at a rate."""
+    paths = _chosen(runs.frames.paths, lr)
     losses = runs.frames.pairs.set_index("run_id")[LOSS]
     return paths.assign(loss=paths["pair"].map(losses))
 
 
-def _failed(runs: ShippedRuns) -> "pd.Series[int]":
+def _failed(runs: ShippedRuns, lr: float) -> "pd.Series[int]":
     """Count the pairs whose training ended in NaN, by slope and layers."""
-    pairs = _chosen(runs.table(functools.partial(query.pairs, finished=False)))
+    pairs = _chosen(runs.table(functools.partial(query.pairs, finished=False)), lr)
     failed: pd.Series[int] = pairs[pairs["status"] == "FAILED"].groupby(["slope", "layers"]).size()
     return failed
 
 
-def _chosen(paths: pd.DataFrame) -> pd.DataFrame:
-    """Select the rows of the page's training and width; `layers` counts the output layer too."""
+def _chosen(paths: pd.DataFrame, lr: float) -> pd.DataFrame:
+    """Select the rows of the page's training and width at a rate; `layers` counts the output layer too."""
     for name, setting in TRAINING.items():
         paths = paths[paths[name] == setting]
-    for name, value in NUMBERS.items():
+    for name, value in {**NUMBERS, "lr": lr}.items():
         paths = paths[paths[name].astype(float) == value]
     found = [shape_and_slope(str(model)) for model in paths["model"]]
     paths = paths.assign(shape=[one.shape for one in found], slope=[one.slope for one in found])
@@ -128,7 +131,7 @@ def _slopes(paths: pd.DataFrame, failed: "pd.Series[int]") -> pd.DataFrame:
 
 
 def _figure(runs: ShippedRuns) -> Figure:
-    return plots.error_barrier_by_slope(_paths(runs))
+    return plots.error_barrier_by_slope(_paths(runs, HIGH))
 
 
 FIGURES = {"results_slope.png": _figure}
