@@ -17,8 +17,8 @@ from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
 from analysis.result_pages.shipped_runs import ShippedRuns
+from analysis.result_pages.single_pairs import fits_delta, judge_control, judge_policies
 from analysis.result_pages.slope import connected_from, judge_depth
-from analysis.result_pages.vgg_statistics import judge_policies
 from entry_points.interpolate import main as interpolate
 from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
@@ -176,6 +176,23 @@ def test_a_network_that_the_paper_prints_as_connected_is_judged_as_written_down(
     plain: float, nearest: float, a: float, said: str
 ) -> None:
     assert said in judge_policies(pd.Series({"interpolate": plain, "nearest": nearest, "a": a}))
+
+
+@pytest.mark.parametrize(
+    ("plain", "nearest", "said"),
+    [
+        (0.11, 0.0, "depth breaks this pair without"),
+        (0.11, 2.0, "depth breaks this pair without"),
+        (0.1, 0.11, "the statistics of the nearer end"),
+        (0.1, 0.1, "do not have what is printed"),
+    ],
+)
+def test_a_pair_without_imbalance_is_judged_as_written_down(plain: float, nearest: float, said: str) -> None:
+    assert said in judge_control(plain, nearest)
+
+
+def test_a_delta_fits_within_three_printed_deviations() -> None:
+    assert [fits_delta(ours, -54.07, 11.45) for ours in (-88.5, -88.4, -19.8, -19.7)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

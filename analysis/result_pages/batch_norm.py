@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 
 from analysis.result_pages.numbers import either, interval, joined, number
 from analysis.result_pages.shipped_runs import MIN_SEEDS, ShippedRuns
-from analysis.result_pages.vgg_statistics import vgg_answer, vgg_reading, vgg_rows
+from analysis.result_pages.single_pairs import (
+    RESNET22,
+    VGG11,
+    answer_on_vgg11,
+    policies_of,
+    reading_of_resnet22,
+    reading_of_vgg11,
+)
 from lmc_mlflow import plots
 from lmc_mlflow.findings.thresholds import FLAT_BELOW
 from lmc_mlflow.papers.printed import cells
@@ -33,12 +40,14 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of batch_norm.md."""
     printed, measured = _printed(), _measured(runs)
     return {
-        "answer": f"{_answer(printed, measured)} {vgg_answer(runs)}",
+        "answer": f"{_answer(printed, measured)} {answer_on_vgg11(runs)}",
         "policies": pd.DataFrame(_policies(printed, measured)),
         "in_basin": pd.DataFrame(_in_basin(printed, measured)),
         "reading": _reading(runs, printed, measured),
-        "vgg": vgg_rows(runs),
-        "vgg_reading": vgg_reading(runs),
+        "vgg": policies_of(runs, VGG11),
+        "vgg_reading": reading_of_vgg11(runs),
+        "resnet22": policies_of(runs, RESNET22),
+        "resnet22_reading": reading_of_resnet22(runs),
         "verdicts": runs.verdicts("H-02b"),
     }
 
