@@ -80,8 +80,8 @@ def _reading(rows: pd.DataFrame) -> str:
     long = large[(_epochs(large) == LONG) & (large["paper_barrier"] >= COMPARABLE)]
     lower = of((long["ratio"] < 1).sum(), len(long))
     return (
-        f"At 1,024 these agree with the printed ones by the [marks of the report](../report.md): {joined(told)}. Of the "
-        f"barriers with {LONG} epochs {lower} are below the printed mean."
+        f"At 1,024 these agree with the printed ones by the [marks of the report](../report.md): {joined(told)}. Of "
+        f"the barriers with {LONG} epochs {lower} are below the printed mean."
     )
 
 
