@@ -5,9 +5,10 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import number, of, spread
+from analysis.result_pages.numbers import joined, number, of, spread
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow import plots
+from lmc_mlflow.papers.altintas.head_to_head import NONE
 
 CLAIMS = ("H-03a", "H-03b", "H-03i", "H-50", "D-11a", "D-H-a", "D-H-b", "D-H-c")
 LARGER = "larger batches: "
@@ -34,9 +35,10 @@ def _answer(runs: ShippedRuns, table: pd.DataFrame) -> str:
         ("order alone", "where the order of the images alone differs"),
     ):
         says = table.loc[table["source"] == source, "loss_says"]
+        others = [f"{n} {word}" for word in (NONE, "undecided") if (n := int((says == word).sum()))]
         told.append(
-            f"{name} in {of((says == LARGER + 'lower').sum(), len(says))} comparisons "
-            f"({int((says == 'undecided').sum())} undecided)"
+            f"{name} in {of((says == LARGER + 'lower').sum(), len(says))} comparisons"
+            f"{f' ({joined(others)})' if others else ''}"
         )
     by_steps = runs.content.verdicts["H-03i"]["interpolate"]
     counts = by_steps.counts
@@ -52,18 +54,19 @@ def _said(answer: str) -> str:
 
 
 def _beside(table: pd.DataFrame) -> pd.DataFrame:
-    small, large = (table[f"batch_{size}"].iloc[0] for size in ("small", "large"))
+    small, large = (table[f"batch_{size}"].map("{:,}".format) for size in ("small", "large"))
     columns = {
         "source of noise": table["source"],
         "data": table["dataset"].map({**NAMES, "cifar10": "CIFAR-10"}),
         "network": "`" + table["model"] + "`",
         "scaling": table["normalization"],
         "optimizer, rate": table["optimizer"] + ", " + table["lr"].map("{:g}".format),
+        "batch sizes": small + ", " + large,
         "n": table["n"],
-        f"error barrier (%), batch {small}": table["error_pct_small"].map(partial(number, decimals=2)),
-        f"batch {large:,}": table["error_pct_large"].map(partial(number, decimals=2)),
-        f"barrier (nats), batch {small}": table["barrier_small"].map(partial(number, decimals=4)),
-        f"batch {large:,} ": table["barrier_large"].map(partial(number, decimals=4)),
+        "error barrier (%), small batch": table["error_pct_small"].map(partial(number, decimals=2)),
+        "large batch": table["error_pct_large"].map(partial(number, decimals=2)),
+        "barrier (nats), small batch": table["barrier_small"].map(partial(number, decimals=4)),
+        "large batch ": table["barrier_large"].map(partial(number, decimals=4)),
         "by error, larger batches": table["error_says"].str.removeprefix(LARGER),
         "by loss": table["loss_says"].str.removeprefix(LARGER),
     }

@@ -38,7 +38,7 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
             paper_barrier and paper_delta; each of the four with `<name>_sd`.
         title: over the figure.
     """
-    full = f"{title}; bars: sample standard deviation over seeds (none: one seed)"
+    full = f"{title}; bars: sample standard deviation over seeds (one seed has none)"
     rows = table[table["n"] > 0]
     if rows.empty:
         return blank_figure(full, PATHS)
