@@ -35,7 +35,8 @@ def _answer(runs: ShippedRuns, table: pd.DataFrame) -> str:
         ("order alone", "where the order of the images alone differs"),
     ):
         says = table.loc[table["source"] == source, "loss_says"]
-        others = [f"{n} {word}" for word in (NONE, "undecided") if (n := int((says == word).sum()))]
+        named = {NONE: "without a difference", "undecided": "undecided"}
+        others = [f"{n} {word}" for value, word in named.items() if (n := int((says == value).sum()))]
         told.append(
             f"{name} in {of((says == LARGER + 'lower').sum(), len(says))} comparisons"
             f"{f' ({joined(others)})' if others else ''}"
