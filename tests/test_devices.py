@@ -3,11 +3,9 @@
 import os
 import pickle
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,24 +203,43 @@ def test_a_killed_worker_costs_its_own_part_of_a_matrix(
     assert [name for name in one if one[name] != two[name]] == []
 
 
+STOPPED_AFTER_A_PAIR = """
+import os, signal, sys
+import psutil
+from entry_points.matrix import main
+from lmc_mlflow.workflows.lifecycle.progress import Progress
+add = Progress.add
+def add_and_stop(progress, item):
+    add(progress, item)
+    print("workers", *[process.pid for process in psutil.Process().children()], flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+Progress.add = add_and_stop
+sys.exit(main())
+"""
+
+
 @pytest.mark.slow
-def test_a_stopped_matrix_stops_its_workers_and_goes_on_from_the_pairs_that_it_had(filled: MlflowClient) -> None:
-    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=251", "--bn=repair"]
-    command = [sys.executable, "-m", "entry_points.matrix", *wanted, *TWO]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
-    workers: list[psutil.Process] = []
-    while len(workers) < 2 and process.poll() is None:  # they have loaded everything
-        time.sleep(0.1)
-        workers = [p for p in psutil.Process(process.pid).children() if p.cpu_times().user > 5]
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "matrix: stopped; give the same command again to go on"
-    assert "Traceback" not in err
-    assert not any(worker.is_running() for worker in workers)
+def test_a_stopped_matrix_stops_its_workers_and_goes_on_from_the_pairs_that_it_had(
+    filled: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [f"--runs={','.join(ids(filled))}", "--num_alphas=5", "--bn=repair"]
+    command = [sys.executable, "-c", STOPPED_AFTER_A_PAIR, *wanted, *TWO]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[-1] == "matrix: stopped; give the same command again to go on"
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("workers ")]
+    workers = [int(number) for number in line.split()[1:]]
+    assert len(workers) >= 2
+    assert not any(map(psutil.pid_exists, workers))
     stopped = runs_of_kind(filled, "matrix")[-1]
     assert stopped.info.status == "KILLED"
+    given, original = list[int](), spread.Here.map
+    monkeypatch.setattr(
+        spread.Here, "map", lambda here, how, tasks: given.append(len(tasks)) or original(here, how, tasks)
+    )
     assert matrix([*wanted, *ONE]) == 0  # on another number of devices
+    assert given == [4, 5]  # networks, and the pairs that were left
     resumed = filled.get_run(stopped.info.run_id)
     assert (resumed.info.status, resumed.data.metrics["num_pairs"]) == ("FINISHED", 6)
 
