@@ -5,8 +5,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -16,7 +18,7 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # at Ray's own 15 its workers
 import pytest
 import torch
 from campaign.table import judge as judge
-from campaign.table import pytest_terminal_summary as pytest_terminal_summary
+from campaign.table import print_table
 from mlflow import MlflowClient
 from simulated_device import Machine, simulated_gpus
 
@@ -70,6 +72,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         has_store = bool({"store", "empty_store"} & set(getattr(item, "fixturenames", ())))
         if has_store or item.path.stem in TRAINING_MODULES:
             item.add_marker(pytest.mark.trains)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the campaign's table, and the files that took longest where `--durations` lists the tests that did."""
+    print_table(terminalreporter)
+    reports = [r for found in terminalreporter.stats.values() for r in found if hasattr(r, "duration")]
+    seconds: Counter[str] = Counter()
+    for report in reports:
+        seconds[report.location[0]] += report.duration
+    if terminalreporter.config.option.durations is not None:
+        terminalreporter.section(f"slowest 30 of {len(seconds)} files, {sum(seconds.values()):.0f} s in all")
+        for name, sum_of_seconds in seconds.most_common(30):
+            terminalreporter.write_line(f"{sum_of_seconds:7.1f} s {name}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,7 +27,7 @@ def judge(record_property: Callable[[str, object], None]) -> Judge:
     return add
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def print_table(terminalreporter: Any) -> None:
     """Print the table, where there are rows."""
     reports = [r for found in terminalreporter.stats.values() for r in found if getattr(r, "when", "") == "call"]
     rows = [row for report in reports for key, row in report.user_properties if key == _KEY]
