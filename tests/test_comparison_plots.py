@@ -477,6 +477,18 @@ def test_cells_beside_the_paper_say_how_many_seeds_they_have() -> None:
     assert labels == ["mlp_l1_w16 (n = 5 interpolate, 2 recalibrate)", "mlp_l1_w16 (n = 5)"]
 
 
+def test_cells_beside_the_paper_are_named_by_their_epochs_where_these_differ() -> None:
+    cell = {**{key: RUN[key] for key in ("dataset", "shift", "normalization", "lr", "batch_size", "noise")}, "n": 5}
+    cell |= {f"{of}{name}": 0.1 for of in ("", "paper_") for name in ("barrier", "barrier_sd", "delta", "delta_sd")}
+    cell |= {"in_basin": 0.1, "in_basin_sd": 0.1, "bn": "interpolate"}
+    rows = [{**cell, "model": name, "condition": f"{epochs} epochs"} for name, epochs in (("one", 21), ("two", 400))]
+    labels = [
+        [label.get_text() for label in plots.beside_paper(pd.DataFrame(part), "a table").axes[0].get_yticklabels()]
+        for part in (rows, rows[1:])
+    ]
+    assert labels == [["one, 21 epochs (n = 5)", "two, 400 epochs (n = 5)"], ["two (n = 5)"]]
+
+
 def test_a_pair_walked_twice_is_one_pair() -> None:
     frame = table(PATH, {"pair": "p"}, {"pair": "p", "bn": "recalibrate"})
     assert plots.angle_of_connected(frame).axes[0].get_yticklabels()[0].get_text() == "mlp_l1_w16 (n = 1 seed)"

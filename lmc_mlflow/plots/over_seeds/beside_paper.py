@@ -35,7 +35,8 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
 
     Args:
         table: one row a cell and policy: columns `SETTINGS`, bn, n; in_basin and delta (percentage points), printed as
-            paper_barrier and paper_delta; each of the four with `<name>_sd`.
+            paper_barrier and paper_delta; each of the four with `<name>_sd`. Where a column condition ("21 epochs")
+            differs between rows, the rows are named by it too.
         title: over the figure.
     """
     full = f"{title}; bars: sample standard deviation over seeds (one seed has none)"
@@ -44,8 +45,12 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
         return blank_figure(full, PATHS)
     differing = [name for name in SETTINGS if rows[name].nunique() > 1] or ["model"]
     cells = list(rows.groupby(list(SETTINGS), sort=False))
+    several_conditions = "condition" in rows and rows["condition"].nunique() > 1
     labels = [
-        f"{' '.join(_word(name, part[name].iloc[0]) for name in differing)} ({_numbers(part)})" for _, part in cells
+        " ".join(_word(name, part[name].iloc[0]) for name in differing)
+        + (f", {part['condition'].iloc[0]}" if several_conditions else "")
+        + f" ({_numbers(part)})"
+        for _, part in cells
     ]
     drawn = [name for name in STYLES if name == "paper" or (rows["bn"] == name).any()]
     offsets = {name: _HEIGHT * ((place + 0.5) / len(drawn) - 0.5) for place, name in enumerate(drawn)}
