@@ -101,6 +101,16 @@ def test_box_plots_stand_in_the_order_of_width_and_show_what_is_left_out() -> No
     assert "1 pair with a constant predictor left out" in figure.get_suptitle()
 
 
+def test_every_data_set_has_a_panel_of_its_own() -> None:
+    rows = [row | {"dataset": "mnist", "barrier_over_chord": 7.0} for row in WIDTHS[:1]]
+    moons, mnist = plots.barriers_of_zoo(zoo(*WIDTHS, *rows)).axes
+    assert [moons.get_title(), mnist.get_title()] == ["moons", "mnist"]
+    labels = [[label.get_text() for label in panel.get_xticklabels()] for panel in (moons, mnist)]
+    assert labels == [["8\nn = 2", "16\nn = 2"], ["8\nn = 1"]]
+    assert any(7.0 in line.get_ydata() for line in mnist.lines)
+    assert not any(7.0 in line.get_ydata() for line in moons.lines)
+
+
 def test_outliers_are_drawn() -> None:
     barriers = [0.1, 0.11, 0.12, 0.13, 0.14, 5.0]
     rows = [{"model": "mlp_l1_w8", "align": "none", "barrier_over_chord": barrier} for barrier in barriers]

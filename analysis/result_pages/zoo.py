@@ -15,7 +15,7 @@ ALIGNED = {"none": "not aligned", "weights": "aligned"}
 
 def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and sentences of zoo.md."""
-    table, matrices = runs.content.tables["model_zoo"], runs.table(query.matrices)
+    table, matrices = runs.content.tables["model_zoo"], _in_order(runs.table(query.matrices))
     return {
         "answer": f"{_answer(table)} {_aligned(matrices)}",
         "model_zoo": _beside(table),
@@ -46,16 +46,22 @@ def _answer(table: pd.DataFrame) -> str:
 
 
 def _aligned(matrices: pd.DataFrame) -> str:
-    wide = matrices[_widths(matrices) >= WIDE]
-    least, most = (100 * wide.loc[wide["align"] == align, "share_connected"] for align in ("weights", "none"))
+    wide, told = matrices[matrices["width"] >= WIDE], []
+    for dataset, own in wide.groupby("dataset", sort=False):
+        least, most = (100 * own.loc[own["align"] == align, "share_connected"] for align in ("weights", "none"))
+        told.append(
+            f"on {NAMES[str(dataset)]} at least {number(least.min(), 0)} % (before: at most {number(most.max(), 0)} %)"
+        )
     return (
-        f"From width {WIDE} on, at least {number(least.min(), 0)} % of the pairs of moons networks of one width are "
-        f"connected once their units are aligned, and at most {number(most.max(), 0)} % before."
+        f"From width {WIDE} on, so many of the pairs of one width are connected once their units are aligned: "
+        f"{' and '.join(told)}."
     )
 
 
-def _widths(matrices: pd.DataFrame) -> "pd.Series[int]":
-    return matrices["model"].str.extract(r"_w(\d+)$", expand=False).astype(int)
+def _in_order(matrices: pd.DataFrame) -> pd.DataFrame:
+    """Name the width of each matrix; moons first, narrow networks first."""
+    widths = matrices["model"].str.extract(r"_w(\d+)$", expand=False).astype(int)
+    return matrices.assign(width=widths).sort_values(["dataset", "width"], ascending=[False, True])
 
 
 def _beside(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,8 +92,8 @@ def _reduced(table: pd.DataFrame) -> pd.DataFrame:
 def _matrices(matrices: pd.DataFrame) -> pd.DataFrame:
     """Compare the barriers between every two networks of a width, as they are and aligned."""
     rows = []
-    for width, own in matrices.groupby(_widths(matrices)):
-        row: dict[str, object] = {"width": width}
+    for (dataset, width), own in matrices.groupby(["dataset", "width"], sort=False):
+        row: dict[str, object] = {"data set": NAMES[str(dataset)], "width": width}
         for align, head in ALIGNED.items():
             one = own[own["align"] == align].iloc[0]
             row["pairs"] = int(one["num_pairs"])

@@ -22,7 +22,7 @@ MOST_LINES = 200
 
 
 def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") -> Figure:
-    """Draw box plots of the barrier by network and alignment, every outlier shown.
+    """Draw box plots of the barrier by network and alignment, every outlier shown: a panel for each data set.
 
     Pairs with a network that is no better than predicting the largest class are left out, and counted in the title.
 
@@ -39,20 +39,32 @@ def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") ->
     note = f"\n{counted(int(constant.sum()), 'pair')} with a constant predictor left out" if constant.any() else ""
     rows = rows[~constant].assign(way=_ways(rows[~constant]))
     models, ways = _models(rows), _ordered_ways(rows["way"])
+    datasets = list(rows.groupby("dataset", sort=False))
     with house_style():
-        figure, (panel,) = panels(1, titled(title, rows) + note, width=max(6.0, 0.8 * len(models) * len(ways)))
-        for number, way in enumerate(ways):
-            _boxes(panel, rows[rows["way"] == way], barrier, models, (number, len(ways)))
-        counts = rows.groupby("model").size()
-        per_way = {m: int(counts[m] / rows.loc[rows["model"] == m, "way"].nunique()) for m in models}
-        names = [f"{_short(m, models)}\nn = {per_way[m]}" for m in models]
-        panel.set_xticks(range(len(models)), names)
-        panel.set(xlabel=_axis(models) + " (n: pairs each)", ylabel=f"{barrier.replace('_', ' ')}{unit}")
+        width = max(6.0, 0.8 * len(models) * len(ways))
+        figure, grid = grid_of_panels(len(datasets), 1, titled(title, rows) + note, width=width)
+        for (name, of_one), (panel,) in zip(datasets, grid, strict=True):
+            _every_network(panel, of_one, barrier, ways)
+            panel.set_ylabel(f"{barrier.replace('_', ' ')}{unit}")
+            panel.set_title(str(name) if len(datasets) > 1 else "", fontsize="small")
         if len(ways) > 1:
             colors = [group_style(number)["color"] for number in range(len(ways))]
             handles = [Patch(facecolor=c, edgecolor="black", label=w) for c, w in zip(colors, ways, strict=True)]
-            panel.legend(handles=handles, fontsize="small", frameon=True)
+            grid[0][0].legend(handles=handles, fontsize="small", frameon=True)
     return figure
+
+
+def _every_network(panel: Axes, rows: pd.DataFrame, barrier: str, ways: Sequence[str]) -> None:
+    """Draw the boxes of one data set, under each network its number of pairs."""
+    models = _models(rows)
+    for number, way in enumerate(ways):
+        if (of_one := rows[rows["way"] == way]).size:
+            _boxes(panel, of_one, barrier, models, (number, len(ways)))
+    counts = rows.groupby("model").size()
+    per_way = {m: int(counts[m] / rows.loc[rows["model"] == m, "way"].nunique()) for m in models}
+    names = [f"{_short(m, models)}\nn = {per_way[m]}" for m in models]
+    panel.set_xticks(range(len(models)), names)
+    panel.set_xlabel(_axis(models) + " (n: pairs each)")
 
 
 def _boxes(panel: Axes, rows: pd.DataFrame, barrier: str, models: Sequence[str], number_of: tuple[int, int]) -> None:
