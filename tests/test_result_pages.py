@@ -16,7 +16,7 @@ from analysis.result_pages.mnist_scaling import IN_BASIN, Scaled, judge_scalings
 from analysis.result_pages.numbers import bounds, half_width, interval
 from analysis.result_pages.pages import FOLDER, FRONT, INDEX, PAGES, STORE, Page, fill, filled, shipped_store
 from analysis.result_pages.ship import check, export
-from analysis.result_pages.shipped_runs import ShippedRuns
+from analysis.result_pages.shipped_runs import STAND_INS, ShippedRuns
 from analysis.result_pages.single_pairs import fits_delta, judge_control, judge_policies
 from analysis.result_pages.slope import connected_from, judge_depth
 from entry_points.interpolate import main as interpolate
@@ -24,8 +24,15 @@ from entry_points.report import main as report
 from entry_points.train_pair import main as train_pair
 from lmc_mlflow import query
 from lmc_mlflow.bundles.archive import RUNS, open_bundle
+from lmc_mlflow.findings.condition_table import Frames, prepare, with_overfitting
+from lmc_mlflow.papers.claims import Verdicts, judge_all
+from lmc_mlflow.papers.hepburn.claims import HEPBURN_CLAIMS
 from lmc_mlflow.papers.report.markdown import markdown
+from lmc_mlflow.workflows.report.report import read_frames
 
+HEADLINE = ("H-03a", "H-03b", "H-03c", "H-03d", "H-03h")
+DECIDED = ("supported", "contradicted")
+ALONE = ("paper", "breaks")
 FILES = sorted(FOLDER.glob("*.md"))
 SAYS = re.compile(r"<!-- (?:table|text): (\w+) -->\n\n")
 
@@ -238,3 +245,27 @@ def test_the_width_of_an_interval_is_that_of_its_values() -> None:
     values = pd.Series([1.0, 2.0, 4.0])
     low, mean, high = bounds(values)
     assert (mean - low, high - mean) == pytest.approx([half_width(values.std(ddof=1), 3)] * 2)
+
+
+# Verdicts
+
+
+def judged(found: Frames) -> Verdicts:
+    return judge_all(with_overfitting(prepare(found, STAND_INS)), 2, HEPBURN_CLAIMS)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("imported")
+def test_no_verdict_on_shifts_is_worse_together_than_alone() -> None:
+    together, alone = judged(read_frames(ALONE)), [judged(read_frames((name,))) for name in ALONE]
+    for claim, verdicts in together.items():
+        before = {one[claim]["interpolate"].answer for one in alone} & set(DECIDED)
+        assert verdicts["interpolate"].answer in (before or {"insufficient", "undecided"}), claim
+    assert {together[claim]["interpolate"].answer for claim in HEADLINE} == {"supported"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("imported")
+def test_further_series_leave_the_headline_verdicts_as_they_are() -> None:
+    together = judged(read_frames(()))
+    assert {together[claim]["interpolate"].answer for claim in HEADLINE} == {"supported"}

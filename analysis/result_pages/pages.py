@@ -1,5 +1,6 @@
 """Pages of docs/results: which runs of the shipped store each is computed from, and what is computed."""
 
+import functools
 import importlib
 import os
 import re
@@ -121,14 +122,20 @@ def fill(page: str, parts: Parts) -> str:
     return page
 
 
+@functools.cache
+def _runs_of(_store: str, experiments: tuple[str, ...]) -> ShippedRuns:
+    """Read some experiments of a store that no longer changes: once for all pages that rest on them."""
+    return ShippedRuns(*experiments)
+
+
 def filled(page: Page) -> str:
     """Return the text of a page with its tables and sentences computed anew from the store of this process."""
-    return fill((FOLDER / page.file).read_text(), page.parts(ShippedRuns(*page.experiments)))
+    return fill((FOLDER / page.file).read_text(), page.parts(_runs_of(os.environ[TRACKING_URI], page.experiments)))
 
 
 def draw(page: Page) -> None:
     """Draw the figures of a page into docs/images."""
-    runs = ShippedRuns(*page.experiments)
+    runs = _runs_of(os.environ[TRACKING_URI], page.experiments)
     for file, figure in page.figures.items():
         (IMAGES / file).write_bytes(png_bytes(figure(runs)))
 

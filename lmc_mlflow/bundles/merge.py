@@ -17,6 +17,7 @@ from lmc_mlflow.bundles.database import Database
 from lmc_mlflow.bundles.reconcile import Resolution, resolve, tells_status
 from lmc_mlflow.bundles.records import RunRecord, from_line
 from lmc_mlflow.bundles.sql_rows import (
+    NewRows,
     add_run,
     complete_run,
     find_runs,
@@ -104,11 +105,22 @@ def merge(bundle: Bundle, records: Sequence[RunRecord], database: Database) -> M
         rows = find_runs(session, [record.run_id for record in records])
         resolutions = {record.run_id: _resolve(session, record, rows.get(record.run_id)) for record in records}
         known = {run_id: (str(row.experiment_id), row.artifact_uri) for run_id, row in rows.items()}
-    for record in records:
-        database.experiment(record.experiment)  # refused before anything is made
+    names = {record.experiment for record in records}
+    experiments = {name: database.experiment(name) for name in names}  # refused before anything is made
     ordered = sorted(records, key=lambda record: record.run_id not in known)  # what can be refused comes first
     with ExitStack() as added:
-        plans = [_plan(bundle, database, record, resolutions[record.run_id], known, added) for record in ordered]
+        plans = []
+        for record in ordered:
+            place = known.get(record.run_id)
+            if place is None:
+                name = record.experiment
+                experiment = experiments[name] or added.enter_context(database.adding_experiment(name))
+                experiments[name] = experiment
+                place = (
+                    experiment.experiment_id,
+                    f"{experiment.artifact_location.rstrip('/')}/{record.run_id}/artifacts",
+                )
+            plans.append(_plan(bundle, database, record, resolutions[record.run_id], place))
         with_artifacts = [plan for plan in plans if plan.add]
         for plan in tqdm(with_artifacts, desc="artifacts", unit="run", leave=False, disable=None):
             files = {path: functools.partial(bundle.copy, name) for path, name in plan.add.items()}
@@ -139,18 +151,10 @@ def _plan(
     database: Database,
     record: RunRecord,
     resolution: Resolution,
-    known: Mapping[str, tuple[str, str]],
-    added: ExitStack,
+    place: tuple[str, str],
 ) -> RunPlan:
-    """Plan the import of one run; nothing is changed, except that a missing experiment is added."""
-    if record.run_id in known:
-        experiment_id, uri = known[record.run_id]
-    else:
-        experiment = database.experiment(record.experiment) or added.enter_context(
-            database.adding_experiment(record.experiment)
-        )
-        experiment_id = experiment.experiment_id
-        uri = f"{experiment.artifact_location.rstrip('/')}/{record.run_id}/artifacts"
+    """Plan the import of one run into an experiment and to where its artifacts are; nothing is changed."""
+    experiment_id, uri = place
     location = database.artifact_location(uri)
     files = bundle.artifacts(record.run_id)
     if resolution in (Resolution.AHEAD, Resolution.DIVERGED, Resolution.DELETED):
@@ -183,13 +187,15 @@ def _write_rows(database: Database, plans: Sequence[RunPlan]) -> None:
     """
     try:
         with database.session() as session, session.begin():
+            rows = NewRows(session)
             for plan in tqdm(plans, desc="runs", unit="run", leave=False, disable=None):
                 if plan.resolution is Resolution.NEW:
-                    add_run(session, plan.record, plan.experiment_id, plan.uri)
+                    add_run(rows, plan.record, plan.experiment_id, plan.uri)
                 elif plan.resolution is Resolution.BEHIND:
-                    complete_run(session, plan.record, plan.experiment_id)
+                    complete_run(rows, plan.record, plan.experiment_id)
                 if plan.resolution in (Resolution.NEW, Resolution.BEHIND) or plan.add:
-                    note_left_out(session, plan.record.run_id, plan.absent)
+                    note_left_out(rows, plan.record.run_id, plan.absent)
+            rows.write()
     except SQLAlchemyError as error:
         reason = first_line(error)
         raise StoreError(f"no run was imported ({reason}); give the same command again") from None

@@ -23,6 +23,43 @@ from lmc_mlflow.bundles.metric_histories import read_histories
 from lmc_mlflow.bundles.records import LEFT_OUT, Point, RunRecord
 
 TAG_LENGTH = 8000
+TABLES = (SqlRun, SqlParam, SqlTag, SqlMetric, SqlLatestMetric, SqlDataset, SqlInput, SqlInputTag)
+"""The tables that rows are added to; each refers to earlier ones only."""
+MANY = 5000
+"""Rows that are added at once: a statement for each run and table takes most of the time of an import."""
+
+
+class NewRows:
+    """Adds rows within a session, many at a time: nothing is there before `write`."""
+
+    def __init__(self, session: Session) -> None:
+        """Hold no rows yet."""
+        self.session = session
+        self._held: dict[Any, list[dict[str, Any]]] = {table: [] for table in TABLES}
+        self._datasets: dict[tuple[int, str, str], str] = {}
+
+    def add(self, table: Any, rows: list[dict[str, Any]]) -> None:
+        """Hold rows; all that are held are written where they have become many."""
+        self._held[table] += rows
+        if sum(map(len, self._held.values())) >= MANY:
+            self.write()
+
+    def write(self) -> None:
+        """Write the rows that are held."""
+        for table, rows in self._held.items():
+            if rows:
+                self.session.execute(insert(table.__table__), rows)
+                rows.clear()
+
+    def dataset_uuid(self, row: dict[str, Any]) -> str:
+        """Find a data set of an experiment by its name and digest, or add its row; return its id."""
+        key = (row["experiment_id"], row["name"], row["digest"])
+        if key not in self._datasets:
+            known = self.session.get(SqlDataset, key)
+            self._datasets[key] = uuid.uuid4().hex if known is None else str(known.dataset_uuid)
+            if known is None:
+                self.add(SqlDataset, [{"dataset_uuid": self._datasets[key], **row}])
+        return self._datasets[key]
 
 
 def find_runs(session: Session, run_ids: Iterable[str]) -> dict[str, Any]:
@@ -53,7 +90,7 @@ def _texts(session: Session, table: Any, run_id: str) -> dict[str, str]:
     return {row.key: row.value for row in found}
 
 
-def add_run(session: Session, record: RunRecord, experiment_id: str, artifact_uri: str) -> None:
+def add_run(rows: NewRows, record: RunRecord, experiment_id: str, artifact_uri: str) -> None:
     """Add the rows of a run that the store does not know."""
     row = {
         "run_uuid": record.run_id,
@@ -70,12 +107,13 @@ def add_run(session: Session, record: RunRecord, experiment_id: str, artifact_ur
         "experiment_id": int(experiment_id),
         **_ending(record),
     }
-    session.execute(insert(SqlRun).values(row))
-    _add_content(session, record, experiment_id)
+    rows.add(SqlRun, [row])
+    _add_content(rows, record, experiment_id)
 
 
-def complete_run(session: Session, record: RunRecord, experiment_id: str) -> None:
+def complete_run(rows: NewRows, record: RunRecord, experiment_id: str) -> None:
     """Replace an unfinished run by a further copy of it; tags that the copy does not have stay."""
+    session = rows.session
     session.execute(update(SqlRun).where(SqlRun.run_uuid == record.run_id).values(_ending(record)))
     for table in (SqlParam, SqlMetric, SqlLatestMetric):
         session.execute(delete(table).where(table.run_uuid == record.run_id))
@@ -87,28 +125,29 @@ def complete_run(session: Session, record: RunRecord, experiment_id: str) -> Non
     session.execute(
         delete(SqlInput).where(SqlInput.destination_type == "RUN", SqlInput.destination_id == record.run_id)
     )
-    _add_content(session, record, experiment_id)
+    _add_content(rows, record, experiment_id)
 
 
-def note_left_out(session: Session, run_id: str, paths: Sequence[str]) -> None:
+def note_left_out(rows: NewRows, run_id: str, paths: Sequence[str]) -> None:
     """Name in a tag the artifacts of a run that the store does not have; no tag where it has them all."""
-    session.execute(delete(SqlTag).where(SqlTag.run_uuid == run_id, SqlTag.key == LEFT_OUT))
+    rows.session.execute(delete(SqlTag).where(SqlTag.run_uuid == run_id, SqlTag.key == LEFT_OUT))
     if paths:
-        _add(session, SqlTag, [{"run_uuid": run_id, "key": LEFT_OUT, "value": ",".join(paths)[:TAG_LENGTH]}])
+        rows.add(SqlTag, [{"run_uuid": run_id, "key": LEFT_OUT, "value": ",".join(paths)[:TAG_LENGTH]}])
 
 
 def _ending(record: RunRecord) -> dict[str, Any]:
     return {"status": record.status, "end_time": record.end_time}
 
 
-def _add_content(session: Session, record: RunRecord, experiment_id: str) -> None:
+def _add_content(rows: NewRows, record: RunRecord, experiment_id: str) -> None:
     run_id = record.run_id
-    for table, texts in ((SqlParam, record.params), (SqlTag, record.tags)):
-        _add(session, table, [{"run_uuid": run_id, "key": key, "value": text} for key, text in texts.items()])
-    _add(session, SqlMetric, [_metric(run_id, key, p) for key, points in record.metrics.items() for p in points])
+    tags = {key: text for key, text in record.tags.items() if key != LEFT_OUT}  # `note_left_out` adds it
+    for table, texts in ((SqlParam, record.params), (SqlTag, tags)):
+        rows.add(table, [{"run_uuid": run_id, "key": key, "value": text} for key, text in texts.items()])
+    rows.add(SqlMetric, [_metric(run_id, key, p) for key, points in record.metrics.items() for p in points])
     latest = {key: max(points, key=_recency) for key, points in record.metrics.items() if points}
-    _add(session, SqlLatestMetric, [_metric(run_id, key, point) for key, point in latest.items()])
-    _add_inputs(session, record, int(experiment_id))
+    rows.add(SqlLatestMetric, [_metric(run_id, key, point) for key, point in latest.items()])
+    _add_inputs(rows, record, int(experiment_id))
 
 
 def _metric(run_id: str, key: str, point: Point) -> dict[str, Any]:
@@ -124,34 +163,24 @@ def _recency(point: Point) -> tuple[int, int, float]:
     return step, timestamp, 0.0 if value is None else value
 
 
-def _add_inputs(session: Session, record: RunRecord, experiment_id: int) -> None:
+def _add_inputs(rows: NewRows, record: RunRecord, experiment_id: int) -> None:
     for item in record.inputs:
-        known = session.get(SqlDataset, (experiment_id, item.name, item.digest))
-        dataset_uuid = known.dataset_uuid if known is not None else uuid.uuid4().hex
-        if known is None:
-            row = {
-                "dataset_uuid": dataset_uuid,
-                "experiment_id": experiment_id,
-                "name": item.name,
-                "digest": item.digest,
-                "dataset_source_type": item.source_type,
-                "dataset_source": item.source,
-                "dataset_schema": item.schema,
-                "dataset_profile": item.profile,
-            }
-            _add(session, SqlDataset, [row])
+        dataset = {
+            "experiment_id": experiment_id,
+            "name": item.name,
+            "digest": item.digest,
+            "dataset_source_type": item.source_type,
+            "dataset_source": item.source,
+            "dataset_schema": item.schema,
+            "dataset_profile": item.profile,
+        }
         edge = {
             "input_uuid": uuid.uuid4().hex,
             "source_type": "DATASET",
-            "source_id": dataset_uuid,
+            "source_id": rows.dataset_uuid(dataset),
             "destination_type": "RUN",
             "destination_id": record.run_id,
         }
-        _add(session, SqlInput, [edge])
+        rows.add(SqlInput, [edge])
         tags = [{"input_uuid": edge["input_uuid"], "name": key, "value": text} for key, text in item.tags.items()]
-        _add(session, SqlInputTag, tags)
-
-
-def _add(session: Session, table: Any, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        session.execute(insert(table), rows)
+        rows.add(SqlInputTag, tags)
