@@ -60,7 +60,10 @@ def test_no_difference_needs_two_tests_a_margin_and_three_values() -> None:
     assert [found.no_difference(margin) for margin in (1.0, 0.9)] == [1, 0]
     assert Estimate(0.2, 0.4, 8, 2).no_difference(1.0) == 0
     assert Estimate(2.0, 0.4, 8, 5).no_difference(1.0) == -1  # from 1.08 on
-    assert Estimate(2.0, 0.4, 2, 2).no_difference(1.0) == 0
+    assert Estimate(2.0, 0.4, 2, 2).no_difference(1.0) == 0  # from 0.28 on
+    assert (
+        Estimate(2.93, 0.28, 2, 2).no_difference(1.0) == -1
+    )  # two seeds show a difference, and never that there is none
     assert Estimate(0.2, math.nan, math.nan, 5).no_difference(1.0) is None
 
 

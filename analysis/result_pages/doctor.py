@@ -15,10 +15,12 @@ def parts(shipped: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     """Compute the tables and the answer of doctor.md."""
     (experiment,) = shipped.experiments
     runs = sorted(runs_of(Kind.DIAGNOSIS, experiment, True, None), key=lambda run: run.data.tags[Tag.MODEL])
+    epochs = shipped.endpoints.set_index("run_id")["epochs"]
     answers, causes = [], []
     for run in runs:
         tags, metrics = run.data.tags, run.data.metrics
-        name = f"{NAMES[tags[Tag.DATASET]]}, `{tags[Tag.MODEL]}`, `{tags[Tag.SHIFT]}`"
+        name = f"{NAMES[tags[Tag.DATASET]]}, `{tags[Tag.MODEL]}`, `{tags[Tag.SHIFT]}`, rate {tags[Tag.LR]}, "
+        name += f"{epochs[tags[Tag.RUN_A]]} epochs"
         answers.append(
             {
                 "pair": name,

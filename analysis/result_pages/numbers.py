@@ -12,8 +12,9 @@ SURE = 0.95
 
 
 def number(value: float, decimals: int, sign: str = "") -> str:
-    """Write a number; a tie, of whatever last bit, is rounded away from zero."""
-    return f"{value + math.copysign(1e-9, value):{sign}.{decimals}f}"
+    """Write a number; a tie, of whatever last bit, is rounded away from zero, and zero has no minus."""
+    text = f"{value + math.copysign(1e-9, value):{sign}.{decimals}f}"
+    return text if text.strip("-0.") else f"{0.0:{sign}.{decimals}f}"
 
 
 def either(mean: float, deviation: float, decimals: int, sign: str = "") -> str:

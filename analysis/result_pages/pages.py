@@ -84,7 +84,7 @@ PAGES = (
     Page("connected.md", ("paper", "pairs", "training_length"), connected.parts, connected.FIGURES),
     Page("training_length.md", ("training_length",), training_length.parts, training_length.FIGURES),
     Page("shift.md", ("severity",), shift.parts, shift.FIGURES),
-    Page("batch_size.md", ("paper", "breaks", "budgets"), batch_size.parts, batch_size.FIGURES),
+    Page("batch_size.md", ("paper", "breaks", "budgets", "training_length"), batch_size.parts, batch_size.FIGURES),
     Page("batch_norm.md", ("paper",), batch_norm.parts, batch_norm.FIGURES),
     Page("ensembles.md", ("pairs", "training_length"), ensembles.parts, ensembles.FIGURES),
     Page("optimizers.md", ("breaks",), optimizers.parts, optimizers.FIGURES),

@@ -61,6 +61,7 @@ def _chosen(paths: pd.DataFrame, lr: float) -> pd.DataFrame:
 def _answer(paths: pd.DataFrame) -> str:
     """Say from which slope on two networks of each depth are connected (Y7)."""
     told, firsts = [], []
+    seeds = paths.groupby(["layers", "slope"])["seed"].nunique()
     for layers, own in paths.groupby("layers"):
         means = 100 * own.groupby(["slope", "seed"])[ERROR].mean().groupby("slope").mean()
         first = connected_from(means)
@@ -69,8 +70,9 @@ def _answer(paths: pd.DataFrame) -> str:
         where = "at no slope" if first is None else f"from the slope {first:g} on"
         told.append(f"with {layers} layers {where} ({ends[0]} % with ReLUs, {ends[1]} % linear)")
     return (
-        "**Two copies of an MLP that saw the same images in other orders, trained by SGD at 0.1, are connected "
-        f"{'; '.join(told)}.** Slope 0 is a ReLU, slope 1 is linear; connected means an error barrier below "
+        "**Two copies of an MLP that saw the same images in other orders, trained by SGD at 0.1, are connected, by "
+        f"means of {seeds.min()} to {seeds.max()} pairs, {'; '.join(told)}.** Slope 0 is a ReLU, slope 1 is linear; "
+        f"connected means an error barrier below "
         f"{CONNECTED_BELOW_PCT:g} %. "
         f"{judge_depth(firsts)}"
     )
@@ -111,8 +113,8 @@ def judge_depth(firsts: list[float | None]) -> str:
     """
     fewest, most = firsts[0], firsts[-1]
     if most is None or (fewest is not None and most > fewest):
-        return "At this rate deeper networks have to be more nearly linear."
-    return "The deepest networks need not be more nearly linear than the shallowest."
+        return "By this rule (Y7) the deepest networks have to be more nearly linear than the shallowest."
+    return "By this rule (Y7) the deepest networks need not be more nearly linear than the shallowest."
 
 
 def _slopes(paths: pd.DataFrame, failed: "pd.Series[int]") -> pd.DataFrame:

@@ -83,19 +83,18 @@ class Estimate:
         """Test the claim that a difference is smaller than a margin.
 
         Returns:
-            1 where two one-sided t tests reject a difference of the margin either way, -1 where the whole interval lies
-            beyond the margin, 0 where neither is so or a sample has fewer than `MIN_SEEDS_FOR_NO_DIFFERENCE` values;
-            None where the error is unknown.
+            1 where two one-sided t tests reject a difference of the margin either way, with at least
+            `MIN_SEEDS_FOR_NO_DIFFERENCE` values in each sample; -1 where the whole interval lies beyond the margin;
+            0 where neither is so; None where the error is unknown.
         """
         low, high = self.interval()
         if math.isnan(low):
             return None
-        if self.n < MIN_SEEDS_FOR_NO_DIFFERENCE:
-            return 0
+        if low > margin or high < -margin:
+            return -1
         inner_low, inner_high = self.interval(2 * CONFIDENCE - 1)
-        if -margin < inner_low and inner_high < margin:
-            return 1
-        return -1 if low > margin or high < -margin else 0
+        is_small = -margin < inner_low and inner_high < margin
+        return 1 if is_small and self.n >= MIN_SEEDS_FOR_NO_DIFFERENCE else 0
 
     def text(self, decimals: int, unit: str = "") -> str:
         """Format value and interval as in `-0.12 [-0.20, -0.04] nats`."""

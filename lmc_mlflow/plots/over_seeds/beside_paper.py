@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lmc_mlflow.findings.thresholds import FLAT_BELOW, LOST_BELOW
 from lmc_mlflow.plots.missing import PATHS, blank_figure
@@ -26,6 +27,8 @@ STYLES: dict[str, dict[str, Any]] = {
 SETTINGS = ("dataset", "model", "shift", "normalization", "lr", "batch_size", "noise")
 PRINTED = {"in_basin": "paper_barrier", "delta": "paper_delta"}
 """What is measured -> what is printed beside it: the paper measures from the local minima of a path (IV-A)."""
+TICKS = (0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+"""Of the axis of barriers, nats: most are far below the largest."""
 _HEIGHT = 0.72
 """Share of a row that its points are spread over."""
 
@@ -48,7 +51,7 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
     several_conditions = "condition" in rows and rows["condition"].nunique() > 1
     labels = [
         " ".join(_word(name, part[name].iloc[0]) for name in differing)
-        + (f", {part['condition'].iloc[0]}" if several_conditions else "")
+        + (_condition(part.iloc[0]) if several_conditions else "")
         + f" ({_numbers(part)})"
         for _, part in cells
     ]
@@ -62,7 +65,14 @@ def beside_paper(table: pd.DataFrame, title: str) -> Figure:
                 for _, row in part.iterrows():
                     _point(panel, str(row["bn"]), place + offsets[str(row["bn"])], row, value)
         left.axvline(FLAT_BELOW, color="black", linestyle=":", linewidth=1, label=f"no barrier up to {FLAT_BELOW:g}")
-        left.set_xlabel("barrier in basin (nats per sample)")
+        left.set_xscale("symlog", linthresh=FLAT_BELOW)
+        highest = max(FLAT_BELOW, float((rows["in_basin"] + rows["in_basin_sd"].fillna(0)).max()))
+        highest = max(highest, float((rows["paper_barrier"] + rows["paper_barrier_sd"].fillna(0)).max()))
+        left.set_xlim(-FLAT_BELOW / 5, 1.2 * highest)
+        left.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if tick <= 1.2 * highest]))
+        left.xaxis.set_minor_locator(NullLocator())
+        left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        left.set_xlabel(f"barrier in basin (nats per sample; linear up to {FLAT_BELOW:g}, then log)")
         right.axvline(LOST_BELOW, color="black", linestyle="--", linewidth=1, label=LOST_LABEL)
         right.set_xlabel("accuracy delta (percentage points)")
         shared_legend(figure, [left, right])
@@ -88,6 +98,11 @@ def _numbers(part: pd.DataFrame) -> str:
     if len(set(counts.values())) == 1:
         return f"n = {next(iter(counts.values()))}"
     return "n = " + ", ".join(f"{n} {bn}" for bn, n in counts.items())
+
+
+def _condition(row: "pd.Series[Any]") -> str:
+    """Write what the cell leaves open, apart from the scaling, which the settings name."""
+    return "".join(f", {word}" for word in str(row["condition"]).split(", ") if word != row["normalization"])
 
 
 def _word(name: str, value: Any) -> str:

@@ -17,7 +17,7 @@ COLUMNS = 2
 
 
 def barrier_by_epoch(barriers: pd.DataFrame, split: str = "test") -> Figure:
-    """Draw every definition of the barrier against the epoch, a panel for each condition.
+    """Draw every definition of the barrier against the epoch, a panel with an axis of its own for each condition.
 
     Args:
         barriers: from `query.barriers_by_epoch`.
@@ -31,16 +31,15 @@ def barrier_by_epoch(barriers: pd.DataFrame, split: str = "test") -> Figure:
     groups, note = readable(groups_of(rows, leave_out=("epochs",)))
     columns = min(COLUMNS, len(groups))
     with house_style():
-        figure, axes = grid_of_panels(
-            -(-len(groups) // columns), columns, titled(title, rows, note), height=3.2, sharey=True
-        )
+        text = titled(title, rows.drop(columns="epochs", errors="ignore"), note)
+        figure, axes = grid_of_panels(-(-len(groups) // columns), columns, text, height=3.2)
         places = [panel for line in axes for panel in line]
         for panel, group in zip(places, groups, strict=False):
             _draw(panel, group.rows)
             panel.set_title(f"{group.label} ({num_text(group.rows, 'path')})", fontsize="small")
+            panel.set_ylim(bottom=0)
         for panel in places[len(groups) :]:
             panel.set_axis_off()
-        places[0].set_ylim(bottom=0)
         for line in axes:
             line[0].set_ylabel("barrier (nats; fraction)")
         shared_legend(figure, places[:1])
