@@ -198,7 +198,9 @@ def _figure(runs: ShippedRuns) -> Figure:
         & (paths["init"] == "same")
         & (paths["batch_size"].astype(float) == 1024)
     )
-    return plots.error_barrier_by_model(paths[linear])
+    own = paths[linear].assign(epochs=paths["epochs"].astype(int))
+    longest = own.groupby(["model", "optimizer", "lr"])["epochs"].transform("max")
+    return plots.error_barrier_by_model(own[own["epochs"] == longest], by=["model", "optimizer", "lr", "epochs"])
 
 
 FIGURES = {"results_optimizers.png": _figure}

@@ -87,8 +87,8 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
             if not normalized:  # the rule is one of error barriers
                 panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
             panel.set_xscale("symlog", linthresh=1.0)
-            low, high = panel.get_xlim()
-            panel.set_xlim(min(low, -0.05), max(1.3 * high, 2.5))
+            low, high = min(1.3 * panel.dataLim.x0, -0.05), max(1.3 * panel.dataLim.x1, 2.5)
+            panel.set_xlim(low, high)
             panel.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick]))
             panel.xaxis.set_minor_locator(NullLocator())
             panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
