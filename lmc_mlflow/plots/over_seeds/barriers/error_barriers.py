@@ -18,7 +18,7 @@ from lmc_mlflow.plots.over_seeds.barriers.by_model import draw_row_of_paths
 from lmc_mlflow.plots.style import grid_of_panels, house_style, rows_of_labels, shared_legend
 
 MEANS = "mean over seeds, bars: sample standard deviation"
-TICKS = (-10, -1, 0, 0.5, 1, 2, 5, 10, 30, 100)
+TICKS = (0, 0.5, 1, 2, 5, 10, 30, 100)
 """Of an error barrier in percent: linear up to 1, logarithmic above."""
 THRESHOLD: dict[str, Any] = {
     "color": "black",
@@ -48,7 +48,7 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
     shapes = in_natural_order(list(rows["shape"]))
     groups, note = readable(groups_of(rows, leave_out=("model",), always=("lr",)))
     with house_style():
-        size: dict[str, Any] = {"width": 3.6, "height": 2.8, "sharex": True}
+        size: dict[str, Any] = {"width": 3.6, "height": 2.8, "sharex": True, "sharey": True}
         figure, axes = grid_of_panels(2, len(shapes), titled(title, rows, note), **size)
         for split, line in zip(("test", "train"), axes, strict=True):
             for shape, panel in zip(shapes, line, strict=True):
@@ -57,6 +57,8 @@ def error_barrier_by_slope(paths: pd.DataFrame) -> Figure:
                 panel.axhline(CONNECTED_BELOW_PCT, **THRESHOLD)
                 panel.set_title(f"{shape}, {split}", fontsize="small")
             line[0].set_ylabel("error barrier (%)")
+        places = [panel for line in axes for panel in line]
+        _scale(places[0], "y", max(panel.dataLim.y1 for panel in places))
         for panel in axes[-1]:
             panel.set_xlabel("negative slope")
         shared_legend(figure, [panel for line in axes for panel in line])
@@ -86,15 +88,20 @@ def error_barrier_by_model(paths: pd.DataFrame, normalized: bool = False, by: Se
                 draw_row_of_paths(panel, group, place, split)
             if not normalized:  # the rule is one of error barriers
                 panel.axvline(CONNECTED_BELOW_PCT, **THRESHOLD)
-            panel.set_xscale("symlog", linthresh=1.0)
-            low, high = min(1.3 * panel.dataLim.x0, -0.05), max(1.3 * panel.dataLim.x1, 2.5)
-            panel.set_xlim(low, high)
-            panel.xaxis.set_major_locator(FixedLocator([tick for tick in TICKS if low <= tick]))
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            _scale(panel, "x", panel.dataLim.x1)
             panel.set_xlabel(f"{what.lower()}, {split} (%)")
         shared_legend(figure, panels)
     return figure
+
+
+def _scale(panel: Axes, name: str, highest: float) -> None:
+    """Make an axis of error barriers linear up to 1 % and logarithmic above; bars end just below zero, their least."""
+    getattr(panel, f"set_{name}scale")("symlog", linthresh=1.0)
+    getattr(panel, f"set_{name}lim")(-0.25, max(1.3 * highest, 2.5))
+    axis = panel.xaxis if name == "x" else panel.yaxis
+    axis.set_major_locator(FixedLocator(TICKS))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def draw_curve(panel: Axes, group: Group, rows: pd.DataFrame, along: str, value: str, aside: float = 1.0) -> None:
