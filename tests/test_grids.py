@@ -160,13 +160,13 @@ LAUGH = "a: &a [x, x]\n" + "\n".join(
     ],
 )
 def test_a_grid_without_end_is_refused_by_an_estimate_in_one_line(grid, text: str, message: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r"^grid ") as caught:
         grid(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20  # whatever else the machine does
 
 
 def test_numbers_are_decimal(grid) -> None:

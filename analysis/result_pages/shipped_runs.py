@@ -64,7 +64,7 @@ class ShippedRuns:
             {
                 "claim": [claim.name for claim in wanted],
                 "": [claim.sentence for claim in wanted],
-                "kind": [one.kind for one in judged.values()],
+                "[kind](../report.md#how-a-claim-is-judged)": [one.kind for one in judged.values()],
                 "verdict": [f"{one.answer}: {one.sentence.split(';')[0]}" for one in judged.values()],
             }
         )
