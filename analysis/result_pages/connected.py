@@ -39,6 +39,7 @@ def parts(runs: ShippedRuns) -> dict[str, pd.DataFrame | str]:
     scaled = list(scaled_rows(runs, rows))
     scaling = {"scaling": scalings(scaled), "scaling_reading": judge_scalings(scaled)}
     trained = {"growth": _growth(runs, rows), "policies": _policies(runs, rows), "reading": _reading(rows)}
+    trained["rates"] = _rates(runs, rows)
     return {"answer": _answer(rows), **tables, **trained, **scaling}
 
 
@@ -144,6 +145,25 @@ def _policies(runs: ShippedRuns, rows: pd.DataFrame) -> str:
     return (
         "By the tolerance of [E2b](batch_norm.md) (three printed deviations, and 0.005 for rounding; applied to the "
         f"barrier in the basin, and exploratory here) the printed barrier is met under {joined(told)} of these rows."
+    )
+
+
+def _rates(runs: ShippedRuns, rows: pd.DataFrame) -> str:
+    """Compare both rates of networks that were trained for long, and say what becomes of the claim on rates."""
+    long, told = rows[(rows["batch_size"] == 1024) & (epochs_of(rows) == LONG)], []
+    for (model, scaling), own in long.groupby(["model", "normalization"], sort=True):
+        if len(own) > 1:
+            of_rates = [
+                f"{either(row['in_basin'], row['in_basin_sd'], 2)} at {row['lr']:g}"
+                for _, row in own.sort_values("lr").iterrows()
+            ]
+            told.append(f"`{model}` ({scaling}) has {' and '.join(of_rates)}")
+    verdict = runs.content.verdicts["H-03c"]["interpolate"]
+    counts = verdict.counts
+    return (
+        f"A smaller rate does not lower every barrier: after {LONG} epochs {joined(told)}. The claim that it does "
+        f"(H-03c, mostly) is {verdict.answer} by these runs: {counts['for']} for, {counts['against']} against, "
+        f"{counts['neither']} neither."
     )
 
 

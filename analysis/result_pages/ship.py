@@ -15,8 +15,8 @@ from lmc_mlflow.contract import Artifact, Kind, Tag
 LARGEST = 20_000_000
 """Bytes of the shipped store at most."""
 QUERY = f"tags.`{Tag.KIND}` != '{Kind.REPORT}' and attributes.status != 'RUNNING'"
-LEFT_OUT = (Artifact.BARRIER_BY_SAMPLE, "noise_check.json")
-"""Tables that are large and that no page is computed from; the second has the digests of the draws of every epoch."""
+LEFT_OUT = (Artifact.BARRIER_BY_SAMPLE, Artifact.BARRIER_BY_CLASS, "noise_check.json")
+"""Tables that are large and that no page is computed from; the last has the digests of the draws of every epoch."""
 REPORT = FOLDER / "report"
 
 

@@ -8,8 +8,8 @@ from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow import plots, query
 from lmc_mlflow.plots.style import house_style, panels, shared_legend
 
-WIDE = 8
-"""The least width that the answer speaks of."""
+MOST = 0.9
+"""Share of pairs from which on a width counts as connected in the answer."""
 ALIGNED = {"none": "not aligned", "weights": "aligned"}
 
 
@@ -46,16 +46,33 @@ def _answer(table: pd.DataFrame) -> str:
 
 
 def _aligned(matrices: pd.DataFrame) -> str:
-    wide, told = matrices[matrices["width"] >= WIDE], []
-    for dataset, own in wide.groupby("dataset", sort=False):
-        least, most = (100 * own.loc[own["align"] == align, "share_connected"] for align in ("weights", "none"))
-        told.append(
-            f"on {NAMES[str(dataset)]} at least {number(least.min(), 0)} % (before: at most {number(most.max(), 0)} %)"
-        )
+    told = []
+    for dataset, own in matrices.groupby("dataset", sort=False):
+        plain, aligned = (own[own["align"] == align].set_index("width")["share_connected"] for align in ALIGNED)
+        wide = connected_from(aligned)
+        if wide is None:
+            told.append(f"on {NAMES[str(dataset)]} at no width")
+            continue
+        before = [number(100 * end, 0) for end in (plain[plain.index >= wide].min(), plain[plain.index >= wide].max())]
+        told.append(f"on {NAMES[str(dataset)]} from width {wide} on (as they are: {' to '.join(before)} %)")
     return (
-        f"From width {WIDE} on, so many of the pairs of one width are connected once their units are aligned: "
+        f"At least {number(100 * MOST, 0)} % of the pairs of one width are connected once their units are aligned "
         f"{' and '.join(told)}."
     )
+
+
+def connected_from(shares: "pd.Series[float]") -> int | None:
+    """Find the least width at which, and at all larger ones, most pairs are connected.
+
+    Args:
+        shares: of connected pairs, by width.
+    """
+    first = None
+    for width in sorted(shares.index, reverse=True):
+        if shares[width] < MOST:
+            break
+        first = int(width)
+    return first
 
 
 def _in_order(matrices: pd.DataFrame) -> pd.DataFrame:
