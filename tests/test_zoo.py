@@ -94,7 +94,8 @@ WIDTHS = [
 
 
 def test_box_plots_stand_in_the_order_of_width_and_show_what_is_left_out() -> None:
-    figure = plots.barriers_of_zoo(zoo(*WIDTHS, WIDTHS[0] | {"constant": True}))
+    constant = [WIDTHS[0] | {"constant": True, "align": align} for align in ("none", "weights")]
+    figure = plots.barriers_of_zoo(zoo(*WIDTHS, *constant))
     (panel,) = figure.axes
     assert [label.get_text() for label in panel.get_xticklabels()] == ["8\nn = 2", "16\nn = 2"]
     assert [text.get_text() for text in panel.get_legend().get_texts()] == ["not aligned", "aligned by weights"]

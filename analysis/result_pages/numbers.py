@@ -56,6 +56,16 @@ def half_width(deviation: float, n: int) -> float:
     return float(stats.t.ppf((1 + SURE) / 2, n - 1)) * deviation / math.sqrt(n)
 
 
+def holds_from(holds: "pd.Series[bool]") -> float | None:
+    """Find the least place of an index of numbers from which on something holds at every place; None: nowhere."""
+    first = None
+    for place in sorted(holds.index, reverse=True):
+        if not holds[place]:
+            break
+        first = float(place)
+    return first
+
+
 def of(yes: int, everything: int) -> str:
     """Write a count, as in `4 of 5`."""
     return f"{int(yes)} of {int(everything)}"

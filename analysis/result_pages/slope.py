@@ -5,7 +5,7 @@ import functools
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import joined, number, of, spread
+from analysis.result_pages.numbers import holds_from, joined, number, of, spread
 from analysis.result_pages.shipped_runs import ShippedRuns
 from lmc_mlflow import plots, query
 from lmc_mlflow.findings.families import shape_and_slope
@@ -97,12 +97,7 @@ def connected_from(means: "pd.Series[float]") -> float | None:
     Args:
         means: by slope, in rising order.
     """
-    first = None
-    for slope in sorted(means.index, reverse=True):
-        if means[slope] >= CONNECTED_BELOW_PCT:
-            break
-        first = float(slope)
-    return first
+    return holds_from(means < CONNECTED_BELOW_PCT)
 
 
 def judge_depth(firsts: list[float | None]) -> str:

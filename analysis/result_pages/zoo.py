@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.result_pages.numbers import either, number, of
+from analysis.result_pages.numbers import either, holds_from, number, of
 from analysis.result_pages.shipped_runs import NAMES, ShippedRuns
 from lmc_mlflow import plots, query
 from lmc_mlflow.plots.style import house_style, panels, shared_legend
@@ -49,30 +49,16 @@ def _aligned(matrices: pd.DataFrame) -> str:
     told = []
     for dataset, own in matrices.groupby("dataset", sort=False):
         plain, aligned = (own[own["align"] == align].set_index("width")["share_connected"] for align in ALIGNED)
-        wide = connected_from(aligned)
+        wide = holds_from(aligned >= MOST)
         if wide is None:
             told.append(f"on {NAMES[str(dataset)]} at no width")
             continue
         before = [number(100 * end, 0) for end in (plain[plain.index >= wide].min(), plain[plain.index >= wide].max())]
-        told.append(f"on {NAMES[str(dataset)]} from width {wide} on (as they are: {' to '.join(before)} %)")
+        told.append(f"on {NAMES[str(dataset)]} from width {wide:g} on (as they are: {' to '.join(before)} %)")
     return (
         f"At least {number(100 * MOST, 0)} % of the pairs of one width are connected once their units are aligned "
         f"{' and '.join(told)}."
     )
-
-
-def connected_from(shares: "pd.Series[float]") -> int | None:
-    """Find the least width at which, and at all larger ones, most pairs are connected.
-
-    Args:
-        shares: of connected pairs, by width.
-    """
-    first = None
-    for width in sorted(shares.index, reverse=True):
-        if shares[width] < MOST:
-            break
-        first = int(width)
-    return first
 
 
 def _in_order(matrices: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,7 @@ MANY = 5000
 
 
 class NewRows:
-    """Adds rows within a session, many at a time: nothing is there before `write`."""
+    """Adds rows within a session, many at a time; those that are still held are written by `write`."""
 
     def __init__(self, session: Session) -> None:
         """Hold no rows yet."""

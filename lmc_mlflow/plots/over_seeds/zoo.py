@@ -36,7 +36,8 @@ def barriers_of_zoo(pairs: pd.DataFrame, barrier: str = "barrier_over_chord") ->
     constant = rows["constant"].astype(bool) if len(rows) else pd.Series(dtype=bool)
     if rows[~constant].empty:
         return blank_figure(title, MATRICES)
-    note = f"\n{counted(int(constant.sum()), 'pair')} with a constant predictor left out" if constant.any() else ""
+    left_out = len(rows.loc[constant, ["run_a", "run_b"]].drop_duplicates())  # once, however often it was aligned
+    note = f"\n{counted(left_out, 'pair')} with a constant predictor left out" if left_out else ""
     rows = rows[~constant].assign(way=_ways(rows[~constant]))
     models, ways = _models(rows), _ordered_ways(rows["way"])
     datasets = list(rows.groupby("dataset", sort=False))
